@@ -1,0 +1,1 @@
+"""jreid: visible-infrared person re-identification in JAX and Flax."""
