@@ -1,0 +1,22 @@
+"""What methods are made of: linen modules that know nothing of identities or losses."""
+
+from jreid.nn.attention import NonLocal
+from jreid.nn.heads import BatchNormNeck, Classifier
+from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
+from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.resnet import ResNet
+from jreid.nn.torch_layout import Layout, resnet_renames
+
+__all__ = [
+    "BatchNorm",
+    "BatchNormNeck",
+    "Classifier",
+    "InstanceBatchNorm",
+    "Layout",
+    "NonLocal",
+    "ResNet",
+    "generalized_mean",
+    "global_average",
+    "instance_norm",
+    "resnet_renames",
+]

@@ -1,0 +1,117 @@
+"""Batch, instance and mixed normalisation with PyTorch's numerics; statistics are float32."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jax.nn.initializers import Initializer
+from jaxtyping import Array, Float
+
+EPSILON = 1e-5
+MOMENTUM = 0.9  # PyTorch calls the same rate 0.1
+
+
+class BatchNorm(nn.Module):
+    """Normalises over all axes but the last (Ioffe and Szegedy, 2015).
+
+    The running variance is the unbiased one, n / (n - 1) times the batch's. Under jit a batch that
+    is sharded over a mesh with Auto axes has one set of statistics, that of the global batch.
+
+    Attributes:
+        dtype: of the output; parameters and statistics are float32.
+        scale_init: of the scale.
+        frozen_bias: keeps the bias, zeros, beside the running statistics instead of among the
+            parameters: no optimiser sees it, and only imported weights change it.
+    """
+
+    dtype: Any = jnp.float32
+    scale_init: Initializer = nn.initializers.ones
+    frozen_bias: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"], train: bool) -> Float[Array, "*n c"]:
+        """Uses the batch's statistics and updates the running ones if `train`.
+
+        Raises:
+            ValueError: there is one value a channel to train on, which has no variance.
+        """
+        features = x.shape[-1:]
+        scale = self.param("scale", self.scale_init, features, jnp.float32)
+        bias = self._bias(features)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, features, jnp.float32)
+        x = x.astype(jnp.float32)
+        if train:
+            mean, var = _moments(x, axes=tuple(range(x.ndim - 1)))
+        else:
+            mean, var = running_mean.value, running_var.value
+        if train and not self.is_initializing():
+            count = x.size // x.shape[-1]
+            if count == 1:
+                raise ValueError(f"batch statistics need more than one value: got {x.shape}")
+            unbiased = var * (count / (count - 1))
+            running_mean.value = MOMENTUM * running_mean.value + (1 - MOMENTUM) * mean
+            running_var.value = MOMENTUM * running_var.value + (1 - MOMENTUM) * unbiased
+        return _affine(_normalize(x, mean, var), scale, bias).astype(self.dtype)
+
+    def _bias(self, shape: tuple[int, ...]) -> Float[Array, " c"]:
+        if self.frozen_bias:
+            return self.variable("batch_stats", "bias", jnp.zeros, shape, jnp.float32).value
+        return self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+
+
+class InstanceNorm(nn.Module):
+    """`instance_norm` followed by a learnt scale and bias for each channel."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        return _affine(instance_norm(x.astype(jnp.float32)), scale, bias).astype(self.dtype)
+
+
+class InstanceBatchNorm(nn.Module):
+    """IBN-a: instance norm on the first half of the channels, batch norm on the rest.
+
+    Pan et al., "Two at Once" (ECCV 2018), section 3.2; `IN` and `BN` are the released code's names.
+    """
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
+        half = x.shape[-1] // 2
+        first = InstanceNorm(self.dtype, name="IN")(x[..., :half])
+        rest = BatchNorm(self.dtype, name="BN")(x[..., half:], train)
+        return jnp.concatenate([first, rest], axis=-1)
+
+
+def instance_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    """Normalises each channel of each image over its positions, by the biased variance.
+
+    Neither scale nor bias, no running statistics (Ulyanov et al., 2016); computed in float32,
+    returned in the dtype of `x`.
+    """
+    values = x.astype(jnp.float32)
+    return _normalize(values, *_moments(values, axes=(1, 2), keepdims=True)).astype(x.dtype)
+
+
+def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:
+    """Mean and biased variance, in two passes: mean(x^2) - mean(x)^2 cancels in float32."""
+    return jnp.mean(x, axes, keepdims=keepdims), jnp.var(x, axes, keepdims=keepdims)
+
+
+def _normalize(x: Array, mean: Array, var: Array) -> Array:
+    return (x - _align(mean, x)) * _align(lax.rsqrt(var + EPSILON), x)
+
+
+def _affine(x: Array, scale: Array, bias: Array) -> Array:
+    return x * _align(scale, x) + _align(bias, x)
+
+
+def _align(statistic: Array, x: Array) -> Array:
+    """Adds leading axes: rank promotion may be forbidden where this runs."""
+    return statistic.reshape((1,) * (x.ndim - statistic.ndim) + statistic.shape)

@@ -1,0 +1,227 @@
+"""ResNet-18, -34 and -50 with torchvision's numerics, whose first stages may be one a modality."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.nn.attention import NonLocal
+from jreid.nn.normalization import BatchNorm, InstanceBatchNorm
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+STAGES = 5  # the stem and layer1 to layer4
+
+
+class ResNet(nn.Module):
+    """He et al. (2016), with the stride in the 3x3 convolution as torchvision has it.
+
+    Parameters lie in the scope `shared` and, for the stages that are split, in one scope for each
+    modality; below it the names are torchvision's, with `layer1_0` for `layer1.0`.
+
+    Attributes:
+        depth: 18, 34 or 50.
+        width: channels of the stem; 64 is the published network.
+        last_stride: stride of layer4; 1 gives a total stride of 16.
+        ibn: IBN-a, instance norm on half of the channels of each first convolution of layer1-3.
+        split_stages: how many leading stages there are one of for each modality: 0 none, 1 the
+            stem, 2 the stem and layer1, up to 5.
+        modalities: their names, in the order in which their rows are interleaved.
+        non_local: how many of the last blocks of layer1-4 are followed by a non-local block.
+        dtype: of the convolutions and the maps; parameters and statistics are float32.
+    """
+
+    depth: int = 50
+    width: int = 64
+    last_stride: int = 1
+    ibn: bool = False
+    split_stages: int = 0
+    modalities: tuple[str, ...] = ("visible", "infrared")
+    non_local: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
+    ) -> tuple[Float[Array, "m h w c"], ...]:
+        """The maps of layer1 to layer4.
+
+        Args:
+            images: by modality, all of one shape; every modality when initialising.
+            train: whether batch statistics are the batch's.
+
+        Returns:
+            Four maps with M x n rows for M modalities given: row M * i + m is image i of the m-th
+            of them, in the order of `modalities`.
+
+        Raises:
+            InputError: depth, split_stages or non_local cannot be built.
+            ValueError: a modality is unknown, or missing when initialising.
+        """
+        self._check(images)
+        given = [name for name in self.modalities if name in images]
+        maps = []
+        x = [jnp.asarray(images[name], self.dtype) for name in given]
+        if self.split_stages:
+            split = range(self.split_stages)
+            separate = [
+                self._stages(split, name)(x_m, train) for name, x_m in zip(given, x, strict=True)
+            ]
+            maps = [interleave(stage) for stage in zip(*separate, strict=True)]
+        if self.split_stages < STAGES:
+            x = maps[-1] if maps else interleave(x)
+            maps += self._stages(range(self.split_stages, STAGES), "shared")(x, train)
+        return tuple(maps[-4:])
+
+    def _stages(self, stages: range, name: str) -> "Stages":
+        return Stages(
+            stages,
+            self.depth,
+            self.width,
+            self.last_stride,
+            self.ibn,
+            self.non_local,
+            self.dtype,
+            name=name,
+        )
+
+    def _check(self, images: Mapping[str, Array]) -> None:
+        if self.depth not in BLOCKS:
+            raise InputError(f"a ResNet has a depth of 18, 34 or 50, not {self.depth}")
+        if not 0 <= self.split_stages <= STAGES:
+            raise InputError(f"split_stages lies between 0 and {STAGES}, not {self.split_stages}")
+        blocks = BLOCKS[self.depth]
+        pairs = zip(self.non_local, blocks, strict=False)
+        if len(self.non_local) != 4 or any(not 0 <= n <= limit for n, limit in pairs):
+            raise InputError(
+                f"non_local {self.non_local} is not four numbers up to the {blocks} blocks of a "
+                f"ResNet-{self.depth}"
+            )
+        expected = set(self.modalities) if self.is_initializing() else set(images)
+        if not images or not set(images) <= set(self.modalities) or set(images) != expected:
+            raise ValueError(f"images of {sorted(images)} given, modalities: {self.modalities}")
+
+
+class Stages(nn.Module):
+    """Consecutive stages of a ResNet: stage 0 is the stem, stage s is layer s."""
+
+    stages: range
+    depth: int
+    width: int
+    last_stride: int
+    ibn: bool
+    non_local: tuple[int, int, int, int]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> list[Float[Array, "n h w c"]]:
+        """The map after each of the stages."""
+        maps = []
+        for stage in self.stages:
+            x = self._layer(x, stage, train) if stage else self._stem(x, train)
+            maps.append(x)
+        return maps
+
+    def _stem(self, x: Array, train: bool) -> Array:
+        x = Conv(self.width, 7, 2, self.dtype, name="conv1")(x)
+        x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, train))
+        padding = ((0, 0), (1, 1), (1, 1), (0, 0))
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
+
+    def _layer(self, x: Array, stage: int, train: bool) -> Array:
+        block = Bottleneck if self.depth == 50 else BasicBlock
+        width = self.width * 2 ** (stage - 1)
+        blocks, non_local = BLOCKS[self.depth][stage - 1], self.non_local[stage - 1]
+        first_stride = (1, 2, 2, self.last_stride)[stage - 1]
+        for i in range(blocks):
+            stride = first_stride if i == 0 else 1
+            ibn = self.ibn and stage < 4
+            x = block(width, stride, ibn, self.dtype, name=f"layer{stage}_{i}")(x, train)
+            number = i - (blocks - non_local)
+            if number >= 0:
+                x = NonLocal(dtype=self.dtype, name=f"layer{stage}_non_local_{number}")(x, train)
+        return x
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    width: int
+    stride: int
+    ibn: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
+        y = Conv(self.width, 3, self.stride, self.dtype, name="conv1")(x)
+        y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
+        y = Conv(self.width, 3, 1, self.dtype, name="conv2")(y)
+        y = BatchNorm(self.dtype, name="bn2")(y, train)
+        return nn.relu(y + _shortcut(x, self.width, self.stride, train, self.dtype))
+
+
+class Bottleneck(nn.Module):
+    """A 3x3 convolution between two 1x1 ones, and a shortcut."""
+
+    width: int
+    stride: int
+    ibn: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
+        y = Conv(self.width, 1, 1, self.dtype, name="conv1")(x)
+        y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
+        y = Conv(self.width, 3, self.stride, self.dtype, name="conv2")(y)
+        y = nn.relu(BatchNorm(self.dtype, name="bn2")(y, train))
+        y = Conv(4 * self.width, 1, 1, self.dtype, name="conv3")(y)
+        y = BatchNorm(self.dtype, name="bn3")(y, train)
+        return nn.relu(y + _shortcut(x, 4 * self.width, self.stride, train, self.dtype))
+
+
+class Conv(nn.Module):
+    """A square convolution without bias, padded by half its size on every side."""
+
+    features: int
+    size: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j features"]:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        kernel = self.param("kernel", init, shape, jnp.float32).astype(self.dtype)
+        if self.size == 1:
+            # As a matrix product: XLA's CPU convolution is slow at a 1x1 kernel's gradient.
+            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(self.stride, self.stride),
+            padding=[(self.size // 2, self.size // 2)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+def interleave(maps: list[Array] | tuple[Array, ...]) -> Array:
+    """Joins M arrays of n rows: row M * i + m is row i of the m-th.
+
+    Stacking keeps a batch that is sharded by rows where it is; concatenating would move it.
+    """
+    return jnp.stack(maps, axis=1).reshape(-1, *maps[0].shape[1:])
+
+
+def _first_norm(ibn: bool) -> type[BatchNorm] | type[InstanceBatchNorm]:
+    return InstanceBatchNorm if ibn else BatchNorm
+
+
+def _shortcut(x: Array, features: int, stride: int, train: bool, dtype: Any) -> Array:
+    """The block's input, projected where its shape changes. Called within the block's scope."""
+    if x.shape[-1] == features and stride == 1:
+        return x
+    x = Conv(features, 1, stride, dtype, name="downsample_0")(x)
+    return BatchNorm(dtype, name="downsample_1")(x, train)

@@ -1,0 +1,33 @@
+"""Where a PyTorch implementation keeps the parameters that ours keeps under other names."""
+
+from typing import NamedTuple
+
+
+class Layout(NamedTuple):
+    """The published state dict of a method, relative to our variables.
+
+    Attributes:
+        renames: (pattern, replacement) pairs. Our path with its last part left out, as in
+            "backbone/shared/layer1_0/conv1/", goes through each in order by `re.sub`; slashes that
+            remain become dots, and the leaf's PyTorch name (weight, bias, running_mean,
+            running_var) is added.
+        unused: patterns, matched from the start, of entries that the published file holds and our
+            network does not use. `num_batches_tracked` need not be named.
+    """
+
+    renames: tuple[tuple[str, str], ...]
+    unused: tuple[str, ...] = ()
+
+
+def resnet_renames(ours: str, theirs: str) -> tuple[tuple[str, str], ...]:
+    """The renames of a ResNet's stages from our scope to torchvision's names under a prefix.
+
+    Args:
+        ours: a pattern of the stages' scope with its slash, such as "backbone/shared/".
+        theirs: the prefix of the entries with its dot, such as "base_resnet.base.".
+    """
+    return (
+        (rf"^{ours}layer(\d)_(\d+)/downsample_(\d)/", rf"{theirs}layer\1.\2.downsample.\3/"),
+        (rf"^{ours}layer(\d)_(\d+)/", rf"{theirs}layer\1.\2/"),
+        (rf"^{ours}", theirs),
+    )

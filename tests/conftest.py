@@ -1,0 +1,50 @@
+"""Shared by all tests: four fake devices, strict shapes, and a tiny dataset rendered once."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """The synthetic dataset's tiny preset."""
+    from jreid.data.synthetic import synthesize
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    synthesize(folder, "tiny", seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """Where prepared datasets are kept."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tiny_folder, prepared):
+    """The tiny preset, prepared and read back."""
+    from jreid.data.dataset import load
+
+    return load("sysu_mm01", tiny_folder, prepared)
+
+
+@pytest.fixture
+def tiny_config(tiny_folder, prepared):
+    """AGW's tiny config on the rendered folder."""
+    from jreid import config
+
+    return config.load(
+        f"{ROOT}/configs/agw.py:tiny",
+        [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"],
+    )

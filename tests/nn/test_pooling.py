@@ -1,0 +1,57 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jreid.nn.pooling import generalized_mean, global_average
+
+MAP = np.array([[[[1.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [4.0, 8.0]]]], np.float32)
+
+
+def test_global_average_by_hand():
+    np.testing.assert_allclose(global_average(MAP), [[2.5, 2.0]])
+
+
+def test_generalized_mean_by_hand():
+    want = [[(100 / 4) ** (1 / 3), (512 / 4) ** (1 / 3)]]
+    np.testing.assert_allclose(generalized_mean(MAP), want, rtol=1e-6)
+
+
+def test_power_one_is_the_average():
+    np.testing.assert_allclose(generalized_mean(MAP, p=1.0), global_average(MAP), rtol=1e-6)
+
+
+def test_epsilon_and_minimum_are_what_zeros_give():
+    zeros = np.zeros((1, 2, 2, 1), np.float32)
+    np.testing.assert_allclose(generalized_mean(zeros), [[1e-4]], rtol=1e-5)
+    np.testing.assert_allclose(
+        generalized_mean(zeros, minimum=1e-6, epsilon=0.0), [[1e-6]], rtol=1e-5
+    )
+
+
+def test_what_lies_below_the_minimum_is_clamped():
+    x = np.array([-5.0, 2.0], np.float32).reshape(1, 1, 2, 1)
+    np.testing.assert_allclose(
+        generalized_mean(x, minimum=1e-6, epsilon=0.0), [[4 ** (1 / 3)]], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("minimum", "epsilon"), [(0.0, 1e-12), (1e-6, 0.0)])
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e-6, 3.0])
+def test_gradients_are_finite(minimum, epsilon, value):
+    def total(x):
+        return jnp.sum(generalized_mean(x, minimum=minimum, epsilon=epsilon))
+
+    assert np.isfinite(jax.grad(total)(jnp.full((2, 3, 2, 2), value))).all()
+
+
+def test_zeros_without_floor_are_refused():
+    with pytest.raises(ValueError, match="positive minimum or epsilon"):
+        generalized_mean(MAP, minimum=0.0, epsilon=0.0)
+
+
+def test_bfloat16_maps_are_pooled_in_float32():
+    # 1 + 2^-9 over 512 positions is lost where the sum is kept in bfloat16
+    x = jnp.ones((1, 16, 32, 1), jnp.bfloat16).at[0, 0, 0, 0].set(2.0)
+    assert global_average(x).dtype == generalized_mean(x).dtype == jnp.float32
+    np.testing.assert_allclose(global_average(x), [[1 + 1 / 512]], rtol=1e-6)
