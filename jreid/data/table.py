@@ -1,0 +1,40 @@
+"""The Table: a dataset as columns, one row an image."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+VISIBLE, INFRARED = MODALITIES = ("visible", "infrared")
+
+
+class Table(NamedTuple):
+    """A dataset as columns of equal length N, rows sorted by name.
+
+    Attributes:
+        name: `[N]` str, path relative to the dataset's folder, without suffix.
+        identity: `[N]` int64, the dataset's own person number.
+        camera: `[N]` int64, the dataset's own camera number.
+        modality: `[N]` str, `visible` or `infrared`.
+        split: `[N]` str, `train`, `validation` or `test`.
+        image: `[N]` object, the encoded bytes as they lie on disk.
+    """
+
+    name: np.ndarray
+    identity: np.ndarray
+    camera: np.ndarray
+    modality: np.ndarray
+    split: np.ndarray
+    image: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """The Table of these rows only: a boolean mask or indices `[M]`."""
+        return Table(*(column[rows] for column in self))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of every column, image bytes included, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for name, identity, camera, modality, split, image in zip(*self, strict=True):
+            row = f"{name}\t{identity}\t{camera}\t{modality}\t{split}\t"
+            digest.update(row.encode() + hashlib.sha256(image).digest())
+        return digest.hexdigest()
