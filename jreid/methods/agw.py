@@ -1,0 +1,106 @@
+"""AGW (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021), the field's baseline.
+
+One stem a modality, shared residual stages with non-local blocks, generalised-mean pooling and a
+BNNeck; cross-entropy on the neck's output and a triplet loss on its input.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jreid.losses.identity import cross_entropy
+from jreid.losses.triplet import TRIPLETS, triplet
+from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
+from jreid.nn.heads import BatchNormNeck, Classifier
+from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.resnet import ResNet
+from jreid.nn.torch_layout import Layout, resnet_renames
+
+POOLING = {"average": global_average, "generalized_mean": generalized_mean}
+
+
+# The released code keeps a whole ResNet-50 in each of its three modules and uses a part of each.
+TORCH_LAYOUT = Layout(
+    renames=(
+        (r"^backbone/visible/", "visible_module.visible."),
+        (r"^backbone/infrared/", "thermal_module.thermal."),
+        (r"^backbone/shared/layer(\d)_non_local_(\d)/g/", r"NL_\1.\2.g.0/"),
+        (r"^backbone/shared/layer(\d)_non_local_(\d)/W/", r"NL_\1.\2.W.0/"),
+        (r"^backbone/shared/layer(\d)_non_local_(\d)/norm/", r"NL_\1.\2.W.1/"),
+        (r"^backbone/shared/layer(\d)_non_local_(\d)/", r"NL_\1.\2/"),
+        *resnet_renames("backbone/shared/", "base_resnet.base."),
+        (r"^neck/", "bottleneck/"),
+    ),
+    unused=(
+        r"(visible_module\.visible|thermal_module\.thermal)\.layer[1-4]\.",
+        r"base_resnet\.base\.(conv1|bn1)\.",
+    ),
+)
+
+
+class Network(nn.Module):
+    """Images of one or both modalities to pooled features, embeddings and logits."""
+
+    config: Config
+
+    @nn.compact
+    def __call__(
+        self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
+    ) -> tuple[Float[Array, "m d"], Float[Array, "m d"], Float[Array, "m identities"]]:
+        """Rows are sample-major: with two modalities row 2i is visible, row 2i + 1 infrared."""
+        backbone = ResNet(**self.config.backbone, dtype=self.config.dtype, name="backbone")
+        pooled = POOLING[self.config.pooling](backbone(images, train)[-1])
+        embedding = BatchNormNeck(name="neck")(pooled, train)
+        logits = Classifier(self.config.data.identities, name="classifier")(embedding)
+        return pooled, embedding, logits
+
+
+def create(config: Config) -> Method:
+    """AGW as the config describes it.
+
+    Raises:
+        InputError: a config field has a value that does not exist.
+    """
+    require_choice("pooling", config.pooling, POOLING)
+    require_choice("triplet.kind", config.triplet.kind, TRIPLETS)
+    require_choice("dtype", config.dtype, ("float32", "bfloat16"))
+    network = Network(config)
+    apply: Any = network.apply
+
+    def init(rng: jax.Array, batch: Batch) -> Variables:
+        return network.init(rng, _images(batch), train=False)
+
+    def embed(
+        variables: Variables, images: Float[Array, "n h w 3"], modality: str
+    ) -> Float[Array, "n d"]:
+        """The neck's output, which the released code calls the FC feature and selects by."""
+        _, embedding, _ = apply(variables, {modality: images}, train=False)
+        return embedding
+
+    player = Player("model", lambda path: True, _loss(apply, config), config.optimizer)
+    return Method(init, (player,), embed, torch_layout=TORCH_LAYOUT)
+
+
+def _loss(apply: Any, config: Config) -> Loss:
+    def loss(params, model_state, batch, rng, progress):
+        variables = {"params": params, **model_state}
+        (pooled, _, logits), model_state = apply(
+            variables, _images(batch), train=True, mutable=[*model_state]
+        )
+        identity = jnp.repeat(batch["identity"], 2)
+        terms = {
+            "identity": cross_entropy(logits, identity),
+            "triplet": triplet(config.triplet.kind, pooled, identity, config.triplet.margin),
+        }
+        accuracy = (logits.argmax(1) == identity).mean()
+        return terms["identity"] + terms["triplet"], ({**terms, "accuracy": accuracy}, model_state)
+
+    return loss
+
+
+def _images(batch: Batch) -> Mapping[str, jax.Array]:
+    return {"visible": batch["visible"], "infrared": batch["infrared"]}

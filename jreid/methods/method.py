@@ -1,0 +1,87 @@
+"""Method and Player: what a paper gives to the one training loop and the one evaluator."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+
+# A locked ml_collections.ConfigDict, whose fields a type checker cannot know.
+Config = Any
+
+# `visible` and `infrared`, each float32 [N, H, W, 3], and `identity` int32 [N] for both: row i of
+# the two halves shows the same identity, a class number from 0. N = P identities x K images.
+Batch = Mapping[str, jax.Array]
+
+# Collections of arrays: `params` and, beside it, whatever else the method keeps from step to step
+# (`batch_stats`, memories), which is its model state.
+Variables = Mapping[str, Any]
+
+Metrics = Mapping[str, jax.Array]
+Loss = Callable[
+    [Any, Variables, Batch, jax.Array, jax.Array], tuple[jax.Array, tuple[Metrics, Variables]]
+]
+
+
+class Player(NamedTuple):
+    """One optimisation problem of a method.
+
+    Attributes:
+        name: names its optimiser state and its metrics.
+        owns: whether the parameter at a path such as `backbone/conv1/kernel` is this player's.
+        loss: `(params, model_state, batch, rng, progress)` to `loss, (metrics, model_state)`;
+            `params` are all of the method's, `progress` is the epoch as a float32 scalar.
+        optimizer: the block of the config that describes its optimiser.
+    """
+
+    name: str
+    owns: Callable[[str], bool]
+    loss: Loss
+    optimizer: Config
+
+
+class Method(NamedTuple):
+    """A paper as pure functions.
+
+    Attributes:
+        init: key and Batch to the initial variables.
+        players: updated in this order within a step.
+        embed: `(variables, images [N, H, W, 3], modality)` to embeddings `[N, D]` float32, not
+            normalised. The stem follows the image's modality, never its role.
+        pictures: name to a function that makes images to look at.
+        torch_layout: how the published PyTorch checkpoint names the method's variables, if there
+            is one.
+    """
+
+    init: Callable[[jax.Array, Batch], Variables]
+    players: tuple[Player, ...]
+    embed: Callable[[Variables, Float[Array, "n h w 3"], str], Float[Array, "n d"]]
+    pictures: Mapping[str, Callable[..., Any]] = {}
+    torch_layout: Any = None
+
+
+def load(config: Config) -> Method:
+    """The method that `config.method` names: `create(config)` of the module of that name.
+
+    Raises:
+        InputError: no method has this name; the message names the nearest.
+    """
+    files = Path(__file__).parent.glob("*.py")
+    require_choice("method", config.method, {file.stem for file in files} - {"__init__", "method"})
+    return importlib.import_module(f"{__package__}.{config.method}").create(config)
+
+
+def require_choice(field: str, value: str, choices: Iterable[str]) -> None:
+    """Raises InputError, naming the nearest choice, unless the config field has one of them."""
+    choices = sorted(choices)
+    if value not in choices:
+        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+        raise InputError(
+            f"config.{field}={value} does not exist, did you mean {nearest}? There are: "
+            f"{', '.join(choices)}."
+        )
