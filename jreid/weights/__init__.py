@@ -1,0 +1,6 @@
+"""Other people's parameters, read and renamed to ours."""
+
+from jreid.weights.imagenet import load_imagenet
+from jreid.weights.torch import convert, read_checkpoint
+
+__all__ = ["convert", "load_imagenet", "read_checkpoint"]

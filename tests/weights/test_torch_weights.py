@@ -1,0 +1,276 @@
+import hashlib
+import os
+import pickle
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+from jaxtyping import Array
+from safetensors.numpy import save_file
+
+from jreid.errors import InputError
+from jreid.nn import BatchNormNeck, Classifier, Layout, ResNet, generalized_mean, resnet_renames
+from jreid.weights.torch import convert, read_checkpoint
+
+NON_LOCAL = r"^backbone/shared/layer(\d)_non_local_(\d+)/"
+AGW = Layout(
+    renames=(
+        (NON_LOCAL + "W/", r"NL_\1.\2.W.0/"),
+        (NON_LOCAL + "norm/", r"NL_\1.\2.W.1/"),
+        (NON_LOCAL + "g/", r"NL_\1.\2.g.0/"),
+        (NON_LOCAL, r"NL_\1.\2."),
+        *resnet_renames("backbone/visible/", "visible_module.visible."),
+        *resnet_renames("backbone/infrared/", "thermal_module.thermal."),
+        *resnet_renames("backbone/shared/", "base_resnet.base."),
+        ("^neck/", "bottleneck/"),
+    ),
+    unused=(
+        r"(visible_module\.visible|thermal_module\.thermal)\.layer\d\.",
+        r"base_resnet\.base\.(conv1|bn1)\.",
+    ),
+)
+
+
+class Network(nn.Module):
+    """AGW as the public checkpoint has it."""
+
+    identities: int
+    width: int
+
+    @nn.compact
+    def __call__(self, images: Mapping[str, Array], train: bool) -> tuple[Array, Array]:
+        backbone = ResNet(50, self.width, split_stages=1, non_local=(0, 2, 3, 0), name="backbone")
+        pooled = generalized_mean(backbone(images, train)[-1])
+        neck = BatchNormNeck(name="neck")(pooled, train)
+        return neck, Classifier(self.identities, name="classifier")(neck)
+
+
+@pytest.fixture
+def reference():
+    return pytest.importorskip(
+        "torch_reference", reason="parity with PyTorch: torch is not installed"
+    )
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="reading pickles: torch is not installed")
+
+
+def network(width=8, identities=7):
+    net = Network(identities, width)
+    images = {name: np.zeros((1, 64, 32, 3), np.float32) for name in ("visible", "infrared")}
+    return net, jax.eval_shape(lambda key: net.init(key, images, True), jax.random.key(0))
+
+
+class Small(nn.Module):
+    """A convolution, a normalisation and a classifier."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = nn.Conv(3, (2, 2), use_bias=False, name="conv")(x)
+        x = BatchNormNeck(name="neck")(x, False)
+        return nn.Dense(4, name="classifier")(x)
+
+
+def small_entries():
+    rng = np.random.default_rng(0)
+    shapes = {
+        "conv.weight": (3, 5, 2, 2),
+        "bottleneck.weight": (3,),
+        "bottleneck.bias": (3,),
+        "bottleneck.running_mean": (3,),
+        "bottleneck.running_var": (3,),
+        "classifier.weight": (4, 3),
+        "classifier.bias": (4,),
+    }
+    return {name: rng.uniform(1, 2, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def small_variables():
+    return Small().init(jax.random.key(0), np.zeros((1, 4, 4, 5), np.float32))
+
+
+SMALL = Layout((("^neck/", "bottleneck/"),), unused=(r"old\.",))
+
+
+def test_every_array_is_filled_in_our_order_of_axes():
+    entries = small_entries()
+    extra = {"old.weight": np.ones(1), "neck.num_batches_tracked": np.array(3)}
+    got = convert(entries | extra, small_variables(), SMALL)
+    conv = got["params"]["conv"]["kernel"]
+    assert conv.shape == (2, 2, 5, 3)
+    assert conv[1, 0, 4, 2] == entries["conv.weight"][2, 4, 1, 0]
+    np.testing.assert_array_equal(
+        got["params"]["classifier"]["kernel"], entries["classifier.weight"].T
+    )
+    np.testing.assert_array_equal(got["params"]["neck"]["scale"], entries["bottleneck.weight"])
+    statistics = {"bias": "bias", "mean": "running_mean", "var": "running_var"}
+    for ours, theirs in statistics.items():
+        np.testing.assert_array_equal(
+            got["batch_stats"]["neck"][ours], entries[f"bottleneck.{theirs}"]
+        )
+    assert jax.tree.structure(got) == jax.tree.structure(small_variables())
+
+
+def test_misfits_are_named_with_shapes_in_one_message():
+    entries = small_entries()
+    del entries["bottleneck.running_var"]
+    entries["conv.weight"] = np.ones((3, 5, 1, 1), np.float32)
+    entries["classifier.weight"] = np.ones((9, 3), np.float32)
+    entries["bottleneck.bias"][1] = np.nan
+    entries |= {f"fc{i}.weight": np.ones(1, np.float32) for i in range(8)}
+    with pytest.raises(InputError) as caught:
+        convert(entries, small_variables(), SMALL)
+    message = str(caught.value)
+    for part in (
+        "1 missing (bottleneck.running_var)",
+        "2 of another shape",
+        "conv.weight: 3x5x1x1 in the file but 3x5x2x2 here",
+        "classifier.weight: 9x3 in the file but 4x3 here (set config.data.identities)",
+        "1 not finite numbers (bottleneck.bias)",
+        "8 unknown here (fc0.weight, fc1.weight, fc2.weight, fc3.weight, fc4.weight, ...)",
+    ):
+        assert part in message
+
+
+def test_numbers_too_large_for_float32_are_refused(tmp_path):
+    entries = small_entries()
+    entries["classifier.bias"] = np.array([1e300, 0, 0, 0])
+    save_file(entries, tmp_path / "large.safetensors")
+    with pytest.raises(InputError, match=r"not finite numbers \(classifier.bias\)"):
+        convert(read_checkpoint(tmp_path / "large.safetensors"), small_variables(), SMALL)
+
+
+def test_a_matrix_takes_a_1x1_convolution():
+    variables = {"params": {"g": {"kernel": np.zeros((3, 2), np.float32)}}}
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3, 1, 1)
+    got = convert({"g.weight": weight}, variables, Layout(()))
+    np.testing.assert_array_equal(got["params"]["g"]["kernel"], weight[:, :, 0, 0].T)
+
+
+def test_reference_has_exactly_the_public_agw_entries(reference):
+    with reference.torch.device("meta"):
+        state = reference.AGW(395).state_dict()
+    lines = sorted(f"{n} {'x'.join(map(str, v.shape))}".strip() for n, v in state.items())
+    assert len(lines) == 1025
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    assert digest == "aa468b6d71377f71fade00639b962cd15b534a05e9cbebf92b83f8814f3ce6b4"
+
+
+def test_full_agw_takes_every_public_entry(reference):
+    with reference.torch.device("meta"):
+        state = reference.AGW(395).state_dict()
+    zeros = {name: np.broadcast_to(np.float32(0), tuple(v.shape)) for name, v in state.items()}
+    _, variables = network(width=64, identities=395)
+    leaves = jax.tree.leaves(convert(zeros, variables, AGW)["params"])
+    trunk_and_stems = 23_508_032 + 9_536
+    assert sum(leaf.size for leaf in leaves) == trunk_and_stems + 28_687 + 2048 + 395 * 2048
+
+
+@pytest.mark.parametrize("modality", ["visible", "infrared"])
+def test_agw_embeds_as_torch_does(reference, tmp_path, modality):
+    theirs = reference.randomize(reference.AGW(7, width=8)).eval()
+    saved = {"net": theirs.state_dict(), "mAP": np.float64(0.4), "cmc": np.ones(3), "epoch": 2}
+    reference.torch.save(saved, tmp_path / "agw.t")
+    net, variables = network()
+    variables = convert(read_checkpoint(tmp_path / "agw.t"), variables, AGW)
+    images = np.random.default_rng(0).normal(size=(2, 64, 32, 3)).astype(np.float32)
+    got, _ = net.apply(variables, {modality: images}, False)
+    want = theirs.embed(reference.to_nchw(images), modality).detach().numpy()
+    np.testing.assert_allclose(got, want, atol=1e-5 * abs(want).max())
+
+
+def test_state_dicts_are_found_in_what_scripts_save(torch, tmp_path):
+    values = {"module.a.weight": torch.ones(2, 3), "module.b": torch.zeros(2, dtype=torch.bfloat16)}
+    parameters = {name: torch.nn.Parameter(value) for name, value in values.items()}
+    saves = {
+        "flat.pth": values,
+        "nested.pt": {"state_dict": {"model": parameters}, "epoch": 3},
+        "accuracy.t": {"net": values, "mAP": np.float32(0.5), "cmc": np.arange(4), "best": 0.3},
+    }
+    for legacy in (False, True):
+        for name, saved in saves.items():
+            torch.save(saved, tmp_path / name, _use_new_zipfile_serialization=not legacy)
+            got = read_checkpoint(tmp_path / name)
+            assert {n: v.dtype.name for n, v in got.items()} == {
+                "a.weight": "float32",
+                "b": "float32",
+            }
+            np.testing.assert_array_equal(got["a.weight"], np.ones((2, 3)))
+
+
+def test_bfloat16_safetensors_are_widened(torch, tmp_path):
+    from safetensors.torch import save_file as save_torch
+
+    save_torch({"a": torch.full((2,), 1.5, dtype=torch.bfloat16)}, tmp_path / "a.safetensors")
+    got = read_checkpoint(tmp_path / "a.safetensors")["a"]
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, [1.5, 1.5])
+
+
+class Hostile:
+    """Makes a directory when it is unpickled in earnest."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_hostile_pickles_are_refused_and_do_nothing(torch, tmp_path):
+    trap = str(tmp_path / "trap")
+    for saved in (
+        Hostile(trap),
+        {"net": {"a": Hostile(trap)}},
+        {"a": torch.ones(1), "b": Hostile(trap)},
+    ):
+        torch.save(saved, tmp_path / "hostile.pth")
+        with pytest.raises(InputError, match=r"would run .*mkdir"):
+            read_checkpoint(tmp_path / "hostile.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(trap), protocol=2))
+    with pytest.raises(InputError, match="refused"):
+        read_checkpoint(tmp_path / "plain.pth")
+    assert not os.path.exists(trap)
+
+
+@pytest.mark.parametrize("saved", [[1, 2], {"lr": 0.1}, {3: 4}, "text"])
+def test_pickles_without_a_state_dict_are_refused(torch, tmp_path, saved):
+    torch.save(saved, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="holds no state dict"):
+        read_checkpoint(tmp_path / "other.pth")
+
+
+def test_broken_files_are_refused(torch, tmp_path):
+    torch.save({"a": torch.ones(999)}, tmp_path / "whole.pth")
+    save_file({"a": np.ones(999, np.float32)}, tmp_path / "whole.safetensors")
+    for suffix in ("pth", "safetensors"):
+        whole = (tmp_path / f"whole.{suffix}").read_bytes()
+        broken = tmp_path / f"broken.{suffix}"
+        for content in (b"", b"hello", whole[:500], whole[:-9]):
+            broken.write_bytes(content)
+            with pytest.raises(InputError, match=str(broken)):
+                read_checkpoint(broken)
+        broken.write_bytes(b"\n<!DOCTYPE html><title>Sign in</title>")
+        with pytest.raises(InputError, match="HTML page"):
+            read_checkpoint(broken)
+
+
+def test_paths_that_are_no_checkpoint_are_refused(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read_checkpoint(tmp_path / "missing.pth")
+    with pytest.raises(InputError, match="directory"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(InputError, match="safetensors"):
+        read_checkpoint(tmp_path / "notes.txt")
+
+
+def test_a_pickle_without_torch_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    (tmp_path / "a.pth").write_bytes(b"PK")
+    with pytest.raises(InputError, match="pip install torch"):
+        read_checkpoint(tmp_path / "a.pth")
