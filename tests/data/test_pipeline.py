@@ -1,0 +1,119 @@
+from itertools import islice
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jreid.data import pipeline
+from jreid.data.pipeline import embedding_batches, read_folder, training_batches
+from jreid.data.samplers import Plan
+from jreid.data.transforms import Augmentation
+from jreid.errors import InputError
+
+OPTIONS = Augmentation(
+    size=(32, 16),
+    resize="bilinear",
+    order="flip_first",
+    flip_probability=0.5,
+    padding=2,
+    padding_fill=127,
+    erase_probability=0.5,
+    erase_area=(0.02, 0.33),
+    erase_ratio=(0.3, 3.3),
+    erase_fill=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def sharding():
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+@pytest.fixture(scope="module")
+def table(tiny_dataset):
+    return tiny_dataset.table.take(tiny_dataset.table.split == "train")
+
+
+@pytest.fixture(scope="module")
+def plan(table):
+    return Plan("random_identity", table.identity, table.modality, 4, 2, seed=3, epochs=2)
+
+
+def same(left, right):
+    return all((np.asarray(left[name]) == np.asarray(right[name])).all() for name in left)
+
+
+def test_batches_show_the_plan(table, plan, sharding):
+    batch = next(training_batches(table, plan, OPTIONS, 0, 1, sharding))
+    visible, infrared = plan.rows(1)
+    assert batch["visible"].shape == batch["infrared"].shape == (8, 32, 16, 3)
+    assert batch["visible"].sharding == sharding
+    classes = np.unique(table.identity)
+    assert (classes[batch["identity"]] == table.identity[visible]).all()
+    assert (classes[batch["identity"]] == table.identity[infrared]).all()
+
+
+def test_any_starting_step_gives_the_same_batches(table, plan, sharding):
+    whole = list(training_batches(table, plan, OPTIONS, 5, 0, sharding))
+    assert len(whole) == plan.steps
+    tail = list(training_batches(table, plan, OPTIONS, 5, plan.steps - 3, sharding))
+    assert all(same(a, b) for a, b in zip(whole[-3:], tail, strict=True))
+    other = next(training_batches(table, plan, OPTIONS, 6, 0, sharding))
+    assert not same(whole[0], other)
+
+
+def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):
+    """Two processes' halves are the rows of the global batch, augmentation included."""
+    device = NamedSharding(
+        jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]),
+        PartitionSpec("data"),
+    )
+    whole = next(training_batches(table, plan, OPTIONS, 0, 2, device))
+    halves = []
+    for half in (slice(0, 4), slice(4, 8)):
+        monkeypatch.setattr(pipeline, "_own_rows", lambda N, half=half: half)
+        halves.append(next(training_batches(table, plan, OPTIONS, 0, 2, device)))
+    for name, value in whole.items():
+        joined = np.concatenate([np.asarray(half[name]) for half in halves])
+        assert (joined == np.asarray(value)).all()
+
+
+def test_embedding_batches_are_in_order_and_filled_up(table):
+    images, names = table.image[:5], table.name[:5]
+    batches = list(embedding_batches(images, names, (32, 16), "bilinear", 3))
+    assert [batch.shape for batch in batches] == [(3, 32, 16, 3)] * 2
+    alone = [
+        next(embedding_batches(images[i:], names[i:], (32, 16), "bilinear", 1)) for i in range(5)
+    ]
+    assert (np.concatenate(batches)[:5] == np.concatenate(alone)).all()
+    assert (batches[1][2] == 0).all()
+
+
+def test_bytes_that_are_no_image_are_named(table):
+    images = [*table.image[:2], b"not an image"]
+    with pytest.raises(InputError, match="broken"):
+        list(embedding_batches(images, ["a", "b", "broken"], (32, 16), "bilinear", 1))
+
+
+def test_folders_are_searched_through(tmp_path, tiny_folder):
+    for number, name in enumerate(("b/2.JPG", "a/1.jpg", "c.png", "note.txt", ".hidden.jpg")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes([number]))
+    names, paths = read_folder(tmp_path)
+    assert names == ["a/1", "b/2", "c"]
+    assert [path.name for path in paths] == ["1.jpg", "2.JPG", "c.png"]
+
+
+def test_folders_without_images_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no \.jpg"):
+        read_folder(tmp_path)
+    with pytest.raises(InputError, match="is no folder"):
+        read_folder(tmp_path / "nothing")
+
+
+def test_only_as_many_batches_are_made_as_asked_for(table, plan, sharding):
+    assert len(list(islice(training_batches(table, plan, OPTIONS, 0, 0, sharding), 2))) == 2
+    assert list(training_batches(table, plan, OPTIONS, 0, plan.steps, sharding)) == []

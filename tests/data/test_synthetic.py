@@ -1,0 +1,181 @@
+"""The synthetic dataset: layout, determinism, atomicity, bad input, and the contact sheet."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import loadmat
+
+from jreid.data import synthetic
+from jreid.data.contact_sheet import contact_sheet
+from jreid.data.synthetic import PRESETS, synthesize
+from jreid.errors import InputError
+
+INFRARED = (3, 6)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "data"
+    synthesize(folder, "tiny", seed=0)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def identities(folder: Path, split: str) -> list[int]:
+    lines = (folder / "exp" / f"{split}_id.txt").read_text().splitlines()
+    assert len(lines) == 1
+    return [int(identity) for identity in lines[0].split(",")]
+
+
+def test_splits_are_disjoint_and_make_up_all_available_identities(tiny):
+    preset = PRESETS["tiny"]
+    splits = [identities(tiny, name) for name in ("train", "val", "test")]
+    assert [len(split) for split in splits] == [preset.train, preset.validation, preset.test]
+    assert (
+        sorted(np.concatenate(splits).tolist())
+        == identities(tiny, "available")
+        == list(range(1, 19))
+    )
+    assert "0001" not in (tiny / "exp" / "available_id.txt").read_text()
+
+
+def test_images_lie_in_the_layout_of_sysu_mm01(tiny):
+    fewest, most = PRESETS["tiny"].images
+    seen = set()
+    for folder in tiny.glob("cam*/*"):
+        names = sorted(file.name for file in folder.iterdir())
+        assert fewest <= len(names) <= most
+        assert names == [f"{index:04d}.jpg" for index in range(1, len(names) + 1)]
+        seen.add((int(folder.parent.name[3:]), folder.name))
+    for identity in identities(tiny, "available"):
+        cameras = {camera for camera, name in seen if name == f"{identity:04d}"}
+        assert {3, 4, 5, 6} <= cameras <= {1, 2, 3, 4, 5, 6}
+    assert {path.name for path in tiny.iterdir()} == {
+        *(f"cam{camera}" for camera in range(1, 7)), "exp", "synthetic.json",
+    }  # fmt: skip
+
+
+def test_some_test_identities_are_never_indoors_and_all_training_ones_are(tiny):
+    indoors = {int(folder.name) for folder in tiny.glob("cam[12]/*")}
+    assert set(identities(tiny, "train")) <= indoors
+    assert 0 < len(set(identities(tiny, "test")) - indoors) < PRESETS["tiny"].test
+
+
+def test_gallery_draws_have_the_official_form_and_match_the_files(tiny):
+    draws = loadmat(tiny / "exp" / "rand_perm_cam.mat")["rand_perm_cam"]
+    assert draws.shape == (6, 1) and draws.dtype == object
+    for camera in range(1, 7):
+        cells = draws[camera - 1, 0]
+        assert cells.shape == (18, 1) and cells.dtype == object
+        for identity in range(1, 19):
+            cell = cells[identity - 1, 0]
+            files = list((tiny / f"cam{camera}" / f"{identity:04d}").glob("*.jpg"))
+            assert cell.shape == (10, len(files)) and cell.dtype == np.uint8
+            assert all(sorted(row) == list(range(1, len(files) + 1)) for row in cell.tolist())
+    several = draws[2, 0][0, 0]
+    assert len({tuple(row) for row in several.tolist()}) > 1
+
+
+def test_infrared_is_one_channel_and_visible_is_coloured(tiny):
+    height, width = PRESETS["tiny"].size
+    for camera in range(1, 7):
+        for file in (tiny / f"cam{camera}").glob("*/*.jpg"):
+            with Image.open(file) as image:
+                assert image.mode == "RGB" and image.size == (width, height)
+                pixels = np.asarray(image, int)
+            spread = np.ptp(pixels, axis=2)
+            assert (spread.max() == 0) if camera in INFRARED else (spread.mean() > 4), file
+
+
+def test_the_bytes_depend_on_the_seed_but_not_on_the_workers(tiny, tmp_path):
+    calls = []
+    synthesize(tmp_path / "two", "tiny", 0, lambda *call: calls.append(call), workers=2)
+    assert contents(tmp_path / "two") == contents(tiny)
+    images = len(list(tiny.glob("cam*/*/*.jpg")))
+    assert calls[-1] == (images, images) and calls == sorted(calls)
+    synthesize(tmp_path / "other", "tiny", 1)
+    assert (tmp_path / "other/cam4/0001/0001.jpg").read_bytes() != (
+        tiny / "cam4/0001/0001.jpg"
+    ).read_bytes()
+
+
+def test_a_finished_dataset_is_left_alone(tiny, monkeypatch):
+    monkeypatch.setattr(synthetic, "_render_all", pytest.fail)
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*")}
+    synthesize(tiny, "tiny", seed=0)
+    assert before == {path: path.stat().st_mtime_ns for path in tiny.rglob("*")}
+
+
+def test_anything_else_in_the_folder_is_refused_and_kept(tiny, tmp_path):
+    with pytest.raises(InputError, match="something else"):
+        synthesize(tiny, "tiny", seed=1)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="something else"):
+        synthesize(tmp_path, "tiny")
+    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+    with pytest.raises(InputError, match="is a file"):
+        synthesize(tmp_path / "thesis.txt", "tiny")
+
+
+def test_a_killed_rendering_leaves_nothing_and_the_next_one_cleans_up(tiny, tmp_path):
+    class KilledError(BaseException):
+        pass
+
+    def kill(done: int, total: int) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        synthesize(tmp_path / "data", "tiny", 0, kill)
+    assert not (tmp_path / "data").exists() and any(tmp_path.iterdir())
+    synthesize(tmp_path / "data", "tiny", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert contents(tmp_path / "data") == contents(tiny)
+
+
+def test_an_empty_folder_and_missing_parents_are_filled(tiny, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for output in (tmp_path / "empty", tmp_path / "a" / "b"):
+        synthesize(output, "tiny", 0)
+        label = {"preset": "tiny", "seed": 0, "version": synthetic.VERSION}
+        assert json.loads((output / "synthetic.json").read_text()) == label
+
+
+def test_bad_input_is_told(tmp_path):
+    with pytest.raises(InputError, match="preset 'huge' is unknown"):
+        synthesize(tmp_path / "data", "huge")
+    with pytest.raises(InputError, match="seed -1"):
+        synthesize(tmp_path / "data", "tiny", seed=-1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        synthesize(tmp_path / "file" / "data", "tiny")
+
+
+def test_contact_sheet_is_small_and_shows_every_camera(tiny, tmp_path):
+    contact_sheet(tiny, tmp_path / "sheet.jpg", identities=3)
+    content = (tmp_path / "sheet.jpg").read_bytes()
+    assert len(content) < 200_000
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size[0] > 6 * 2 * 32 and image.size[1] > 3 * 64
+
+
+def test_contact_sheet_prefers_identities_that_all_cameras_saw(tmp_path):
+    """On a folder that was not rendered, with images of any size and kind."""
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "test_id.txt").write_text("333,6, 9")
+    for camera, identity, level in ((1, 9, 0), (3, 9, 0), (6, 333, 200)):
+        folder = tmp_path / f"cam{camera}" / f"{identity:04d}"
+        folder.mkdir(parents=True)
+        Image.new("L", (50, 170), level).save(folder / "0001.jpg")
+    contact_sheet(tmp_path, tmp_path / "sheet.png", identities=1)
+    with Image.open(tmp_path / "sheet.png") as image:
+        pixels = np.asarray(image.convert("L"))[40:, 40:]  # without the titles
+    assert (pixels == 0).sum() > 2 * 50 * 80 and not (pixels == 200).any()
+    with pytest.raises(InputError, match=r"test_id\.txt is missing"):
+        contact_sheet(tmp_path / "exp", tmp_path / "none.jpg")
