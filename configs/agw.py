@@ -1,0 +1,37 @@
+"""AGW, the baseline of the field: two stems, non-local blocks, generalised-mean pooling, BNNeck.
+
+jreid train --config=configs/agw.py:sysu_mm01 --workdir=runs/agw --config.data.folder=DIR
+
+SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 696 steps of 64 images: some hours on
+one recent GPU. The paper prints rank-1 47.50, mAP 47.65, mINP 35.30 for SYSU-MM01, all search,
+single shot (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021, table 9).
+
+jreid train --config=configs/agw.py:synthetic --workdir=runs/synthetic
+
+The synthetic dataset at 128 x 64 from random weights, a ResNet-18 of half the width: about half an
+hour on two CPU cores. `tiny` is for tests: seconds, and its numbers mean nothing.
+"""
+
+from configs import common
+
+
+def get_config(dataset: str = "sysu_mm01") -> common.Config:
+    """AGW on the dataset of this name."""
+    config = common.defaults(dataset)
+    if dataset == "sysu_mm01":
+        config.weights = "imagenet"
+        return config
+    # From random weights the backbone learns at the full rate.
+    config.optimizer.scales = ()
+    config.image.update(size=(128, 64), padding=4)
+    config.backbone.update(depth=18, width=32, non_local=(0, 1, 1, 0))
+    config.update(epochs=20)
+    config.optimizer.update(warmup_epochs=2, milestones=(12, 17))
+    if dataset == "tiny":
+        config.image.update(size=(32, 16), padding=2)
+        config.backbone.update(width=8, non_local=(0, 1, 0, 0))
+        config.batch.update(identities=4, images=2)
+        config.update(epochs=2, log_every_steps=1)
+        config.evaluation.update(every_epochs=1, batch_size=16)
+        config.optimizer.update(warmup_epochs=1, milestones=(2,))
+    return config

@@ -1,0 +1,16 @@
+"""The quickstart: AGW on the synthetic dataset, small enough for two CPU cores in two minutes.
+
+jreid train --config=configs/quickstart.py:synthetic --workdir=runs/quickstart
+"""
+
+from configs import agw, common
+
+
+def get_config(dataset: str = "synthetic") -> common.Config:
+    """AGW at the quickstart's scale on the dataset of this name."""
+    config = agw.get_config(dataset)
+    config.epochs = 4
+    config.backbone.width = 16
+    config.optimizer.update(warmup_epochs=1, milestones=(3,))
+    config.evaluation.every_epochs = 2
+    return config

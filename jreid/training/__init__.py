@@ -1,0 +1,1 @@
+"""Training for every method: one loop, one step, one way to save."""

@@ -1,0 +1,75 @@
+"""Optimisers and learning-rate schedules with PyTorch's meaning, from a config block."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jreid.errors import InputError
+from jreid.methods import Config
+
+# The epoch a step is in, as a number with its fraction.
+Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
+    """The rate during an epoch: linear warm-up by whole epochs, then steps at the milestones.
+
+    With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, and `decay` lower
+    from each milestone on, as the staircase of the released AGW code.
+    """
+    whole = jnp.floor(epoch)
+    warmup = jnp.minimum(1.0, (whole + 1) / max(options.warmup_epochs, 1))
+    falls = (whole >= jnp.array(options.milestones or (jnp.inf,), jnp.float32)).sum()
+    return options.learning_rate * warmup * jnp.power(options.decay, falls)
+
+
+def build(options: Config, epochs: Epochs) -> optax.GradientTransformation:
+    """The optimiser of a config block, for a flat dict of parameters by path.
+
+    Weight decay is coupled: added to the gradient before momentum or Adam's moments, for every
+    parameter, as `torch.optim.SGD` and `Adam` do. `scales` multiplies the rate of the parameters
+    whose path matches a pattern; the first match counts.
+
+    Raises:
+        InputError: the kind of optimiser or a pattern is unknown.
+    """
+    if options.kind == "sgd":
+        core = optax.trace(options.momentum, nesterov=options.nesterov)
+    elif options.kind == "adam":
+        core = optax.scale_by_adam()
+    else:
+        raise InputError(f"config.optimizer.kind={options.kind} is neither sgd nor adam.")
+    patterns = _compile(options.scales)
+
+    def rate(step: Any) -> Any:
+        return learning_rate(options, epochs(step))
+
+    return optax.chain(
+        optax.add_decayed_weights(options.weight_decay),
+        core,
+        _scale_by_path(patterns),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def _compile(scales: Any) -> list[tuple[re.Pattern[str], float]]:
+    try:
+        return [(re.compile(pattern), float(scale)) for pattern, scale in scales]
+    except (re.error, TypeError, ValueError) as error:
+        raise InputError(
+            f"config.optimizer.scales={scales} is no tuple of (pattern, factor): {error}."
+        ) from error
+
+
+def _scale_by_path(patterns: list[tuple[re.Pattern[str], float]]) -> optax.GradientTransformation:
+    def scale(path: str) -> float:
+        return next((factor for pattern, factor in patterns if pattern.fullmatch(path)), 1.0)
+
+    def update(updates: Any, _: Any) -> Any:
+        return {path: scale(path) * value for path, value in updates.items()}
+
+    return optax.stateless(update)

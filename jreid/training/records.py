@@ -1,0 +1,113 @@
+"""What a run tells while it trains: metrics as JSON lines and for TensorBoard, and its progress."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+
+class Recorder:
+    """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
+
+    Lines of steps after `start` are dropped: a run that resumes writes them anew.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        import tensorflow as tf
+
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "metrics.jsonl"
+        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= start]
+        path.write_text("".join(f"{line}\n" for line in kept))
+        self._lines = path.open("a")
+        self._board = tf.summary.create_file_writer(str(folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        self._board.close()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One line and one point a metric."""
+        import tensorflow as tf
+
+        self._lines.write(json.dumps({"step": step, **metrics}, allow_nan=False) + "\n")
+        self._lines.flush()
+        with self._board.as_default(step=step):
+            for name, value in metrics.items():
+                tf.summary.scalar(name, value)
+
+
+def _complete_lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+class StepProgress:
+    """A bar on a terminal, plain lines elsewhere. Its clock leaves out compilation and scoring."""
+
+    def __init__(self, start: int, steps: int, images: int) -> None:
+        """Of a run of `steps` steps of `images` images each, `start` of which are done."""
+        self._step, self._steps, self._images = start, steps, images
+        self._timed_steps, self._seconds = 0, 0.0
+        self._last: float | None = None
+        self._console = Console(stderr=True)
+        columns = (
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps{task.fields[told]}"),
+        )
+        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._task = self._bar.add_task("", total=steps, completed=start, told=", compiling")
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        if self._step:
+            self.say(f"going on from step {self._step} of {self._steps}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """A step is done."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._timed_steps += 1
+            self._seconds += now - self._last
+        self._last = now
+        self._step += 1
+        self._bar.update(self._task, completed=self._step)
+
+    def pause(self) -> None:
+        """The time until the next step is done does not count."""
+        self._last = None
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the steps that were timed; 0 before the second."""
+        return self._images * self._timed_steps / self._seconds if self._timed_steps else 0.0
+
+    def tell(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Shows the epoch, the players' losses, the speed and the time left."""
+        losses = [f"{name} {metrics[name]:.3f}" for name in metrics if name.endswith("/loss")]
+        told = f", epoch {epoch + 1}, {', '.join(losses)}"
+        speed = self.images_per_second
+        if speed:
+            left = (self._steps - self._step) * self._images / speed
+            told += f", {speed:.0f} images/s, {int(left // 60)}:{int(left % 60):02d} left"
+        self._bar.update(self._task, told=told)
+        if not self._console.is_terminal:
+            print(f"step {self._step}/{self._steps}{told}", file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        self._console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,31 @@
+"""The mesh of all devices, and who holds what on it: batches are split, the rest is copied."""
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jreid.errors import InputError
+
+
+def make_mesh() -> Mesh:
+    """One axis, `data`, over every device of every process."""
+    # Auto, since metric losses compare each row with all others, which Explicit axes refuse.
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Each device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split(mesh: Mesh) -> NamedSharding:
+    """The first axis is divided over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def check_divisible(rows: int, field: str, mesh: Mesh) -> None:
+    """Raises InputError unless `rows`, set by the config field, divides over the devices."""
+    if rows % mesh.size:
+        raise InputError(
+            f"{field} gives {rows} rows, which {mesh.size} devices cannot share equally; choose a "
+            f"multiple of {mesh.size}."
+        )

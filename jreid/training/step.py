@@ -1,0 +1,105 @@
+"""The jit sites: one training step and one embedding function for every method."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from jreid.methods import Batch, Method, Metrics, Player, Variables
+from jreid.training.optimizers import Epochs
+from jreid.training.sharding import replicated, split
+from jreid.training.state import TrainState, merged, owned
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Embed = Callable[[Variables, jax.Array, str], jax.Array]
+
+
+def make_train_step(
+    method: Method,
+    optimizers: dict[str, optax.GradientTransformation],
+    epochs: Epochs,
+    seed: int,
+    mesh: Mesh,
+) -> TrainStep:
+    """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
+
+    Each player in turn takes the gradient of its loss by its own parameters and updates them. The
+    batch is split over the mesh's devices; statistics and losses are over the whole of it.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        rng = jax.random.fold_in(jax.random.key(seed), state.step)
+        progress = epochs(state.step)
+        params, model_state, opt_state = state.params, state.model_state, dict(state.opt_state)
+        metrics: dict[str, jax.Array] = {}
+        for number, player in enumerate(method.players):
+            key = jax.random.fold_in(rng, number)
+            value, told, model_state, gradients = _gradients(
+                player, params, model_state, batch, key, progress
+            )
+            own = owned(params, player)
+            update: Any = optimizers[player.name].update
+            updates, opt_state[player.name] = update(gradients, opt_state[player.name], own)
+            params = merged(params, {path: own[path] + updates[path] for path in own})
+            told = {"loss": value, **told, "gradient_norm": optax.tree.norm(gradients)}
+            metrics |= {f"{player.name}/{name}": told[name] for name in told}
+        state = TrainState(state.step + 1, params, model_state, opt_state)
+        return state, metrics
+
+    everywhere = replicated(mesh)
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        in_shardings=(everywhere, split(mesh)),
+        out_shardings=(everywhere, everywhere),
+    )
+
+
+def _gradients(
+    player: Player,
+    params: Any,
+    model_state: Variables,
+    batch: Batch,
+    key: jax.Array,
+    progress: jax.Array,
+) -> tuple[jax.Array, Metrics, Variables, Any]:
+    """The player's loss, its metrics, the model state after it, and its gradient by path."""
+
+    def loss(own: dict[str, jax.Array]) -> tuple[jax.Array, tuple[Metrics, Variables]]:
+        return player.loss(merged(params, own), model_state, batch, key, progress)
+
+    gradient_of = jax.value_and_grad(loss, has_aux=True)
+    (value, (told, model_state)), gradients = gradient_of(owned(params, player))
+    return value, told, model_state, gradients
+
+
+def make_embed(method: Method, mesh: Mesh) -> Embed:
+    """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`, compiled a modality."""
+
+    def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
+        return method.embed(variables, images, modality).astype(jnp.float32)
+
+    return jax.jit(
+        embed,
+        static_argnums=2,
+        in_shardings=(replicated(mesh), split(mesh)),
+        out_shardings=replicated(mesh),
+    )
+
+
+def first_not_finite(state: TrainState) -> str | None:
+    """The path of the first array of the state that holds a NaN or an infinity, if any does."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    finite = _finite([leaf for _, leaf in leaves])
+    for (path, _), good in zip(leaves, jax.device_get(finite), strict=True):
+        if not good:
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None
+
+
+@jax.jit
+def _finite(leaves: list[jax.Array]) -> list[jax.Array]:
+    return [jnp.isfinite(leaf).all() for leaf in leaves]

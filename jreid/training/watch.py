@@ -1,0 +1,60 @@
+"""Watches every step's metrics and every saved state: a run whose numbers are not finite stops."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from jreid.errors import InputError
+from jreid.methods import Metrics
+from jreid.training.checkpoints import Checkpoints
+from jreid.training.state import TrainState
+from jreid.training.step import first_not_finite
+
+
+class FiniteWatch:
+    """Looks at a step's metrics one step late, so that the devices never wait for the host."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self._pending: tuple[int, Metrics] | None = None
+        self._seen: list[Mapping[str, float]] = []
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Takes a step's metrics and checks those of the step before.
+
+        Raises:
+            InputError: a metric is not finite; names it, its step and the last good checkpoint.
+        """
+        self._check()
+        self._pending = (step, metrics)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric since the last call; checks the newest step too."""
+        self._check()
+        seen, self._seen = self._seen, []
+        return {name: float(np.mean([values[name] for values in seen])) for name in seen[0]}
+
+    def check_state(self, state: TrainState) -> None:
+        """Raises InputError where the newest step or the state holds a NaN or an infinity."""
+        self._check()
+        fault = first_not_finite(state)
+        if fault:
+            self._stop(f"{fault} is not finite", int(state.step))
+
+    def _check(self) -> None:
+        if self._pending is None:
+            return
+        (step, metrics), self._pending = self._pending, None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        for name, value in values.items():
+            if not np.isfinite(value):
+                self._stop(f"{name} is {value}", step)
+        self._seen.append(values)
+
+    def _stop(self, fault: str, step: int) -> None:
+        raise InputError(
+            f"training stopped at step {step} because {fault}; the last good checkpoint is step "
+            f"{self._checkpoints.latest} in {self._checkpoints.folder}; lower "
+            "config.optimizer.learning_rate and train into another --workdir."
+        )

@@ -1,0 +1,71 @@
+import pytest
+from conftest import ROOT
+
+from jreid import config as configs
+from jreid.errors import InputError
+
+AGW = f"{ROOT}/configs/agw.py"
+
+
+def test_argument_names_the_dataset():
+    assert configs.load(f"{AGW}:sysu_mm01").data.identities == 395
+    assert configs.load(f"{AGW}:synthetic").data.identities == 120
+    assert configs.load(AGW).data.name == "sysu_mm01"
+
+
+def test_overrides_keep_the_types_of_fields():
+    config = configs.load(
+        f"{AGW}:synthetic",
+        ["--config.batch.images=2", "--config.image.size=(64,32)", "--config.backbone.ibn"],
+    )
+    assert config.batch.images == 2
+    assert config.image.size == (64, 32)
+    assert config.backbone.ibn is True
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--config.optimizer.learning_rat=1", "did you mean config.optimizer.learning_rate"),
+        ("--config.nothing.like.it=1", "no config field"),
+        ("--config.epochs=1.5", "1.5"),
+        ("--config.epochs", "config.epochs"),
+        ("--config.image.size=(3,", "config.image.size"),
+        ("--confi.epochs=3", "not understood"),
+    ],
+)
+def test_bad_flags_are_named(flag, told):
+    with pytest.raises(InputError, match=r".") as error:
+        configs.load(f"{AGW}:synthetic", [flag])
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_sources_are_named(tmp_path):
+    with pytest.raises(InputError, match="no config file"):
+        configs.load("configs/nothing.py")
+    with pytest.raises(InputError, match="sysu_mm01"):
+        configs.load(f"{AGW}:market1501")
+    broken = tmp_path / "configs" / "broken.py"
+    broken.parent.mkdir()
+    broken.write_text("def get_config(:\n")
+    with pytest.raises(InputError, match="does not load"):
+        configs.load(str(broken))
+
+
+def test_loaded_config_is_locked():
+    with pytest.raises(AttributeError, match="epochs"):
+        configs.load(f"{AGW}:tiny").epoch = 3
+
+
+def test_json_gives_the_same_config_back(tmp_path):
+    config = configs.load(f"{AGW}:tiny", ["--config.optimizer.scales=(('backbone/.*', 0.1),)"])
+    configs.write(config, tmp_path / "config.json")
+    again = configs.read(tmp_path / "config.json")
+    assert configs.differences(config, again) == []
+    assert again.optimizer.scales == (("backbone/.*", 0.1),)
+
+
+def test_differences_name_fields_and_values():
+    ours, theirs = (configs.load(f"{AGW}:tiny", [f"--config.seed={seed}"]) for seed in (1, 2))
+    assert configs.differences(ours, theirs) == ["seed: 1, 2"]

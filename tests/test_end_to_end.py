@@ -1,0 +1,116 @@
+"""From images on disk to a result file, stopped on the way and resumed."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from jreid.__main__ import main
+from jreid.config import read
+from jreid.training.checkpoints import Checkpoints
+from jreid.training.loop import EpochEnd
+from jreid.training.model import Model
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_folder, prepared):
+    return [
+        f"--config={ROOT}/configs/agw.py:tiny",
+        f"--config.data.folder={tiny_folder}",
+        f"--config.data.prepared={prepared}",
+        "--config.image.erase_probability=0.5",
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(flags, tmp_path_factory):
+    """A run that was not interrupted."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["train", *flags, "--workdir", str(workdir)]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def resumed(flags, tmp_path_factory):
+    """A run that was interrupted after its first epoch, and in the middle of its second."""
+    workdir = tmp_path_factory.mktemp("resumed") / "run"
+    end = EpochEnd.end
+    with pytest.MonkeyPatch.context() as patch:
+
+        def interrupted(self, epochs, state, watch):
+            if epochs == 2:
+                raise KeyboardInterrupt
+            end(self, epochs, state, watch)
+
+        patch.setattr(EpochEnd, "end", interrupted)
+        assert main(["train", *flags, "--workdir", str(workdir)]) == 130
+    assert not (workdir / "result.json").exists()
+    assert main(["train", "--workdir", str(workdir)]) == 0
+    return workdir
+
+
+def state_of(workdir):
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        assert checkpoints.latest is not None
+        return jax.device_get(
+            Model(read(workdir / "config.json")).restore(checkpoints, checkpoints.latest)
+        )
+
+
+def metrics_of(workdir):
+    lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
+    return [{**json.loads(line), "images_per_second": None} for line in lines]
+
+
+def test_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, resumed):
+    ours, theirs = state_of(whole), state_of(resumed)
+    assert ours.step == theirs.step > 0
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    assert metrics_of(whole) == metrics_of(resumed)
+    rows = [json.loads((run / "result.json").read_text())["rows"] for run in (whole, resumed)]
+    assert rows[0] == rows[1]
+
+
+def test_result_holds_what_a_number_needs(whole):
+    result = json.loads((whole / "result.json").read_text())
+    assert result["seed"] == 0
+    assert {"jax", "flax", "python"} <= {*result["versions"]}
+    assert result["revision"] is None or len(result["revision"]) >= 40
+    kinds = [
+        (row["checkpoint"], row["protocol"]["search"], row["protocol"]["shots"])
+        for row in result["rows"]
+    ]
+    assert kinds == [
+        (kind, search, shots)
+        for kind in ("last", "best")
+        for search in ("all", "indoor")
+        for shots in (1, 10)
+    ]
+    for row in result["rows"]:
+        assert row["rerank"] == "none"
+        assert row["dataset"] == "tiny"
+        assert row["trials"] == 10
+        assert 0 < row["valid_queries"] <= row["queries"]
+        assert 0 < row["mINP"] < 1
+        assert 0 < row["mAP"] < 1
+        assert list(row["cmc"]) == ["1", "5", "10", "20"]
+    assert len({row["fingerprint"] for row in result["rows"]}) == 4
+
+
+def test_evaluating_again_gives_the_same_rows(whole, capsys):
+    before = json.loads((whole / "result.json").read_text())
+    assert main(["evaluate", "--workdir", str(whole)]) == 0
+    after = json.loads((whole / "result.json").read_text())
+    assert before["rows"] == after["rows"]
+    told = capsys.readouterr().out
+    assert before["rows"][0]["fingerprint"] in told
+    assert "result.json" in told
+
+
+def test_a_finished_run_trains_no_further(whole, flags):
+    before = metrics_of(whole)
+    assert main(["train", *flags, "--workdir", str(whole)]) == 0
+    assert metrics_of(whole) == before

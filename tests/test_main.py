@@ -1,0 +1,190 @@
+"""The command line as a user meets it: help, and bad input told in one sentence."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from jreid.__main__ import main
+
+TINY = f"--config={ROOT}/configs/agw.py:tiny"
+
+
+@pytest.fixture
+def tiny(tiny_folder, prepared):
+    """The flags that name the tiny dataset."""
+    return [TINY, f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+
+
+def refused(capsys, *arguments):
+    """Runs a command that must be refused; its one sentence."""
+    assert main([str(argument) for argument in arguments]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("jreid: ")
+    return told[0]
+
+
+@pytest.mark.parametrize("verb", [[], ["train"], ["evaluate"], ["embed"], ["import"], ["data"]])
+def test_help_needs_nothing_heavy(verb):
+    code = (
+        "import sys; from jreid.__main__ import main\n"
+        f"try: main({[*verb, '--help']!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'jax', 'tensorflow', 'numpy', 'flax', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "usage: jreid" in done.stdout
+
+
+def test_unknown_config_field(capsys, tiny, tmp_path):
+    told = refused(capsys, "train", *tiny, "--workdir", tmp_path / "run", "--config.epoch=1")
+    assert "did you mean config.epochs?" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_dataset_folder(capsys, tmp_path):
+    told = refused(
+        capsys, "train", TINY, f"--config.data.folder={tmp_path}/no", "--workdir", tmp_path / "run"
+    )
+    assert "does not exist" in told
+    assert "jreid data synthesize" in told
+
+
+def test_empty_dataset_folder(capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    told = refused(
+        capsys,
+        "train",
+        TINY,
+        f"--config.data.folder={tmp_path}/empty",
+        "--workdir",
+        tmp_path / "run",
+    )
+    assert str(tmp_path / "empty") in told
+
+
+def test_batch_that_devices_cannot_share(capsys, tiny, tmp_path):
+    flags = ["--config.batch.identities=3", "--config.batch.images=2"]
+    told = refused(capsys, "train", *tiny, *flags, "--workdir", tmp_path / "run")
+    assert "6 rows, which 4 devices cannot share" in told
+
+
+def test_more_identities_a_batch_than_there_are(capsys, tiny, tmp_path):
+    told = refused(
+        capsys, "train", *tiny, "--config.batch.identities=16", "--workdir", tmp_path / "run"
+    )
+    assert "config.batch.identities" in told
+
+
+def test_identities_of_another_dataset(capsys, tiny, tmp_path):
+    told = refused(
+        capsys, "train", *tiny, "--config.data.identities=9", "--workdir", tmp_path / "run"
+    )
+    assert "--config.data.identities=8" in told
+
+
+def test_identity_in_one_modality_only(capsys, tiny_dataset, tiny_config, tmp_path, monkeypatch):
+    table = tiny_dataset.table
+    person = table.identity[table.split == "train"][0]
+    keep = (table.identity != person) | (table.modality == "visible")
+    broken = tiny_dataset._replace(table=table.take(keep))
+    monkeypatch.setattr("jreid.data.dataset.load", lambda *_: broken)
+    told = refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
+    assert str(person) in told
+    assert "infrared" in told
+
+
+def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
+    table = tiny_dataset.table
+    keep = (table.split != "test") | (table.modality == "infrared")
+    broken = tiny_dataset._replace(table=table.take(keep))
+    monkeypatch.setattr("jreid.data.dataset.load", lambda *_: broken)
+    refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
+
+
+@pytest.mark.parametrize("weights", ["nowhere.safetensors", "imagenet"])
+def test_missing_weights(capsys, tiny, tmp_path, monkeypatch, weights):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    flags = [f"--config.weights={weights}", "--workdir", tmp_path / "run"]
+    told = refused(capsys, "train", *tiny, *flags)
+    assert "weights" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_workdir_of_another_config(capsys, tiny, tmp_path):
+    run = tmp_path / "run"
+    assert main(["train", *tiny, "--config.epochs=0", "--workdir", str(run)]) == 0
+    capsys.readouterr()
+    tiny = [*tiny, "--config.epochs=0"]
+    told = refused(capsys, "train", *tiny, "--config.seed=1", "--workdir", run)
+    assert "seed: 1, 0" in told
+    assert "choose another --workdir" in told
+
+
+def test_workdir_that_holds_something_else(capsys, tiny, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    told = refused(capsys, "train", *tiny, "--workdir", tmp_path)
+    assert "choose an empty --workdir" in told
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_workdir_without_a_run(capsys, tmp_path):
+    for arguments in (
+        ["evaluate", "--workdir", tmp_path],
+        ["train", "--workdir", tmp_path],
+        [
+            "embed",
+            "--workdir",
+            tmp_path,
+            "--images",
+            tmp_path,
+            "--modality=visible",
+            "--output=x.npz",
+        ],
+    ):
+        assert "holds no run" in refused(capsys, *arguments)
+
+
+def test_flags_that_no_verb_knows(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "--workdir", str(tmp_path), "--shots=1"])
+    assert stopped.value.code == 2
+    assert "--shots=1" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(capsys, tiny, tmp_path):
+    run = tmp_path / "run"
+    flags = ["--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup_epochs=0"]
+    told = capsys.readouterr()
+    assert main(["train", *tiny, *flags, "--workdir", str(run)]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "training stopped at step" in told
+    assert "last good checkpoint is step 0" in told
+    assert not (run / "result.json").exists()
+
+
+def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", *tiny, "--config.epochs=0", "--workdir", run]) == 0
+    output = tmp_path / "cam3.npz"
+    arguments = ["embed", "--workdir", run, "--images", str(tiny_folder / "cam3")]
+    assert main([*arguments, "--modality=infrared", "--output", str(output)]) == 0
+    with np.load(output) as arrays:
+        found = dict(arrays)
+    paths = sorted((tiny_folder / "cam3").glob("*/*.jpg"))
+    assert found["names"].tolist() == [f"{p.parent.name}/{p.stem}" for p in paths]
+    assert found["identities"].tolist() == [int(path.parent.name) for path in paths]
+    assert set(found["cameras"]) == {3}
+    assert set(found["modalities"]) == {"infrared"}
+    assert found["features"].shape == (len(paths), 64)
+    assert found["features"].dtype == np.float32
+    told = refused(capsys, *arguments, "--modality=visible", "--output", tmp_path / "x.npz")
+    assert "camera 3" in told
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert {row["checkpoint"] for row in result["rows"]} == {"last"}

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from jreid.training.records import Recorder, StepProgress
+
+
+def read(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_lines_after_the_resumed_step_are_written_anew(tmp_path):
+    with Recorder(tmp_path, 0) as recorder:
+        for step in (1, 2, 3):
+            recorder.write(step, {"loss": step / 2})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')  # killed while writing
+    with Recorder(tmp_path, 2) as recorder:
+        recorder.write(3, {"loss": 9.0})
+    assert read(tmp_path) == [
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "loss": 1.0},
+        {"step": 3, "loss": 9.0},
+    ]
+
+
+def test_tensorboard_has_the_same_points(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    with Recorder(tmp_path, 0) as recorder:
+        recorder.write(7, {"loss": 0.25})
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
+    (point,) = events.Tensors("loss")
+    assert (point.step, make_ndarray(point.tensor_proto)) == (7, 0.25)
+
+
+def test_what_is_not_finite_is_not_recorded(tmp_path):
+    with Recorder(tmp_path, 0) as recorder, pytest.raises(ValueError, match="JSON"):
+        recorder.write(1, {"loss": float("nan")})
+
+
+def test_speed_leaves_out_the_first_step_and_pauses(monkeypatch, capsys):
+    clock = iter([100.0, 101.0, 103.0, 500.0, 501.0])  # compiled by 100 s; a pause before 500 s
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = StepProgress(0, 12, 64)
+    assert progress.images_per_second == 0
+    for _ in range(3):
+        progress.advance()
+    progress.pause()
+    progress.advance()
+    progress.advance()
+    assert progress.images_per_second == pytest.approx(64 * 3 / 4)
+    monkeypatch.undo()
+    progress.tell(0, {"model/loss": 1.5, "other": 2.0})
+    told = capsys.readouterr().err
+    assert "step 5/12, epoch 1, model/loss 1.500, 48 images/s, 0:09 left" in told
