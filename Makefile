@@ -1,0 +1,38 @@
+# The commands of the README. Each makes the virtual environment that it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: quickstart check test test-all clean
+
+# Renders the synthetic dataset, trains AGW on it and evaluates it; goes on where it stopped.
+quickstart: $(VENV)/installed
+	$(RUN) -m jreid data synthesize --output=data/synthetic
+	$(RUN) -m jreid train --config=configs/quickstart.py:synthetic --workdir=runs/quickstart
+
+check: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+	PYTHONPATH=. $(VENV)/bin/lint-imports
+
+test: $(VENV)/installed-dev
+	$(RUN) -m pytest
+
+# The slow rest too.
+test-all: $(VENV)/installed-dev
+	$(RUN) -m pytest -m "slow or not slow"
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and 'jreid needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(VENV)/bin/pip install --quiet --requirement requirements-dev.txt
+	touch $@
