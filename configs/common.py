@@ -15,6 +15,7 @@ DATASETS = {
         "name": "sysu_mm01",
         "folder": "data/sysu_mm01",
         "layout": "sysu_mm01",
+        "protocol": "sysu_mm01",
         "train_splits": ("train", "validation"),
         "identities": 395,
     },
@@ -22,6 +23,7 @@ DATASETS = {
         "name": "synthetic",
         "folder": "data/synthetic",
         "layout": "sysu_mm01",
+        "protocol": "sysu_mm01",
         "train_splits": ("train",),
         "identities": 120,
     },
@@ -29,6 +31,7 @@ DATASETS = {
         "name": "tiny",
         "folder": "data/tiny",
         "layout": "sysu_mm01",
+        "protocol": "sysu_mm01",
         "train_splits": ("train",),
         "identities": 8,
     },
@@ -96,8 +99,6 @@ def defaults(dataset: str) -> Config:
             "evaluation": {
                 "every_epochs": 5,  # on the validation identities; 0 for never
                 "batch_size": 128,
-                "protocol": "sysu_mm01",
-                "draw": "official",
                 "searches": ("all", "indoor"),
                 "shots": (1, 10),
                 "trials": 10,

@@ -9,8 +9,9 @@ from configs import agw, common
 def get_config(dataset: str = "synthetic") -> common.Config:
     """AGW at the quickstart's scale on the dataset of this name."""
     config = agw.get_config(dataset)
-    config.epochs = 4
+    config.epochs = 7
+    config.image.size = (96, 48)
     config.backbone.width = 16
-    config.optimizer.update(warmup_epochs=1, milestones=(3,))
-    config.evaluation.every_epochs = 2
+    config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
+    config.evaluation.every_epochs = 3
     return config

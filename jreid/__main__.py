@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"jreid: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"jreid: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print(
-            "jreid: interrupted; the same command goes on from the last checkpoint.",
-            file=sys.stderr,
-        )
+        print("jreid: interrupted; the same command goes on from what is saved.", file=sys.stderr)
         return 130
     return 0
 
@@ -102,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     synthesize.add_argument(
         "--seed", type=int, default=0, help="of everything random in it (default: 0)"
     )
+    show = _verb(actions, "show", _show, "draw a contact sheet of a dataset", config=False)
+    show.add_argument("folder", type=Path, help="a folder of SYSU-MM01's layout")
+    show.add_argument("--output", type=Path, required=True, help="the .jpg file to write")
     return parser
 
 
@@ -121,9 +124,9 @@ def _train(options: argparse.Namespace) -> None:
     from jreid.training.run import Run
 
     run = Run(options.workdir)
-    config = _config(options) if options.config else _resumed(run, options.overrides)
+    config = _config(options)
     run.check(config)
-    start = _weights(config)
+    start = _weights("none" if run.has_checkpoint() else config.weights)
     dataset = _dataset(config)
     train(config, run, dataset, start)
     _evaluate_run(config, run, dataset)
@@ -134,7 +137,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     from jreid.training.run import Run
 
     run = Run(options.workdir)
-    config = configs.override(run.config(), options.overrides)
+    config = _config(options)
+    for changed in configs.differences(config, run.config()):
+        if not changed.startswith("evaluation."):
+            raise InputError(
+                f"config.{changed.split(':')[0]} is the trained run's and stays; `evaluate` takes "
+                "config.evaluation, config.data.folder and config.data.prepared."
+            )
     _evaluate_run(config, run, _dataset(config))
 
 
@@ -148,10 +157,10 @@ def _evaluate_run(config: Any, run: Any, dataset: Any) -> None:
 
     rows = evaluate_run(config, run, dataset)
     write_result(run.result, {**provenance(config), "rows": rows})
-    console = Console(width=max(Console().width, 110))
-    console.print(f"{config.method} on {config.data.name}, test split")
+    console = Console(width=max(Console().width, 130))
+    console.print(f"{config.method} on {config.data.name}, test split", markup=False)
     console.print(format_table(rows))
-    console.print(f"result   {run.result}", f"metrics  {run.metrics / 'metrics.jsonl'}", sep="\n")
+    print(f"result   {run.result}\nmetrics  {run.metrics / 'metrics.jsonl'}")
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -170,21 +179,21 @@ def _import(options: argparse.Namespace) -> None:
     from jreid.training.run import Run
     from jreid.weights.torch import convert, read_checkpoint
 
-    config = _config(options)
+    # The run starts from the checkpoint: it needs no other weights, now or when it is trained on.
+    options.overrides.append("--config.weights=none")
+    config, run = _config(options), Run(options.workdir)
+    run.check(config)
+    if run.has_checkpoint():
+        raise InputError(f"{run.workdir} holds checkpoints; import into another --workdir.")
     entries = read_checkpoint(options.checkpoint)
     model = Model(config)
     if model.method.torch_layout is None:
-        raise InputError(
-            f"config.method={config.method} has no published PyTorch layout to import."
-        )
-    variables = convert(entries, model.variables(), model.method.torch_layout)
-    run = Run(options.workdir)
-    run.claim(config)
-    with Checkpoints(run.checkpoints) as checkpoints:
-        if checkpoints.latest is not None:
-            raise InputError(f"{options.workdir} holds checkpoints; import into another --workdir.")
-        checkpoints.save(model.state(variables))
-    print(f"{options.workdir}: a run with the {len(entries)} entries of {options.checkpoint}")
+        raise InputError(f"config.method={config.method} has no published checkpoint to import.")
+    state = model.state(convert(entries, model.variables(), model.method.torch_layout))
+    run.claim(config, None)
+    with Checkpoints(run.checkpoints, writes=True) as checkpoints:
+        checkpoints.save(state)
+    print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
 
 
 def _synthesize(options: argparse.Namespace) -> None:
@@ -203,16 +212,25 @@ def _synthesize(options: argparse.Namespace) -> None:
     print(f"{options.output}: the synthetic dataset, preset {options.preset}, seed {options.seed}")
 
 
+def _show(options: argparse.Namespace) -> None:
+    from jreid.data.contact_sheet import contact_sheet
+
+    contact_sheet(options.folder, options.output)
+    print(f"{options.output}: people by row, cameras by column")
+
+
 def _config(options: argparse.Namespace) -> Any:
+    """The config that the flags ask for, or else the run's own; checked."""
     from jreid import config as configs
+    from jreid.training.checks import check_config
+    from jreid.training.run import Run
 
-    return configs.load(options.config, options.overrides)
-
-
-def _resumed(run: Any, overrides: Sequence[str]) -> Any:
-    from jreid import config as configs
-
-    return configs.override(run.config(), overrides)
+    if getattr(options, "config", None):
+        config = configs.load(options.config, options.overrides)
+    else:
+        config = configs.override(Run(options.workdir).config(), options.overrides)
+    check_config(config)
+    return config
 
 
 def _dataset(config: Any) -> Any:
@@ -221,13 +239,13 @@ def _dataset(config: Any) -> Any:
     return load(config.data.layout, Path(config.data.folder), Path(config.data.prepared), _track)
 
 
-def _weights(config: Any) -> Callable[[Any], Any]:
-    """Puts the weights that `config.weights` names into initial variables; they are there."""
-    if config.weights == "none":
+def _weights(weights: str) -> Callable[[Any], Any]:
+    """Puts the weights that `config.weights` names into initial variables; finds them now."""
+    if weights == "none":
         return lambda variables: variables
     from jreid.weights.imagenet import load_imagenet, locate
 
-    source = locate(config.weights)
+    source = locate(weights)
 
     def fill(variables: Any) -> Any:
         variables, kept = load_imagenet(variables, source)

@@ -14,6 +14,8 @@ from ml_collections import ConfigDict, config_flags
 
 from jreid.errors import InputError
 
+PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
+
 
 def load(source: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """The locked config of a file such as `configs/agw.py:synthetic`.
@@ -63,13 +65,13 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     return cast(ConfigDict, values["config"].value)
 
 
-def write(config: ConfigDict, path: Path) -> None:
-    """Writes the config as JSON."""
-    path.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+def to_text(config: ConfigDict) -> str:
+    """The config as JSON, which `read` reads."""
+    return json.dumps(config.to_dict(), indent=2) + "\n"
 
 
 def read(path: Path) -> ConfigDict:
-    """The config that `write` wrote, tuples as tuples again."""
+    """The config of a JSON file, tuples as tuples again."""
     try:
         return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
     except (OSError, ValueError) as error:
@@ -77,11 +79,14 @@ def read(path: Path) -> ConfigDict:
 
 
 def differences(ours: ConfigDict, theirs: ConfigDict) -> list[str]:
-    """One line a field that differs, as `field: ours, theirs`; a missing field shows as `-`."""
+    """One line a field that differs, as `field: ours, theirs`; a missing field shows as `-`.
+
+    Where the data lies does not count.
+    """
     left, right = _flat(ours.to_dict()), _flat(theirs.to_dict())
     return [
         f"{field}: {left.get(field, '-')}, {right.get(field, '-')}"
-        for field in sorted({*left, *right})
+        for field in sorted({*left, *right} - PLACES)
         if left.get(field, "-") != right.get(field, "-")
     ]
 
@@ -103,8 +108,11 @@ def _module(path: Path) -> Any:
 
 def _check_known(config: ConfigDict, field: str) -> None:
     known = _flat(config.to_dict())
-    if field in known or any(name.startswith(f"{field}.") for name in known):
+    if field in known:
         return
+    inside = [name for name in known if name.startswith(f"{field}.")]
+    if inside:
+        raise InputError(f"config.{field} is a group; set a field of it, such as {inside[0]}.")
     nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.0)[0]
     raise InputError(f"config.{field} is no config field; did you mean config.{nearest}?")
 

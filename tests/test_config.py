@@ -30,6 +30,7 @@ def test_overrides_keep_the_types_of_fields():
         ("--config.nothing.like.it=1", "no config field"),
         ("--config.epochs=1.5", "1.5"),
         ("--config.epochs", "config.epochs"),
+        ("--config.data=synthetic", "config.data is a group"),
         ("--config.image.size=(3,", "config.image.size"),
         ("--confi.epochs=3", "not understood"),
     ],
@@ -60,7 +61,7 @@ def test_loaded_config_is_locked():
 
 def test_json_gives_the_same_config_back(tmp_path):
     config = configs.load(f"{AGW}:tiny", ["--config.optimizer.scales=(('backbone/.*', 0.1),)"])
-    configs.write(config, tmp_path / "config.json")
+    (tmp_path / "config.json").write_text(configs.to_text(config))
     again = configs.read(tmp_path / "config.json")
     assert configs.differences(config, again) == []
     assert again.optimizer.scales == (("backbone/.*", 0.1),)
@@ -69,3 +70,8 @@ def test_json_gives_the_same_config_back(tmp_path):
 def test_differences_name_fields_and_values():
     ours, theirs = (configs.load(f"{AGW}:tiny", [f"--config.seed={seed}"]) for seed in (1, 2))
     assert configs.differences(ours, theirs) == ["seed: 1, 2"]
+
+
+def test_another_place_of_the_data_is_no_difference():
+    ours, theirs = (configs.load(f"{AGW}:tiny", [f"--config.data.folder={x}"]) for x in "ab")
+    assert configs.differences(ours, theirs) == []

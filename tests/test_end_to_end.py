@@ -21,6 +21,7 @@ def flags(tiny_folder, prepared):
         f"--config.data.folder={tiny_folder}",
         f"--config.data.prepared={prepared}",
         "--config.image.erase_probability=0.5",
+        "--config.log_every_steps=3",
     ]
 
 
@@ -34,7 +35,7 @@ def whole(flags, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def resumed(flags, tmp_path_factory):
-    """A run that was interrupted after its first epoch, and in the middle of its second."""
+    """A run that was interrupted at the end of its second epoch, before that was saved."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
     end = EpochEnd.end
     with pytest.MonkeyPatch.context() as patch:

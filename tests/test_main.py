@@ -102,10 +102,37 @@ def test_identity_in_one_modality_only(capsys, tiny_dataset, tiny_config, tmp_pa
 
 def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
     table = tiny_dataset.table
-    keep = (table.split != "test") | (table.modality == "infrared")
-    broken = tiny_dataset._replace(table=table.take(keep))
+    strangers = np.where(table.modality == "infrared", table.identity + 1000, table.identity)
+    broken = tiny_dataset._replace(
+        table=table._replace(identity=np.where(table.split == "test", strangers, table.identity))
+    )
     monkeypatch.setattr("jreid.data.dataset.load", lambda *_: broken)
-    refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
+    told = refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
+    assert "queries of the test split has a match" in told
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--config.seed=-1", "config.seed=-1"),
+        ("--config.log_every_steps=0", "config.log_every_steps=0"),
+        ("--config.checkpoint_every_epochs=0", "at least 1"),
+        ("--config.evaluation.distance=l2", "config.evaluation.distance=l2"),
+        ("--config.evaluation.searches=()", "config.evaluation.searches"),
+        ("--config.evaluation.searches=outdoor", "outdoor"),
+        ("--config.evaluation.batch_size=0", "config.evaluation.batch_size=0"),
+        ("--config.image.size=128", "a height and a width"),
+        ("--config.image.resize=cubic", "did you mean"),
+        ("--config.data.layout=nothing", "config.data.layout=nothing"),
+        ("--config.data.train_splits=('train','test')", "the test split is never trained on"),
+        ("--config.backbone.depth=101", "depth"),
+        ("--config.dtype=float16", "config.dtype=float16"),
+    ],
+)
+def test_values_that_cannot_be_meant(capsys, tiny, tmp_path, flag, told):
+    assert told in refused(capsys, "train", *tiny, flag, "--workdir", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("weights", ["nowhere.safetensors", "imagenet"])
@@ -125,6 +152,29 @@ def test_workdir_of_another_config(capsys, tiny, tmp_path):
     told = refused(capsys, "train", *tiny, "--config.seed=1", "--workdir", run)
     assert "seed: 1, 0" in told
     assert "choose another --workdir" in told
+
+
+def test_workdir_of_a_run_on_other_images(capsys, tiny, tmp_path):
+    from jreid.data.synthetic import synthesize
+
+    run, other = tmp_path / "run", tmp_path / "other"
+    tiny = [*tiny, "--config.epochs=0", "--workdir", run]
+    assert main([str(argument) for argument in ["train", *tiny]]) == 0
+    capsys.readouterr()
+    synthesize(other, "tiny", seed=1)
+    told = refused(capsys, "train", *tiny, f"--config.data.folder={other}")
+    assert "on other images" in told
+
+
+def test_evaluation_changes_only_how_it_evaluates(capsys, tiny, tmp_path):
+    run = str(tmp_path / "run")
+    assert main(["train", *tiny, "--config.epochs=0", "--workdir", run]) == 0
+    capsys.readouterr()
+    told = refused(capsys, "evaluate", "--workdir", run, "--config.seed=3")
+    assert "config.seed is the trained run's" in told
+    assert main(["evaluate", "--workdir", run, "--config.evaluation.shots=1"]) == 0
+    rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
+    assert [row["protocol"]["shots"] for row in rows] == [1, 1]
 
 
 def test_workdir_that_holds_something_else(capsys, tiny, tmp_path):

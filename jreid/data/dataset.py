@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jreid.data.table import Table
+from jreid.data.transforms import decode
 from jreid.errors import InputError
 
 LARGEST_IMAGE = 50_000_000  # pixels; a file that says more is refused before it is decoded
@@ -56,7 +57,7 @@ def load(layout: str, folder: Path, prepared: Path, track: Track = silent) -> Da
 
     module = importlib.import_module(f"jreid.data.{layout}")
     rows = module.list_images(folder)
-    target = prepared / _listing_fingerprint(layout, folder, rows)
+    target = prepared / _listing_fingerprint(layout, module.list_files(folder), rows)
     builder = module.Builder(data_dir=target)
     if not builder.data_path.exists():
         check_images([row.path for row in rows], track)
@@ -104,28 +105,32 @@ def check_images(paths: Sequence[Path], track: Track = silent) -> None:
 
 
 def _fault(path: Path) -> str | None:
+    """What is wrong with a file: its header by Pillow, its content by the decoder of training."""
+    import tensorflow as tf
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > LARGEST_IMAGE:
                 return f"has {image.width} x {image.height} pixels, more than {LARGEST_IMAGE:,}"
-            image.load()
+        decode(path.read_bytes())
     except UnidentifiedImageError:
         return f"is no {', '.join(FORMATS)} image"
     except Image.DecompressionBombError:
         return f"has more than {LARGEST_IMAGE:,} pixels"
     except (OSError, SyntaxError, ValueError) as error:
-        return f"cannot be decoded ({error})"
+        return f"cannot be read ({error})"
+    except tf.errors.InvalidArgumentError:
+        return "is damaged or of a form that cannot be decoded"
     return None
 
 
-def _listing_fingerprint(layout: str, folder: Path, rows: Sequence[Any]) -> str:
+def _listing_fingerprint(layout: str, lists: Sequence[Path], rows: Sequence[Any]) -> str:
     """Names, splits, sizes and times of the folder's files, and its lists, as 16 digits."""
     digest = hashlib.sha256(layout.encode())
     for row in rows:
         stat = row.path.stat()
         digest.update(f"{row.name}\t{row.split}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
-    for path in sorted((folder / "exp").iterdir()):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in lists:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

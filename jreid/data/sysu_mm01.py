@@ -35,6 +35,14 @@ class Row(NamedTuple):
     path: Path
 
 
+class Label(NamedTuple):
+    """What a path says of its image."""
+
+    identity: int
+    camera: int
+    modality: str
+
+
 def read_gallery_index(path: Path) -> GalleryIndex:
     """The official gallery draw, `rand_perm_cam.mat`; pairs without images are left out.
 
@@ -50,14 +58,41 @@ def read_gallery_index(path: Path) -> GalleryIndex:
         )
     try:
         cameras = loadmat(path)["rand_perm_cam"]
-        return {
+        index = {
             (camera, identity): cell.astype(np.int64)
             for camera, cells in enumerate(cameras[:, 0], 1)
             for identity, cell in enumerate(cells[:, 0], 1)
             if cell.shape[1]
         }
+        wrong = [pair for pair, draws in index.items() if not _permutations(draws)]
     except Exception as error:  # loadmat raises whatever a damaged file leads it into
-        raise InputError(f"{path} does not have the official form ({error}).") from error
+        raise InputError(
+            f"{path} does not have the official form ({error}); download it again."
+        ) from error
+    if wrong:
+        raise InputError(
+            f"{path}: the rows of camera {wrong[0][0]}, identity {wrong[0][1]}, are no "
+            "permutations of its images; download it again."
+        )
+    return index
+
+
+def _permutations(draws: np.ndarray) -> bool:
+    return bool((np.sort(draws, axis=1) == np.arange(1, draws.shape[1] + 1)).all())
+
+
+def label_of(path: Path) -> Label | None:
+    """What a path such as `cam3/0006/0012.jpg` says of its image; None for any other path."""
+    match = re.search(r"/cam([1-6])/(\d{4})/\d{4}$", path.resolve().with_suffix("").as_posix())
+    if not match:
+        return None
+    camera = int(match[1])
+    return Label(int(match[2]), camera, CAMERA_MODALITY[camera])
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files beside the images that say which image is what."""
+    return [folder / "exp" / name for name in (*SPLIT_FILES.values(), GALLERY_FILE)]
 
 
 def list_images(folder: Path) -> list[Row]:
@@ -108,7 +143,10 @@ def _read_splits(folder: Path) -> dict[int, str]:
             raise InputError(f"{path} is missing; unpack the dataset again, its exp folder too.")
         text = path.read_text(encoding="utf-8-sig").strip()
         if not re.fullmatch(r"\d+(\s*,\s*\d+)*,?", text):
-            raise InputError(f"{path} is not one line of identities separated by commas.")
+            raise InputError(
+                f"{path} is not one line of identities separated by commas; take it "
+                "from the dataset's archive again."
+            )
         for identity in map(int, re.findall(r"\d+", text)):
             if splits.setdefault(identity, split) != split:
                 raise InputError(

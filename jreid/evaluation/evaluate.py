@@ -1,7 +1,6 @@
 """From embeddings to a result row, the result file and the table on the terminal."""
 
 import json
-import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from jreid.data.table import Table
 from jreid.evaluation.protocols import GalleryIndex, Protocol, fingerprint, problem
 from jreid.evaluation.ranking import Metrics, cmc_map, mean_metrics, require_finite
+from jreid.files import write_text
 
 RANKS = (1, 5, 10, 20)
 
@@ -87,21 +87,14 @@ def evaluate(
     }
 
 
-def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
     """Writes a result as JSON, all of it or nothing.
 
     Raises:
         ValueError: the result holds NaN or infinity.
+        InputError: the file cannot be written.
     """
-    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
 
 
 def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from jreid.data.table import INFRARED, VISIBLE, Table
 from jreid.errors import InputError
+from jreid.evaluation.ranking import DISTANCES
 
 # (camera, identity) -> [trials, n] int: row t is the t-th trial's order of the image numbers 1..n.
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
@@ -142,6 +143,8 @@ def _check_sysu_mm01(protocol: Protocol) -> None:
         "search": tuple(SYSU_MM01_CAMERAS),
         "shots": (1, 10),
         "draw": ("official",),
+        "cmc": ("identity", "image"),
+        "distance": DISTANCES,
     }
     for field, allowed in choices.items():
         value = getattr(protocol, field)

@@ -18,6 +18,8 @@ from jreid.errors import InputError
 
 CHUNK = 16  # gallery rows compared at once, few enough to stay in the processor's nearest cache
 
+DISTANCES = ("cosine", "euclidean")
+
 
 class Ranking(NamedTuple):
     """What became of each of Q queries; a query without a match has zeros throughout.
@@ -106,7 +108,7 @@ def cmc_map(
         InputError: features hold NaN or infinity.
         ValueError: shapes, types or options do not fit.
     """
-    if cmc not in ("identity", "image") or distance not in ("cosine", "euclidean") or block < 1:
+    if cmc not in ("identity", "image") or distance not in DISTANCES or block < 1:
         raise ValueError(f"cmc={cmc!r}, distance={distance!r}, block={block!r} is not supported.")
     query, gallery = _features(query, "query"), _features(gallery, "gallery")
     Q, G = len(query), len(gallery)

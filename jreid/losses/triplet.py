@@ -47,7 +47,8 @@ def weighted_triplet(features: Float[Array, "n d"], identity: Int[Array, " n"]) 
     Mean over anchors of softplus(weighted positive distance - weighted negative distance), the
     weights a softmax of the distances over the positives and of their negation over the negatives
     (Ye et al., TPAMI 2021, equations 5 and 6). The anchor counts among its own positives, as in
-    the released code.
+    the released code. That code adds 1e-6 to the softmax's denominator after shifting by zero, so
+    its negative term vanishes beyond a distance of about 13; this is the formula, at any distance.
     """
     distances = _distances_among(features)
     positive = _same(identity)

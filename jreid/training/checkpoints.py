@@ -1,4 +1,4 @@
-"""Checkpoints of a run, by Orbax: the latest and the best on the validation identities are kept."""
+"""Checkpoints of a run, by Orbax: the newest two and the best on the validation identities."""
 
 from pathlib import Path
 from typing import Any, Self, cast
@@ -13,6 +13,7 @@ from jreid.methods import Variables
 from jreid.training.state import TrainState
 
 SCORE = "validation_mAP"
+KEPT = 2  # of the newest, so that one that is damaged does not end the run
 KINDS = ("last", "best")  # newest, and best on the validation identities
 
 
@@ -22,11 +23,12 @@ class Checkpoints:
     The model and the optimiser are kept side by side, so that evaluation reads the model alone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, writes: bool = False) -> None:
+        """`writes` is for the one process that saves: it clears away what a killed one left."""
         policies = orbax.training.preservation_policies
         keep = policies.AnyPreservationPolicy(
             [
-                policies.LatestN(1),
+                policies.LatestN(KEPT),
                 policies.BestN(
                     get_metric_fn=lambda metrics: metrics[SCORE],
                     n=1,
@@ -36,7 +38,9 @@ class Checkpoints:
         )
         self.folder = folder
         self._orbax = orbax.training.Checkpointer(
-            str(folder.resolve()), preservation_policy=cast(Any, keep), cleanup_tmp_directories=True
+            str(folder.resolve()),
+            preservation_policy=cast(Any, keep),
+            cleanup_tmp_directories=writes,
         )
 
     def __enter__(self) -> Self:

@@ -1,25 +1,19 @@
 """Embeddings of a folder of images by a run's model, for others to use."""
 
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from jreid.data import sysu_mm01
 from jreid.data.dataset import check_images
-from jreid.data.pipeline import embedding_batches, read_folder
+from jreid.data.pipeline import read_folder
 from jreid.errors import InputError
-from jreid.evaluation.features import extract
+from jreid.files import write_whole
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
 from jreid.training.run import Run
-from jreid.training.sharding import split
-
-# SYSU-MM01's layout, whose cameras 3 and 6 are infrared.
-SYSU_MM01_PATH = re.compile(r"/cam([1-6])/(\d{4})/\d{4}$")
-INFRARED_CAMERAS = (3, 6)
 
 
 def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path) -> int:
@@ -47,46 +41,31 @@ def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path)
     with Checkpoints(run.checkpoints) as checkpoints:
         step = checkpoints.step(kind)
         if step is None:
-            raise InputError(f"{run.workdir} has no {kind} checkpoint; train it first.")
-        embed = model.embedder(model.restore_variables(checkpoints, step))
+            raise InputError(
+                f"{run.workdir} has no {kind} checkpoint; 'last' is there once it is trained, "
+                "'best' where its config keeps validation identities to choose by."
+            )
+        variables = model.restore_variables(checkpoints, step)
     images = [path.read_bytes() for path in paths]
-    options = config.image
-    batches = embedding_batches(
-        images, names, options.size, options.resize, config.evaluation.batch_size
-    )
-    features = extract(lambda x: embed(x, modality), batches, names, split(model.mesh))
+    features = model.embed(variables, images, names, modality)
     columns = {"features": features, "names": np.array(names), **labels}
-    _write(output, columns | {"modalities": np.full(len(names), modality)})
+    columns |= {"modalities": np.full(len(names), modality)}
+    write_whole(output, lambda file: np.savez(file, **cast(Any, columns)))
     return len(names)
 
 
 def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:
     """Identities and cameras, where every path tells them."""
-    found = [SYSU_MM01_PATH.search(path.resolve().with_suffix("").as_posix()) for path in paths]
-    told = [match for match in found if match]
+    told = [label for label in map(sysu_mm01.label_of, paths) if label]
     if len(told) < len(paths):
         return {}
-    cameras = np.array([int(match[1]) for match in told])
-    other = np.flatnonzero(np.isin(cameras, INFRARED_CAMERAS) != (modality == "infrared"))
-    if other.size:
-        raise InputError(
-            f"{paths[other[0]]} is from camera {cameras[other[0]]}, which is not {modality}; give "
-            "the folders of one modality's cameras, each by a call of its own."
-        )
-    return {"identities": np.array([int(match[2]) for match in told]), "cameras": cameras}
-
-
-def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
-    """All of the file or nothing."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            np.savez(file, **cast(Any, columns))
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); choose another --output."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    for path, label in zip(paths, told, strict=True):
+        if label.modality != modality:
+            raise InputError(
+                f"{path} is from camera {label.camera}, which is {label.modality}; give the "
+                "folders of one modality's cameras, each by a call of its own."
+            )
+    return {
+        "identities": np.array([label.identity for label in told]),
+        "cameras": np.array([label.camera for label in told]),
+    }

@@ -9,7 +9,6 @@ from jreid.training import scoring
 from jreid.training.checkpoints import KINDS, Checkpoints
 from jreid.training.model import Model
 from jreid.training.run import Run
-from jreid.training.sharding import split
 
 
 def evaluate_run(config: Config, run: Run, dataset: Dataset) -> list[dict[str, Any]]:
@@ -29,8 +28,8 @@ def evaluate_run(config: Config, run: Run, dataset: Dataset) -> list[dict[str, A
         if steps["last"] is None:
             raise InputError(f"{run.workdir} has no checkpoint yet; train it first.")
         for step in {step for step in steps.values() if step is not None}:
-            embed = model.embedder(model.restore_variables(checkpoints, step))
-            results[step] = scoring.score(embed, dataset, wanted, config, split(model.mesh))
+            variables = model.restore_variables(checkpoints, step)
+            results[step] = scoring.score(model, variables, dataset, wanted)
     return [
         {"checkpoint": kind, "step": step, **row}
         for kind, step in steps.items()

@@ -24,7 +24,7 @@ def train(
 ) -> None:
     """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
 
-    The working directory is written to only once config and dataset are known to fit.
+    The working directory is written to only once config, weights and dataset are known to fit.
 
     Args:
         start: puts the weights that `config.weights` names into the initial variables.
@@ -38,14 +38,17 @@ def train(
     model = Model(config, epochs_of(plan))
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
-    run.claim(config)
-    with Checkpoints(run.checkpoints) as checkpoints:
-        if checkpoints.latest is None:
-            state = model.state(start(model.variables()))
-            checkpoints.save(state)
-        else:
+    fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
+    run.claim(config, dataset.fingerprint)
+    with Checkpoints(run.checkpoints, writes=True) as checkpoints:
+        if checkpoints.latest is not None:
             state = model.restore(checkpoints, checkpoints.latest)
+        else:
+            state = fresh or model.state(start(model.variables()))
+            checkpoints.save(state)
         first = int(state.step)
+        if first == plan.steps:
+            return
         options = Augmentation(**config.image, erase_fill=0.0)
         batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
         with (
@@ -69,12 +72,14 @@ def _train_steps(
         watch.add(step, metrics)
         progress.advance()
         epoch, _ = plan.epoch_of(step - 1)
-        if step % config.log_every_steps == 0:
+        ends = step == plan.starts[epoch + 1]
+        # Also where an epoch ends, since a run that resumes there has not seen the steps before.
+        if ends or step % config.log_every_steps == 0:
             means = watch.means()
             speed = {"images_per_second": progress.images_per_second}
             epochs.recorder.write(step, {"epoch": epoch, **means, **speed})
             progress.tell(epoch, means)
-        if step == plan.starts[epoch + 1]:
+        if ends:
             epochs.end(epoch + 1, state, watch)
             progress.pause()
 
@@ -106,13 +111,8 @@ class EpochEnd:
     def _score(self, epochs: int, state: TrainState) -> float:
         """The mAP on the validation identities, told and recorded."""
         config = self.model.config
-        (row,) = scoring.score(
-            self.model.embedder(state.variables),
-            self.dataset,
-            [scoring.monitored(config)],
-            config,
-            split(self.model.mesh),
-        )
+        wanted = [scoring.monitored(config)]
+        (row,) = scoring.score(self.model, state.variables, self.dataset, wanted)
         told = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
         self.recorder.write(
             int(state.step), {f"validation/{name}": value for name, value in told.items()}

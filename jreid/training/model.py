@@ -1,13 +1,19 @@
 """A method on a mesh: how its state is made, restored and used to embed images."""
 
+import math
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
+from jreid.data.pipeline import embedding_batches
+from jreid.evaluation.features import extract
 from jreid.methods import Batch, Config, Variables, load
 from jreid.training import optimizers
 from jreid.training.checkpoints import Checkpoints
-from jreid.training.scoring import Embed
-from jreid.training.sharding import check_divisible, make_mesh, replicated
+from jreid.training.sharding import make_mesh, replicated, split
 from jreid.training.state import TrainState, check_owners, create
 from jreid.training.step import make_embed
 
@@ -16,26 +22,26 @@ class Model:
     """The config's method on all devices.
 
     Attributes:
+        config: the config.
         method: the method.
         mesh: all devices; batches are split over it.
         optimizers: by player.
     """
 
-    def __init__(self, config: Config, epochs: optimizers.Epochs = jnp.asarray) -> None:
-        """`epochs` gives the epoch of a step; a model that is not trained needs none.
+    def __init__(self, config: Config, epochs: optimizers.Epochs = jnp.zeros_like) -> None:
+        """`epochs` gives the epoch of a step; without it all steps are of the first.
 
         Raises:
-            InputError: the config cannot be built, or its evaluation batch not be shared out.
+            InputError: the config names what does not exist.
         """
         self.config = config
         self.method = load(config)
         self.mesh = make_mesh()
-        check_divisible(config.evaluation.batch_size, "config.evaluation.batch_size", self.mesh)
         self.optimizers = {
             player.name: optimizers.build(player.optimizer, epochs)
             for player in self.method.players
         }
-        self._compiled_embed = make_embed(self.method, self.mesh)
+        self._embed = make_embed(self.method, self.mesh)
 
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
@@ -54,9 +60,20 @@ class Model:
         """The variables of a step alone; InputError as `Checkpoints.restore`."""
         return checkpoints.restore_variables(step, self._shapes(), replicated(self.mesh))
 
-    def embedder(self, variables: Variables) -> Embed:
-        """The compiled embedding function of these variables."""
-        return lambda images, modality: self._compiled_embed(variables, images, modality)
+    def embed(
+        self, variables: Variables, images: Sequence[bytes], names: Sequence[str], modality: str
+    ) -> Float[np.ndarray, "n d"]:
+        """Embeddings of N encoded images of one modality, float32, not normalised.
+
+        Raises:
+            InputError: bytes that are no image, or an embedding that is not finite.
+        """
+        image, devices = self.config.image, self.mesh.size
+        rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
+        batches = embedding_batches(images, names, image.size, image.resize, rows)
+        return extract(
+            lambda batch: self._embed(variables, batch, modality), batches, names, split(self.mesh)
+        )
 
     def _shapes(self) -> TrainState:
         return jax.eval_shape(lambda: self._create(self._init()))

@@ -10,6 +10,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from jreid.files import write_text
+
 
 class Recorder:
     """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
@@ -20,10 +22,9 @@ class Recorder:
     def __init__(self, folder: Path, start: int) -> None:
         import tensorflow as tf
 
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
         kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= start]
-        path.write_text("".join(f"{line}\n" for line in kept))
+        write_text(path, "".join(f"{line}\n" for line in kept))
         self._lines = path.open("a")
         self._board = tf.summary.create_file_writer(str(folder))
 
@@ -110,4 +111,4 @@ class StepProgress:
 
     def say(self, line: str) -> None:
         """A line of its own."""
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)

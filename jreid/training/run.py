@@ -1,6 +1,7 @@
 """A run: a working directory with its config, checkpoints, metrics and result."""
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import jax
 
 from jreid import config as configs
 from jreid.errors import InputError
+from jreid.files import write_text
 from jreid.methods import Config
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
@@ -22,6 +24,7 @@ class Run:
     def __init__(self, workdir: Path) -> None:
         self.workdir = workdir
         self.config_file = workdir / "config.json"
+        self.provenance_file = workdir / "run.json"
         self.checkpoints = workdir / "checkpoints"
         self.metrics = workdir / "metrics"
         self.result = workdir / "result.json"
@@ -38,6 +41,10 @@ class Run:
                 "`jreid train` or `jreid import` made."
             )
         return configs.read(self.config_file)
+
+    def has_checkpoint(self) -> bool:
+        """Whether training or an import left a model here."""
+        return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
 
     def check(self, config: Config) -> None:
         """Whether a run of this config may be here.
@@ -57,16 +64,28 @@ class Run:
                 f"{self.workdir} holds files that are no run; choose an empty --workdir."
             )
 
-    def claim(self, config: Config) -> None:
-        """Makes the folder this config's run, if it is not already; InputError as `check`."""
+    def claim(self, config: Config, data_fingerprint: str | None) -> None:
+        """Makes the folder this config's run on this data, or finds that it is already.
+
+        An imported run has no data yet.
+
+        Raises:
+            InputError: as `check`; or the run is on other data.
+        """
         self.check(config)
-        try:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            configs.write(config, self.config_file)
-        except OSError as error:
-            raise InputError(
-                f"{self.workdir} cannot be written ({error.strerror}); choose another --workdir."
-            ) from error
+        if self.provenance_file.is_file():
+            there = json.loads(self.provenance_file.read_text())["data_fingerprint"]
+            if there == data_fingerprint:
+                return
+            if there is not None:
+                raise InputError(
+                    f"{self.workdir} holds a run on other images than those that are now in "
+                    f"{config.data.folder}; give its own by --config.data.folder, or choose "
+                    "another --workdir."
+                )
+        told = {**provenance(config), "data_fingerprint": data_fingerprint}
+        write_text(self.config_file, configs.to_text(config))
+        write_text(self.provenance_file, json.dumps(told, indent=2) + "\n")
 
 
 def provenance(config: Config) -> dict[str, Any]:
@@ -84,20 +103,17 @@ def provenance(config: Config) -> dict[str, Any]:
 
 
 def _revision() -> str | None:
-    """The git revision of the code, marked where it was changed since; None outside a clone."""
-    folder = Path(__file__).resolve().parent
-    command = [
-        "git",
-        "-C",
-        str(folder),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
+    """The git revision of this code, marked where it was changed since; None outside its clone."""
+    file = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(file.parent), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        git("ls-files", "--error-unmatch", file.name)  # else it is the clone of something else
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip()

@@ -85,13 +85,13 @@ def _halve_for_ibn(entries: dict[str, np.ndarray], leaves: list[Leaf]) -> Mappin
 def _fetch() -> str:
     """The path of the weights in huggingface_hub's cache, downloaded if need be."""
     try:
-        import huggingface_hub as hub  # pyright: ignore[reportMissingImports]
+        import huggingface_hub as hub
     except ImportError as error:
         raise InputError(
             "config.weights=imagenet needs huggingface_hub: `pip install huggingface_hub`; "
             f"else {REMEDIES}"
         ) from error
-    where = {"repo_id": HUB_REPOSITORY, "filename": HUB_FILE, "revision": HUB_REVISION}
+    where: dict[str, Any] = {"repo_id": HUB_REPOSITORY, "filename": HUB_FILE, "revision": HUB_REVISION}
     cached = hub.try_to_load_from_cache(**where)
     if isinstance(cached, str):
         return cached

@@ -85,7 +85,8 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
             that is neither used nor declared unused. One message names them all.
     """
     leaves = list(expected_leaves(variables, layout))
-    refuse_misfits("the checkpoint does not fit this method and config", entries, leaves, layout)
+    what = "the checkpoint does not fit, give the --config that it was trained with"
+    refuse_misfits(what, entries, leaves, layout)
     return fill(entries, variables, leaves)
 
 

@@ -107,6 +107,9 @@ def test_an_imported_checkpoint_embeds_as_pytorch_does(tmp_path, tiny_folder):
 
     network = torch_reference.AGW(identities=10, width=16)
     torch_reference.randomize(network)
+    for name, value in network.state_dict().items():
+        if name.startswith("NL_") and name.endswith("W.1.weight"):
+            value *= 0.01  # random blocks are cubic in their input, which grows beyond measure
     network.eval()
     checkpoint = tmp_path / "agw.pth"
     torch.save({"net": network.state_dict(), "epoch": 3}, checkpoint)
@@ -125,7 +128,8 @@ def test_an_imported_checkpoint_embeds_as_pytorch_does(tmp_path, tiny_folder):
         with torch.no_grad():
             expected = network.embed(torch_reference.to_nchw(pixels), modality).numpy()
         features = np.load(output)["features"]
-        assert np.abs(features - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
+        assert 0.1 < np.abs(expected).max() < 100
+        np.testing.assert_allclose(features, expected, atol=1e-4)
 
 
 def test_an_import_that_does_not_fit_leaves_nothing(tmp_path, capsys):

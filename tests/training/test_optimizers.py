@@ -35,8 +35,7 @@ def test_no_warmup_and_no_milestones():
     assert float(optimizers.learning_rate(flat, jnp.float32(1000))) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
-@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize(("kind", "nesterov"), [("sgd", True), ("sgd", False), ("adam", True)])
 def test_steps_equal_pytorch_with_two_groups(kind, nesterov):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     rng = np.random.default_rng(0)

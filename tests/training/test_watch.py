@@ -9,7 +9,7 @@ from jreid.training.watch import FiniteWatch
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    with Checkpoints(tmp_path / "c") as checkpoints:
+    with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
         checkpoints.save(state_of(3))
         yield checkpoints
 

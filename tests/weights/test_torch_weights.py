@@ -1,50 +1,20 @@
 import hashlib
 import os
 import pickle
-from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from conftest import ROOT
 from jaxtyping import Array
 from safetensors.numpy import save_file
 
+from jreid.config import load as load_config
 from jreid.errors import InputError
-from jreid.nn import BatchNormNeck, Classifier, Layout, ResNet, generalized_mean, resnet_renames
+from jreid.methods import load
+from jreid.nn import BatchNormNeck, Layout
 from jreid.weights.torch import convert, read_checkpoint
-
-NON_LOCAL = r"^backbone/shared/layer(\d)_non_local_(\d+)/"
-AGW = Layout(
-    renames=(
-        (NON_LOCAL + "W/", r"NL_\1.\2.W.0/"),
-        (NON_LOCAL + "norm/", r"NL_\1.\2.W.1/"),
-        (NON_LOCAL + "g/", r"NL_\1.\2.g.0/"),
-        (NON_LOCAL, r"NL_\1.\2."),
-        *resnet_renames("backbone/visible/", "visible_module.visible."),
-        *resnet_renames("backbone/infrared/", "thermal_module.thermal."),
-        *resnet_renames("backbone/shared/", "base_resnet.base."),
-        ("^neck/", "bottleneck/"),
-    ),
-    unused=(
-        r"(visible_module\.visible|thermal_module\.thermal)\.layer\d\.",
-        r"base_resnet\.base\.(conv1|bn1)\.",
-    ),
-)
-
-
-class Network(nn.Module):
-    """AGW as the public checkpoint has it."""
-
-    identities: int
-    width: int
-
-    @nn.compact
-    def __call__(self, images: Mapping[str, Array], train: bool) -> tuple[Array, Array]:
-        backbone = ResNet(50, self.width, split_stages=1, non_local=(0, 2, 3, 0), name="backbone")
-        pooled = generalized_mean(backbone(images, train)[-1])
-        neck = BatchNormNeck(name="neck")(pooled, train)
-        return neck, Classifier(self.identities, name="classifier")(neck)
 
 
 @pytest.fixture
@@ -59,10 +29,13 @@ def torch():
     return pytest.importorskip("torch", reason="reading pickles: torch is not installed")
 
 
-def network(width=8, identities=7):
-    net = Network(identities, width)
-    images = {name: np.zeros((1, 64, 32, 3), np.float32) for name in ("visible", "infrared")}
-    return net, jax.eval_shape(lambda key: net.init(key, images, True), jax.random.key(0))
+def agw(width=8, identities=7):
+    """The method as it ships, and the shapes of its variables."""
+    flags = [f"--config.backbone.width={width}", f"--config.data.identities={identities}"]
+    method = load(load_config(f"{ROOT}/configs/agw.py:sysu_mm01", flags))
+    images = np.zeros((1, 64, 32, 3), np.float32)
+    batch = {"visible": images, "infrared": images, "identity": np.zeros(1, np.int32)}
+    return method, jax.eval_shape(method.init, jax.random.key(0), batch)
 
 
 class Small(nn.Module):
@@ -164,8 +137,8 @@ def test_full_agw_takes_every_public_entry(reference):
     with reference.torch.device("meta"):
         state = reference.AGW(395).state_dict()
     zeros = {name: np.broadcast_to(np.float32(0), tuple(v.shape)) for name, v in state.items()}
-    _, variables = network(width=64, identities=395)
-    leaves = jax.tree.leaves(convert(zeros, variables, AGW)["params"])
+    method, variables = agw(width=64, identities=395)
+    leaves = jax.tree.leaves(convert(zeros, variables, method.torch_layout)["params"])
     trunk_and_stems = 23_508_032 + 9_536
     assert sum(leaf.size for leaf in leaves) == trunk_and_stems + 28_687 + 2048 + 395 * 2048
 
@@ -175,10 +148,10 @@ def test_agw_embeds_as_torch_does(reference, tmp_path, modality):
     theirs = reference.randomize(reference.AGW(7, width=8)).eval()
     saved = {"net": theirs.state_dict(), "mAP": np.float64(0.4), "cmc": np.ones(3), "epoch": 2}
     reference.torch.save(saved, tmp_path / "agw.t")
-    net, variables = network()
-    variables = convert(read_checkpoint(tmp_path / "agw.t"), variables, AGW)
+    method, variables = agw()
+    variables = convert(read_checkpoint(tmp_path / "agw.t"), variables, method.torch_layout)
     images = np.random.default_rng(0).normal(size=(2, 64, 32, 3)).astype(np.float32)
-    got, _ = net.apply(variables, {modality: images}, False)
+    got = method.embed(variables, images, modality)
     want = theirs.embed(reference.to_nchw(images), modality).detach().numpy()
     np.testing.assert_allclose(got, want, atol=1e-5 * abs(want).max())
 

@@ -13,9 +13,9 @@ from PIL import Image, ImageFilter
 
 from jreid.data.rendering.canvas import Picture, Plane
 
-EXPOSURE_SPREAD = 0.13  # standard deviation of the logarithm of the exposure
+EXPOSURE_SPREAD = 0.08  # standard deviation of the logarithm of the exposure
 WHITE_BALANCE_SPREAD = 0.03  # standard deviation of the logarithm of each channel's gain
-INFRARED_FALL_OFF = 0.55  # light lost in an infrared image's corners
+INFRARED_FALL_OFF = 0.4  # light lost in an infrared image's corners
 
 OVERSAMPLING = 2  # pictures are drawn so many times larger than photographs, for smooth edges
 
@@ -52,8 +52,8 @@ CAMERAS = (
     ),
     Camera(
         number=3, location=2, infrared=True, pitch=0.28,
-        exposure=1.3, white_balance=NEUTRAL, light=BESIDE_THE_LENS, ambient=0.4,
-        blur=(0.3, 0.8), noise=(0.01, 0.02), quality=(65, 88),
+        exposure=1.0, white_balance=NEUTRAL, light=BESIDE_THE_LENS, ambient=0.4,
+        blur=(0.3, 0.8), noise=(0.005, 0.01), quality=(65, 88),
     ),
     Camera(
         number=4, location=4, infrared=False, pitch=0.14,
@@ -67,8 +67,8 @@ CAMERAS = (
     ),
     Camera(
         number=6, location=6, infrared=True, pitch=0.2,
-        exposure=1.15, white_balance=NEUTRAL, light=BESIDE_THE_LENS, ambient=0.35,
-        blur=(0.4, 0.9), noise=(0.015, 0.028), quality=(60, 85),
+        exposure=0.95, white_balance=NEUTRAL, light=BESIDE_THE_LENS, ambient=0.35,
+        blur=(0.4, 0.9), noise=(0.008, 0.014), quality=(60, 85),
     ),
 )  # fmt: skip
 

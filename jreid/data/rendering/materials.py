@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-NIR_LUMINANCE = 0.55  # share of a dye's near-infrared reflectance that its luminance explains
+MUTED = 0.5  # how far dyes are drawn towards their grey
+NIR_LUMINANCE = 0.75  # weight of its luminance in a dye's infrared reflectance; the rest is chance
 NIR_PATTERN_KEPT = 0.95  # share of patterns that keep their contrast in the near infrared
+NIR_POLARITY_KEPT = 0.85  # share of those that are light where they are light in the visible
 
 Colour = tuple[float, float, float]
 Palette = tuple[tuple[Colour, float], ...]  # colours and how common each is
@@ -102,8 +104,9 @@ def pick_colour(rng: np.random.Generator, palette: Palette) -> Colour:
 
 
 def dye(rng: np.random.Generator, palette: Palette = DYES) -> Material:
-    """A random cloth material: its infrared reflectance follows its luminance only loosely."""
-    colour = np.array(pick_colour(rng, palette))
+    """A random cloth material: its infrared reflectance follows its luminance, but for chance."""
+    picked = pick_colour(rng, palette)
+    colour = (1 - MUTED) * np.array(picked) + MUTED * luminance(picked)
     colour = np.clip(colour * rng.uniform(0.85, 1.15) + rng.normal(0, 0.03, 3), 0.03, 0.95)
     visible = (float(colour[0]), float(colour[1]), float(colour[2]))
     mixed = NIR_LUMINANCE * luminance(visible) + (1 - NIR_LUMINANCE) * rng.uniform(0, 1)
@@ -116,7 +119,11 @@ def _accent(rng: np.random.Generator, base: Material) -> Material:
     while abs(luminance(accent.visible) - luminance(base.visible)) < 0.22:
         accent = dye(rng)
     if rng.random() < NIR_PATTERN_KEPT:
-        infrared = base.infrared + rng.uniform(0.3, 0.5) * (1 if base.infrared < 0.5 else -1)
+        lighter = luminance(accent.visible) > luminance(base.visible)
+        direction = 1 if lighter == (rng.random() < NIR_POLARITY_KEPT) else -1
+        if not 0.3 < base.infrared < 0.7:  # there is room on one side only
+            direction = 1 if base.infrared < 0.5 else -1
+        infrared = base.infrared + direction * rng.uniform(0.3, 0.5)
     else:
         infrared = base.infrared + rng.uniform(-0.05, 0.05)
     return accent._replace(infrared=float(np.clip(infrared, 0.06, 0.97)))

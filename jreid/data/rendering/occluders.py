@@ -7,7 +7,7 @@ import numpy as np
 from jreid.data.rendering.canvas import Canvas
 from jreid.data.rendering.materials import Material
 
-OCCLUSION = 0.2  # share of images with an object before the person
+OCCLUSION = 0.12  # share of images with an object before the person
 
 LEAVES = 26  # of a plant
 

@@ -22,7 +22,7 @@ from jreid.data.rendering.scenes import backdrop
 from jreid.data.rendering.skeleton import Pose, leg_joints, sample_pose
 from jreid.data.rendering.trunk import bag_parts, trunk_parts
 
-CROP_JITTER = 0.05  # of the crop's height, sideways; half of it up and down
+CROP_JITTER = 0.03  # of the crop's height, sideways; half of it up and down
 
 PERSON_TO_CAMERA = 0.66  # a person's height as a share of the camera's height above the floor
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jreid.data.rendering.pedestrians import Person
 
-YAW_SPREAD = 0.4  # radians around front, side and back
+YAW_SPREAD = 0.3  # radians around front, side and back
 STANDING = 0.2  # share of images in which the person stands
 PHONE = 0.08  # share of images with a hand at the ear
 

@@ -1,0 +1,56 @@
+"""Whether a config's values can be meant at all, told before anything is read or made."""
+
+import importlib.util
+
+from jreid.data.samplers import SAMPLERS
+from jreid.data.transforms import ORDERS, RESIZE
+from jreid.errors import InputError
+from jreid.evaluation.protocols import PROTOCOLS
+from jreid.evaluation.ranking import DISTANCES
+from jreid.methods import Config
+from jreid.methods.method import require_choice
+
+
+def check_config(config: Config) -> None:
+    """Checks the fields that all methods share; a method checks its own when it is created.
+
+    Raises:
+        InputError: a value that cannot be meant; names the field and what it may be.
+    """
+    batch, image, evaluation, data = config.batch, config.image, config.evaluation, config.data
+    for field, value, least in (
+        ("seed", config.seed, 0),
+        ("epochs", config.epochs, 0),
+        ("batch.identities", batch.identities, 2),
+        ("batch.images", batch.images, 1),
+        ("image.padding", image.padding, 0),
+        ("log_every_steps", config.log_every_steps, 1),
+        ("checkpoint_every_epochs", config.checkpoint_every_epochs, 1),
+        ("evaluation.every_epochs", evaluation.every_epochs, 0),
+        ("evaluation.batch_size", evaluation.batch_size, 1),
+        ("evaluation.trials", evaluation.trials, 1),
+    ):
+        _require(value >= least, field, value, f"at least {least}")
+    _require(len(image.size) == 2, "image.size", image.size, "a height and a width")
+    _require(min(image.size) > 0, "image.size", image.size, "positive")
+    for field, value in (("searches", evaluation.searches), ("shots", evaluation.shots)):
+        _require(len(value) > 0, f"evaluation.{field}", value, "one or more")
+    require_choice("batch.sampler", batch.sampler, SAMPLERS)
+    require_choice("image.resize", image.resize, RESIZE)
+    require_choice("image.order", image.order, ORDERS)
+    require_choice("evaluation.distance", evaluation.distance, DISTANCES)
+    require_choice("data.protocol", data.protocol, PROTOCOLS)
+    splits = {*data.train_splits}
+    _require(
+        bool(splits) and splits <= {"train", "validation"},
+        "data.train_splits",
+        data.train_splits,
+        "of 'train' and 'validation': the test split is never trained on",
+    )
+    known = importlib.util.find_spec(f"jreid.data.{data.layout}") is not None
+    _require(known, "data.layout", data.layout, "a module of jreid.data such as sysu_mm01")
+
+
+def _require(holds: bool, field: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise InputError(f"config.{field}={value} cannot be used; it must be {allowed}.")
