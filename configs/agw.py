@@ -2,14 +2,15 @@
 
 jreid train --config=configs/agw.py:sysu_mm01 --workdir=runs/agw --config.data.folder=DIR
 
-SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 696 steps of 64 images: some hours on
-one recent GPU. The paper prints rank-1 47.50, mAP 47.65, mINP 35.30 for SYSU-MM01, all search,
-single shot (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021, table 9).
+SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 696 steps of 64 images. The paper
+(Ye et al., Deep Learning for Person Re-identification, TPAMI 2021) prints rank-1 47.50, mAP 47.65,
+mINP 35.30 for all search, single shot. Not yet run by us on the real images; needs a GPU.
 
 jreid train --config=configs/agw.py:synthetic --workdir=runs/synthetic
 
-The synthetic dataset at 128 x 64 from random weights, a ResNet-18 of half the width: about half an
-hour on two CPU cores. `tiny` is for tests: seconds, and its numbers mean nothing.
+The synthetic dataset at 128 x 64 from random weights, a ResNet-18 of half the width: about 20
+minutes on two CPU cores, by the speed of its first steps. `tiny` is for tests: it takes seconds,
+and its numbers mean nothing.
 """
 
 from configs import common

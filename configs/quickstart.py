@@ -9,7 +9,7 @@ from configs import agw, common
 def get_config(dataset: str = "synthetic") -> common.Config:
     """AGW at the quickstart's scale on the dataset of this name."""
     config = agw.get_config(dataset)
-    config.epochs = 7
+    config.update(epochs=7, log_every_steps=20)
     config.image.size = (96, 48)
     config.backbone.width = 16
     config.optimizer.update(warmup_epochs=1, milestones=(5, 6))

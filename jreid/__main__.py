@@ -160,7 +160,10 @@ def _evaluate_run(config: Any, run: Any, dataset: Any) -> None:
     console = Console(width=max(Console().width, 130))
     console.print(f"{config.method} on {config.data.name}, test split", markup=False)
     console.print(format_table(rows))
-    print(f"result   {run.result}\nmetrics  {run.metrics / 'metrics.jsonl'}")
+    print(f"result       {run.result}")
+    print(f"metrics      {run.metrics / 'metrics.jsonl'}")
+    print(f"TensorBoard  tensorboard --logdir={run.metrics}")
+    print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
 
 
 def _embed(options: argparse.Namespace) -> None:

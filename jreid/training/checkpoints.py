@@ -54,6 +54,16 @@ class Checkpoints:
         """The step of the newest checkpoint, None where there is none."""
         return self._orbax.latest.step if self._orbax.latest else None
 
+    def newest(self) -> int:
+        """The step of the newest checkpoint.
+
+        Raises:
+            InputError: there is none that is whole.
+        """
+        if self.latest is None:
+            raise InputError(f"{self.folder} holds no whole checkpoint; delete it to start anew.")
+        return self.latest
+
     @property
     def best(self) -> int | None:
         """The step that scored best on the validation identities, None where none was scored."""

@@ -41,11 +41,9 @@ def train(
     fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
     run.claim(config, dataset.fingerprint)
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        if checkpoints.latest is not None:
-            state = model.restore(checkpoints, checkpoints.latest)
-        else:
-            state = fresh or model.state(start(model.variables()))
-            checkpoints.save(state)
+        state = fresh or model.restore(checkpoints, checkpoints.newest())
+        if fresh:
+            checkpoints.save(fresh)
         first = int(state.step)
         if first == plan.steps:
             return

@@ -91,7 +91,11 @@ def _fetch() -> str:
             "config.weights=imagenet needs huggingface_hub: `pip install huggingface_hub`; "
             f"else {REMEDIES}"
         ) from error
-    where: dict[str, Any] = {"repo_id": HUB_REPOSITORY, "filename": HUB_FILE, "revision": HUB_REVISION}
+    where: dict[str, Any] = {
+        "repo_id": HUB_REPOSITORY,
+        "filename": HUB_FILE,
+        "revision": HUB_REVISION,
+    }
     cached = hub.try_to_load_from_cache(**where)
     if isinstance(cached, str):
         return cached
