@@ -7,17 +7,20 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from jreid.errors import InputError
 
+# A locked ConfigDict, whose fields a type checker cannot know.
+Config = Any
+
 PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
 
 
-def load(source: str, overrides: Sequence[str] = ()) -> ConfigDict:
+def load(source: str, overrides: Sequence[str] = ()) -> Config:
     """The locked config of a file such as `configs/agw.py:synthetic`.
 
     Args:
@@ -41,7 +44,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> ConfigDict:
     return override(config, overrides)
 
 
-def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
     """A locked copy of the config with `--config.field=value` flags applied.
 
     Raises:
@@ -62,7 +65,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         values(arguments)
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{' '.join(str(error).split())}.") from error
-    return cast(ConfigDict, values["config"].value)
+    return values["config"].value
 
 
 def to_text(config: ConfigDict) -> str:
@@ -70,7 +73,7 @@ def to_text(config: ConfigDict) -> str:
     return json.dumps(config.to_dict(), indent=2) + "\n"
 
 
-def read(path: Path) -> ConfigDict:
+def read(path: Path) -> Config:
     """The config of a JSON file, tuples as tuples again."""
     try:
         return ConfigDict(_tuples(json.loads(path.read_text()))).lock()

@@ -117,3 +117,12 @@ def test_folders_without_images_are_refused(tmp_path):
 def test_only_as_many_batches_are_made_as_asked_for(table, plan, sharding):
     assert len(list(islice(training_batches(table, plan, OPTIONS, 0, 0, sharding), 2))) == 2
     assert list(training_batches(table, plan, OPTIONS, 0, plan.steps, sharding)) == []
+
+
+def test_processes_share_the_rows_without_gap_or_overlap(monkeypatch):
+    monkeypatch.setattr("jax.process_count", lambda: 4)
+    rows = []
+    for process in range(4):
+        monkeypatch.setattr("jax.process_index", lambda process=process: process)
+        rows += range(*pipeline._own_rows(12).indices(12))
+    assert rows == list(range(12))
