@@ -101,7 +101,7 @@ def check_images(paths: Sequence[Path], track: Track = silent) -> None:
     if faults:
         path, fault = faults[0]
         more = f" and {len(faults) - 1} more files are damaged" if len(faults) > 1 else ""
-        raise InputError(f"{path} {fault}{more}; replace it from the dataset's archive.")
+        raise InputError(f"{path} {fault}{more}; replace it.")
 
 
 def _fault(path: Path) -> str | None:
