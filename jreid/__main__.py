@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jreid: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"jreid: {error.filename}: {error.strerror}.", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
+        print(f"jreid: {what}; mend that and give the same command again.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("jreid: interrupted; the same command goes on from what is saved.", file=sys.stderr)

@@ -69,6 +69,14 @@ def test_empty_dataset_folder(capsys, tmp_path):
     assert str(tmp_path / "empty") in told
 
 
+def test_a_place_that_cannot_be_written(capsys, tiny_folder, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={tmp_path}/file/p"]
+    told = refused(capsys, "train", TINY, *places, "--workdir", tmp_path / "run")
+    assert str(tmp_path / "file") in told
+    assert "Not a directory" in told
+
+
 def test_batch_that_devices_cannot_share(capsys, tiny, tmp_path):
     flags = ["--config.batch.identities=3", "--config.batch.images=2"]
     told = refused(capsys, "train", *tiny, *flags, "--workdir", tmp_path / "run")
