@@ -1,6 +1,11 @@
 """Rows of a Table to batches on the devices, by tf.data: parallel, prefetched, the same bytes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +15,14 @@ from jaxtyping import Float
 
 from jreid.data.samplers import Plan
 from jreid.data.table import Table
-from jreid.data.transforms import Augmentation, augment, prepare, row_seeds
+from jreid.data.transforms import Augmentation, Draws, augment, decode, draw, finish, prepare
 from jreid.errors import InputError
 
-PREFETCHED_STEPS = 4
+PREFETCHED_STEPS = 2
+# An image is too small to be split over threads: each core has its own. TensorFlow's resize asks
+# its intra-op pool whatever the dataset's options say, and the waking costs a quarter of the time.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+_running: weakref.WeakSet[Generator[np.ndarray]] = weakref.WeakSet()
 
 
 def training_batches(
@@ -32,72 +41,146 @@ def training_batches(
 
     Args:
         table: the training rows, those that `plan` was made from.
-    """
-    import tensorflow as tf
-
-    classes = np.searchsorted(np.unique(table.identity), table.identity).astype(np.int32)
-    images = tf.constant(table.image)
-    if start >= plan.steps:
-        return
-    N = plan.rows(start).shape[1]
-    mine = _own_rows(N)
-
-    def steps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for step in range(start, plan.steps):
-            rows = plan.rows(step)
-            # Seeds are drawn for the global batch, so they do not depend on who decodes a row.
-            seeds = row_seeds(seed, step, rows.size).reshape(2, N, 2)
-            yield rows[:, mine].reshape(-1), seeds[:, mine].reshape(-1, 2)
-
-    def decode(row: Any, row_seed: Any) -> tuple[Any, Any]:
-        return row, augment(tf.gather(images, row), row_seed, options)
-
-    signature = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 2], tf.int32))
-    local = 2 * (mine.stop - mine.start)
-    batches = (
-        tf.data.Dataset.from_generator(steps, output_signature=signature)
-        .unbatch()
-        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(local, drop_remainder=True)
-        .prefetch(PREFETCHED_STEPS)
-    )
-    for rows, pixels in batches.as_numpy_iterator():
-        visible, infrared = np.split(pixels, 2)
-        batch = {
-            "visible": visible,
-            "infrared": infrared,
-            "identity": classes[rows[: local // 2]],
-        }
-        yield jax.make_array_from_process_local_data(sharding, batch)
-
-
-def embedding_batches(
-    images: Sequence[bytes], names: Sequence[str], size: tuple[int, int], resize: str, rows: int
-) -> Iterator[Float[np.ndarray, "n h w 3"]]:
-    """Prepared images in order, `rows` at a time, the last batch filled up with zeros.
 
     Raises:
         InputError: bytes that are no image; their name is told.
     """
     import tensorflow as tf
 
-    def decode(image: Any) -> Any:
-        return prepare(image, size, resize)
+    classes = np.searchsorted(np.unique(table.identity), table.identity).astype(np.int32)
+    if start >= plan.steps:
+        return
+    N = plan.rows(start).shape[1]
+    mine = _own_rows(N)
+    share = mine.stop - mine.start
+    visible = np.arange(2 * share) < share
+    own = np.arange(2 * N).reshape(2, N)[:, mine].reshape(-1)
 
-    batches = (
-        tf.data.Dataset.from_tensor_slices(list(images))
-        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    def drawn(step: int) -> Draws:
+        # For the global batch, so that they do not depend on who decodes a row.
+        return draw(seed, step, 2 * N, options).take(own)
+
+    def inputs() -> Iterator[tuple[np.ndarray, ...]]:
+        for step in range(start, plan.steps):
+            flip, corner, _ = drawn(step)
+            yield table.image[plan.rows(step)[:, mine].reshape(-1)], flip, corner, visible
+
+    signature = (
+        tf.TensorSpec([2 * share], tf.string),
+        tf.TensorSpec([2 * share], tf.bool),
+        tf.TensorSpec([2 * share, 2], tf.int32),
+        tf.TensorSpec([2 * share], tf.bool),
+    )
+
+    def augmented(image: Any, flip: Any, corner: Any, is_visible: Any) -> Any:
+        return augment(image, flip, corner, options, is_visible)
+
+    def on_devices(values: np.ndarray) -> jax.Array:
+        return jax.make_array_from_process_local_data(sharding, values)
+
+    finished = jax.jit(partial(finish, options=options))
+    batches = _decoded(inputs, signature, augmented, 2 * share)
+    for step in range(start, plan.steps):
+        rows = plan.rows(step)[:, mine]
+        with _naming(table.image, table.name, rows.reshape(-1)):
+            images = next(batches)
+        box = drawn(step).box
+        yield {
+            "visible": finished(on_devices(images[:share]), on_devices(box[:share])),
+            "infrared": finished(on_devices(images[share:]), on_devices(box[share:])),
+            "identity": on_devices(classes[rows[0]]),
+        }
+
+
+def embedding_batches(
+    images: Sequence[bytes],
+    names: Sequence[str],
+    size: tuple[int, int],
+    resize: str,
+    rows: int,
+    gray: bool = False,
+) -> Iterator[Float[np.ndarray, "n h w 3"]]:
+    """Prepared images in order, `rows` at a time, the last batch filled up with zeros.
+
+    Args:
+        gray: whether the images are made gray first.
+
+    Raises:
+        InputError: bytes that are no image; their name is told.
+    """
+    import tensorflow as tf
+
+    starts = range(0, len(images), rows)
+
+    def inputs() -> Iterator[tuple[list[bytes]]]:
+        for start in starts:
+            yield (list(images[start : start + rows]),)
+
+    signature = (tf.TensorSpec([None], tf.string),)
+    batches = _decoded(inputs, signature, lambda image: prepare(image, size, resize, gray), rows)
+    for start in starts:
+        with _naming(images, names, range(start, min(start + rows, len(images)))):
+            batch = next(batches)
+        yield np.pad(batch, ((0, rows - len(batch)), (0, 0), (0, 0), (0, 0)))
+
+
+def _decoded(
+    inputs: Callable[[], Iterator[Any]], signature: Any, make: Callable[..., Any], rows: int
+) -> Iterator[np.ndarray]:
+    """Batches of `rows` results of `make`, in order, computed ahead on all cores.
+
+    Args:
+        inputs: gives some rows of `make`'s arguments at a time, so that no second copy of the
+            dataset's bytes is made.
+    """
+    import tensorflow as tf
+
+    cores = os.cpu_count() or 1
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = cores
+    options.threading.max_intra_op_parallelism = 1
+    options.experimental_optimization.map_and_batch_fusion = True  # one copy less
+    dataset = (
+        tf.data.Dataset.from_generator(inputs, output_signature=signature)
+        .unbatch()
+        .map(make, num_parallel_calls=cores, deterministic=True)
         .batch(rows)
         .prefetch(PREFETCHED_STEPS)
+        .with_options(options)
     )
-    done = 0
+
+    def batches() -> Generator[np.ndarray]:
+        yield from dataset.as_numpy_iterator()
+
+    running = batches()
+    _running.add(running)
+    return running
+
+
+@atexit.register
+def _stop() -> None:
+    """Ends what still runs: TensorFlow's threads calling a Python that shuts down hang it."""
+    for batches in list(_running):
+        batches.close()
+
+
+@contextmanager
+def _naming(images: Any, names: Any, rows: Iterable[int]) -> Iterator[None]:
+    """Turns the decoder's error, which does not know the image, into one that names it."""
+    import tensorflow as tf
+
     try:
-        for batch in batches.as_numpy_iterator():
-            done += len(batch)
-            yield np.pad(batch, ((0, rows - len(batch)), (0, 0), (0, 0), (0, 0)))
-    except tf.errors.InvalidArgumentError as error:
-        near = f"{names[done]} to {names[min(done + rows, len(names)) - 1]}"
-        raise InputError(f"one of {near} is no image that can be decoded; replace it.") from error
+        yield
+    except tf.errors.InvalidArgumentError:
+        for row in rows:
+            try:
+                decode(images[row])
+            except tf.errors.InvalidArgumentError:
+                raise InputError(
+                    f"{names[row]} cannot be decoded: its bytes are damaged, cut off or no image; "
+                    "replace the file."
+                ) from None
+        raise
 
 
 def read_folder(folder: Path) -> tuple[list[str], list[Path]]:

@@ -1,24 +1,29 @@
-"""From encoded bytes to a network's input: decode, resize, augment, normalise; in TensorFlow.
+"""From encoded bytes to a network's input: decode, resize, augment, normalise.
 
-Every random function takes a seed `[2]` int32 and is a pure function of it. An image is
-`[h, w, 3]`, uint8 as decoded, float32 in 0..255 from `resize` on, about -2..3 once normalised.
+What is random is drawn by `draw`, in numpy; the rest does as it is told. TensorFlow works on one
+image `[h, w, 3]` of uint8 at a time. Training images are normalised and erased by JAX, a batch at a
+time on the devices: a fourth of the bytes is copied there.
 """
 
 import math
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jreid.errors import InputError
 
 Tensor = Any  # a tf.Tensor: naming its type would import TensorFlow, which takes seconds
 
-RESIZE = {"bilinear": "bilinear", "lanczos": "lanczos3"}  # ours -> TensorFlow's name
+RESIZE = {"bilinear": "triangle", "lanczos": "lanczos3"}  # ours -> TensorFlow's kernel
 ORDERS = ("flip_first", "crop_first")
 ERASE_ATTEMPTS = 10
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+SCALE = np.float32(1 / 255 / np.array(IMAGENET_STD))  # (x / 255 - mean) / std = x * SCALE + SHIFT
+SHIFT = np.float32(-np.array(IMAGENET_MEAN) / IMAGENET_STD)
+LUMA = (19595, 38470, 7471)  # of red, green, blue, in 1 / 65536
 
 
 class Augmentation(NamedTuple):
@@ -30,11 +35,12 @@ class Augmentation(NamedTuple):
         order: `flip_first` flips before pad-and-crop (MPANet, IDKL), `crop_first` after it (AGW).
         flip_probability: of mirroring left and right.
         padding: pixels added to each side before cropping back to `size`.
-        padding_fill: their value, 0..255, before normalisation.
+        padding_fill: their value before normalisation, a whole number of 0..255.
         erase_probability: of erasing a rectangle.
         erase_area: least and greatest area of the rectangle as a fraction of the image's.
         erase_ratio: least and greatest height / width of the rectangle.
         erase_fill: the rectangle's value after normalisation; 0 is ImageNet's mean colour.
+        gray_visible: whether visible images are made gray (PFINet's task transformation).
     """
 
     size: tuple[int, int]
@@ -47,52 +53,133 @@ class Augmentation(NamedTuple):
     erase_area: tuple[float, float]
     erase_ratio: tuple[float, float]
     erase_fill: float
+    gray_visible: bool = False
 
 
-def row_seeds(seed: int, step: int, rows: int) -> Int[np.ndarray, "rows 2"]:
-    """One augmentation seed, `[2]` int32, for each row of a step's global batch.
+class Draws(NamedTuple):
+    """What is random about the rows of a batch.
 
-    Row r's seed is a function of `(seed, step, r)` alone, not of `rows`. Draw them for the global
-    batch, both modalities together, and slice them by process: then the augmentation does not
-    depend on the number of processes.
+    Attributes:
+        flip: whether the image is mirrored left and right.
+        corner: top and left of the crop within the padded image, `padding` where it is centred;
+            the crop follows the flip.
+        box: top, left, height and width of the rectangle to erase; height and width 0 is none.
     """
-    rng = np.random.default_rng([seed, step, *b"augment"])
-    bounds = np.iinfo(np.int32)
-    return rng.integers(bounds.min, bounds.max, (rows, 2), dtype=np.int32, endpoint=True)
+
+    flip: Bool[np.ndarray, " rows"]
+    corner: Int[np.ndarray, "rows 2"]
+    box: Int[np.ndarray, "rows 4"]
+
+    def take(self, index: Any) -> "Draws":
+        """The draws of some rows."""
+        return Draws(*(drawn[index] for drawn in self))
 
 
-def augment(image: Tensor, seed: Tensor, options: Augmentation) -> Tensor:
-    """A training image from its encoded bytes: float32 `[H, W, 3]`, normalised.
+def draw(seed: int, step: int, rows: int, options: Augmentation) -> Draws:
+    """The draws of a step's global batch.
+
+    Row r's are a function of `(seed, step, r)` and the options alone, not of `rows`. Draw them for
+    the global batch, both modalities together, and slice them by process: then the augmentation
+    does not depend on the number of processes.
 
     Raises:
-        InputError: an unknown resize method or order.
+        InputError: an unknown order.
     """
-    import tensorflow as tf
-
     if options.order not in ORDERS:
         raise InputError(
             f"the order {options.order!r} is unknown: choose one of {', '.join(ORDERS)}"
         )
-    flip_seed, crop_seed, erase_seed = tf.unstack(tf.random.split(seed, num=3))
-    image = resize(decode(image), options.size, options.resize)
-    if options.order == "flip_first":
-        image = flip(image, flip_seed, options.flip_probability)
-    image = pad_and_crop(image, crop_seed, options.padding, options.padding_fill)
-    if options.order == "crop_first":
-        image = flip(image, flip_seed, options.flip_probability)
-    return erase(
-        normalize(image),
-        erase_seed,
-        options.erase_probability,
-        options.erase_area,
-        options.erase_ratio,
-        options.erase_fill,
-    )
+    rng = np.random.default_rng([seed, step, *b"augment"])
+    # A row's numbers follow the row's before it.
+    u_flip, u_top, u_left, u_erase, *u_boxes = rng.random((rows, 4 + 4 * ERASE_ATTEMPTS)).T
+    flip = u_flip < options.flip_probability
+    corner = np.floor(np.stack([u_top, u_left], 1) * (2 * options.padding + 1)).astype(np.int32)
+    if options.order == "crop_first":  # the same as to flip first and to crop at the mirrored place
+        corner[flip, 1] = 2 * options.padding - corner[flip, 1]
+    boxes = draw_boxes(np.reshape(u_boxes, (4, ERASE_ATTEMPTS, rows)), options)
+    return Draws(flip, corner, np.where(u_erase < options.erase_probability, boxes, 0).T)
 
 
-def prepare(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
+def draw_boxes(
+    u: Float[np.ndarray, "4 attempts rows"], options: Augmentation
+) -> Int[np.ndarray, "4 rows"]:
+    """Rectangles of random erasing (Zhong et al., AAAI 2020) by torchvision's rule.
+
+    A rectangle's area is uniform within `erase_area`, its height / width log-uniform within
+    `erase_ratio`. The first attempt that is smaller than the image both ways is placed uniformly;
+    without one there is no rectangle.
+
+    Args:
+        u: uniform in [0, 1), for the area, the ratio, the top and the left.
+    """
+    (height, width), (least, most) = options.size, options.erase_area
+    pixels = height * width * (least + u[0] * (most - least))
+    flattest, steepest = (math.log(ratio) for ratio in options.erase_ratio)
+    ratio = np.exp(flattest + u[1] * (steepest - flattest))
+    tall, wide = np.round(np.sqrt(pixels * ratio)), np.round(np.sqrt(pixels / ratio))
+    top, left = np.floor(u[2] * (height - tall + 1)), np.floor(u[3] * (width - wide + 1))
+    fits = (tall < height) & (wide < width)
+    first = np.argmax(fits, axis=0), np.arange(u.shape[-1])
+    boxes = np.stack([side[first] for side in (top, left, tall, wide)])
+    return np.where(fits.any(axis=0), boxes, 0).astype(np.int32)
+
+
+def augment(
+    image: Tensor,
+    flip: Tensor | bool,
+    corner: Tensor,
+    options: Augmentation,
+    visible: Tensor | bool = True,
+) -> Tensor:
+    """A training image from its encoded bytes, uint8 `[H, W, 3]`: all but normalised and erased.
+
+    Args:
+        flip: whether to mirror left and right.
+        corner: top and left of the crop within the padded image.
+        visible: whether the image is visible, not infrared; `gray_visible` asks for it.
+
+    Raises:
+        InputError: an unknown resize method, or a padding value that no pixel has.
+    """
+    import tensorflow as tf
+
+    if options.padding_fill not in range(256):
+        raise InputError(
+            f"config.image.padding_fill is {options.padding_fill}: give a whole number of 0..255."
+        )
+    image = decode(image)
+    if options.gray_visible:
+        image = tf.cond(visible, lambda: gray(image), lambda: image)
+    image = resize(image, options.size, options.resize, flip)
+    return pad_and_crop(image, corner, options.padding, options.padding_fill)
+
+
+def finish(
+    images: UInt8[Array, "n h w 3"], boxes: Int[Array, "n 4"], options: Augmentation
+) -> Float[Array, "n h w 3"]:
+    """A batch that `augment` made, normalised and then erased; float32, in JAX.
+
+    Args:
+        boxes: top, left, height and width of the rectangle to erase.
+    """
+    n, h, w, _ = images.shape
+    scale, shift = (np.tile(value, w)[None, None] for value in (SCALE, SHIFT))
+    # In rows of w * 3 values, since compilers are slow at doing the same to each 3 values.
+    pixels = images.reshape(n, h, w * 3).astype(jnp.float32) * scale + shift
+    if options.erase_probability > 0:
+        top, left, tall, wide = boxes.T[..., None]
+        rows, columns = np.arange(h)[None], np.repeat(np.arange(w), 3)[None]
+        inside_rows = (rows >= top) & (rows < top + tall)
+        inside_columns = (columns >= left) & (columns < left + wide)
+        inside = inside_rows[:, :, None] & inside_columns[:, None, :]
+        pixels = jnp.where(inside, jnp.float32(options.erase_fill), pixels)
+    return pixels.reshape(images.shape)
+
+
+def prepare(image: Tensor, size: tuple[int, int], method: str, as_gray: bool = False) -> Tensor:
     """An image to embed from its encoded bytes: float32 `[H, W, 3]`, normalised."""
-    return normalize(resize(decode(image), size, method))
+    image = gray(decode(image)) if as_gray else decode(image)
+    return normalize(resize(image, size, method))
 
 
 def decode(image: Tensor) -> Tensor:
@@ -111,11 +198,22 @@ def decode(image: Tensor) -> Tensor:
     return tf.ensure_shape(decoded, [None, None, 3])
 
 
-def resize(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
-    """To `size` (height, width) with antialiasing: whole numbers 0..255 in float32.
+def gray(image: Tensor) -> Tensor:
+    """Luma (ITU-R 601) repeated over the channels, uint8 `[h, w, 3]`: Pillow's, bit for bit."""
+    import tensorflow as tf
+
+    luma = tf.tensordot(tf.cast(image, tf.int32), tf.constant(LUMA), 1)
+    luma = tf.bitwise.right_shift(luma + 0x8000, 16)
+    return tf.repeat(tf.cast(luma, tf.uint8)[..., None], 3, axis=-1)
+
+
+def resize(image: Tensor, size: tuple[int, int], method: str, flip: Tensor | None = None) -> Tensor:
+    """To `size` (height, width) with antialiasing, then mirrored if told: uint8.
 
     The kernels are Pillow's. Pillow also rounds and clips between the two axes, so that about a
-    fifth of the values differ by 1, a few at saturated edges by more.
+    fifth of the values differ by 1, a few at saturated edges by more. The values are those of
+    `tf.image.resize`, rounded, which takes twice the time since it goes along the columns pixel by
+    pixel.
 
     Raises:
         InputError: an unknown method.
@@ -126,74 +224,63 @@ def resize(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
         raise InputError(
             f"the resize method {method!r} is unknown: choose one of {', '.join(RESIZE)}"
         )
-    resized = tf.image.resize(image, size, RESIZE[method], antialias=True)
-    return tf.round(tf.clip_by_value(resized, 0.0, 255.0))
+    kernel, (height, width), across = RESIZE[method], size, tf.shape(image)[1]
+    rows = _resize_rows(_flat_rows(image), height, kernel)
+    columns = _resize_rows(tf.reshape(tf.transpose(rows), [across, 3 * height]), width, kernel)
+    if method == "lanczos":  # which overshoots
+        columns = tf.clip_by_value(columns, 0.0, 255.0)
+    levels = tf.cast(tf.round(columns), tf.uint8)
+    # Here, where a column is one run of bytes, mirroring costs next to nothing.
+    if flip is not None:
+        levels = tf.cond(
+            tf.convert_to_tensor(flip), lambda: tf.reverse(levels, [0]), lambda: levels
+        )
+    return tf.reshape(tf.transpose(tf.reshape(levels, [width * 3, height])), [*size, 3])
 
 
-def flip(image: Tensor, seed: Tensor, probability: float) -> Tensor:
-    """Mirrors left and right with this probability."""
-    import tensorflow as tf
+def pad_and_crop(image: Tensor, corner: Tensor, padding: int, fill: float) -> Tensor:
+    """Pads every side by `padding` pixels of value `fill`, then crops to the old size.
 
-    flipped = tf.random.stateless_uniform([], seed) < probability
-    return tf.cond(flipped, lambda: tf.reverse(image, [1]), lambda: image)
-
-
-def pad_and_crop(image: Tensor, seed: Tensor, padding: int, fill: float) -> Tensor:
-    """Pads every side by `padding` pixels of value `fill`, then crops at random to the old size."""
-    import tensorflow as tf
-
-    margins = [[padding, padding], [padding, padding], [0, 0]]
-    padded = tf.pad(image, margins, constant_values=fill)
-    corner = tf.random.stateless_uniform([2], seed, 0, 2 * padding + 1, tf.int32)
-    cropped = tf.slice(padded, tf.concat([corner, [0]], 0), tf.shape(image))
-    return tf.ensure_shape(cropped, image.shape)
-
-
-def erase(
-    image: Tensor,
-    seed: Tensor,
-    probability: float,
-    area: tuple[float, float],
-    ratio: tuple[float, float],
-    fill: float,
-) -> Tensor:
-    """Random erasing (Zhong et al., AAAI 2020) by torchvision's rule.
-
-    A rectangle's area is uniform within `area` (a fraction of the image's), its height / width
-    log-uniform within `ratio`. The first of ten draws that is smaller than the image both ways is
-    placed uniformly and set to `fill`; without such a draw the image stays as it is.
+    Args:
+        corner: top and left of the crop, `[2]` int32 within 0..2 * padding.
     """
     import tensorflow as tf
 
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    draws = tf.random.stateless_uniform([4 * ERASE_ATTEMPTS + 1], seed)
-    u_area, u_ratio, u_top, u_left = tf.split(draws[1:], 4)
-    pixels = tf.cast(height * width, tf.float32) * (area[0] + u_area * (area[1] - area[0]))
-    log_ratio = math.log(ratio[0]) + u_ratio * (math.log(ratio[1]) - math.log(ratio[0]))
-    heights = tf.cast(tf.round(tf.sqrt(pixels * tf.exp(log_ratio))), tf.int32)
-    widths = tf.cast(tf.round(tf.sqrt(pixels / tf.exp(log_ratio))), tf.int32)
-
-    fits = (heights < height) & (widths < width)
-    first = tf.argmax(tf.cast(fits, tf.int32))
-    rows = _inside(height, heights[first], u_top[first])
-    columns = _inside(width, widths[first], u_left[first])
-    erased = tf.reduce_any(fits) & (draws[0] < probability)
-    box = rows[:, None, None] & columns[:, None]
-    return tf.cond(erased, lambda: tf.where(box, fill, image), lambda: image)
+    height, width, _ = image.shape
+    margins = [[padding, padding], [3 * padding, 3 * padding]]
+    padded = tf.pad(_flat_rows(image), margins, constant_values=tf.cast(fill, image.dtype))
+    return tf.reshape(
+        tf.slice(padded, tf.multiply(corner, [1, 3]), [height, width * 3]), image.shape
+    )
 
 
 def normalize(image: Tensor) -> Tensor:
     """From 0..255 to ImageNet's mean and standard deviation by channel, float32."""
     import tensorflow as tf
 
-    return (tf.cast(image, tf.float32) / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
+    # Constants of the image's shape: TensorFlow is slow at repeating 3 values.
+    scale, shift = (np.broadcast_to(value, image.shape) for value in (SCALE, SHIFT))
+    return tf.cast(image, tf.float32) * scale + shift
 
 
-def _inside(length: Tensor, span: Tensor, u: Tensor) -> Tensor:
-    """`[length]` bool: a run of `span` at a place that u in [0, 1) picks uniformly."""
+def _flat_rows(image: Tensor) -> Tensor:
+    """`[h, w, 3]` as `[h, w * 3]`: TensorFlow is slow at doing the same to each 3 values."""
     import tensorflow as tf
 
-    places = tf.cast(length - span + 1, tf.float32)
-    start = tf.cast(u * places, tf.int32)
-    index = tf.range(length)
-    return (index >= start) & (index < start + span)
+    return tf.reshape(image, [tf.shape(image)[0], tf.shape(image)[1] * 3])
+
+
+def _resize_rows(rows: Tensor, height: int, kernel: str) -> Tensor:
+    """`[h, m]` to float32 `[height, m]`, with antialiasing."""
+    import tensorflow as tf
+
+    scale = tf.cast(height, tf.float32) / tf.cast(tf.shape(rows)[0], tf.float32)
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=rows[None, :, None, :],  # one column of m channels
+        size=[height, 1],
+        scale=tf.stack([scale, 1.0]),
+        translation=[0.0, 0.0],
+        kernel_type=kernel,
+        antialias=True,
+    )
+    return resized[0, :, 0]

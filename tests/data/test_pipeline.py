@@ -8,7 +8,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jreid.data import pipeline
 from jreid.data.pipeline import embedding_batches, read_folder, training_batches
 from jreid.data.samplers import Plan
-from jreid.data.transforms import Augmentation
+from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, prepare
 from jreid.errors import InputError
 
 OPTIONS = Augmentation(
@@ -91,10 +91,58 @@ def test_embedding_batches_are_in_order_and_filled_up(table):
     assert (batches[1][2] == 0).all()
 
 
-def test_bytes_that_are_no_image_are_named(table):
-    images = [*table.image[:2], b"not an image"]
-    with pytest.raises(InputError, match="broken"):
-        list(embedding_batches(images, ["a", "b", "broken"], (32, 16), "bilinear", 1))
+BROKEN = {
+    "cut off": lambda image: image[: len(image) // 2],
+    "empty": lambda image: b"",
+    "text": lambda image: b"not an image\n",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_training_stops_at_the_very_image_that_cannot_be_decoded(table, plan, sharding, broken):
+    first, second = plan.rows(0), plan.rows(1)
+    for half in range(2):
+        row = np.setdiff1d(second[half], first)[0]
+        images = table.image.copy()
+        images[row] = broken(images[row])
+        batches = training_batches(table._replace(image=images), plan, OPTIONS, 0, 0, sharding)
+        assert next(batches)["visible"].shape == (8, 32, 16, 3)
+        with pytest.raises(InputError, match=f"^{table.name[row]} cannot be decoded.* replace"):
+            next(batches)
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_embedding_stops_at_the_very_image_that_cannot_be_decoded(table, broken):
+    images, names = table.image[:7].copy(), table.name[:7]
+    for row in (4, 6):  # the first of two is told
+        images[row] = broken(images[row])
+    batches = embedding_batches(images, names, (32, 16), "bilinear", 3)
+    assert next(batches).shape == (3, 32, 16, 3)
+    with pytest.raises(InputError, match=f"^{names[4]} cannot be decoded.* replace"):
+        next(batches)
+
+
+def test_gray_visible_leaves_infrared_as_it_is(table, plan, sharding):
+    plain = next(training_batches(table, plan, OPTIONS, 0, 0, sharding))
+    options = OPTIONS._replace(gray_visible=True)
+    batch = next(training_batches(table, plan, options, 0, 0, sharding))
+    assert (np.asarray(batch["infrared"]) == np.asarray(plain["infrared"])).all()
+
+    def coloured(images):
+        levels = np.asarray(images) * IMAGENET_STD + IMAGENET_MEAN
+        kept = (np.asarray(images) != 0).all(axis=-1)  # not erased
+        return (np.ptp(levels, axis=-1) > 1e-3)[kept].mean()
+
+    assert coloured(plain["visible"]) > 0.2 and coloured(batch["visible"]) == 0
+
+
+def test_embedding_batches_are_gray_if_told(table):
+    images, names = table.image[table.modality == "visible"][:2], table.name[:2]
+    (gray,) = embedding_batches(images, names, (32, 16), "bilinear", 2, gray=True)
+    expected = [prepare(image, (32, 16), "bilinear", True) for image in images]
+    np.testing.assert_array_equal(gray, expected)
+    (plain,) = embedding_batches(images, names, (32, 16), "bilinear", 2)
+    assert (plain != gray).any()
 
 
 def test_folders_are_searched_through(tmp_path, tiny_folder):
