@@ -7,45 +7,70 @@ from ml_collections import ConfigDict
 # A ConfigDict, whose fields a type checker cannot know.
 Config = Any
 
+# What a config's `data` block says of each dataset. The authors' own are named as their layout, and
+# then their known counts are checked.
 DATASETS = {
     # 296 training and 99 validation identities, trained together as the papers do; no identity is
-    # then left to validate on. --config.data.train_splits="('train',)" and
-    # --config.data.identities=296 keep the 99 for validation.
+    # then left to validate on. `sysu_mm01_validated` keeps the 99 for validation.
     "sysu_mm01": {
-        "name": "sysu_mm01",
-        "folder": "data/sysu_mm01",
         "layout": "sysu_mm01",
-        "protocol": "sysu_mm01",
-        "train_splits": ("train", "validation"),
         "identities": 395,
+        "train_splits": ("train", "validation"),
     },
-    "synthetic": {
-        "name": "synthetic",
-        "folder": "data/synthetic",
-        "layout": "sysu_mm01",
-        "protocol": "sysu_mm01",
-        "train_splits": ("train",),
-        "identities": 120,
-    },
-    "tiny": {
-        "name": "tiny",
-        "folder": "data/tiny",
-        "layout": "sysu_mm01",
-        "protocol": "sysu_mm01",
-        "train_splits": ("train",),
-        "identities": 8,
-    },
+    "sysu_mm01_validated": {"layout": "sysu_mm01", "identities": 296, "name": "sysu_mm01"},
+    "regdb": {"layout": "regdb", "identities": 206},  # regdb,trial=3: one of ten, each a run
+    "llcm": {"layout": "llcm", "identities": 713},
+    # A dataset of your own: --config.data.folder=DIR --config.data.identities=N.
+    "folder": {"layout": "folder", "identities": 0},
+    "synthetic": {"layout": "sysu_mm01", "identities": 120},
+    "synthetic_regdb": {"layout": "regdb", "identities": 50},
+    "synthetic_llcm": {"layout": "llcm", "identities": 80},
+    "tiny": {"layout": "sysu_mm01", "identities": 8},
+    "tiny_regdb": {"layout": "regdb", "identities": 6},
+    "tiny_llcm": {"layout": "llcm", "identities": 8},
 }
 
 
-def defaults(dataset: str) -> Config:
-    """The shared config, its `data` block set to the dataset of this name.
+def dataset(argument: str) -> Config:
+    """The `data` block of a config's argument, such as `sysu_mm01` or `regdb,trial=3`.
 
     Raises:
-        ValueError: no dataset has this name; the message names those that exist.
+        ValueError: no dataset has this name, or the argument is of another form; the message says
+            what there is.
     """
-    if dataset not in DATASETS:
-        raise ValueError(f"no dataset is called {dataset!r}; the argument is one of {[*DATASETS]}")
+    name, _, option = argument.partition(",")
+    if name not in DATASETS:
+        raise ValueError(f"no dataset is called {name!r}; the argument is one of {[*DATASETS]}")
+    layout = DATASETS[name]["layout"]
+    trial = 1 if layout == "regdb" else 0
+    if option:
+        key, _, value = option.partition("=")
+        if not (trial and key == "trial" and value.isdecimal()):
+            raise ValueError(
+                f"{option!r} is not understood after {name}; RegDB takes a trial, as in "
+                "regdb,trial=3, the others nothing"
+            )
+        trial = int(value)
+    block = {
+        "name": name,
+        "layout": layout,  # sysu_mm01, regdb, llcm or folder
+        "trial": trial,  # of RegDB's ten, from 1; else 0
+        "protocol": layout,  # sysu_mm01, regdb, llcm, llcm_released_vis_to_ir, llcm_all, folder
+        "train_splits": ("train",),
+        "prepared": "data/prepared",  # packed images, by TFDS
+        "allow_partial": False,  # take a folder that lacks images; marks every result
+        "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
+        **DATASETS[name],  # identities: in the training splits
+    }
+    return ConfigDict({**block, "folder": f"data/{block['name']}"})
+
+
+def defaults(argument: str) -> Config:
+    """The shared config, its `data` block set by the argument: `sysu_mm01`, `regdb,trial=3`.
+
+    Raises:
+        ValueError: as `dataset`.
+    """
     return ConfigDict(
         {
             "method": "agw",
@@ -53,7 +78,7 @@ def defaults(dataset: str) -> Config:
             "epochs": 80,
             "dtype": "float32",  # of the convolutions: float32 or bfloat16
             "weights": "none",  # of the backbone: imagenet, a file, or none
-            "data": DATASETS[dataset] | {"prepared": "data/prepared"},  # prepared: copies, by TFDS
+            "data": dataset(argument),
             "batch": {
                 "sampler": "agw",  # random_identity, agw or uniform
                 "identities": 8,
@@ -62,6 +87,7 @@ def defaults(dataset: str) -> Config:
             "image": {
                 "size": (288, 144),  # height, width in pixels
                 "resize": "lanczos",  # lanczos or bilinear, both with antialias
+                "gray_visible": False,  # make visible images gray (PFINet's task transformation)
                 "order": "crop_first",  # crop_first (AGW) or flip_first (MPANet, IDKL)
                 "flip_probability": 0.5,
                 "padding": 10,  # pixels on each side before the random crop
@@ -99,10 +125,17 @@ def defaults(dataset: str) -> Config:
             "evaluation": {
                 "every_epochs": 5,  # on the validation identities; 0 for never
                 "batch_size": 128,
-                "searches": ("all", "indoor"),
-                "shots": (1, 10),
-                "trials": 10,
-                "distance": "cosine",  # cosine or euclidean
+                "searches": ("all", "indoor"),  # of SYSU-MM01
+                "shots": (1, 10),  # of SYSU-MM01
+                "directions": ("infrared_to_visible", "visible_to_infrared"),  # of the others
+                "draw": "",  # official or agw; empty for the protocol's own
+                "trials": 10,  # galleries drawn, where the protocol draws them
+                "cmc": "",  # identity or image; empty for the protocol's own
+                "distance": "",  # cosine or euclidean; empty for the protocol's own
+                "rerank": ("none", "standard"),  # none, standard, query_only: a row each
+                "k1": 20,  # of re-ranking: neighbours
+                "k2": 6,  # of re-ranking: neighbours averaged
+                "rerank_weight": 0.3,  # of re-ranking: the original distance's share, lambda
             },
         }
     )

@@ -6,9 +6,9 @@ jreid train --config=configs/quickstart.py:synthetic --workdir=runs/quickstart
 from configs import agw, common
 
 
-def get_config(dataset: str = "synthetic") -> common.Config:
-    """AGW at the quickstart's scale on the dataset of this name."""
-    config = agw.get_config(dataset)
+def get_config(argument: str = "synthetic") -> common.Config:
+    """AGW at the quickstart's scale on a synthetic dataset."""
+    config = agw.get_config(argument)
     config.update(epochs=7, log_every_steps=20)
     config.image.size = (96, 48)
     config.backbone.width = 16

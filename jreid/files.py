@@ -1,5 +1,6 @@
 """Files that are written whole or not at all. Imports nothing of jreid but its errors."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         InputError: the file cannot be written; what was there before is still there.
     """
+    if not path.name or os.path.isdir(path):
+        raise InputError(f"{path} is a folder; name a file.")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +28,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             f"{path} cannot be written ({error.strerror}); make room or choose another place."
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may not be one
+            unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,9 +34,9 @@ def prepared(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_dataset(tiny_folder, prepared):
     """The tiny preset, prepared and read back."""
-    from jreid.data.dataset import load
+    from jreid.data.dataset import Source, load
 
-    return load("sysu_mm01", tiny_folder, prepared)
+    return load(Source("tiny", "sysu_mm01", tiny_folder), prepared)
 
 
 @pytest.fixture

@@ -81,24 +81,25 @@ def test_result_holds_what_a_number_needs(whole):
     assert {"jax", "flax", "python"} <= {*result["versions"]}
     assert result["revision"] is None or len(result["revision"]) >= 40
     kinds = [
-        (row["checkpoint"], row["protocol"]["search"], row["protocol"]["shots"])
+        (row["checkpoint"], row["protocol"]["search"], row["protocol"]["shots"], row["rerank"])
         for row in result["rows"]
     ]
     assert kinds == [
-        (kind, search, shots)
+        (kind, search, shots, rerank)
         for kind in ("last", "best")
         for search in ("all", "indoor")
         for shots in (1, 10)
+        for rerank in ("none", "standard(k1=5,k2=2,lambda=0.3)")
     ]
     for row in result["rows"]:
-        assert row["rerank"] == "none"
+        assert not row["partial"]
         assert row["dataset"] == "tiny"
         assert row["trials"] == 10
         assert 0 < row["valid_queries"] <= row["queries"]
         assert 0 < row["mINP"] < 1
         assert 0 < row["mAP"] < 1
         assert list(row["cmc"]) == ["1", "5", "10", "20"]
-    assert len({row["fingerprint"] for row in result["rows"]}) == 4
+    assert len({row["fingerprint"] for row in result["rows"]}) == 8
 
 
 def test_evaluating_again_gives_the_same_rows(whole, capsys):

@@ -132,7 +132,7 @@ def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
         ("--config.evaluation.batch_size=0", "config.evaluation.batch_size=0"),
         ("--config.image.size=128", "a height and a width"),
         ("--config.image.resize=cubic", "did you mean"),
-        ("--config.data.layout=nothing", "config.data.layout=nothing"),
+        ("--config.data.layout=nothing", "nothing is no dataset layout"),
         ("--config.data.train_splits=('train','test')", "the test split is never trained on"),
         ("--config.backbone.depth=101", "depth"),
         ("--config.dtype=float16", "config.dtype=float16"),
@@ -182,7 +182,7 @@ def test_evaluation_changes_only_how_it_evaluates(capsys, tiny, tmp_path):
     assert "config.seed is the trained run's" in told
     assert main(["evaluate", "--workdir", run, "--config.evaluation.shots=1"]) == 0
     rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
-    assert [row["protocol"]["shots"] for row in rows] == [1, 1]
+    assert {row["protocol"]["shots"] for row in rows} == {1}
 
 
 def test_workdir_that_holds_something_else(capsys, tiny, tmp_path):
@@ -211,9 +211,9 @@ def test_workdir_without_a_run(capsys, tmp_path):
 
 def test_flags_that_no_verb_knows(capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "--workdir", str(tmp_path), "--shots=1"])
+        main(["evaluate", "--workdir", str(tmp_path), "--images=1"])
     assert stopped.value.code == 2
-    assert "--shots=1" in capsys.readouterr().err
+    assert "--images=1" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(capsys, tiny, tmp_path):

@@ -1,66 +1,98 @@
-"""A picture of a whole dataset in SYSU-MM01's folder layout, to look at it at a glance."""
+"""A picture of a whole dataset, to look at it at a glance."""
 
-import re
+import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jreid.data.rendering.cameras import CAMERAS
+from jreid.data.table import MODALITIES, Table
+from jreid.data.transforms import decode
 from jreid.errors import InputError
+from jreid.files import write_whole
 
 WIDTH, HEIGHT = 64, 128  # of a shown image, in pixels
-IMAGES = 2  # of each identity in each camera
 MARGIN, HEADER, GAP = 36, 22, 4  # for the identities, for the cameras, and below each row
-COLUMN = IMAGES * WIDTH + 10
-MOST_BYTES = 200_000
+COLUMN_GAP = 10
+FEW_COLUMNS = 8  # up to so many, a column shows two images of each identity, else one
+MOST_BYTES = 200_000  # of a JPEG
+MOST_COLUMNS = 40
+FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
+
+Column = tuple[int, int]  # camera, and the modality's place in MODALITIES
+Person = dict[Column, list[bytes]]  # encoded images in order of name
 
 
-def contact_sheet(folder: Path, output: Path, identities: int = 8) -> None:
-    """Writes a JPEG of under 200 KB to `output`: identities by cameras, two images each.
+def contact_sheet(table: Table, output: Path, identities: int = 8) -> None:
+    """Draws identities by cameras: a column for each camera and modality, the first 40 of them.
 
-    The identities are those of the test set that the most cameras saw, the first among equals.
+    The identities are those of the test split, or of the whole Table if it has none, that the most
+    columns saw, the first among equals.
+
+    Args:
+        output: a JPEG of under 200 KB, or a PNG, by its name.
+        identities: the most to show.
 
     Raises:
-        InputError: `folder` has no list of test identities.
+        InputError: `output` has another suffix or cannot be written.
     """
-    shown = _identities(folder)[:identities]
-    size = (MARGIN + len(CAMERAS) * COLUMN, HEADER + len(shown) * (HEIGHT + GAP))
+    file_format = format_of(output)
+    people = _people(table)
+    shown = sorted(people, key=lambda identity: (-len(people[identity]), identity))[:identities]
+    columns = sorted({column for identity in shown for column in people[identity]})[:MOST_COLUMNS]
+    sheet = _draw({identity: people[identity] for identity in shown}, columns)
+    content = _encode(sheet, file_format)
+    write_whole(output, lambda file: file.write(content))
+
+
+def format_of(output: Path) -> str:
+    """The picture's format by its name; InputError where it is none of ours."""
+    if output.suffix.lower() not in FORMATS:
+        raise InputError(f"{output} is no name of a picture; end it with {', '.join(FORMATS)}.")
+    return FORMATS[output.suffix.lower()]
+
+
+def _people(table: Table) -> dict[int, Person]:
+    """The images to choose from, by identity."""
+    tested = table.split == "test"
+    rows = table.take(tested) if tested.any() else table
+    people: dict[int, Person] = {}
+    for _, identity, camera, modality, _, image in zip(*rows, strict=True):
+        column = int(camera), MODALITIES.index(modality)
+        people.setdefault(int(identity), {}).setdefault(column, []).append(image)
+    return people
+
+
+def _draw(people: dict[int, Person], columns: list[Column]) -> Image.Image:
+    """One row a person."""
+    images = 2 if len(columns) <= FEW_COLUMNS else 1
+    step = images * WIDTH + COLUMN_GAP
+    size = (MARGIN + len(columns) * step, HEADER + len(people) * (HEIGHT + GAP))
     sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for column, camera in enumerate(CAMERAS):
-        spectrum = "infrared" if camera.infrared else "visible"
-        draw.text((MARGIN + column * COLUMN, 4), f"{camera.number} {spectrum}", "black", font)
-    for row, identity in enumerate(shown):
-        y = HEADER + row * (HEIGHT + GAP)
+    for x, (camera, modality) in zip(range(MARGIN, size[0], step), columns, strict=True):
+        draw.text((x, 4), f"{MODALITIES[modality]} {camera}", "black", font)
+    for y, (identity, person) in zip(
+        range(HEADER, size[1], HEIGHT + GAP), people.items(), strict=True
+    ):
         draw.text((4, y), f"{identity:04d}", "black", font)
-        for column, camera in enumerate(CAMERAS):
-            files = sorted(_place(folder, camera.number, identity).glob("[!.]*.jpg"))[:IMAGES]
-            for k, file in enumerate(files):
-                with Image.open(file) as image:
-                    resized = image.convert("RGB").resize((WIDTH, HEIGHT))
-                sheet.paste(resized, (MARGIN + column * COLUMN + k * WIDTH, y))
-    _save(sheet, output)
+        for x, column in zip(range(MARGIN, size[0], step), columns, strict=True):
+            for k, image in enumerate(person.get(column, [])[:images]):
+                sheet.paste(_decode(image), (x + k * WIDTH, y))
+    return sheet
 
 
-def _place(folder: Path, camera: int, identity: int) -> Path:
-    return folder / f"cam{camera}" / f"{identity:04d}"
+def _decode(content: bytes) -> Image.Image:
+    """The image as training sees it: Pillow would show 16 bits a pixel as white."""
+    return Image.fromarray(np.asarray(decode(content))).resize((WIDTH, HEIGHT))
 
 
-def _identities(folder: Path) -> list[int]:
-    """The test identities, those that the most cameras saw first."""
-    path = folder / "exp" / "test_id.txt"
-    if not path.is_file():
-        raise InputError(f"{path} is missing: name a folder in SYSU-MM01's layout")
-    identities = [int(number) for number in re.findall(r"\d+", path.read_text())]
-
-    def unseen(identity: int) -> int:
-        return sum(not _place(folder, camera.number, identity).is_dir() for camera in CAMERAS)
-
-    return sorted(identities, key=unseen)
-
-
-def _save(sheet: Image.Image, output: Path) -> None:
-    for quality in (90, 80, 70, 60, 50, 35):
-        sheet.save(output, quality=quality)
-        if output.stat().st_size < MOST_BYTES:
-            return
+def _encode(sheet: Image.Image, kind: str) -> bytes:
+    """The sheet's file; a JPEG of the best quality, then of the largest size, that is small."""
+    while True:
+        for quality in (90, 80, 70, 60, 50, 35):
+            content = io.BytesIO()
+            sheet.save(content, kind, quality=quality)
+            if kind == "png" or len(content.getvalue()) < MOST_BYTES:
+                return content.getvalue()
+        sheet = sheet.reduce(2)

@@ -1,25 +1,56 @@
-"""From a dataset's folder to its Table: checked, prepared once through TFDS, then read back."""
+"""From a dataset's folder to its Table: everything is checked before anything is used."""
 
-import contextlib
 import hashlib
 import importlib
-import io
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
+from jreid.data.images import Image, Track, silent
+from jreid.data.listing import (
+    Count,
+    Fault,
+    GalleryIndex,
+    Group,
+    Listing,
+    count_faults,
+    refuse,
+)
+from jreid.data.synthetic import read_label
 from jreid.data.table import Table
-from jreid.data.transforms import decode
 from jreid.errors import InputError
 
-LARGEST_IMAGE = 50_000_000  # pixels; a file that says more is refused before it is decoded
-FORMATS = ("JPEG", "PNG", "BMP")
+ON_BAD_IMAGE = ("raise", "skip")
+TAKE_PARTIAL = (
+    "or take it as it is, which marks every result: `data prepare --allow-partial`, "
+    "`train --config.data.allow_partial=true`"
+)
+MOST_SKIPPED = 0.001  # of the training images
 
-# Wraps an iterable of known length to show its progress.
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+class Source(NamedTuple):
+    """Where a dataset lies and what is accepted of it.
+
+    Attributes:
+        name: its name in results. One named as its layout is the authors' own, whose counts are
+            known and checked.
+        layout: the module of `jreid.data` that knows the folder: `sysu_mm01`, `regdb`, `llcm` or
+            `folder`.
+        folder: the dataset as its authors ship it; only read.
+        trial: which of RegDB's ten splits, from 1; 0 for datasets with one split.
+        allow_partial: whether images may be missing; results are then marked.
+        on_bad_image: `raise`, or `skip` training images that cannot be decoded, up to 0.1 %.
+    """
+
+    name: str
+    layout: str
+    folder: Path
+    trial: int = 0
+    allow_partial: bool = False
+    on_bad_image: str = "raise"
 
 
 class Dataset(NamedTuple):
@@ -29,108 +60,175 @@ class Dataset(NamedTuple):
         table: every image of the dataset.
         gallery_index: (camera, identity) to the trials' permutations of image numbers.
         fingerprint: SHA-256 of both.
+        partial: whether images of the dataset are missing.
+        skipped: names of training images that were left out since they cannot be decoded.
     """
 
     table: Table
-    gallery_index: Any
+    gallery_index: GalleryIndex
     fingerprint: str
+    partial: bool = False
+    skipped: Sequence[str] = ()
 
 
-def silent(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
-    """A `Track` that shows nothing."""
-    return items
+class Examined(NamedTuple):
+    """A folder's listing beside what it should hold.
+
+    Attributes:
+        listing: what the folder holds; its faults include wrong counts.
+        expected: how many there should be, where that is known.
+    """
+
+    listing: Listing
+    expected: Mapping[Group, Count]
 
 
-def load(layout: str, folder: Path, prepared: Path, track: Track = silent) -> Dataset:
-    """The dataset of a folder, prepared on first use.
-
-    Args:
-        layout: the module of `jreid.data` that knows the folder's layout, such as `sysu_mm01`.
-        folder: the dataset as its authors ship it; only read.
-        prepared: where prepared datasets are kept, each under a fingerprint of its folder's files,
-            so that a changed folder is prepared anew.
+def layout_module(layout: str) -> ModuleType:
+    """The module of a layout.
 
     Raises:
-        InputError: the folder is missing, incomplete, or holds a file that is no image.
+        InputError: there is none of this name.
     """
-    import tensorflow_datasets as tfds
+    try:
+        module = importlib.import_module(f"jreid.data.{layout}")
+    except ModuleNotFoundError:
+        module = None
+    if module is None or not hasattr(module, "list_images"):
+        raise InputError(
+            f"{layout} is no dataset layout; choose sysu_mm01, regdb, llcm, or folder for a "
+            "dataset of your own."
+        )
+    return module
 
-    module = importlib.import_module(f"jreid.data.{layout}")
-    rows = module.list_images(folder)
-    target = prepared / _listing_fingerprint(layout, module.list_files(folder), rows)
-    builder = module.Builder(data_dir=target)
-    if not builder.data_path.exists():
-        check_images([row.path for row in rows], track)
-        tfds.disable_progress_bar()
-        options = tfds.download.DownloadConfig(manual_dir=folder.resolve())
-        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads; there are none
-            builder.download_and_prepare(download_config=options)
-    table = read_table(builder)
-    index = module.gallery_index(builder)
+
+def examine(source: Source) -> Examined:
+    """Lists a folder without opening an image, and compares the counts with those known.
+
+    Raises:
+        InputError: no such folder, or a synthetic dataset under a real one's name.
+    """
+    module, folder = layout_module(source.layout), source.folder
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} does not exist; give the dataset's folder, or render the synthetic one: "
+            f"jreid data synthesize --layout={source.layout} --output={folder}. {module.APPLY}"
+        )
+    expected, label = module.COUNTS, read_label(folder)
+    if source.name != source.layout:
+        told = label["counts"] if label else []
+        expected = {Group(*row[:3]): Count(*row[3:]) for row in told}
+    elif label:
+        raise InputError(
+            f"{folder} holds the synthetic dataset, which is not {source.name}; name it "
+            "synthetic: its numbers must not stand among real ones."
+        )
+    listing = module.list_images(folder, source.trial)
+    faults = listing.faults + count_faults(expected, listing.rows)
+    return Examined(listing._replace(faults=faults), expected)
+
+
+def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
+    """The dataset of a folder, its images packed on first use.
+
+    Args:
+        prepared: where packed images are kept.
+
+    Raises:
+        InputError: the folder is missing, incomplete, contradicts itself, or holds a file that is
+            no image; or images of a training identity are in the test split.
+    """
+    from jreid.data.prepared import pack
+
+    listing = examine(source).listing
+    refuse((fault for fault in listing.faults if fault.kind == "wrong"), source.folder)
+    missing = [fault for fault in listing.faults if fault.kind == "missing"]
+    if not source.allow_partial:
+        refuse(missing, source.folder, TAKE_PARTIAL)
+    if not listing.rows:
+        raise InputError(f"{source.folder} holds no image that its own lists name.")
+    images = list(pack(listing.rows, prepared, track))
+    skipped = _bad_images(images, source)
+    table = make_table(image for image in images if not image.fault)
+    refuse(duplicate_faults(table, across_splits=True), source.folder)
+    index = listing.gallery_index
+    if missing or skipped:
+        index = _present(index, table)
+    return Dataset(table, index, _fingerprint(table, index), bool(missing), skipped)
+
+
+def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
+    """Images of equal bytes: `wrong` in two splits, else `odd`.
+
+    Args:
+        across_splits: find the wrong ones only.
+    """
+    same: dict[bytes, list[int]] = {}
+    for row, image in enumerate(table.image):
+        same.setdefault(hashlib.sha256(image).digest(), []).append(row)
+    faults = []
+    for first, *others in same.values():
+        for row in others:
+            wrong = table.split[row] != table.split[first]
+            if across_splits and not wrong:
+                continue
+            where = f"{table.name[first]} of identity {table.identity[first]}"
+            remedy = "an image must not be in two splits, so " if wrong else ""
+            faults.append(
+                Fault(
+                    str(table.name[row]),
+                    f"({table.split[row]}, identity {table.identity[row]}) holds the same bytes as "
+                    f"{where} ({table.split[first]}); {remedy}unpack the dataset again",
+                    "wrong" if wrong else "odd",
+                )
+            )
+    return faults
+
+
+def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
+    """Names of the training images to leave out. Raises InputError where that is not allowed."""
+    images = list(images)
+    bad = [image for image in images if image.fault]
+    training = sum(image.row.split == "train" for image in images)
+    skippable = [image for image in bad if image.row.split == "train"]
+    told = [Fault(str(image.row.path.relative_to(source.folder)), image.fault) for image in bad]
+    if source.on_bad_image != "skip" or len(skippable) < len(bad):
+        refuse(told, source.folder, "replace the file")
+    if len(skippable) > MOST_SKIPPED * training:
+        limit = f"more than {MOST_SKIPPED:.1%} of {training} training images cannot be decoded"
+        refuse(told, source.folder, f"{limit}, so they are not skipped; replace the files")
+    return [image.row.name for image in skippable]
+
+
+def make_table(images: Iterable[Image]) -> Table:
+    """The Table of sound images, in order of name."""
+    images = sorted(images, key=lambda image: image.row.name)
+    rows = [image.row for image in images]
+    content = np.empty(len(images), object)
+    content[:] = [image.content for image in images]
+    return Table(
+        name=np.array([row.name for row in rows]),
+        identity=np.array([row.identity for row in rows], np.int64),
+        camera=np.array([row.camera for row in rows], np.int64),
+        modality=np.array([row.modality for row in rows]),
+        split=np.array([row.split for row in rows]),
+        image=content,
+    )
+
+
+def _present(index: GalleryIndex, table: Table) -> GalleryIndex:
+    """The gallery draw without the images that are not there."""
+    there = {*table.name.tolist()}
+    kept = {}
+    for (camera, identity), draws in index.items():
+        place = f"cam{camera}/{identity:04d}"
+        numbers = [n for n in draws[0] if f"{place}/{n:04d}" in there]
+        if numbers:
+            kept[camera, identity] = draws[np.isin(draws, numbers)].reshape(len(draws), -1)
+    return kept
+
+
+def _fingerprint(table: Table, index: GalleryIndex) -> str:
     digest = hashlib.sha256(table.fingerprint().encode())
     for pair in sorted(index):
         digest.update(f"{pair}".encode() + index[pair].tobytes())
-    return Dataset(table, index, digest.hexdigest())
-
-
-def read_table(builder: Any) -> Table:
-    """The Table of a prepared TFDS builder, in order of name, images as encoded bytes."""
-    import tensorflow_datasets as tfds
-
-    columns: dict[str, list[np.ndarray]] = {field: [] for field in Table._fields}
-    for split in builder.info.splits:
-        encoded = {"image": tfds.decode.SkipDecoding()}
-        for part in tfds.as_numpy(builder.as_dataset(split=split, decoders=encoded).batch(1024)):
-            for field in columns:
-                columns[field].append(part[field])
-    joined = {field: np.concatenate(parts) for field, parts in columns.items()}
-    text = {field: joined[field].astype(str) for field in ("name", "modality", "split")}
-    return Table(**{**joined, **text}).take(np.argsort(text["name"], kind="stable"))
-
-
-def check_images(paths: Sequence[Path], track: Track = silent) -> None:
-    """Decodes every file.
-
-    Raises:
-        InputError: a file is no image, is truncated or is too large; the first is named, and how
-            many there are.
-    """
-    with ThreadPoolExecutor() as pool:
-        told = track(pool.map(_fault, paths), "checking images", len(paths))
-        faults = [(path, fault) for path, fault in zip(paths, told, strict=True) if fault]
-    if faults:
-        path, fault = faults[0]
-        more = f" and {len(faults) - 1} more files are damaged" if len(faults) > 1 else ""
-        raise InputError(f"{path} {fault}{more}; replace it.")
-
-
-def _fault(path: Path) -> str | None:
-    """What is wrong with a file: its header by Pillow, its content by the decoder of training."""
-    import tensorflow as tf
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > LARGEST_IMAGE:
-                return f"has {image.width} x {image.height} pixels, more than {LARGEST_IMAGE:,}"
-        decode(path.read_bytes())
-    except UnidentifiedImageError:
-        return f"is no {', '.join(FORMATS)} image"
-    except Image.DecompressionBombError:
-        return f"has more than {LARGEST_IMAGE:,} pixels"
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"cannot be read ({error})"
-    except tf.errors.InvalidArgumentError:
-        return "is damaged or of a form that cannot be decoded"
-    return None
-
-
-def _listing_fingerprint(layout: str, lists: Sequence[Path], rows: Sequence[Any]) -> str:
-    """Names, splits, sizes and times of the folder's files, and its lists, as 16 digits."""
-    digest = hashlib.sha256(layout.encode())
-    for row in rows:
-        stat = row.path.stat()
-        digest.update(f"{row.name}\t{row.split}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
-    for path in lists:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()

@@ -1,38 +1,63 @@
-"""SYSU-MM01: the folder as its authors ship it, checked, and a TFDS builder that reads it.
+"""SYSU-MM01's folder as its authors ship it, listed and checked.
 
-The synthetic dataset has the same layout and goes through the same code. Source of the layout:
-Wu et al., RGB-Infrared Cross-Modality Person Re-Identification, ICCV 2017, and its README.
+Source of the layout: Wu et al., RGB-Infrared Cross-Modality Person Re-Identification, ICCV 2017,
+and its README. The file of the official gallery draw numbers the images of each identity in each
+camera, and so it is the manifest of the folder. The synthetic dataset has the same layout.
 """
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
-from etils import epath
 
+from jreid.data.images_on_disk import Found, find_images, outermost_gone
+from jreid.data.index_files import (
+    UNPACK,
+    Entry,
+    existing,
+    merge_splits,
+    missing_faults,
+    read_identities,
+)
+from jreid.data.listing import Count, Fault, GalleryIndex, Group, Listing, Row
 from jreid.data.table import INFRARED, VISIBLE
 from jreid.errors import InputError
 
 CAMERA_MODALITY = {1: VISIBLE, 2: VISIBLE, 3: INFRARED, 4: VISIBLE, 5: VISIBLE, 6: INFRARED}
-SPLIT_FILES = {"train": "train_id.txt", "validation": "val_id.txt", "test": "test_id.txt"}
-GALLERY_FILE = "rand_perm_cam.mat"
+SPLIT_FILES = {
+    "train": "exp/train_id.txt",
+    "validation": "exp/val_id.txt",
+    "test": "exp/test_id.txt",
+}
+GALLERY_FILE = "exp/rand_perm_cam.mat"
+PLACES = re.compile("cam[1-6](?:/(?P<identity>[0-9]{4}))?")
 
-# (camera, identity) -> [10, n] int64: row t is trial t's permutation of the image numbers 1 to n.
-GalleryIndex = Mapping[tuple[int, int], np.ndarray]
-
-
-class Row(NamedTuple):
-    """One image of the folder: the Table's columns with a path in place of the bytes."""
-
-    name: str
-    identity: int
-    camera: int
-    modality: str
-    split: str
-    path: Path
+TRIALS = 0
+COUNTS: Mapping[Group, Count] = {
+    Group("train", VISIBLE, 1): Count(194, 4721),
+    Group("train", VISIBLE, 2): Count(195, 5753),
+    Group("train", VISIBLE, 4): Count(283, 4821),
+    Group("train", VISIBLE, 5): Count(294, 4989),
+    Group("train", INFRARED, 3): Count(293, 5929),
+    Group("train", INFRARED, 6): Count(200, 4000),
+    Group("validation", VISIBLE, 4): Count(99, 990),
+    Group("validation", VISIBLE, 5): Count(96, 984),
+    Group("validation", INFRARED, 3): Count(99, 1980),
+    Group("test", VISIBLE, 1): Count(56, 1374),
+    Group("test", VISIBLE, 2): Count(56, 1565),
+    Group("test", VISIBLE, 4): Count(94, 1918),
+    Group("test", VISIBLE, 5): Count(95, 1918),
+    Group("test", INFRARED, 3): Count(93, 1883),
+    Group("test", INFRARED, 6): Count(96, 1920),
+}
+APPLY = (
+    "SYSU-MM01 is sent by its authors at Sun Yat-sen University against a signed agreement; its "
+    "archive lacks exp/rand_perm_cam.mat, which is in the folder data_split of the repository of "
+    "their evaluation."
+)
 
 
 class Label(NamedTuple):
@@ -43,6 +68,15 @@ class Label(NamedTuple):
     modality: str
 
 
+def label_of(path: Path) -> Label | None:
+    """What a path such as `cam3/0006/0012.jpg` says of its image; None for any other path."""
+    match = re.search(r"/cam([1-6])/(\d{4})/\d{4}$", path.resolve().with_suffix("").as_posix())
+    if not match:
+        return None
+    camera = int(match[1])
+    return Label(int(match[2]), camera, CAMERA_MODALITY[camera])
+
+
 def read_gallery_index(path: Path) -> GalleryIndex:
     """The official gallery draw, `rand_perm_cam.mat`; pairs without images are left out.
 
@@ -51,7 +85,7 @@ def read_gallery_index(path: Path) -> GalleryIndex:
     """
     from scipy.io import loadmat
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(
             f"{path} is missing; it is not in the dataset's archive: take it from the repository "
             "of the official SYSU-MM01 evaluation, folder data_split."
@@ -66,12 +100,13 @@ def read_gallery_index(path: Path) -> GalleryIndex:
         }
         wrong = [pair for pair, draws in index.items() if not _permutations(draws)]
     except Exception as error:  # loadmat raises whatever a damaged file leads it into
+        told = " ".join(str(error).split())
         raise InputError(
-            f"{path} does not have the official form ({error}); download it again."
+            f"{path} does not have the official form ({told}); download it again."
         ) from error
     if wrong:
         raise InputError(
-            f"{path}: the rows of camera {wrong[0][0]}, identity {wrong[0][1]}, are no "
+            f"{path} has rows of camera {wrong[0][0]}, identity {wrong[0][1]}, that are no "
             "permutations of its images; download it again."
         )
     return index
@@ -81,125 +116,85 @@ def _permutations(draws: np.ndarray) -> bool:
     return bool((np.sort(draws, axis=1) == np.arange(1, draws.shape[1] + 1)).all())
 
 
-def label_of(path: Path) -> Label | None:
-    """What a path such as `cam3/0006/0012.jpg` says of its image; None for any other path."""
-    match = re.search(r"/cam([1-6])/(\d{4})/\d{4}$", path.resolve().with_suffix("").as_posix())
-    if not match:
-        return None
-    camera = int(match[1])
-    return Label(int(match[2]), camera, CAMERA_MODALITY[camera])
-
-
 def list_files(folder: Path) -> list[Path]:
-    """The files beside the images that say which image is what."""
-    return [folder / "exp" / name for name in (*SPLIT_FILES.values(), GALLERY_FILE)]
+    """The files beside the images that say which image is what, of those that are there."""
+    return existing(folder, (*SPLIT_FILES.values(), GALLERY_FILE))
 
 
-def list_images(folder: Path) -> list[Row]:
-    """Every image of the listed identities, sorted by name.
+def list_images(folder: Path, trial: int = 0) -> Listing:
+    """Every image of the listed identities, and all that is wrong with the folder.
 
-    The gallery file names each identity's images in each camera, so the folder must hold exactly
-    those: a half-unpacked folder, or one with strangers in it, is refused.
+    Identities that no list names are nobody: the authors ship 22 who are seen in one modality.
 
-    Raises:
-        InputError: something is missing, unexpected or in two splits; the first of them is named.
+    Args:
+        trial: not used; SYSU-MM01 has one split.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder} does not exist; give the dataset's folder as --config.data.folder=DIR, or "
-            f"render the synthetic one: jreid data synthesize --output={folder}."
-        )
-    index = read_gallery_index(folder / "exp" / GALLERY_FILE)
-    rows, missing, unexpected = [], [], []
-    for identity, split in sorted(_read_splits(folder / "exp").items()):
-        for camera, modality in CAMERA_MODALITY.items():
-            place = f"cam{camera}/{identity:04d}"
-            found = {path.name: path for path in sorted((folder / place).glob("[!.]*.jpg"))}
-            count = index[camera, identity].shape[1] if (camera, identity) in index else 0
-            expected = {f"{number:04d}.jpg" for number in range(1, count + 1)}
-            missing += [f"{place}/{file}" for file in sorted(expected - {*found})]
-            unexpected += [f"{place}/{file}" for file in sorted({*found} - expected)]
-            rows += [
-                Row(f"{place}/{path.stem}", identity, camera, modality, split, path)
-                for path in found.values()
-            ]
-    for files, what in ((missing, "lacks"), (unexpected, "holds unexpectedly")):
-        if files:
-            raise InputError(
-                f"{folder} {what} {len(files)} images by its own exp/{GALLERY_FILE}, first "
-                f"{files[0]}; unpack the dataset again into an empty folder."
-            )
-    if not rows:
-        raise InputError(f"{folder} holds no image of the identities in its exp folder.")
-    return sorted(rows)
-
-
-def _read_splits(folder: Path) -> dict[int, str]:
-    """Identity to split, from the one-line comma-separated lists."""
-    splits: dict[int, str] = {}
-    for split, file in SPLIT_FILES.items():
-        path = folder / file
-        if not path.is_file():
-            raise InputError(f"{path} is missing; unpack the dataset again, its exp folder too.")
-        text = path.read_text(encoding="utf-8-sig").strip()
-        if not re.fullmatch(r"\d+(\s*,\s*\d+)*,?", text):
-            raise InputError(
-                f"{path} is not one line of identities separated by commas; take it "
-                "from the dataset's archive again."
-            )
-        for identity in map(int, re.findall(r"\d+", text)):
-            if splits.setdefault(identity, split) != split:
-                raise InputError(
-                    f"{path} lists identity {identity}, which is in the {splits[identity]} split "
-                    "too; take the lists from the dataset's archive again."
-                )
-    return splits
-
-
-class SysuMm01(tfds.core.GeneratorBasedBuilder):
-    """Reads a SYSU-MM01 folder, given as the manual directory, into the Table's columns."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Sign the dataset's agreement and unpack its archive."
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "name": tfds.features.Text(),
-            "identity": np.int64,
-            "camera": np.int64,
-            "modality": tfds.features.Text(),
-            "split": tfds.features.Text(),
-            "image": tfds.features.Image(),
-        }
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features), metadata=tfds.core.MetadataDict()
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        folder = Path(dl_manager.manual_dir)
-        index = read_gallery_index(folder / "exp" / GALLERY_FILE)
-        kept = {f"{camera}/{person}": draws.tolist() for (camera, person), draws in index.items()}
-        cast(dict[str, Any], self.info.metadata)["gallery_index"] = kept
-        rows = list_images(folder)
-        return {
-            split: self._generate_examples([row for row in rows if row.split == split])
-            for split in SPLIT_FILES
-        }
-
-    def _generate_examples(self, rows: list[Row]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for row in rows:
-            columns = row._asdict()
-            path = epath.Path(columns.pop("path"))
-            yield row.name, {**columns, "image": path}
-
-
-def gallery_index(builder: SysuMm01) -> GalleryIndex:
-    """The gallery draw that the builder kept beside the images."""
-    kept = cast(dict[str, Any], builder.info.metadata)["gallery_index"]
-    pairs = {tuple(map(int, pair.split("/"))): draws for pair, draws in kept.items()}
-    return {
-        (camera, person): np.array(draws, np.int64) for (camera, person), draws in pairs.items()
+    found = find_images(folder, PLACES)
+    faults = [*found.faults]
+    listed = {split: read_identities(folder, file, faults) for split, file in SPLIT_FILES.items()}
+    identities = merge_splits(listed, faults)
+    index = _gallery_index_or_fault(folder, faults)
+    by_place: dict[str, tuple[int, int]] = {
+        f"cam{camera}/{identity:04d}": (camera, identity)
+        for camera in CAMERA_MODALITY
+        for identity in identities
     }
+    rows = []
+    for name, file in found.images.items():
+        place, number = name.rsplit("/", 1)
+        if place not in by_place:
+            continue
+        camera, identity = by_place[place]
+        if _is_named(number, index, camera, identity):
+            split = identities[identity][0]
+            row = Row(name, identity, camera, CAMERA_MODALITY[camera], split, folder / file)
+            rows.append(row)
+        else:
+            told = f"is not in {GALLERY_FILE}; unpack the dataset again into an empty folder"
+            faults.append(Fault(file, told))
+    faults.extend(_absences(found, identities, index))
+    return Listing(rows, faults, index)
 
 
-Builder = SysuMm01
+def _gallery_index_or_fault(folder: Path, faults: list[Fault]) -> GalleryIndex:
+    path = folder / GALLERY_FILE
+    try:
+        return read_gallery_index(path)
+    except InputError as error:
+        told = str(error).removeprefix(f"{path} ").removesuffix(".")
+        kind = "missing" if told.startswith("is missing") else "wrong"
+        faults.append(Fault(GALLERY_FILE, told, kind))
+        return {}
+
+
+def _is_named(number: str, index: GalleryIndex, camera: int, identity: int) -> bool:
+    """Whether the index, where there is one, has the image of this number."""
+    if not re.fullmatch("[0-9]{4}", number):
+        return False
+    draws = index.get((camera, identity))
+    return not index or (draws is not None and 1 <= int(number) <= draws.shape[1])
+
+
+def _absences(
+    found: Found, identities: Mapping[int, tuple[str, str]], index: GalleryIndex
+) -> list[Fault]:
+    """Identities, cameras' folders and images that are named but not there."""
+    there = {int(name.split("/")[1]) for name in found.images}
+    entries: dict[int, list[Entry]] = {identity: [] for identity in identities}
+    for (camera, identity), draws in index.items():
+        if identity in entries:
+            place = f"cam{camera}/{identity:04d}"
+            entries[identity] += [
+                Entry(GALLERY_FILE, f"{place}/{number:04d}", identity)
+                for number in range(1, draws.shape[1] + 1)
+            ]
+    faults, missing = [], []
+    for identity, named in entries.items():
+        gone = {outermost_gone(entry.name, found.folders) for entry in named}
+        if identity in there or (gone and all("/" not in part for part in gone)):
+            missing += named
+        else:
+            kind = "wrong" if index and not named else "missing"
+            told = f"names identity {identity}, who has no image in the folder; {UNPACK}"
+            faults.append(Fault(identities[identity][1], told, kind))
+    return faults + missing_faults(missing, found)

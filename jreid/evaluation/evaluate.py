@@ -2,18 +2,31 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rich.box
 import rich.table
+from jax.sharding import Mesh
 from jaxtyping import Float
 
 from jreid.data.table import Table
-from jreid.evaluation.protocols import GalleryIndex, Protocol, fingerprint, problem
-from jreid.evaluation.ranking import Metrics, cmc_map, mean_metrics, require_finite
+from jreid.evaluation.choices import describe
+from jreid.evaluation.draws import GalleryIndex
+from jreid.evaluation.problems import Problem, fingerprint, most_unmatched, problem
+from jreid.evaluation.protocols import REGDB_TRIALS, Protocol
+from jreid.evaluation.ranking import (
+    Metrics,
+    Ranking,
+    mean_metrics,
+    memory,
+    rank_blocks,
+    require_finite,
+)
+from jreid.evaluation.reranking import Rerank, rerank_blocks, rerank_memory
+from jreid.evaluation.trials import rank_trials
 from jreid.files import write_text
 
 RANKS = (1, 5, 10, 20)
@@ -24,7 +37,12 @@ def evaluate(
     table: Table,
     gallery_index: GalleryIndex,
     protocol: Protocol,
-    data_hash: str,
+    rerank: Rerank | None = None,
+    images: str = "",
+    *,
+    mesh: Mesh | None = None,
+    tell: Callable[[str, int], None] = lambda text, needed: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """One result row: a protocol's metrics as fractions, averaged over its trials.
 
@@ -34,17 +52,24 @@ def evaluate(
     Args:
         features: one row for each row of the table; rows outside the protocol are not read.
         table: the dataset; its images are not read.
-        gallery_index: the order in which the gallery's images are drawn.
+        gallery_index: the order in which the official draw takes the gallery's images.
         protocol: the rule.
-        data_hash: of the table and the gallery index, which the caller computes once.
+        rerank: how each trial's distances are re-ranked, if at all.
+        images: a hash of the images that the features are of, where it is known.
+        mesh: its devices share the work; None: one device does it.
+        tell: is told, before it is done, what is ranked, and the bytes that it takes.
+        progress: told, now and then, how much of the ranking is done, and of how much.
 
     Returns:
-        `protocol` (its fields), `fingerprint`, `rerank`, `cmc` (rank as text -> fraction), `mAP`,
-        `mINP`, `trials`, `queries`, `valid_queries` (the fewest of any trial) and `std`: `cmc`,
-        `mAP` and `mINP` again, as standard deviations over the trials, divided by their number.
+        `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (rank as text ->
+        fraction), `mAP`, `mINP`, `std`: these three again, as standard deviations over the trials,
+        divided by their number; `trials`, `of_trials`: how many the dataset asks for; `queries`,
+        `valid_queries`, and `unmatched`: why the others are not valid, both of the trial with the
+        fewest valid ones.
 
     Raises:
-        InputError: the table does not fit the protocol, or features hold NaN or infinity.
+        InputError: the table does not allow the protocol, features hold NaN or infinity, or there
+            are too few images for the re-ranking.
         ValueError: there are not as many features as rows.
     """
     features = np.asarray(features)
@@ -54,36 +79,31 @@ def evaluate(
             "one row for each row of the table."
         )
     drawn = problem(table, gallery_index, protocol)
-    query = features[drawn.query_rows]
-    gallery_rows = np.unique(drawn.gallery_rows[drawn.gallery_rows >= 0])
-    for rows, role in ((drawn.query_rows, "query"), (gallery_rows, "gallery")):
+    for rows, role in ((drawn.query_rows, "query"), (drawn.gallery_rows, "gallery")):
+        rows = np.unique(rows)
         require_finite(features[rows], role, table.name[rows])
         _warn_if_collapsed(features[rows], role, protocol.distance)
-    trials = []
-    for rows, identities, places in zip(
-        drawn.gallery_rows, drawn.gallery_identity, drawn.gallery_place, strict=True
-    ):
-        ranking = cmc_map(
-            query,
-            features[rows],  # -1, the padding, picks a row that gallery_valid leaves out
-            drawn.query_identity,
-            identities,
-            drawn.query_place,
-            places,
-            gallery_valid=rows >= 0,
-            cmc=protocol.cmc,
-            distance=protocol.distance,
-        )
-        trials.append(mean_metrics(ranking, RANKS))
+    queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
+    tell(*_size(queries, gallery, features.shape[1], rerank))
+    rankings = _rank(features, table, drawn, protocol, rerank, mesh, progress)
+    trials = [mean_metrics(ranking, RANKS) for ranking in rankings]
+    text = str(rerank) if rerank else "none"
+    lost = most_unmatched(drawn, table)
     return {
         "protocol": protocol._asdict(),
-        "fingerprint": fingerprint(protocol, data_hash),
-        "rerank": "none",
+        "label": describe(protocol),
+        "fingerprint": fingerprint(protocol, table, drawn, text),
+        "rerank": text,
+        "images": images,
         **_over_trials(trials, np.mean),
-        "trials": len(trials),
-        "queries": len(query),
-        "valid_queries": min(metrics.valid_queries for metrics in trials),
         "std": _over_trials(trials, np.std),
+        "trials": protocol.trials,
+        "of_trials": REGDB_TRIALS if protocol.trial else protocol.trials,
+        "queries": queries,
+        "valid_queries": queries - sum(lost),
+        "unmatched": dict(
+            zip(("identity_not_in_gallery", "only_in_ignored_images"), lost, strict=True)
+        ),
     }
 
 
@@ -102,8 +122,9 @@ def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
     rows = list(rows)
     with_checkpoint = any("checkpoint" in row for row in rows)
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    names = ["protocol", "rerank", *(f"R{rank}" for rank in RANKS), "mAP", "mINP", "queries"]
-    for name in (*(["checkpoint"] if with_checkpoint else []), *names, "fingerprint"):
+    names = ["protocol", "rerank", *(f"R{rank}" for rank in RANKS), "mAP", "mINP", "trials"]
+    names = [*(["checkpoint"] if with_checkpoint else []), *names, "queries", "fingerprint"]
+    for name in names:
         table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*([row.get("checkpoint", "")] if with_checkpoint else []), *_cells(row))
@@ -111,19 +132,64 @@ def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    protocol, std = row["protocol"], row["std"]
-    validation = "validation, " if protocol["split"] == "validation" else ""
+    trials, of_trials, std = row["trials"], row["of_trials"], row["std"]
     first, *further = (str(rank) for rank in RANKS)
+
+    def with_deviation(value: float, deviation: float) -> str:
+        return f"{100 * value:.2f}" + (f"±{100 * deviation:.2f}" if trials > 1 else "")
+
     return [
-        f"{validation}{protocol['search']}, {protocol['shots']}-shot",
+        row["label"],
         row["rerank"],
-        f"{100 * row['cmc'][first]:.2f}±{100 * std['cmc'][first]:.2f}",
+        with_deviation(row["cmc"][first], std["cmc"][first]),
         *(f"{100 * row['cmc'][rank]:.1f}" for rank in further),
-        f"{100 * row['mAP']:.2f}±{100 * std['mAP']:.2f}",
+        with_deviation(row["mAP"], std["mAP"]),
         f"{100 * row['mINP']:.2f}",
+        str(trials) if trials == of_trials else f"{trials} of {of_trials}",
         f"{row['valid_queries']}/{row['queries']}",
         row["fingerprint"],
     ]
+
+
+def _size(queries: int, gallery: int, dimensions: int, rerank: Rerank | None) -> tuple[str, int]:
+    """What is ranked, and the bytes that it takes beside the features."""
+    if rerank is None:
+        needed, how = memory(queries, gallery, dimensions), "ranking"
+    else:
+        needed, how = rerank_memory(queries, gallery, dimensions, rerank), f"re-ranking {rerank}"
+    text = f"{how}: {queries:,} queries, {gallery:,} gallery images, about {needed / 1e6:,.0f} MB"
+    return text, needed
+
+
+def _rank(
+    features: np.ndarray,
+    table: Table,
+    drawn: Problem,
+    protocol: Protocol,
+    rerank: Rerank | None,
+    mesh: Mesh | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[Ranking]:
+    """The ranking of each trial, by the features' distances or by re-ranked ones."""
+    kind: dict[str, Any] = {"cmc": protocol.cmc}
+    if rerank is None:
+        kind |= {"distance": protocol.distance, "mesh": mesh, "progress": progress}
+        return rank_trials(features, table.identity, *drawn, **kind)
+    rankings = []
+    for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
+        blocks = rerank_blocks(
+            features[query], features[gallery], rerank, distance=protocol.distance, mesh=mesh
+        )
+        labels = (
+            table.identity[query],
+            table.identity[gallery],
+            drawn.query_place[query],
+            drawn.gallery_place[gallery],
+        )
+        rankings.append(rank_blocks(blocks, *labels, **kind))
+        if progress:
+            progress(len(rankings), len(drawn.query_rows))
+    return rankings
 
 
 def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:
@@ -136,6 +202,8 @@ def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:
 
 def _warn_if_collapsed(features: np.ndarray, role: str, distance: str) -> None:
     """Warns where all features are one point, or one direction, but for a thousandth."""
+    if len(features) == 1:
+        return
     features = features.astype(np.float64)
     if distance == "cosine":
         norm = np.linalg.norm(features, axis=1, keepdims=True)

@@ -1,148 +1,221 @@
-"""Evaluation protocols as data: which rows are queries and galleries, which pairs are left out."""
+"""Evaluation protocols as data: rules in plain values, each named after where it comes from."""
 
-import hashlib
-import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Int
-
-from jreid.data.table import INFRARED, VISIBLE, Table
 from jreid.errors import InputError
 from jreid.evaluation.ranking import DISTANCES
 
-# (camera, identity) -> [trials, n] int: row t is the t-th trial's order of the image numbers 1..n.
-GalleryIndex = Mapping[tuple[int, int], np.ndarray]
+DIRECTIONS = ("infrared_to_visible", "visible_to_infrared")
+MOST_TRIALS = 1000  # a hundred times the published rules; more would fill the memory
+REGDB_TRIALS = 10  # its splits, a model each
+SYSU_MM01_SEARCHES = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
+LLCM_CAMERAS = (1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 4, 5, 6, 7, 8, 9)  # visible, infrared
 
 
 class Protocol(NamedTuple):
-    """A named evaluation rule, as plain values that go into the result file.
+    """An evaluation rule, as plain values that go into the result file.
 
     Attributes:
-        name: the dataset's rule: `sysu_mm01`.
+        name: the rule's name: `sysu_mm01`.
         split: the Table's split that queries and gallery come from: `test` or `validation`.
-        search: `all` cameras or the `indoor` ones.
-        shots: gallery images of an identity in a camera: 1 or 10.
-        draw: who drew the gallery: `official`, the dataset's own permutation file.
-        trials: how many galleries are drawn; the metrics are averaged over them.
+        search: the name of a choice of gallery cameras: `all` or `indoor`; empty where the rule
+            has no such choice.
+        shots: images drawn for an identity in a camera; 0 for every image.
+        draw: who draws: `official`, the dataset's own permutation file; `agw`, the seeded choice
+            of AGW's and LLCM's released code; or `every`, nobody: all images take part.
+        drawn: what is drawn: the `gallery`, the `query` images, or `none`.
+        direction: `infrared_to_visible` or the reverse: the queries' modality to the gallery's.
+        query_cameras: where queries come from; empty for every camera.
+        gallery_cameras: where the gallery comes from; empty for every camera.
+        ignore: the gallery images that a query skips: those of its `place`, whoever they show;
+            those of its `identity_and_camera`; or `nothing`.
+        rooms: (camera, place) of cameras that stand at another camera's place.
+        trials: how many draws; the metrics are averaged over them.
+        trial: which of RegDB's ten splits the model was trained for, from 1; else 0.
         cmc: what is counted: `identity` (each counts once, at its nearest image) or `image`.
         distance: `cosine` or `euclidean`.
     """
 
     name: str
     split: str = "test"
-    search: str = "all"
-    shots: int = 1
-    draw: str = "official"
-    trials: int = 10
+    search: str = ""
+    shots: int = 0
+    draw: str = "every"
+    drawn: str = "none"
+    direction: str = "infrared_to_visible"
+    query_cameras: tuple[int, ...] = ()
+    gallery_cameras: tuple[int, ...] = ()
+    ignore: str = "nothing"
+    rooms: tuple[tuple[int, int], ...] = ()
+    trials: int = 1
+    trial: int = 0
     cmc: str = "identity"
     distance: str = "cosine"
 
 
-class Problem(NamedTuple):
-    """What a protocol asks of a Table: Q queries, and T trials' galleries of up to G images.
-
-    A query ignores the gallery images whose place equals its own. Galleries are padded at their
-    end with -1, in all three columns, where trials differ in size.
-
-    Attributes:
-        query_rows: `[Q]` rows of the Table.
-        query_identity: `[Q]`.
-        query_place: `[Q]`.
-        gallery_rows: `[T, G]` rows of the Table, or -1.
-        gallery_identity: `[T, G]`.
-        gallery_place: `[T, G]`.
-    """
-
-    query_rows: Int[np.ndarray, " q"]
-    query_identity: Int[np.ndarray, " q"]
-    query_place: Int[np.ndarray, " q"]
-    gallery_rows: Int[np.ndarray, "t g"]
-    gallery_identity: Int[np.ndarray, "t g"]
-    gallery_place: Int[np.ndarray, "t g"]
-
-
-def problem(table: Table, gallery_index: GalleryIndex, protocol: Protocol) -> Problem:
-    """The queries and galleries that a protocol draws from a Table.
-
-    Raises:
-        InputError: the protocol is unknown, or the Table does not allow it.
-    """
-    if protocol.name not in PROTOCOLS:
-        raise InputError(
-            f"The protocol {protocol.name!r} is unknown: choose one of {', '.join(PROTOCOLS)}."
-        )
-    return PROTOCOLS[protocol.name](table, gallery_index, protocol)
-
-
-def fingerprint(protocol: Protocol, data_hash: str, rerank: str = "none") -> str:
-    """12 hexadecimal digits that tell results of different rules, re-rankings or data apart."""
-    fields = {"protocol": protocol._asdict(), "data": data_hash, "rerank": rerank}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def sysu_mm01(table: Table, gallery_index: GalleryIndex, protocol: Protocol) -> Problem:
-    """SYSU-MM01's own protocol (Wu et al., ICCV 2017; evaluation_SYSU_MM01.m).
+def sysu_mm01(
+    split: str = "test",
+    *,
+    search: str = "all",
+    shots: int = 1,
+    draw: str = "official",
+    trials: int = 10,
+    cmc: str = "identity",
+    distance: str = "cosine",
+) -> Protocol:
+    """SYSU-MM01 (Wu et al., ICCV 2017; the official evaluation_SYSU_MM01.m).
 
     Every infrared image is a query. A trial's gallery holds, for each visible camera of the search
-    and each identity seen there, the first `shots` images of the trial's permutation. Cameras 2
-    and 3 stand in one room: a query from camera 3 ignores every image of camera 2, whoever it
-    shows.
-
-    Raises:
-        InputError: the index and the Table do not fit, or no query has a match left.
+    and each identity seen there, `shots` images. Cameras 2 and 3 stand in one room: a query from
+    camera 3 skips every image of camera 2, whoever it shows. AGW and those after it draw the
+    gallery themselves, one image only; MPANet and IDKL use the official permutations.
     """
-    _check_sysu_mm01(protocol)
-    in_split = table.split == protocol.split
-    query_rows = np.flatnonzero(in_split & (table.modality == INFRARED))
-    if not query_rows.size:
+    if draw == "agw" and shots != 1:
         raise InputError(
-            f"The {protocol.split} split has no infrared images, so there are no queries: check "
-            "the folder's infrared cameras and its lists of identities."
+            f"The draw agw takes one image of an identity and camera, not {shots}: ask for one "
+            "shot, or for the official draw."
         )
-    visible_rows = np.flatnonzero(in_split & (table.modality == VISIBLE))
-    gallery_rows = _draw_sysu_mm01(table, visible_rows, gallery_index, protocol)
-    place = np.where(table.camera == 3, 2, table.camera)
-    drawn = Problem(
-        query_rows,
-        table.identity[query_rows],
-        place[query_rows],
-        gallery_rows,
-        table.identity[gallery_rows],
-        place[gallery_rows],
+    rule = Protocol(
+        "sysu_mm01",
+        split,
+        search,
+        shots,
+        draw,
+        drawn="gallery",
+        query_cameras=(3, 6),
+        gallery_cameras=SYSU_MM01_SEARCHES.get(search, ()),
+        ignore="place",
+        rooms=((3, 2),),
+        trials=trials,
+        cmc=cmc,
+        distance=distance,
     )
-    _require_matches(drawn, protocol)
-    return drawn
+    return _checked(rule, search=SYSU_MM01_SEARCHES, shots=(1, 10), draw=("official", "agw"))
 
 
-PROTOCOLS = {"sysu_mm01": sysu_mm01}
-SYSU_MM01_CAMERAS = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
+def regdb(
+    split: str = "test",
+    *,
+    trial: int = 0,
+    direction: str = "visible_to_infrared",
+    cmc: str = "image",
+    distance: str = "cosine",
+) -> Protocol:
+    """RegDB (Ye et al., AAAI 2018): all images of one modality against all of the other.
 
-
-def unmatched(drawn: Problem, trial: int) -> tuple[int, int]:
-    """How many queries have no match in a trial's gallery, by reason.
-
-    Returns:
-        Queries whose identity is not in the gallery, and queries whose identity is there but only
-        in images of the query's own place.
+    The field says visible-to-thermal for `visible_to_infrared`. The ten trials are ten splits with
+    a model each; this is one of them. AGW counts CMC over images; MPANet, IDKL and PFINet over
+    identities, which leaves rank-1 and mAP alone and raises the ranks after it.
     """
-    is_image = drawn.gallery_rows[trial] >= 0
-    images = np.stack([drawn.gallery_identity[trial], drawn.gallery_place[trial]], axis=1)
-    identity, place = np.unique(images[is_image], axis=0).T
-    same_identity = drawn.query_identity[:, None] == identity
-    is_match = same_identity & (drawn.query_place[:, None] != place)
-    has_identity, has_match = same_identity.any(axis=1), is_match.any(axis=1)
-    return int((~has_identity).sum()), int((has_identity & ~has_match).sum())
+    if trial == 0:
+        raise InputError(
+            "RegDB is ten splits with a model each: say by --trial=1 to 10 of which this one is."
+        )
+    rule = Protocol("regdb", split, direction=direction, trial=trial, cmc=cmc, distance=distance)
+    return _checked(rule, trial=range(1, REGDB_TRIALS + 1))
 
 
-def _check_sysu_mm01(protocol: Protocol) -> None:
-    """Refuses values that SYSU-MM01's protocol has not."""
-    choices = {
+def llcm(
+    split: str = "test",
+    *,
+    direction: str = "infrared_to_visible",
+    trials: int = 10,
+    cmc: str = "identity",
+    distance: str = "cosine",
+) -> Protocol:
+    """LLCM as its paper has it (Zhang and Wang, CVPR 2023, DEEN), in both directions.
+
+    All images of one modality are queries. A trial's gallery holds one random image of the other
+    modality for each identity and camera, by the released code's draw. Both modalities share their
+    cameras: a query skips the images of its identity from its own camera.
+    """
+    visible_to_infrared = direction == "visible_to_infrared"
+    queries, gallery = LLCM_CAMERAS if visible_to_infrared else LLCM_CAMERAS[::-1]
+    rule = Protocol(
+        "llcm",
+        split,
+        shots=1,
+        draw="agw",
+        drawn="gallery",
+        direction=direction,
+        query_cameras=queries,
+        gallery_cameras=gallery,
+        ignore="identity_and_camera",
+        trials=trials,
+        cmc=cmc,
+        distance=distance,
+    )
+    return _checked(rule)
+
+
+def llcm_released_vis_to_ir(
+    split: str = "test",
+    *,
+    trials: int = 10,
+    cmc: str = "identity",
+    distance: str = "cosine",
+) -> Protocol:
+    """What LLCM's released code calls "VIS to IR" (DEEN/test.py), which is the other way round.
+
+    One random infrared image of each identity and camera is a query in a trial, and all visible
+    images are the gallery. The numbers of its README's updated results are of this rule; those of
+    the paper's table are not.
+    """
+    rule = llcm(split, trials=trials, cmc=cmc, distance=distance)
+    return rule._replace(name="llcm_released_vis_to_ir", drawn="query")
+
+
+def llcm_all(
+    split: str = "test",
+    *,
+    direction: str = "infrared_to_visible",
+    cmc: str = "identity",
+    distance: str = "euclidean",
+) -> Protocol:
+    """LLCM as IDKL evaluates it (Ren and Zhang, CVPR 2024; utils/eval_llcm.py of its code).
+
+    All images of one modality against all of the other, once, and no image is skipped. Published
+    with the Euclidean distance of raw features and re-ranking.
+    """
+    return _checked(Protocol("llcm_all", split, direction=direction, cmc=cmc, distance=distance))
+
+
+def folder(
+    split: str = "test",
+    *,
+    direction: str = "infrared_to_visible",
+    cmc: str = "identity",
+    distance: str = "cosine",
+) -> Protocol:
+    """A dataset of one's own: all images of one modality against all of the other.
+
+    A query skips the images of its identity from its own camera, the rule of Market-1501 (Zheng et
+    al., ICCV 2015): where one camera takes both modalities, they show one moment. Where each
+    camera has its own number, that skips nothing.
+    """
+    rule = Protocol(
+        "folder",
+        split,
+        direction=direction,
+        ignore="identity_and_camera",
+        cmc=cmc,
+        distance=distance,
+    )
+    return _checked(rule)
+
+
+PROTOCOLS: Mapping[str, Callable[..., Protocol]] = {
+    rule.__name__: rule
+    for rule in (sysu_mm01, regdb, llcm, llcm_released_vis_to_ir, llcm_all, folder)
+}
+
+
+def _checked(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
+    """The protocol, once its values are among the choices."""
+    choices |= {
         "split": ("test", "validation"),
-        "search": tuple(SYSU_MM01_CAMERAS),
-        "shots": (1, 10),
-        "draw": ("official",),
+        "direction": DIRECTIONS,
         "cmc": ("identity", "image"),
         "distance": DISTANCES,
     }
@@ -150,66 +223,12 @@ def _check_sysu_mm01(protocol: Protocol) -> None:
         value = getattr(protocol, field)
         if value not in allowed:
             raise InputError(
-                f"The protocol's {field} is {value!r}, which sysu_mm01 does not have: choose one "
-                f"of {', '.join(map(str, allowed))}."
+                f"The protocol's {field} is {value!r}, which {protocol.name} does not have: choose "
+                f"one of {', '.join(map(str, allowed))}."
             )
-    if protocol.trials < 1:
-        raise InputError(f"The protocol's trials is {protocol.trials}: ask for at least one.")
-
-
-def _draw_sysu_mm01(
-    table: Table, visible_rows: np.ndarray, gallery_index: GalleryIndex, protocol: Protocol
-) -> Int[np.ndarray, "t g"]:
-    """The galleries' rows, by camera, identity and place in the permutation."""
-    row_of = {str(table.name[row]): row for row in visible_rows}
-    seen = set(zip(table.camera[visible_rows], table.identity[visible_rows], strict=True))
-    identities = np.unique(table.identity[table.split == protocol.split])
-    columns, lacking = [], []
-    for camera in SYSU_MM01_CAMERAS[protocol.search]:
-        for identity in identities.tolist():
-            order = gallery_index.get((camera, identity))
-            if order is None or order.shape[1] == 0:
-                if (camera, identity) in seen:
-                    raise InputError(
-                        f"The gallery index has no entry for cam{camera}/{identity:04d}, which "
-                        "has images: use the rand_perm_cam.mat that belongs to this folder."
-                    )
-                continue
-            _require_trials(order, camera, identity, protocol.trials)
-            names = {number: f"cam{camera}/{identity:04d}/{number:04d}" for number in order[0]}
-            lacking += sorted(name for name in names.values() if name not in row_of)
-            drawn = order[: protocol.trials, : protocol.shots]
-            columns.append([[row_of.get(names[n], -1) for n in trial] for trial in drawn])
-    if lacking:
+    if not 1 <= protocol.trials <= MOST_TRIALS:
         raise InputError(
-            f"The gallery index names {lacking[0]}, which is not among the {protocol.split} "
-            f"images ({len(lacking)} such in all): the folder is incomplete, unpack it again."
+            f"The protocol's trials is {protocol.trials}: ask for at least one and for at most "
+            f"{MOST_TRIALS}."
         )
-    if not columns:
-        raise InputError(
-            f"The {protocol.split} split has no visible images in the cameras of the "
-            f"{protocol.search} search, so the gallery is empty: choose another search or split."
-        )
-    return np.concatenate(columns, axis=1)
-
-
-def _require_trials(order: np.ndarray, camera: int, identity: int, trials: int) -> None:
-    if order.shape[0] < trials:
-        raise InputError(
-            f"The gallery index holds {order.shape[0]} trials for cam{camera}/{identity:04d} but "
-            f"the protocol asks for {trials}: ask for fewer, or use the official index."
-        )
-
-
-def _require_matches(drawn: Problem, protocol: Protocol) -> None:
-    """Refuses a problem in which some trial has no query with a match."""
-    queries = len(drawn.query_rows)
-    for trial in range(len(drawn.gallery_rows)):
-        no_identity, same_place = unmatched(drawn, trial)
-        if no_identity + same_place == queries:
-            raise InputError(
-                f"None of the {queries} queries of the {protocol.split} split has a match in the "
-                f"gallery of the {protocol.search} search ({no_identity} show an identity that is "
-                f"not in it, {same_place} one that is there only in the query's own place): "
-                "choose another search, or identities that both modalities show."
-            )
+    return protocol

@@ -1,76 +1,40 @@
-"""CMC, average precision and mINP by counting: a match's rank is how many images lie before it.
+"""CMC, average precision and mINP by counting: a match's rank is how many images lie before it."""
 
-`cmc_map` checks and sorts the arrays on the host, `_rank_block` ranks a block of queries on the
-device, and integers come back.
-"""
-
-import functools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.sharding import Mesh
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from jreid.errors import InputError
+from jreid.evaluation import counting
+from jreid.evaluation.arguments import (
+    DISTANCES,
+    check_features,
+    check_finite,
+    check_labels,
+    check_options,
+    moderate,
+    one_device,
+    require_finite,
+)
+from jreid.evaluation.gallery import TILE, put_gallery, round_up
+from jreid.evaluation.measures import Metrics, Ranking, empty_ranking, fill, mean_metrics
+from jreid.evaluation.queries import KEPT_TILES, Job, make_trial, rank_queries
 
-CHUNK = 16  # gallery rows compared at once, few enough to stay in the processor's nearest cache
-
-DISTANCES = ("cosine", "euclidean")
-
-
-class Ranking(NamedTuple):
-    """What became of each of Q queries; a query without a match has zeros throughout.
-
-    Attributes:
-        rank: `[Q]` int32, from 1: the rank of the first match, among identities or images.
-        average_precision: `[Q]` float64: mean over the matches j of j / rank of match j.
-        inverse_negative_penalty: `[Q]` float64: matches / rank of the last match.
-        matches: `[Q]` int32: the gallery images kept that show the query's identity.
-    """
-
-    rank: Int[np.ndarray, " q"]
-    average_precision: Float[np.ndarray, " q"]
-    inverse_negative_penalty: Float[np.ndarray, " q"]
-    matches: Int[np.ndarray, " q"]
-
-
-class Metrics(NamedTuple):
-    """Means over the valid queries, those with a match, as fractions.
-
-    Attributes:
-        cmc: rank -> share of queries whose first match lies at that rank or before.
-        mean_average_precision: mAP.
-        mean_inverse_negative_penalty: mINP (Ye et al., TPAMI 2021).
-        valid_queries: how many queries have a match.
-    """
-
-    cmc: dict[int, float]
-    mean_average_precision: float
-    mean_inverse_negative_penalty: float
-    valid_queries: int
-
-
-def mean_metrics(ranking: Ranking, ranks: tuple[int, ...] = (1, 5, 10, 20)) -> Metrics:
-    """The usual metrics of a ranking, over its valid queries.
-
-    Raises:
-        InputError: no query has a match.
-    """
-    valid = ranking.matches > 0
-    if not valid.any():
-        raise InputError(
-            f"None of the {len(valid)} queries has a match in the gallery, so there is nothing to "
-            "average: check the identities and places of queries and gallery."
-        )
-    return Metrics(
-        {rank: float((ranking.rank[valid] <= rank).mean()) for rank in ranks},
-        float(ranking.average_precision[valid].mean()),
-        float(ranking.inverse_negative_penalty[valid].mean()),
-        int(valid.sum()),
-    )
+__all__ = [
+    "DISTANCES",
+    "Metrics",
+    "Ranking",
+    "cmc_map",
+    "mean_metrics",
+    "memory",
+    "rank_blocks",
+    "require_finite",
+]
 
 
 def cmc_map(
@@ -80,228 +44,124 @@ def cmc_map(
     gallery_identities: ArrayLike,
     query_places: ArrayLike | None = None,
     gallery_places: ArrayLike | None = None,
-    gallery_valid: ArrayLike | None = None,
+    *,
     cmc: str = "identity",
     distance: str = "cosine",
-    block: int = 256,
+    block: int = 512,
+    mesh: Mesh | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:
     """Ranks the gallery for every query and measures where the matches lie.
 
     Exact, whatever the block. Ties rank pessimistically: an image of somebody else at the same
     distance as a match counts as before it. Equal gallery features are at equal distances, and a
-    zero feature has cosine distance 1 to everything. Galleries of one padded size and one largest
-    number of images an identity share a compile.
+    zero feature has cosine distance 1 to everything.
 
     Args:
-        query: `[Q, D]` floating-point features.
+        query: `[Q, D]` floating-point features, of numpy or jax.
         gallery: `[G, D]` floating-point features.
         query_identities: `[Q]` integers.
         gallery_identities: `[G]` integers.
         query_places: `[Q]` integers; a query ignores the gallery images of an equal place.
         gallery_places: `[G]` integers, given if and only if `query_places` is.
-        gallery_valid: `[G]` booleans; False marks padding, which is not read.
         cmc: `identity` ranks identities by their nearest image (SYSU-MM01's rule), `image` images.
         distance: `cosine` or `euclidean`, in float32.
-        block: queries ranked at once; memory grows with block x G.
+        block: queries ranked at once; see `memory`.
+        mesh: its devices share the gallery; None: one device holds it.
+        progress: told, now and then, how many queries are done, and how many there are.
 
     Raises:
         InputError: features hold NaN or infinity.
         ValueError: shapes, types or options do not fit.
     """
-    if cmc not in ("identity", "image") or distance not in DISTANCES or block < 1:
-        raise ValueError(f"cmc={cmc!r}, distance={distance!r}, block={block!r} is not supported.")
-    query, gallery = _features(query, "query"), _features(gallery, "gallery")
-    Q, G = len(query), len(gallery)
+    check_options(cmc, distance, block)
+    query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(f"query has {query.shape[1]} dimensions, gallery {gallery.shape[1]}.")
-    if (query_places is None) != (gallery_places is None):
-        raise ValueError("query_places and gallery_places must be given together.")
-    query_identities = _labels(query_identities, "query_identities", Q)
-    gallery_identities = _labels(gallery_identities, "gallery_identities", G)
-    query_places = _labels(query_places, "query_places", Q, default=0)
-    gallery_places = _labels(gallery_places, "gallery_places", G, default=1)
-    valid = np.ones(G, bool) if gallery_valid is None else np.asarray(gallery_valid)
-    if valid.dtype != bool or valid.shape != (G,) or not valid.any():
-        raise ValueError(f"gallery_valid must be {G} booleans, at least one of them True.")
-    kept = np.flatnonzero(valid)
-    require_finite(query, "query", [f"row {row}" for row in range(Q)])
-    require_finite(gallery[kept], "gallery", [f"row {row}" for row in kept])
-
-    order = kept[np.argsort(gallery_identities[kept], kind="stable")]
-    sorted_identities = gallery_identities[order]
-    # Codes 0, 1, ...: labels may be int64, and integers on the device are 32 bits wide.
-    _, places = np.unique(np.append(query_places, gallery_places), return_inverse=True)
-    _, codes, images = np.unique(sorted_identities, return_inverse=True, return_counts=True)
-    query, gallery = _comparable(query, gallery[order], distance)
-    queries = (
-        query,
-        places[:Q],
-        np.searchsorted(sorted_identities, query_identities, side="left"),
-        np.searchsorted(sorted_identities, query_identities, side="right"),
+    labels = check_labels(
+        query_identities, gallery_identities, query_places, gallery_places, len(query), len(gallery)
     )
-    rank_block = functools.partial(
-        _rank_block,
-        gallery=_put_gallery(gallery, codes, places[Q:][order], distance, _round_up(G, CHUNK)),
-        most_matches=_round_up(images.max(), 8),
-        identities=_round_up(len(images), 8) if cmc == "identity" else None,
-    )
-    blocks = []
-    for start in range(0, Q, block):
-        columns = (_pad(column[start : start + block], block) for column in queries)
-        # Fetched one by one, so that only one block's distances are in memory.
-        blocks.append(jax.device_get(rank_block(*columns)))
-    return _ranking(*(np.concatenate(part)[:Q] for part in zip(*blocks, strict=True)))
+    query = check_finite(query, {"query": np.arange(len(query))})
+    gallery = check_finite(gallery, {"gallery": np.arange(len(gallery))})
+    query, gallery = moderate([query, gallery], distance)
+    mesh = mesh or one_device(gallery)
+    order = np.argsort(labels.gallery_identity, kind="stable")
+    identity = labels.gallery_identity[order]
+    place = None if labels.gallery_place is None else labels.gallery_place[order]
+    on_devices = put_gallery(gallery, order, identity, place, distance, mesh)
+    trial = make_trial(on_devices.cut, identity, None, labels.query_identity, mesh)
+    identities = on_devices.cut.identities if cmc == "identity" else None
+    job = Job(query, labels.query_place, on_devices, [trial], distance, identities, mesh)
+    return rank_queries(job, block, progress)[0]
 
 
-def require_finite(features: np.ndarray, role: str, names: Sequence[str] | np.ndarray) -> None:
-    """Refuses features `[N, D]` with NaN or infinity, naming the first bad one of `names` `[N]`."""
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if bad.size:
-        raise InputError(
-            f"The {role} features hold NaN or infinity in {bad.size} of {len(features)} images, "
-            f"the first of them {names[bad[0]]}: a model that diverged cannot be ranked, evaluate "
-            "an earlier checkpoint."
-        )
+def memory(Q: int, G: int, D: int, block: int = 512) -> int:
+    """Bytes that `cmc_map` takes beside its arguments, on all devices together; an estimate.
 
-
-class _Gallery(NamedTuple):
-    """The gallery on the device: sorted by identity, then padded."""
-
-    features: Float[Array, "g d"]
-    half_norm: Float[Array, " g"]  # half the squared norm; 0 under cosine distance
-    twin: Int[Array, " g"]  # the first row of the same features
-    identity: Int[Array, " g"]  # 0, 1, ...
-    place: Int[Array, " g"]  # -1 in padding
-
-
-@functools.partial(jax.jit, static_argnames=("most_matches", "identities"))
-def _rank_block(
-    query: Float[Array, "b d"],
-    place: Int[Array, " b"],
-    first: Int[Array, " b"],
-    last: Int[Array, " b"],
-    gallery: _Gallery,
-    most_matches: int,
-    identities: int | None,
-) -> tuple[Int[Array, " b"], Int[Array, "b p"], Int[Array, " b"]]:
-    """Rank of the first match, ranks of all matches and number of matches, for a block of queries.
-
-    Gallery rows `first` to `last` (exclusive) show the query's identity; at most `most_matches`.
-    The gallery runs along the leading axis, so that queries fill the processor's vectors.
+    It counts on identities of fewer than a tile's images.
     """
-    product = jnp.matmul(gallery.features, query.T, precision=jax.lax.Precision.HIGHEST)
-    # Up to a constant of the query. A matrix product may round equal rows differently, by the
-    # tile that they fall into, so equal rows take one row's distances.
-    distance = (gallery.half_norm[:, None] - product)[gallery.twin]
-    kept = (gallery.place[:, None] != place[None]) & (gallery.place[:, None] >= 0)
-
-    row, first, last = jnp.arange(len(distance))[:, None], first[None], last[None]
-    is_own = (row >= first) & (row < last)
-    other = jnp.where(kept & ~is_own, distance, jnp.inf)
-
-    own_row = first + jnp.arange(most_matches)[:, None]
-    is_match = (own_row < last) & jnp.take_along_axis(kept, own_row, axis=0)
-    match = jnp.where(is_match, jnp.take_along_axis(distance, own_row, axis=0), jnp.inf)
-    match = jnp.sort(match, axis=0)
-
-    ranks = jnp.arange(1, most_matches + 1)[:, None] + _count_before(other, match)
-    if identities is None:
-        rank = ranks[0]
-    else:
-        nearest = jax.ops.segment_min(other, gallery.identity, identities, indices_are_sorted=True)
-        rank = 1 + jnp.sum(nearest <= match[:1], axis=0)
-    return rank, ranks.T, jnp.sum(is_match, axis=0)
+    gallery = (4 * D + 160) * G  # sorted and normalised, and its labels
+    preparing = 3 * 4 * D * TILE
+    distances = 2 * (KEPT_TILES + 2) * 4 * TILE * block  # two blocks at once
+    queries = 2 * 3 * 4 * D * block + 64 * Q
+    compiled = 2**25
+    return gallery + preparing + distances + queries + compiled
 
 
-def _count_before(other: Float[Array, "g b"], match: Float[Array, "p b"]) -> Int[Array, "p b"]:
-    """How many of the others lie at a match's distance or nearer."""
+def rank_blocks(
+    blocks: Iterable[Float[ArrayLike, "b g"]],
+    query_identities: ArrayLike,
+    gallery_identities: ArrayLike,
+    query_places: ArrayLike | None = None,
+    gallery_places: ArrayLike | None = None,
+    *,
+    cmc: str = "identity",
+) -> Ranking:
+    """Ranks from given distances, which come by blocks of queries in their order.
 
-    def add(count, chunk):
-        return count + jnp.sum(chunk[:, None] <= match[None], axis=0, dtype=jnp.int32), None
+    Ties, places and CMC as in `cmc_map`.
 
-    chunks = other.reshape(-1, CHUNK, other.shape[1])
-    return jax.lax.scan(add, jnp.zeros(match.shape, jnp.int32), chunks)[0]
-
-
-def _ranking(rank: np.ndarray, ranks: np.ndarray, matches: np.ndarray) -> Ranking:
-    """Precision and penalty from the ranks `[Q, P]` of which each query's first `matches` count."""
-    number = np.arange(1, ranks.shape[1] + 1)
-    precision = np.where(number <= matches[:, None], number / ranks, 0)
-    last = np.take_along_axis(ranks, np.maximum(matches - 1, 0)[:, None], axis=1)[:, 0]
-    return Ranking(
-        np.where(matches > 0, rank, 0),
-        precision.sum(axis=1) / np.maximum(matches, 1),
-        matches / last,
-        matches,
-    )
-
-
-def _put_gallery(
-    features: np.ndarray, identities: np.ndarray, places: np.ndarray, distance: str, size: int
-) -> _Gallery:
-    """Puts a sorted gallery on the device, padded to `size` rows."""
-    first_row: dict[bytes, int] = {}
-    twin = np.array([first_row.setdefault(x.tobytes(), row) for row, x in enumerate(features)])
-    half_norm = np.sum(np.square(features), axis=1) / 2
-    if distance == "cosine":
-        half_norm = np.zeros_like(half_norm)
-    return _Gallery(
-        jnp.asarray(_pad(features, size)),
-        jnp.asarray(_pad(half_norm, size)),
-        jnp.asarray(_pad(twin, size)),
-        jnp.asarray(_pad(identities, size, identities[-1])),
-        jnp.asarray(_pad(places, size, -1)),
-    )
-
-
-def _comparable(
-    query: np.ndarray, gallery: np.ndarray, distance: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features scaled so that no distance overflows, and to unit norm for cosine distance."""
-    if distance == "cosine":
-        return _unit(query), _unit(gallery)
-    # A power of two changes no digit of the features, and a common one no order.
-    exponent = np.frexp(max(np.abs(query).max(), np.abs(gallery).max()))[1]
-    # + 0 turns -0.0 into 0.0, so that equal rows are equal bytes.
-    return np.ldexp(query, -exponent) + 0, np.ldexp(gallery, -exponent) + 0
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    """Rows of unit norm, zero rows left alone. Proportional integers come out as equal rows."""
-    largest = np.abs(features).max(axis=1, keepdims=True)
-    features = features / np.where(largest == 0, 1, largest)
-    norm = np.sqrt(np.sum(np.square(features), axis=1, keepdims=True))
-    return features / np.where(norm == 0, 1, norm) + 0
-
-
-def _features(features: ArrayLike, name: str) -> np.ndarray:
-    array = np.asarray(features)
-    if array.ndim != 2 or 0 in array.shape or not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(
-            f"{name} is {array.dtype}{list(array.shape)}: it must be a non-empty [N, D] array of "
-            "floating-point features."
-        )
-    with np.errstate(over="ignore"):  # what overflows is refused as infinite
-        return array.astype(np.float32)
-
-
-def _labels(labels: ArrayLike | None, name: str, length: int, default: int = 0) -> np.ndarray:
-    """Checks labels; without any, all are the default."""
-    if labels is None:
-        return np.full(length, default)
-    array = np.asarray(labels)
-    if array.shape != (length,) or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"{name} is {array.dtype}{list(array.shape)}: it must be [{length}] integers."
-        )
-    return array
-
-
-def _pad(array: Any, length: int, value: Any = 0) -> np.ndarray:
-    """The array with rows of a value added at its end."""
-    widths = [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1)
-    return np.pad(array, widths, constant_values=value)
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-int(number) // multiple) * multiple
+    Raises:
+        InputError: a distance is NaN or infinite.
+        ValueError: shapes, types or options do not fit.
+    """
+    check_options(cmc, "cosine", 1)
+    Q, G = np.size(query_identities), np.size(gallery_identities)
+    labels = check_labels(query_identities, gallery_identities, query_places, gallery_places, Q, G)
+    order = np.argsort(labels.gallery_identity, kind="stable")
+    identity = labels.gallery_identity[order]
+    names, codes = np.unique(identity, return_inverse=True)
+    first, last = (np.searchsorted(identity, labels.query_identity, s) for s in ("left", "right"))
+    most = round_up(max(1, (last - first).max(initial=0)), counting.CHUNK)
+    padded = round_up(G, counting.CHUNK)
+    codes = np.pad(codes.astype(np.int32), (0, padded - G), mode="edge")
+    mesh = one_device(codes)
+    ranking = empty_ranking(Q)
+    done = 0
+    for block in blocks:
+        distance = np.asarray(block, np.float32)
+        rows = np.arange(done, done + len(distance))
+        if distance.shape != (len(rows), G) or done + len(rows) > Q:
+            raise ValueError(f"The distances' blocks are not of {Q} queries and {G} images in all.")
+        if not np.isfinite(distance).all():
+            raise InputError(
+                f"The distances of queries {rows[0]} to {rows[-1]} hold NaN or infinity: check the "
+                "features that they come from."
+            )
+        distance = distance[:, order]
+        if labels.query_place is not None and labels.gallery_place is not None:
+            ignored = labels.query_place[rows, None] == labels.gallery_place[order]
+            distance = np.where(ignored, np.inf, distance)
+        padding = ((0, padded - G), (0, 0))
+        distance = jnp.asarray(np.pad(distance.T, padding, constant_values=np.inf))
+        number = (last - first)[rows]
+        match = counting.match_distances(distance, first[rows][None], number, None, most, mesh)
+        counts = counting.no_counts(match)
+        identities = round_up(len(names), 8) if cmc == "identity" else None
+        counts = counting.count_tile(counts, distance, match, codes, None, identities, mesh)
+        match, images, ahead = (part.T for part in jax.device_get((match, *counts)))
+        fill(ranking, rows, match, images, ahead if identities else None)
+        done += len(rows)
+    if done != Q:
+        raise ValueError(f"The distances are of {done} queries, not of {Q}.")
+    return ranking

@@ -1,14 +1,13 @@
 """Whether a config's values can be meant at all, told before anything is read or made."""
 
-import importlib.util
-
+from jreid.data.dataset import ON_BAD_IMAGE, layout_module
 from jreid.data.samplers import SAMPLERS
 from jreid.data.transforms import ORDERS, RESIZE
 from jreid.errors import InputError
-from jreid.evaluation.protocols import PROTOCOLS
-from jreid.evaluation.ranking import DISTANCES
+from jreid.evaluation import DISTANCES, KINDS, PROTOCOLS
 from jreid.methods import Config
 from jreid.methods.method import require_choice
+from jreid.training.scoring import protocols
 
 
 def check_config(config: Config) -> None:
@@ -33,13 +32,21 @@ def check_config(config: Config) -> None:
         _require(value >= least, field, value, f"at least {least}")
     _require(len(image.size) == 2, "image.size", image.size, "a height and a width")
     _require(min(image.size) > 0, "image.size", image.size, "positive")
-    for field, value in (("searches", evaluation.searches), ("shots", evaluation.shots)):
+    for field, value in (
+        ("searches", evaluation.searches),
+        ("shots", evaluation.shots),
+        ("directions", evaluation.directions),
+        ("rerank", evaluation.rerank),
+    ):
         _require(len(value) > 0, f"evaluation.{field}", value, "one or more")
     require_choice("batch.sampler", batch.sampler, SAMPLERS)
     require_choice("image.resize", image.resize, RESIZE)
     require_choice("image.order", image.order, ORDERS)
-    require_choice("evaluation.distance", evaluation.distance, DISTANCES)
+    require_choice("evaluation.distance", evaluation.distance, ("", *DISTANCES))
     require_choice("data.protocol", data.protocol, PROTOCOLS)
+    require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
+    for kind in evaluation.rerank:
+        require_choice("evaluation.rerank", kind, ("none", *KINDS))
     splits = {*data.train_splits}
     _require(
         bool(splits) and splits <= {"train", "validation"},
@@ -47,8 +54,15 @@ def check_config(config: Config) -> None:
         data.train_splits,
         "of 'train' and 'validation': the test split is never trained on",
     )
-    known = importlib.util.find_spec(f"jreid.data.{data.layout}") is not None
-    _require(known, "data.layout", data.layout, "a module of jreid.data such as sysu_mm01")
+    trials = layout_module(data.layout).TRIALS
+    allowed = f"1 to {trials}, {data.layout}'s trials" if trials else f"0: {data.layout} has none"
+    _require(
+        (data.trial in range(1, trials + 1)) or data.trial == trials == 0,
+        "data.trial",
+        data.trial,
+        allowed,
+    )
+    protocols(config, "test")  # refuses what the protocol does not have
 
 
 def _require(holds: bool, field: str, value: object, allowed: str) -> None:

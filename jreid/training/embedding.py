@@ -1,4 +1,4 @@
-"""Embeddings of a folder of images by a run's model, for others to use."""
+"""Embeddings of images by a run's model, for others to use."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,17 @@ from typing import Any, cast
 import numpy as np
 
 from jreid.data import sysu_mm01
-from jreid.data.dataset import check_images
+from jreid.data.dataset import Dataset
+from jreid.data.images import read_images
+from jreid.data.listing import Fault, Row, refuse
 from jreid.data.pipeline import read_folder
 from jreid.errors import InputError
 from jreid.files import write_whole
+from jreid.methods import Config, Variables
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
 from jreid.training.run import Run
+from jreid.training.scoring import embed_table
 
 
 def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path) -> int:
@@ -31,13 +35,46 @@ def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path)
         InputError: no run, no image, a file that is no image, or one from a camera of the other
             modality.
     """
-    if output.suffix != ".npz":
-        raise InputError(f"{output} does not end in .npz; choose such an --output.")
     config = run.config()
     names, paths = read_folder(folder)
     labels = _labels(paths, modality)
-    check_images(paths)
+    rows = [
+        Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
+    ]
+    images = list(read_images(rows))
+    refuse((Fault(image.row.path.name, image.fault) for image in images if image.fault), folder)
     model = Model(config)
+    variables = _variables(model, run, kind)
+    features = model.embed(variables, [image.content for image in images], names, modality)
+    _write(output, features, names=names, modalities=[modality] * len(names), **labels)
+    return len(names)
+
+
+def embed_split(
+    config: Config, run: Run, kind: str, dataset: Dataset, split: str, output: Path
+) -> int:
+    """Writes the embeddings of a dataset's split, as `embed_folder` does, always with labels.
+
+    Raises:
+        InputError: no such checkpoint, or no image in the split.
+    """
+    table = dataset.table.take(dataset.table.split == split)
+    if not len(table.name):
+        raise InputError(f"{config.data.name} has no image in its {split} split; choose another.")
+    model = Model(config)
+    features = embed_table(model, _variables(model, run, kind), table)
+    _write(
+        output,
+        features,
+        names=table.name,
+        identities=table.identity,
+        cameras=table.camera,
+        modalities=table.modality,
+    )
+    return len(table.name)
+
+
+def _variables(model: Model, run: Run, kind: str) -> Variables:
     with Checkpoints(run.checkpoints) as checkpoints:
         step = checkpoints.step(kind)
         if step is None:
@@ -45,13 +82,12 @@ def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path)
                 f"{run.workdir} has no {kind} checkpoint; 'last' is there once it is trained, "
                 "'best' where its config keeps validation identities to choose by."
             )
-        variables = model.restore_variables(checkpoints, step)
-    images = [path.read_bytes() for path in paths]
-    features = model.embed(variables, images, names, modality)
-    columns = {"features": features, "names": np.array(names), **labels}
-    columns |= {"modalities": np.full(len(names), modality)}
+        return model.restore_variables(checkpoints, step)
+
+
+def _write(output: Path, features: np.ndarray, **labels: Any) -> None:
+    columns = {"features": features} | {name: np.array(told) for name, told in labels.items()}
     write_whole(output, lambda file: np.savez(file, **cast(Any, columns)))
-    return len(names)
 
 
 def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """A run's result: its checkpoints' scores on the test split."""
 
+from collections.abc import Callable
 from typing import Any
 
 from jreid.data.dataset import Dataset
@@ -11,10 +12,19 @@ from jreid.training.model import Model
 from jreid.training.run import Run
 
 
-def evaluate_run(config: Config, run: Run, dataset: Dataset) -> list[dict[str, Any]]:
+def evaluate_run(
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    tell: Callable[[str, int], None] = lambda text, needed: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
     """Result rows on the test split, of the last checkpoint and of the best on validation.
 
     They are two results: the test split picks neither.
+
+    Args:
+        tell, progress: as in `jreid.evaluation.evaluate`.
 
     Raises:
         InputError: the run has no checkpoint, or the dataset does not allow the protocols.
@@ -29,7 +39,9 @@ def evaluate_run(config: Config, run: Run, dataset: Dataset) -> list[dict[str, A
             raise InputError(f"{run.workdir} has no checkpoint yet; train it first.")
         for step in {step for step in steps.values() if step is not None}:
             variables = model.restore_variables(checkpoints, step)
-            results[step] = scoring.score(model, variables, dataset, wanted)
+            results[step] = scoring.score(
+                model, variables, dataset, wanted, scoring.rerankings(config), tell, progress
+            )
     return [
         {"checkpoint": kind, "step": step, **row}
         for kind, step in steps.items()

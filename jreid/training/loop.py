@@ -101,7 +101,7 @@ class EpochEnd:
         config = self.model.config
         last = epochs == config.epochs
         due = last or epochs % max(config.evaluation.every_epochs, 1) == 0
-        scored = due and scoring.validates(config)
+        scored = due and scoring.validates(config, self.dataset)
         if scored or last or epochs % config.checkpoint_every_epochs == 0:
             watch.check_state(state)
             self.checkpoints.save(state, self._score(epochs, state) if scored else None)

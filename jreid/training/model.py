@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jreid.data.pipeline import embedding_batches
+from jreid.data.table import VISIBLE
 from jreid.evaluation.features import extract
 from jreid.methods import Batch, Config, Variables, load
 from jreid.training import optimizers
@@ -70,7 +71,8 @@ class Model:
         """
         image, devices = self.config.image, self.mesh.size
         rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
-        batches = embedding_batches(images, names, image.size, image.resize, rows)
+        gray = image.gray_visible and modality == VISIBLE
+        batches = embedding_batches(images, names, image.size, image.resize, rows, gray)
         return extract(
             lambda batch: self._embed(variables, batch, modality), batches, names, split(self.mesh)
         )

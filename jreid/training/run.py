@@ -5,6 +5,7 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 
 from jreid import config as configs
 from jreid.errors import InputError
+from jreid.evaluation import read_result, write_result
 from jreid.files import write_text
 from jreid.methods import Config
 
@@ -45,6 +47,14 @@ class Run:
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
         return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Writes `result.json`, all of it or nothing."""
+        write_result(self.result, result)
+
+    def read_result(self) -> dict[str, Any]:
+        """The content of `result.json`; InputError where it is none."""
+        return read_result(self.result)
 
     def check(self, config: Config) -> None:
         """Whether a run of this config may be here.

@@ -1,32 +1,42 @@
 """A model's score on a split: embed its images once, then one result row for each protocol."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from jreid import evaluation
 from jreid.data.dataset import Dataset
 from jreid.data.table import MODALITIES, Table
-from jreid.evaluation.evaluate import evaluate
-from jreid.evaluation.protocols import Protocol, problem
+from jreid.evaluation import Protocol, Rerank, describe, evaluate, most_unmatched, problem
 from jreid.methods import Config, Variables
 from jreid.training.model import Model
 
 
 def protocols(config: Config, split: str) -> list[Protocol]:
-    """The protocols of the config on a split: every search and number of shots."""
+    """The protocols of the config on a split: every choice that its protocol has."""
+    options = config.evaluation
+    return evaluation.protocols(
+        config.data.protocol,
+        split,
+        searches=options.searches,
+        shots=options.shots,
+        directions=options.directions,
+        draw=options.draw,
+        trials=options.trials,
+        cmc=options.cmc,
+        distance=options.distance,
+        trial=config.data.trial,
+    )
+
+
+def rerankings(config: Config) -> list[Rerank | None]:
+    """The re-rankings of the config, None for the raw distances."""
     options = config.evaluation
     return [
-        Protocol(
-            name=config.data.protocol,
-            split=split,
-            search=search,
-            shots=shots,
-            trials=options.trials,
-            distance=options.distance,
-        )
-        for search in options.searches
-        for shots in options.shots
+        None if kind == "none" else Rerank(kind, options.k1, options.k2, options.rerank_weight)
+        for kind in options.rerank
     ]
 
 
@@ -35,18 +45,32 @@ def monitored(config: Config) -> Protocol:
     return protocols(config, "validation")[0]
 
 
-def check_protocols(config: Config, dataset: Dataset) -> None:
-    """Raises InputError where the dataset does not allow a protocol that will be evaluated."""
+def check_protocols(config: Config, dataset: Dataset) -> list[str]:
+    """What each protocol that will be evaluated asks, in words: queries, and those without match.
+
+    Raises:
+        InputError: the dataset does not allow one of them.
+    """
     wanted = protocols(config, "test")
-    if validates(config):
+    if validates(config, dataset):
         wanted.append(monitored(config))
-    for protocol in wanted:
-        problem(dataset.table, dataset.gallery_index, protocol)
+    return [_told(protocol, dataset) for protocol in wanted]
 
 
-def validates(config: Config) -> bool:
-    """Whether training is watched on validation identities: they are not trained on."""
-    return config.evaluation.every_epochs > 0 and "validation" not in config.data.train_splits
+def _told(protocol: Protocol, dataset: Dataset) -> str:
+    drawn = problem(dataset.table, dataset.gallery_index, protocol)
+    absent, ignored = most_unmatched(drawn, dataset.table)
+    return (
+        f"{describe(protocol)}: {drawn.query_rows.shape[1]:,} queries, "
+        f"{drawn.gallery_rows.shape[1]:,} gallery images; {absent + ignored:,} queries without a "
+        f"match ({absent:,} of identities not in the gallery, {ignored:,} only in ignored images)"
+    )
+
+
+def validates(config: Config, dataset: Dataset) -> bool:
+    """Whether training is watched on validation identities: there are some, not trained on."""
+    left = {*dataset.table.split.tolist()} - {*config.data.train_splits}
+    return config.evaluation.every_epochs > 0 and "validation" in left
 
 
 def embed_table(model: Model, variables: Variables, table: Table) -> Float[np.ndarray, "n d"]:
@@ -63,13 +87,36 @@ def embed_table(model: Model, variables: Variables, table: Table) -> Float[np.nd
 
 
 def score(
-    model: Model, variables: Variables, dataset: Dataset, wanted: list[Protocol]
+    model: Model,
+    variables: Variables,
+    dataset: Dataset,
+    wanted: list[Protocol],
+    reranked: Sequence[Rerank | None] = (None,),
+    tell: Callable[[str, int], None] = lambda text, needed: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """One result row for each protocol; all are of one split."""
+    """One result row for each protocol, all of one split, and re-ranking.
+
+    Args:
+        tell, progress: as in `evaluate`.
+    """
     table = dataset.table.take(dataset.table.split == wanted[0].split)
-    features = embed_table(model, variables, table)
+    features, images = embed_table(model, variables, table), table.fingerprint()[:12]
+    marks = {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
     return [
         {"dataset": model.config.data.name}
-        | evaluate(features, table, dataset.gallery_index, protocol, dataset.fingerprint)
+        | evaluate(
+            features,
+            table,
+            dataset.gallery_index,
+            protocol,
+            rerank,
+            images,
+            mesh=model.mesh,
+            tell=tell,
+            progress=progress,
+        )
+        | marks
         for protocol in wanted
+        for rerank in reranked
     ]

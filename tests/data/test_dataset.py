@@ -1,10 +1,39 @@
+"""From a folder to its Table: what is used again, what is refused, and what is marked."""
+
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jreid.data.dataset import check_images, load
+from jreid.data import prepared as packing
+from jreid.data.dataset import Source, duplicate_faults, load
+from jreid.data.images import read_images
+from jreid.data.listing import Row
+from jreid.data.synthetic import synthesize
 from jreid.errors import InputError
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path) -> Path:
+    """A copy of the tiny dataset, to break."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+@pytest.fixture
+def source(folder) -> Source:
+    return Source("tiny", "sysu_mm01", folder)
+
+
+def files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def image_of(folder: Path, split: str) -> Path:
+    """The first image of the split's first identity in camera 6."""
+    first = (folder / "exp" / f"{split}_id.txt").read_text().split(",")[0]
+    return min((folder / "cam6" / f"{int(first):04d}").glob("*.jpg"))
 
 
 def test_images_are_the_bytes_on_disk_in_order_of_name(tiny_folder, tiny_dataset):
@@ -13,6 +42,8 @@ def test_images_are_the_bytes_on_disk_in_order_of_name(tiny_folder, tiny_dataset
     assert (table.name == np.sort(table.name)).all()
     for name, image in zip(table.name, table.image, strict=True):
         assert image == (tiny_folder / f"{name}.jpg").read_bytes()
+    assert not tiny_dataset.partial
+    assert not tiny_dataset.skipped
 
 
 def test_columns_have_their_types(tiny_dataset):
@@ -23,55 +54,253 @@ def test_columns_have_their_types(tiny_dataset):
     assert {(1, 1), (3, 1)} & set(tiny_dataset.gallery_index)
 
 
-def test_prepared_copy_is_used_again(tiny_folder, tmp_path):
-    first = load("sysu_mm01", tiny_folder, tmp_path)
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    second = load("sysu_mm01", tiny_folder, tmp_path)
+@pytest.mark.parametrize("layout", ["regdb", "llcm"])
+def test_other_layouts_are_read_too(layout, tmp_path):
+    folder = tmp_path / layout
+    synthesize(folder, "tiny", seed=0, layout=layout)
+    trial = 2 if layout == "regdb" else 0
+    source = Source(f"tiny_{layout}", layout, folder, trial)
+    dataset = load(source, tmp_path / "prepared")
+    table = dataset.table
+    images = [path for path in folder.rglob("*") if path.suffix in (".jpg", ".bmp")]
+    assert len(table.name) == len(images)
+    by_name = {path.relative_to(folder).with_suffix("").as_posix(): path for path in images}
+    assert all(
+        image == by_name[name].read_bytes()
+        for name, image in zip(table.name, table.image, strict=True)
+    )
+    assert set(table.split) == {"train", "test"}
+    train, test = (set(table.identity[table.split == split]) for split in ("train", "test"))
+    assert not train & test
+
+
+def test_trials_share_their_packed_images(tmp_path):
+    folder = tmp_path / "regdb"
+    synthesize(folder, "tiny", seed=0, layout="regdb")
+    first, second = (
+        load(Source("tiny_regdb", "regdb", folder, trial), tmp_path / "prepared")
+        for trial in (1, 2)
+    )
+    assert (first.table.name == second.table.name).all()
+    assert (first.table.split != second.table.split).any()
+    assert first.fingerprint != second.fingerprint
+    assert len(list((tmp_path / "prepared").iterdir())) == 2  # visible and infrared
+
+
+def test_packed_images_are_used_again(source, tmp_path):
+    first = load(source, tmp_path / "prepared")
+    written = files(tmp_path / "prepared")
+    second = load(source, tmp_path / "prepared")
     assert first.fingerprint == second.fingerprint
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()} == written
+    assert files(tmp_path / "prepared") == written
 
 
-def test_a_changed_folder_is_prepared_anew(tiny_folder, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(tiny_folder, folder)
-    before = load("sysu_mm01", folder, tmp_path / "prepared")
-    paths = sorted((folder / "cam1").glob("*/*.jpg"))
-    shutil.copy(paths[1], paths[0])
-    after = load("sysu_mm01", folder, tmp_path / "prepared")
+def test_the_source_is_not_written_to(source, tmp_path):
+    before = files(source.folder)
+    load(source, tmp_path / "prepared")
+    assert files(source.folder) == before
+
+
+def test_an_interrupted_preparation_goes_on_with_the_rest(source, tmp_path, monkeypatch):
+    read = packing.read_images
+    seen = []
+
+    def interrupted(rows):
+        seen.append(rows[0].camera)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return read(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "read_images", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load(source, tmp_path / "prepared")
+    done, seen[:] = seen[:2], []
+    monkeypatch.setattr(
+        packing, "read_images", lambda rows: seen.append(rows[0].camera) or read(rows)
+    )
+    resumed = load(source, tmp_path / "prepared")
+    assert len(seen) == 4
+    assert not {*seen} & {*done}
+    assert resumed.fingerprint == load(source, tmp_path / "other").fingerprint
+
+
+def test_a_changed_image_is_packed_anew(source, tmp_path):
+    before = load(source, tmp_path / "prepared")
+    visible = sorted((source.folder / "cam1").glob("*/*.jpg"))
+    infrared = image_of(source.folder, "train")
+    infrared.write_bytes(visible[0].read_bytes() + b"\0")
+    after = load(source, tmp_path / "prepared")
     assert before.fingerprint != after.fingerprint
+    name = infrared.relative_to(source.folder).with_suffix("").as_posix()
+    (image,) = after.table.image[after.table.name == name]
+    assert image == visible[0].read_bytes() + b"\0"
 
 
+@pytest.mark.parametrize("file", ["*tfrecord*", "dataset_info.json"])
 @pytest.mark.parametrize(
-    ("content", "told"),
+    "damage",
     [
-        (lambda jpeg: jpeg[: len(jpeg) // 2], "cannot be"),
-        (lambda jpeg: b"", "is no JPEG, PNG, BMP image"),
-        (lambda jpeg: b"<html>not found</html>", "is no JPEG, PNG, BMP image"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        lambda path: path.unlink(),
     ],
 )
-def test_damaged_images_are_named_before_anything_is_prepared(tiny_folder, tmp_path, content, told):
-    folder = tmp_path / "copy"
-    shutil.copytree(tiny_folder, folder)
-    path = sorted(folder.glob("cam6/*/*.jpg"))[-1]
+def test_a_damaged_packed_copy_is_named_or_made_again(source, tmp_path, file, damage):
+    whole = load(source, tmp_path / "prepared")
+    damage(max((tmp_path / "prepared").rglob(file), key=lambda path: path.stat().st_size))
+    try:
+        assert load(source, tmp_path / "prepared").fingerprint == whole.fingerprint
+    except InputError as error:
+        assert str(error).endswith("is damaged; remove it, it is made again.")
+
+
+def test_a_flipped_bit_in_a_packed_copy_is_found(source, tmp_path):
+    load(source, tmp_path / "prepared")
+    record = max((tmp_path / "prepared").rglob("*tfrecord*"), key=lambda p: p.stat().st_size)
+    content = bytearray(record.read_bytes())
+    content[len(content) // 2] ^= 1
+    record.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged; remove it"):
+        load(source, tmp_path / "prepared")
+
+
+BAD_IMAGES = [
+    (lambda jpeg: jpeg[: len(jpeg) // 2], "cannot be"),
+    (lambda jpeg: b"", "is no JPEG, PNG, BMP image"),
+    (lambda jpeg: b"<html>not found</html>", "is no JPEG, PNG, BMP image"),
+]
+
+
+@pytest.mark.parametrize(("content", "told"), BAD_IMAGES)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_damaged_images_are_named(source, tmp_path, content, told, split):
+    path = image_of(source.folder, split)
     path.write_bytes(content(path.read_bytes()))
-    with pytest.raises(InputError, match=told) as error:
-        load("sysu_mm01", folder, tmp_path / "prepared")
-    assert str(path) in str(error.value)
-    assert not (tmp_path / "prepared").exists()
+    for _ in range(2):  # the packed copy tells it again
+        with pytest.raises(InputError, match=told) as error:
+            load(source, tmp_path / "prepared")
+        assert str(path.relative_to(source.folder)) in str(error.value)
+        assert "replace the file" in str(error.value)
 
 
-def test_how_many_images_are_damaged_is_told(tmp_path):
-    paths = [tmp_path / f"{number}.jpg" for number in range(3)]
-    for path in paths:
-        path.write_bytes(b"x")
-    with pytest.raises(InputError, match="and 2 more files"):
-        check_images(paths)
+def test_damaged_training_images_can_be_skipped(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("jreid.data.dataset.MOST_SKIPPED", 0.05)
+    path = image_of(source.folder, "train")
+    path.write_bytes(b"")
+    dataset = load(source._replace(on_bad_image="skip"), tmp_path / "prepared")
+    name = path.relative_to(source.folder).with_suffix("").as_posix()
+    assert dataset.skipped == [name]
+    assert name not in dataset.table.name
+    assert not dataset.partial
 
 
-def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
+def test_no_more_than_a_thousandth_is_skipped(source, tmp_path):
+    image_of(source.folder, "train").write_bytes(b"")
+    with pytest.raises(InputError, match=r"more than 0\.1% of \d+ training images"):
+        load(source._replace(on_bad_image="skip"), tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_damaged_image_to_evaluate_is_never_skipped(source, tmp_path, monkeypatch, split):
+    monkeypatch.setattr("jreid.data.dataset.MOST_SKIPPED", 1.0)
+    image_of(source.folder, split).write_bytes(b"")
+    with pytest.raises(InputError, match="is no JPEG"):
+        load(source._replace(on_bad_image="skip"), tmp_path / "prepared")
+
+
+def test_a_partial_folder_is_refused_unless_asked_for(source, tmp_path):
+    path = image_of(source.folder, "test")
+    path.unlink()
+    with pytest.raises(
+        InputError, match="marks every result: `data prepare --allow-partial`"
+    ) as error:
+        load(source, tmp_path / "prepared")
+    assert path.relative_to(source.folder).with_suffix("").as_posix() in str(error.value)
+    dataset = load(source._replace(allow_partial=True), tmp_path / "prepared")
+    assert dataset.partial
+    draws = dataset.gallery_index[6, int(path.parent.name)]
+    assert draws.shape[0] == 10
+    assert 1 not in draws
+
+
+def test_images_in_two_splits_are_refused(source, tmp_path):
+    shutil.copy(image_of(source.folder, "train"), image_of(source.folder, "test"))
+    with pytest.raises(InputError, match="an image must not be in two splits"):
+        load(source, tmp_path / "prepared")
+
+
+def test_every_duplicate_is_found(tiny_dataset):
+    table = tiny_dataset.table
+    rng = np.random.default_rng(0)
+    split = table.split == "test"
+    to = rng.choice(np.flatnonzero(split), 50, replace=True)
+    to = np.unique(to)
+    come = rng.choice(np.flatnonzero(~split), len(to), replace=False)
+    image = table.image.copy()
+    image[to] = image[come]
+    faults = duplicate_faults(table._replace(image=image))
+    assert len(faults) == len(to)
+    assert {fault.kind for fault in faults} == {"wrong"}
+    told = " ".join(map(str, faults))
+    assert all(f"{name} " in told for name in [*table.name[to], *table.name[come]])
+
+
+def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
+    table = tiny_dataset.table
+    one, other = np.flatnonzero(table.split == "train")[[0, -1]]
+    image = table.image.copy()
+    image[one] = image[other]
+    (fault,) = duplicate_faults(table._replace(image=image))
+    assert fault.kind == "odd"
+    assert str(table.identity[one]) in str(fault) and str(table.identity[other]) in str(fault)
+    assert not duplicate_faults(table._replace(image=image), across_splits=True)
+
+
+def test_a_synthetic_dataset_is_no_real_one(source, tmp_path):
+    with pytest.raises(InputError, match="must not stand among real ones"):
+        load(source._replace(name="sysu_mm01"), tmp_path / "prepared")
+
+
+def test_known_counts_are_checked(source, tmp_path):
+    (source.folder / "synthetic.json").unlink()
+    with pytest.raises(InputError, match=r"has \d+ images of \d identities, not the 4,721 of"):
+        load(source._replace(name="sysu_mm01"), tmp_path / "prepared")
+    assert load(source._replace(name="mine"), tmp_path / "prepared").table.name.size
+
+
+def test_a_missing_folder_and_layout(source, tmp_path):
+    with pytest.raises(InputError, match="jreid data synthesize --layout=sysu_mm01"):
+        load(source._replace(folder=tmp_path / "no"), tmp_path / "prepared")
+    with pytest.raises(InputError, match="is no dataset layout"):
+        load(source._replace(layout="table"), tmp_path / "prepared")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_image_is_named(source, tmp_path):
+    image_of(source.folder, "train").chmod(0)
+    with pytest.raises(InputError, match="cannot be read"):
+        load(source, tmp_path / "prepared")
+
+
+def test_odd_images_are_read_or_refused(tmp_path):
     from PIL import Image
 
-    path = tmp_path / "bomb.png"
-    Image.new("1", (9000, 9000)).save(path)
-    with pytest.raises(InputError, match="50,000,000"):
-        check_images([path])
+    made = {
+        "one_pixel.png": Image.new("RGB", (1, 1)),
+        "sixteen_bits.png": Image.new("I;16", (8, 16)),
+        "inks.jpg": Image.new("CMYK", (8, 16)),
+        "gray.bmp": Image.new("L", (8, 16)),
+        "bomb.png": Image.new("1", (9000, 9000)),
+    }
+    for name, image in made.items():
+        image.save(tmp_path / name)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (8, 16)).save(tmp_path / "turned.jpg", exif=turned)
+    Image.new("RGB", (8, 16)).save(tmp_path / "moving.gif")
+    rows = [Row(p.stem, 1, 1, "visible", "test", p) for p in sorted(tmp_path.iterdir())]
+    faults = {image.row.name: image.fault for image in read_images(rows)}
+    assert faults.pop("bomb") == "has 9000 x 9000 pixels, more than 50,000,000"
+    assert faults.pop("moving") == "is no JPEG, PNG, BMP image"
+    assert {*faults.values()} == {""}, faults

@@ -1,6 +1,5 @@
-"""The synthetic dataset: layout, determinism, atomicity, bad input, and the contact sheet."""
+"""The synthetic dataset in SYSU-MM01's layout, and for all: determinism, atomicity, bad input."""
 
-import io
 import json
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from PIL import Image
 from scipy.io import loadmat
 
 from jreid.data import synthetic
-from jreid.data.contact_sheet import contact_sheet
-from jreid.data.synthetic import PRESETS, synthesize
+from jreid.data.synthetic import read_label, synthesize
+from jreid.data.synthetic_layouts import PRESETS
 from jreid.errors import InputError
 
 INFRARED = (3, 6)
+TINY = PRESETS["tiny"]["sysu_mm01"]
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,8 @@ def identities(folder: Path, split: str) -> list[int]:
 
 
 def test_splits_are_disjoint_and_make_up_all_available_identities(tiny):
-    preset = PRESETS["tiny"]
     splits = [identities(tiny, name) for name in ("train", "val", "test")]
-    assert [len(split) for split in splits] == [preset.train, preset.validation, preset.test]
+    assert [len(split) for split in splits] == [TINY.train, TINY.validation, TINY.test]
     assert (
         sorted(np.concatenate(splits).tolist())
         == identities(tiny, "available")
@@ -47,7 +46,7 @@ def test_splits_are_disjoint_and_make_up_all_available_identities(tiny):
 
 
 def test_images_lie_in_the_layout_of_sysu_mm01(tiny):
-    fewest, most = PRESETS["tiny"].images
+    fewest, most = TINY.images
     seen = set()
     for folder in tiny.glob("cam*/*"):
         names = sorted(file.name for file in folder.iterdir())
@@ -65,7 +64,7 @@ def test_images_lie_in_the_layout_of_sysu_mm01(tiny):
 def test_some_test_identities_are_never_indoors_and_all_training_ones_are(tiny):
     indoors = {int(folder.name) for folder in tiny.glob("cam[12]/*")}
     assert set(identities(tiny, "train")) <= indoors
-    assert 0 < len(set(identities(tiny, "test")) - indoors) < PRESETS["tiny"].test
+    assert 0 < len(set(identities(tiny, "test")) - indoors) < TINY.test
 
 
 def test_gallery_draws_have_the_official_form_and_match_the_files(tiny):
@@ -84,7 +83,7 @@ def test_gallery_draws_have_the_official_form_and_match_the_files(tiny):
 
 
 def test_infrared_is_one_channel_and_visible_is_coloured(tiny):
-    height, width = PRESETS["tiny"].size
+    height, width = TINY.size
     for camera in range(1, 7):
         for file in (tiny / f"cam{camera}").glob("*/*.jpg"):
             with Image.open(file) as image:
@@ -116,6 +115,8 @@ def test_a_finished_dataset_is_left_alone(tiny, monkeypatch):
 def test_anything_else_in_the_folder_is_refused_and_kept(tiny, tmp_path):
     with pytest.raises(InputError, match="something else"):
         synthesize(tiny, "tiny", seed=1)
+    with pytest.raises(InputError, match="something else"):
+        synthesize(tiny, "tiny", seed=0, layout="regdb")
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="something else"):
         synthesize(tmp_path, "tiny")
@@ -143,39 +144,62 @@ def test_an_empty_folder_and_missing_parents_are_filled(tiny, tmp_path):
     (tmp_path / "empty").mkdir()
     for output in (tmp_path / "empty", tmp_path / "a" / "b"):
         synthesize(output, "tiny", 0)
-        label = {"preset": "tiny", "seed": 0, "version": synthetic.VERSION}
-        assert json.loads((output / "synthetic.json").read_text()) == label
+        assert contents(output) == contents(tiny)
+
+
+def test_a_label_says_what_was_rendered(tiny, tmp_path):
+    label = read_label(tiny)
+    assert label is not None
+    what = {"layout": "sysu_mm01", "preset": "tiny", "seed": 0, "version": synthetic.VERSION}
+    assert label == {**what, "counts": label["counts"]}
+    assert read_label(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"preset": "tiny", "seed": 0, "version": 1}', "[1, 2]", "{", '"layout"', "3", "[" * 100_000],
+)
+def test_a_label_of_another_form_is_told(content, tmp_path):
+    (tmp_path / "synthetic.json").write_text(content)
+    with pytest.raises(InputError, match=r"synthetic\.json is damaged or of an older jreid"):
+        read_label(tmp_path)
+    with pytest.raises(InputError, match="render it again"):
+        synthesize(tmp_path, "tiny")
+    assert contents(tmp_path) == {"synthetic.json": content.encode()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layout": ""},
+        {"layout": "market"},
+        {"layout": ["regdb"]},
+        {"counts": None},
+        {"counts": ["abcde"]},
+        {"counts": [["train", 3]]},
+        {"counts": [["x", "visible", 1, 1, 1]]},
+        {"counts": [[["train"], "visible", 1, 1, 1]]},
+        {"counts": [["train", None, 1, 1, 1]]},
+        {"counts": [["train", [1], 1, 1, 1]]},
+        {"counts": [["train", "visible", 1, 1, 1.5]]},
+        {"counts": [["train", "visible", "1", 1, 1]]},
+        {"counts": [["train", "visible", 1, -1, 1]]},
+    ],
+)
+def test_fields_of_another_form_are_told(changes, tiny, tmp_path):
+    label = json.loads((tiny / "synthetic.json").read_text())
+    (tmp_path / "synthetic.json").write_text(json.dumps(label | changes))
+    with pytest.raises(InputError, match=r"json is damaged or .* render it again\.$"):
+        read_label(tmp_path)
 
 
 def test_bad_input_is_told(tmp_path):
     with pytest.raises(InputError, match="preset 'huge' is unknown"):
         synthesize(tmp_path / "data", "huge")
+    with pytest.raises(InputError, match="layout 'market' is unknown: choose one of sysu_mm01"):
+        synthesize(tmp_path / "data", "tiny", layout="market")
     with pytest.raises(InputError, match="seed -1"):
         synthesize(tmp_path / "data", "tiny", seed=-1)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         synthesize(tmp_path / "file" / "data", "tiny")
-
-
-def test_contact_sheet_is_small_and_shows_every_camera(tiny, tmp_path):
-    contact_sheet(tiny, tmp_path / "sheet.jpg", identities=3)
-    content = (tmp_path / "sheet.jpg").read_bytes()
-    assert len(content) < 200_000
-    with Image.open(io.BytesIO(content)) as image:
-        assert image.size[0] > 6 * 2 * 32 and image.size[1] > 3 * 64
-
-
-def test_contact_sheet_prefers_identities_that_all_cameras_saw(tmp_path):
-    """On a folder that was not rendered, with images of any size and kind."""
-    (tmp_path / "exp").mkdir()
-    (tmp_path / "exp" / "test_id.txt").write_text("333,6, 9")
-    for camera, identity, level in ((1, 9, 0), (3, 9, 0), (6, 333, 200)):
-        folder = tmp_path / f"cam{camera}" / f"{identity:04d}"
-        folder.mkdir(parents=True)
-        Image.new("L", (50, 170), level).save(folder / "0001.jpg")
-    contact_sheet(tmp_path, tmp_path / "sheet.png", identities=1)
-    with Image.open(tmp_path / "sheet.png") as image:
-        pixels = np.asarray(image.convert("L"))[40:, 40:]  # without the titles
-    assert (pixels == 0).sum() > 2 * 50 * 80 and not (pixels == 200).any()
-    with pytest.raises(InputError, match=r"test_id\.txt is missing"):
-        contact_sheet(tmp_path / "exp", tmp_path / "none.jpg")

@@ -1,13 +1,18 @@
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import distances, rank_all
 
 from jreid.errors import InputError
-from jreid.evaluation import cmc_map, mean_metrics, ranking
-
-G = 20  # one padded gallery size, so that hypothesis compiles a handful of times
+from jreid.evaluation import cmc_map, counting, mean_metrics
+from jreid.evaluation import gallery as gallery_module
+from jreid.evaluation.ranking import rank_blocks
 
 
 def integers(low, high, *shape):
@@ -19,8 +24,8 @@ def integers(low, high, *shape):
 
 @st.composite
 def problems(draw):
-    Q = draw(st.integers(1, 7))
-    used = draw(st.integers(1, G))
+    """Small numbers, so that distances are exact in float32 and many are equal."""
+    Q, G = draw(st.integers(1, 7)), draw(st.sampled_from([1, 2, 20]))
     distance = draw(st.sampled_from(["cosine", "euclidean"]))
     if distance == "cosine":  # rows of norm 2 or 0: every cosine is exact in float32
         features = 2 * draw(integers(0, 1, Q + G, 4)) - 1
@@ -31,7 +36,6 @@ def problems(draw):
         "features": features.astype(np.float32),
         "identities": draw(integers(0, 4, Q + G)) - 2,
         "places": draw(integers(0, 2, Q + G)),
-        "valid": np.isin(np.arange(G), draw(st.permutations(range(G)))[:used]),
         "cmc": draw(st.sampled_from(["identity", "image"])),
         "distance": distance,
         "Q": Q,
@@ -48,27 +52,60 @@ def assert_equals_oracle(result, expected):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.fixture(scope="module", params=[1, 4])
+def mesh(request):
+    return jax.make_mesh((request.param,), ("data",), devices=jax.devices()[: request.param])
+
+
+@pytest.fixture(params=[16, 4096])
+def tile(request, monkeypatch):
+    """Tiles so small that a gallery has several, and the usual ones."""
+    monkeypatch.setattr(gallery_module, "TILE", request.param)
+
+
+reused = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+
+@reused
 @given(problems())
-def test_ranks_equal_the_oracle(p):
+def test_ranks_equal_the_oracle(mesh, tile, p):
     (query, gallery), (qi, gi), (qp, gp) = (
         (p[key][: p["Q"]], p[key][p["Q"] :]) for key in ("features", "identities", "places")
     )
-    result = cmc_map(query, gallery, qi, gi, qp, gp, p["valid"], p["cmc"], p["distance"], block=4)
-    kept = (qp[:, None] != gp) & p["valid"]
+    result = cmc_map(
+        query, gallery, qi, gi, qp, gp, cmc=p["cmc"], distance=p["distance"], block=4, mesh=mesh
+    )
+    expected = rank_all(
+        distances(query, gallery, p["distance"]), qi, gi, qp[:, None] != gp, p["cmc"]
+    )
+    assert_equals_oracle(result, expected)
+
+
+@reused
+@given(problems())
+def test_ranks_of_given_distances_equal_the_oracle(p):
+    (query, gallery), (qi, gi), (qp, gp) = (
+        (p[key][: p["Q"]], p[key][p["Q"] :]) for key in ("features", "identities", "places")
+    )
     distance = distances(query, gallery, p["distance"])
-    assert_equals_oracle(result, rank_all(distance, qi, gi, kept, p["cmc"]))
+    blocks = (distance[start : start + 4] for start in range(0, len(query), 4))
+    result = rank_blocks(blocks, qi, gi, qp, gp, cmc=p["cmc"])
+    assert_equals_oracle(result, rank_all(distance, qi, gi, qp[:, None] != gp, p["cmc"]))
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_real_valued_features_equal_the_oracle_in_any_block(distance):
+def test_real_valued_features_equal_the_oracle_in_any_block(distance, mesh, tile):
     random = np.random.default_rng(0)
     query = random.normal(size=(23, 6)).astype(np.float32)
     gallery = random.normal(size=(41, 6)).astype(np.float32)
     qi, gi = random.integers(0, 9, 23), random.integers(0, 9, 41)
     expected = rank_all(distances(query, gallery, distance), qi, gi, np.ones((23, 41), bool))
     for block in (1, 7, 23, 256):
-        result = cmc_map(query, gallery, qi, gi, distance=distance, block=block)
+        result = cmc_map(query, gallery, qi, gi, distance=distance, block=block, mesh=mesh)
         assert_equals_oracle(result, expected)
 
 
@@ -86,23 +123,28 @@ def test_hand_made_ranking():
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_equal_rows_tie_wherever_they_lie(distance, monkeypatch):
+def test_equal_rows_tie_wherever_they_lie(distance, tile, mesh, monkeypatch):
     """Ten points, each given to many images of which one is a match: it is the last of them."""
-    matmul = ranking.jnp.matmul
+    matmul = counting.jnp.matmul
+
+    jax.clear_caches()
 
     def rounded_by_row(a, b, **options):
-        noise = 1e-5 * np.sin(np.arange(len(a), dtype=np.float32))
+        noise = 1e-5 * np.sin(len(a) + np.arange(len(a), dtype=np.float32))
         return matmul(a, b, **options) + noise[:, None]
 
-    monkeypatch.setattr(ranking.jnp, "matmul", rounded_by_row)
+    monkeypatch.setattr(counting.jnp, "matmul", rounded_by_row)
     random = np.random.default_rng(1)
     points = random.normal(size=(10, 515)).astype(np.float32)
     of_point = random.permutation(np.repeat(np.arange(10), 60)[:-7])
     identities = np.arange(len(of_point)) + 1000
     for point in range(10):
         identities[random.choice(np.flatnonzero(of_point == point))] = point
-    result = cmc_map(points, points[of_point], np.arange(10), identities, distance=distance)
+    result = cmc_map(
+        points, points[of_point], np.arange(10), identities, distance=distance, mesh=mesh
+    )
     np.testing.assert_array_equal(result.rank, np.bincount(of_point))
+    jax.clear_caches()
 
 
 def test_constant_features_are_never_right():
@@ -126,26 +168,95 @@ def test_extreme_magnitudes_do_not_overflow():
             np.testing.assert_array_equal(result.rank, expected.rank)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16, np.float64])
+def test_other_floating_types_and_jax_arrays(dtype):
+    random = np.random.default_rng(4)
+    query, gallery = random.normal(size=(2, 12, 5)).astype(dtype)
+    ids = np.arange(12) % 4
+    expected = cmc_map(query.astype(np.float32), gallery.astype(np.float32), ids, ids)
+    for place in (np.asarray, jnp.asarray):
+        result = cmc_map(place(query), place(gallery), ids, ids)
+        np.testing.assert_array_equal(result.rank, expected.rank)
+        np.testing.assert_array_equal(result.average_precision, expected.average_precision)
+
+
+def test_one_identity_only():
+    features = np.random.default_rng(5).normal(size=(40, 5))
+    result = cmc_map(features[:10], features, np.full(10, 3), np.full(40, 3))
+    assert (result.rank == 1).all() and (result.matches == 40).all()
+    assert (result.average_precision == 1).all() and (result.inverse_negative_penalty == 1).all()
+
+
+def test_a_duplicated_gallery_puts_every_copy_of_somebody_else_first():
+    gallery = np.eye(3, dtype=np.float32)[[0, 0, 0, 1]]
+    result = cmc_map(np.eye(3)[:1], gallery, [7], [7, 8, 9, 7])
+    assert result.rank.tolist() == [3]
+    assert result.average_precision.tolist() == [(1 / 3 + 2 / 4) / 2]
+
+
+def test_progress_counts_all_queries():
+    random = np.random.default_rng(6)
+    features, told = random.normal(size=(50, 4)), []
+    ids = random.integers(0, 5, 50)
+    ids[:9] = 99
+    cmc_map(
+        features, features, ids, np.abs(ids % 99), block=16, progress=lambda *at: told.append(at)
+    )
+    assert told[-1] == (50, 50)
+    assert len(told) > 1 and told == sorted(told)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_given_distances_that_are_not_finite_are_refused(bad):
+    distance = np.ones((4, 3))
+    distance[3, 1] = bad
+    with pytest.raises(InputError, match="distances of queries 2 to 3"):
+        rank_blocks([distance[:2], distance[2:]], [1] * 4, [1, 2, 3])
+
+
+@pytest.mark.parametrize("blocks", [[np.ones((3, 3))], [np.ones((5, 3))], [np.ones((4, 2))], []])
+def test_given_distances_of_other_sizes_are_refused(blocks):
+    with pytest.raises(ValueError, match="4"):
+        rank_blocks(blocks, [1] * 4, [1, 2, 3])
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+import numpy as np
+from jreid.evaluation.ranking import cmc_map, memory
+
+def peak():
+    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+def run(Q, G, D=256, block=64):
+    random = np.random.default_rng(0)
+    query, gallery = (random.standard_normal((n, D), np.float32) for n in (Q, G))
+    before = peak()
+    cmc_map(query, gallery, random.integers(0, 900, Q), random.integers(0, 900, G), block=block)
+    return peak() - before
+
+run(200, 4000)
+print(run(*map(int, sys.argv[1:])), memory(*map(int, sys.argv[1:]), 256, 64))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize(("Q", "G"), [(2_000, 40_000), (4_000, 100_000)])
+def test_memory_stays_below_the_estimate(Q, G):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(Q), str(G)], capture_output=True, text=True, check=True
+    )
+    taken, estimate = map(int, done.stdout.split())
+    assert 4 * 256 * G < taken < estimate < 4 * Q * G
+
+
 def test_labels_beyond_32_bits():
     features = np.eye(3, dtype=np.float32)
     ids = np.array([1, 1 + 2**32, 1 + 2**33])
     assert cmc_map(features, features, ids, ids).matches.tolist() == [1, 1, 1]
     places = cmc_map(features, features, [1, 1, 1], [1, 1, 1], ids, ids)
     assert places.matches.tolist() == [2, 2, 2]
-
-
-def test_galleries_of_one_padded_size_compile_once(monkeypatch):
-    traces = []
-    count_before = ranking._count_before
-    monkeypatch.setattr(
-        ranking, "_count_before", lambda *arrays: traces.append(1) or count_before(*arrays)
-    )
-    random = np.random.default_rng(3)
-    query, gallery = random.normal(size=(5, 3)), random.normal(size=(50, 3))
-    for used in (50, 44, 43):
-        ids = np.arange(50) % 11
-        cmc_map(query, gallery, ids[:5], ids, gallery_valid=np.arange(50) < used)
-    assert len(traces) == 1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
@@ -157,9 +268,6 @@ def test_features_that_are_not_finite_are_refused(bad):
         cmc_map(broken, good, np.arange(4), np.arange(4))
     with pytest.raises(InputError, match=r"gallery .* in 2 of 4 images, the first of them row 2"):
         cmc_map(good, broken, np.arange(4), np.arange(4))
-    padding = np.array([True, True, False, False])
-    result = cmc_map(good, broken, np.arange(4), np.arange(4), gallery_valid=padding)
-    assert result.matches.tolist() == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -172,8 +280,10 @@ def test_features_that_are_not_finite_are_refused(bad):
         ({"query_identities": [1, 2]}, "query_identities is"),
         ({"gallery_identities": [1.0, 2.0, 3.0]}, "gallery_identities is float64"),
         ({"query_places": [1, 2, 3]}, "together"),
-        ({"gallery_valid": [False] * 3}, "at least one"),
-        ({"gallery_valid": [1, 1, 1]}, "booleans"),
+        ({"gallery": np.ones((0, 2))}, "non-empty"),
+        ({"gallery": np.full((3, 2), "a")}, "gallery is <U1"),
+        ({"gallery_identities": [1, 2, 3, 4]}, "gallery_identities is"),
+        ({"query_places": [1, 2], "gallery_places": [1, 2, 3]}, "query_places is"),
         ({"cmc": "identities"}, "cmc='identities'"),
         ({"distance": "l2"}, "distance='l2'"),
         ({"block": 0}, "block=0"),

@@ -1,4 +1,4 @@
-"""The six cameras of SYSU-MM01, and how their sensors turn light into a JPEG file.
+"""The cameras of SYSU-MM01 and of a campus, and how their sensors turn light into an image file.
 
 An ideal picture passes the lamp and the exposure, the lens's blur and the sensor's noise.
 """
@@ -21,7 +21,7 @@ OVERSAMPLING = 2  # pictures are drawn so many times larger than photographs, fo
 
 
 class Camera(NamedTuple):
-    """A camera of SYSU-MM01 and how it sees."""
+    """A camera and how it sees."""
 
     number: int
     location: int
@@ -73,6 +73,43 @@ CAMERAS = (
 )  # fmt: skip
 
 
+def _campus_camera(
+    number: int,
+    location: int,
+    pitch: float,
+    exposure: float,
+    white_balance: tuple[float, float, float],
+    light: tuple[float, float, float],
+) -> Camera:
+    """In low light: darker and noisier than SYSU-MM01's."""
+    return Camera(
+        number, location, False, pitch, exposure, white_balance, light, ambient=0.5,
+        blur=(0.3, 0.8), noise=(0.012, 0.03), quality=(65, 90),
+    )  # fmt: skip
+
+
+# Visible, as they see by day; see `by_night`.
+CAMPUS_CAMERAS = (
+    _campus_camera(1, 4, 0.16, 0.90, (1.02, 1.0, 0.96), (0.6, -0.6, 0.5)),
+    _campus_camera(2, 5, 0.24, 0.65, (0.95, 1.0, 1.06), (-0.5, -0.6, 0.6)),
+    _campus_camera(3, 6, 0.20, 0.80, (1.05, 1.0, 0.92), ABOVE),
+    _campus_camera(4, 1, 0.26, 0.85, (1.06, 1.0, 0.90), ABOVE),
+    _campus_camera(5, 2, 0.18, 0.75, (0.95, 1.02, 1.0), (-0.4, -0.7, 0.6)),
+    _campus_camera(6, 4, 0.28, 0.65, (0.96, 1.0, 1.05), (-0.7, -0.5, 0.5)),
+    _campus_camera(7, 5, 0.15, 0.85, (1.03, 1.0, 0.97), (0.5, -0.6, 0.6)),
+    _campus_camera(8, 6, 0.27, 0.60, (0.93, 1.0, 1.08), (-0.3, -0.75, 0.6)),
+    _campus_camera(9, 1, 0.14, 0.70, (1.0, 1.03, 1.0), (0.4, -0.7, 0.6)),
+)
+
+
+def by_night(camera: Camera) -> Camera:
+    """The same camera where it sees by its own infrared lamp."""
+    return camera._replace(
+        infrared=True, exposure=1.0, white_balance=NEUTRAL, light=BESIDE_THE_LENS, ambient=0.4,
+        noise=(0.006, 0.014),
+    )  # fmt: skip
+
+
 def expose(picture: Picture, camera: Camera, rng: np.random.Generator) -> Image.Image:
     """The photograph of an ideal picture: RGB, in the infrared with three equal channels."""
     light, gain = _light_and_gain(picture.shape, camera, rng)
@@ -113,4 +150,11 @@ def jpeg(photograph: Image.Image, camera: Camera, rng: np.random.Generator) -> b
     """The photograph's file, of a quality that the camera draws anew each time."""
     content = io.BytesIO()
     photograph.save(content, "jpeg", quality=int(rng.integers(*camera.quality)))
+    return content.getvalue()
+
+
+def bmp(photograph: Image.Image) -> bytes:
+    """The photograph's file without loss."""
+    content = io.BytesIO()
+    photograph.save(content, "bmp")
     return content.getvalue()

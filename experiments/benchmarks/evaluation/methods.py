@@ -1,0 +1,174 @@
+"""Ways to rank a gallery, and the made-up features that they rank."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreid.evaluation.ranking import Ranking, cmc_map
+
+# Queries, gallery images, identities, cameras.
+SIZES = {
+    "sysu": (3_803, 3_010, 96, 4),
+    "regdb": (2_060, 2_060, 206, 2),
+    "market": (3_368, 15_913, 750, 6),
+    "msmt": (11_659, 82_161, 3_060, 15),
+}
+DIMENSIONS, BLOCK = 2_048, 256
+
+
+class Problem(NamedTuple):
+    """Features, identities, and places: a query ignores its identity's images of its camera."""
+
+    query: np.ndarray
+    gallery: np.ndarray
+    query_identity: np.ndarray
+    gallery_identity: np.ndarray
+    query_place: np.ndarray
+    gallery_place: np.ndarray
+
+
+def make_problem(Q: int, G: int, identities: int, cameras: int) -> Problem:
+    """Noisy images of each identity's centre, as unit vectors; moderately hard."""
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((identities, DIMENSIONS), np.float32)
+
+    def images(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        identity = random.integers(0, identities, number)
+        features = random.standard_normal((number, DIMENSIONS), np.float32)
+        features *= random.uniform(2, 8, (number, 1)).astype(np.float32)
+        features += centres[identity]
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        return features, identity, identity * cameras + random.integers(0, cameras, number)
+
+    (query, qi, qp), (gallery, gi, gp) = images(Q), images(G)
+    return Problem(query, gallery, qi, gi, qp, gp)
+
+
+def ours(problem: Problem) -> Ranking:
+    """By counting."""
+    return cmc_map(*problem, cmc="image")
+
+
+def bare_product(problem: Problem) -> None:
+    """The distances alone, by blocks of queries, and thrown away."""
+    gallery = jnp.asarray(problem.gallery)
+    for start in range(0, len(problem.query), 2 * BLOCK):
+        _product(gallery, problem.query[start : start + 2 * BLOCK]).block_until_ready()
+
+
+def numpy_product(problem: Problem) -> None:
+    """The same by numpy's BLAS."""
+    for start in range(0, len(problem.query), 2 * BLOCK):
+        np.matmul(problem.gallery, problem.query[start : start + 2 * BLOCK].T)
+
+
+def numpy_argsort(problem: Problem) -> Ranking:
+    """Blocks of queries, each row sorted: the usual evaluator without its loop over queries."""
+    return _by_sorting(problem, lambda query: np.argsort(-(query @ problem.gallery.T), axis=1))
+
+
+def jax_argsort(problem: Problem) -> Ranking:
+    """The same, compiled."""
+    gallery = jnp.asarray(problem.gallery)
+    return _by_sorting(problem, lambda query: np.asarray(_argsort(query, gallery)))
+
+
+def torchmetrics(problem: Problem) -> Ranking:
+    """Its average precision, query by query; it has no CMC. Scores are moved above 0, since it
+    takes what lies below for no match."""
+    import torch
+
+    retrieval = importlib.import_module("torchmetrics.functional.retrieval")
+    gallery = torch.from_numpy(problem.gallery)
+    Q = len(problem.query)
+    ranking = Ranking(np.zeros(Q, int), np.zeros(Q), np.zeros(Q), np.zeros(Q, int))
+    for row, query in enumerate(problem.query):
+        kept = problem.gallery_place != problem.query_place[row]
+        match = (problem.gallery_identity == problem.query_identity[row])[kept]
+        score = (2 + gallery @ torch.from_numpy(query))[torch.from_numpy(kept)]
+        ranking.average_precision[row] = retrieval.retrieval_average_precision(
+            score, torch.from_numpy(match)
+        )
+        ranking.matches[row] = match.sum()
+    return ranking
+
+
+def open_metric_learning(problem: Problem) -> Ranking:
+    """Its nearest neighbours, as many as the gallery, and its CMC and average precision of them;
+    places are its sequences. Its CMC says only which ranks are 1: the others are looked up."""
+    import torch
+
+    neighbours = importlib.import_module("oml.functional.knn")
+    metrics = importlib.import_module("oml.functional.metrics")
+    named = {
+        "embeddings_query": problem.query,
+        "embeddings_gallery": problem.gallery,
+        "labels_query": problem.query_identity,
+        "labels_gallery": problem.gallery_identity,
+        "sequence_ids_query": problem.query_place,
+        "sequence_ids_gallery": problem.gallery_place,
+    }
+    G = len(problem.gallery)
+    tensors = {name: torch.from_numpy(values) for name, values in named.items()}
+    _, retrieved, relevant = neighbours.batched_knn_qg(**tensors, top_n=G)
+    result = metrics.calc_retrieval_metrics(
+        retrieved, relevant, None, (1,), (), (G,), reduce=False, verbose=False
+    )
+    matches = np.array([len(gallery) for gallery in relevant])
+    rank = np.where(matches > 0, result["cmc"][1].numpy().astype(int), 0)
+    for row in np.flatnonzero((matches > 0) & (rank == 0)):
+        rank[row] = 1 + int(torch.isin(retrieved[row], relevant[row]).int().argmax())
+    precision = np.where(matches > 0, result["map"][G].numpy(), 0)
+    return Ranking(rank, precision, np.zeros(len(rank)), matches)
+
+
+METHODS: dict[str, Callable[[Problem], Ranking | None]] = {
+    "ours": ours,
+    "bare_product": bare_product,
+    "numpy_product": numpy_product,
+    "numpy_argsort": numpy_argsort,
+    "jax_argsort": jax_argsort,
+    "torchmetrics": torchmetrics,
+    "open_metric_learning": open_metric_learning,
+}
+PACKAGES = {"torchmetrics": "torchmetrics", "open_metric_learning": "oml"}
+
+
+def installed(name: str) -> bool:
+    """Whether the package that a method needs is here; some need none."""
+    return name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
+
+
+@jax.jit
+def _product(gallery: jax.Array, query: jax.Array) -> jax.Array:
+    return jnp.matmul(gallery, query.T, precision=jax.lax.Precision.HIGHEST)
+
+
+@jax.jit
+def _argsort(query: jax.Array, gallery: jax.Array) -> jax.Array:
+    return jnp.argsort(-_product(gallery, query).T, axis=1)
+
+
+def _by_sorting(problem: Problem, sort: Callable[[np.ndarray], np.ndarray]) -> Ranking:
+    parts = []
+    for start in range(0, len(problem.query), BLOCK):
+        rows = slice(start, start + BLOCK)
+        order = sort(problem.query[rows])
+        kept = problem.gallery_place[order] != problem.query_place[rows, None]
+        match = kept & (problem.gallery_identity[order] == problem.query_identity[rows, None])
+        row, column = np.nonzero(match)
+        rank = np.cumsum(kept, axis=1, dtype=np.int32)[row, column]
+        matches = match.sum(axis=1)
+        first = np.cumsum(matches) - matches
+        number = np.arange(len(row)) - first[row] + 1
+        precision = np.bincount(row, number / rank, len(match)) / np.maximum(matches, 1)
+        padded = np.append(rank, 1)
+        last = padded[np.where(matches > 0, first + matches - 1, -1)]
+        rank_1 = np.where(matches > 0, padded[first], 0)
+        parts.append(Ranking(rank_1, precision, matches / last, matches))
+    return Ranking(*(np.concatenate(column) for column in zip(*parts, strict=True)))

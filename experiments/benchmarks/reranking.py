@@ -1,0 +1,197 @@
+"""Seconds of k-reciprocal re-ranking, beside the dense form that is public and a shortcut by faiss.
+
+python -m experiments.benchmarks.reranking --sizes sysu,market
+
+Made-up features of 2,048 dimensions, seeded; k1 = 20, k2 = 6, lambda = 0.3. All methods run by
+turns in one process and the median round counts; memory is the growth of the peak of a process of
+its own. `faiss` needs faiss-cpu; its distance is another one, so that it agrees in ranks only.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.evaluation.methods import SIZES, Problem, make_problem
+from jreid.evaluation import Rerank, mean_metrics, rerank
+from jreid.evaluation.ranking import rank_blocks
+
+K1, K2, WEIGHT = 20, 6, 0.3
+ARRAYS = ("query", "gallery")
+
+
+def standard(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Ours."""
+    return rerank(query, gallery, Rerank("standard", K1, K2, WEIGHT))
+
+
+def query_only(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Ours, with neighbours among the queries alone."""
+    return rerank(query, gallery, Rerank("query_only", K1, K2, WEIGHT))
+
+
+def zhong(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """The usual numpy form: N x N distances, ranks and weights in float32, and a loop over rows."""
+    features = np.concatenate([query, gallery])
+    Q, N = len(query), len(features)
+    norm = np.square(features).sum(axis=1)
+    distance = norm[:, None] + norm - 2 * (features @ features.T)
+    distance = (distance / distance.max(axis=0)).T
+    ranked = np.argsort(distance).astype(np.int32)
+    weights = np.zeros((N, N), np.float32)
+    for i in range(N):
+        members = _expand(i, lambda j, k: _reciprocal(ranked, j, k))
+        weight = np.exp(-distance[i, members])
+        weights[i, members] = weight / weight.sum()
+    weights = np.array([weights[ranked[i, :K2]].mean(axis=0) for i in range(N)])
+    final = (1 - WEIGHT) * _jaccard(weights, Q)
+    return final + WEIGHT * distance[:Q, Q:]
+
+
+def faiss(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Jaccard distance of lists that faiss finds, weighed by unscaled distances, without lambda."""
+    features = np.concatenate([query, gallery])
+    index = importlib.import_module("faiss").IndexFlatL2(features.shape[1])
+    index.add(features)
+    ranked = index.search(features, K1)[1]
+    N = len(features)
+    near = [_reciprocal(ranked, i, K1 - 1) for i in range(N)]
+    half = [_reciprocal(ranked, i, round(K1 / 2) - 1) for i in range(N)]
+    weights = np.zeros((N, N), np.float32)
+    for i in range(N):
+        members = _expand(i, lambda j, k: near[j] if k == K1 else half[j])
+        weight = np.exp(2 * (features[members] @ features[i]) - 2)
+        weights[i, members] = weight / weight.sum()
+    weights = np.array([weights[ranked[i, :K2]].mean(axis=0) for i in range(N)])
+    return _jaccard(weights, len(query))
+
+
+METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "standard": standard,
+    "query_only": query_only,
+    "zhong": zhong,
+    "faiss": faiss,
+}
+
+
+def main() -> None:
+    """Prints a table for each size."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", default="sysu,market")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory-of", help="measures one method on saved features: METHOD,FOLDER")
+    options = parser.parse_args()
+    if options.memory_of:
+        print(memory_of(*options.memory_of.split(",", 1)))
+        return
+    for size in options.sizes.split(","):
+        compare(size, options.methods.split(","), options.rounds)
+
+
+def compare(size: str, methods: list[str], rounds: int) -> None:
+    """Times the methods by turns and prints a row for each."""
+    problem = make_problem(*SIZES[size])
+    here = [name for name in methods if name != "faiss" or importlib.util.find_spec("faiss")]
+    # The first run compiles.
+    metrics = {name: describe(METHODS[name](*problem[:2]), problem) for name in here}
+    walls: dict[str, list[float]] = {name: [] for name in here}
+    works: dict[str, list[float]] = {name: [] for name in here}
+    for _ in range(rounds):
+        for name in here:
+            wall, work = time.perf_counter(), time.process_time()
+            METHODS[name](*problem[:2])
+            walls[name].append(time.perf_counter() - wall)
+            works[name].append(time.process_time() - work)
+    print(f"\n{size}: {len(problem.query)} x {len(problem.gallery)}")
+    if {"standard", "zhong"} <= set(here):
+        difference = standard(*problem[:2])
+        difference -= zhong(*problem[:2])
+        np.abs(difference, out=difference)
+        print(
+            f"standard - zhong: largest {difference.max():.1e}, mean {difference.mean():.1e}, "
+            f"{(difference > 1e-5).mean():.1e} of all above 1e-5"
+        )
+    print("| method | s | least | processor s | of first | rank-1 | mAP | peak MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in methods:
+        if name not in here:
+            print(f"| {name} | not installed | | | | | | |")
+            continue
+        wall, work = statistics.median(walls[name]), statistics.median(works[name])
+        ratio = wall / statistics.median(walls[here[0]])
+        times = f"{wall:.2f} | {min(walls[name]):.2f} | {work:.2f} | {ratio:.2f}"
+        peak = memory_in_a_process(name, problem) / 1e6
+        print(f"| {name} | {times} | {metrics[name]} | {peak:.0f} |", flush=True)
+
+
+def describe(distance: np.ndarray, problem: Problem) -> str:
+    """Rank-1 and mAP of re-ranked distances."""
+    blocks = np.array_split(distance, -(-len(distance) // 256))
+    metrics = mean_metrics(rank_blocks(blocks, *problem[2:], cmc="image"))
+    return f"{metrics.cmc[1]:.6f} | {metrics.mean_average_precision:.6f}"
+
+
+def memory_of(method: str, folder: str) -> int:
+    """How much a method raises this process's peak, in bytes; its result included."""
+    features = [np.load(f"{folder}/{name}.npy") for name in ARRAYS]
+    jnp.zeros(8).block_until_ready()
+    before = peak()
+    METHODS[method](*features)
+    return peak() - before
+
+
+def peak() -> int:
+    """The most bytes that this process held so far; Linux."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def memory_in_a_process(method: str, problem: Problem) -> int:
+    """The same, in a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ARRAYS:
+            np.save(f"{folder}/{name}.npy", getattr(problem, name))
+        command = [sys.executable, "-m", "experiments.benchmarks.reranking"]
+        command += ["--memory-of", f"{method},{folder}"]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _reciprocal(ranked: np.ndarray, i: int, k: int) -> np.ndarray:
+    forward = ranked[i, : k + 1]
+    return forward[np.nonzero(ranked[forward, : k + 1] == i)[0]]
+
+
+def _expand(i: int, reciprocal: Callable[[int, int], np.ndarray]) -> np.ndarray:
+    near = reciprocal(i, K1)
+    members = near
+    for j in near:
+        half = reciprocal(j, round(K1 / 2))
+        if len(np.intersect1d(half, near)) > 2 / 3 * len(half):
+            members = np.append(members, half)
+    return np.unique(members)
+
+
+def _jaccard(weights: np.ndarray, Q: int) -> np.ndarray:
+    gallery = weights[Q:]
+    inverted = [np.nonzero(column)[0] for column in gallery.T]
+    result = np.zeros((Q, len(gallery)), np.float32)
+    for i in range(Q):
+        shared = np.zeros(len(gallery), np.float32)
+        for j in np.nonzero(weights[i])[0]:
+            shared[inverted[j]] += np.minimum(weights[i, j], gallery[inverted[j], j])
+        result[i] = 1 - shared / (2 - shared)
+    return result
+
+
+if __name__ == "__main__":
+    main()

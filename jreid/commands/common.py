@@ -1,0 +1,103 @@
+"""What verbs share: their flags, the config that is asked for, its dataset, and progress."""
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jreid.errors import InputError
+
+LARGE = 1_000_000_000  # bytes of memory
+FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
+
+
+def verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int | None], told: str, config: bool
+) -> argparse.ArgumentParser:
+    """Adds a verb that runs a function, which returns the exit status where that is not 0."""
+    sentence = f"{told[0].upper()}{told[1:]}."
+    parser = verbs.add_parser(
+        name, help=told, description=sentence, epilog=FIELDS if config else None
+    )
+    parser.set_defaults(run=run, takes_config=config)
+    return parser
+
+
+def config_of(options: argparse.Namespace) -> Any:
+    """The config that the flags ask for, or else the run's own; checked."""
+    from jreid import config as configs
+    from jreid.training.checks import check_config
+    from jreid.training.run import Run
+
+    if getattr(options, "config", None):
+        config = configs.load(options.config, options.overrides)
+    else:
+        config = configs.override(Run(options.workdir).config(), options.overrides)
+    check_config(config)
+    return config
+
+
+def config_of_run(options: argparse.Namespace) -> Any:
+    """The run's own config; of its fields, flags may set how and where it is evaluated."""
+    from jreid import config as configs
+    from jreid.training.run import Run
+
+    config = config_of(options)
+    for changed in configs.differences(config, Run(options.workdir).config()):
+        if not changed.startswith("evaluation."):
+            raise InputError(
+                f"config.{changed.split(':')[0]} is the trained run's and stays; this verb takes "
+                "config.evaluation, config.data.folder and config.data.prepared."
+            )
+    return config
+
+
+def dataset_of(config: Any) -> Any:
+    """The config's dataset; says so if a part of it is left out."""
+    from jreid.data.dataset import Source, load
+
+    data = config.data
+    source = Source(
+        data.name,
+        data.layout,
+        Path(data.folder),
+        data.trial,
+        data.allow_partial,
+        data.on_bad_image,
+    )
+    dataset = load(source, Path(data.prepared), track)
+    if dataset.partial:
+        print(f"{data.folder} lacks images: every result is marked as of a partial dataset")
+    for name in dataset.skipped:
+        print(f"skipped {name}, which cannot be decoded")
+    return dataset
+
+
+def track(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
+    """Shows the progress through items, on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(
+        items, what, count, console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+@contextlib.contextmanager
+def ranking_progress() -> Iterator[tuple[Callable[[str, int], None], Callable[[int, int], None]]]:
+    """`tell` and `progress` for `evaluate`: a bar on a terminal, and a line for what is large."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+
+        def tell(text: str, needed: int) -> None:
+            progress.update(task, description=text, completed=0, total=None)
+            if needed > LARGE:
+                console.print(text)
+
+        yield tell, lambda done, total: progress.update(task, completed=done, total=total)

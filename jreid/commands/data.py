@@ -1,0 +1,151 @@
+"""`jreid data`: render, check, prepare and look at datasets."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import track, verb
+from jreid.errors import InputError
+
+LAYOUTS = ("sysu_mm01", "regdb", "llcm")
+DATASETS = (*LAYOUTS, "folder", "synthetic")
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb and its actions."""
+    parser = verbs.add_parser(
+        "data",
+        help="make, check and look at datasets",
+        description="Make, check and look at datasets.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    told = "render the synthetic dataset"
+    synthesize = verb(actions, "synthesize", _synthesize, told, config=False)
+    synthesize.add_argument("--output", type=Path, required=True, help="the folder to make")
+    synthesize.add_argument(
+        "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="whose (default: sysu_mm01)"
+    )
+    synthesize.add_argument(
+        "--preset",
+        choices=("default", "tiny"),
+        default="default",
+        help="how much of it (default: default)",
+    )
+    synthesize.add_argument(
+        "--seed", type=int, default=0, help="of everything random in it (default: 0)"
+    )
+
+    told = "count a dataset's images, decode them all and list everything that is wrong"
+    check = verb(actions, "check", _check, told, config=False)
+    _source(check)
+
+    told = "check a dataset and pack its images for training"
+    prepare = verb(actions, "prepare", _prepare, told, config=False)
+    _source(prepare)
+    _prepared(prepare)
+    prepare.add_argument(
+        "--allow-partial", action="store_true", help="also where images are missing"
+    )
+
+    told = "draw a contact sheet of a dataset and count its images"
+    show = verb(actions, "show", _show, told, config=False)
+    _source(show)
+    _prepared(show)
+    show.add_argument("--output", type=Path, required=True, help="the .jpg file to write")
+
+
+def _source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", choices=DATASETS, help="which; `folder` is one of your own")
+    parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
+
+
+def _prepared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        default=Path("data/prepared"),
+        help="where packed images are kept (default: data/prepared)",
+    )
+
+
+def _synthesize(options: argparse.Namespace) -> None:
+    from rich.progress import Progress
+
+    from jreid.data.synthetic import synthesize
+
+    with Progress(transient=True) as progress:
+        task = progress.add_task("rendering")
+        synthesize(
+            options.output,
+            options.preset,
+            options.seed,
+            lambda done, total: progress.update(task, completed=done, total=total),
+            layout=options.layout,
+        )
+    print(
+        f"{options.output}: the synthetic dataset, layout {options.layout}, preset "
+        f"{options.preset}, seed {options.seed}"
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from jreid.data.check import check, format_report
+
+    source = _source_of(options)
+    report = check(source, track)
+    Console().print(format_report(report))
+    for fault in report.faults:
+        print(f"{'note: ' if fault.kind == 'odd' else ''}{fault}")
+    if report.sound:
+        print(f"{source.folder}: sound")
+    else:
+        wrong = sum(fault.kind != "odd" for fault in report.faults)
+        print(f"{source.folder}: {wrong} {'fault' if wrong == 1 else 'faults'}")
+    return 0 if report.sound else 1
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    dataset = _load(options, options.allow_partial)
+    left_out = " (partial)" if dataset.partial else ""
+    print(f"{options.prepared}: {len(dataset.table.name):,} images of {options.dataset}{left_out}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from jreid.data.check import format_report, survey
+    from jreid.data.contact_sheet import contact_sheet, format_of
+
+    format_of(options.output)  # before the work, not after it
+    dataset = _load(options, allow_partial=True)
+    contact_sheet(dataset.table, options.output)
+    Console().print(format_report(survey(_source_of(options))))
+    print(f"{options.output}: people by row, cameras by column")
+
+
+def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
+    from jreid.data.dataset import load
+
+    source = _source_of(options)._replace(allow_partial=allow_partial)
+    return load(source, options.prepared, track)
+
+
+def _source_of(options: argparse.Namespace) -> Any:
+    """The folder and its layout, which a synthetic dataset names itself."""
+    from jreid.data.dataset import Source
+    from jreid.data.synthetic import read_label
+
+    name = layout = options.dataset
+    folder = options.source or Path("data") / name
+    if name == "synthetic":
+        label = read_label(folder)
+        if label is None:
+            raise InputError(
+                f"{folder} holds no synthetic dataset; make it by jreid data synthesize "
+                f"--output={folder}."
+            )
+        layout = label["layout"]
+    return Source(name, layout, folder)

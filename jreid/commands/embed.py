@@ -1,0 +1,54 @@
+"""`jreid embed`: embeddings of a folder of images, or of a split of a run's dataset."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import config_of_run, dataset_of, verb
+from jreid.errors import InputError
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb."""
+    told = "embed a folder of images, or a split of the run's dataset"
+    embed = verb(verbs, "embed", _embed, told, config=True)
+    embed.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    what = embed.add_mutually_exclusive_group(required=True)
+    what.add_argument("--images", type=Path, help="folder of images, searched through")
+    what.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        help="of the run's dataset, with labels: what `evaluate --features` reads",
+    )
+    embed.add_argument(
+        "--modality", choices=("visible", "infrared"), help="of the images in --images"
+    )
+    embed.add_argument("--output", type=Path, required=True, help="the .npz file to write")
+    embed.add_argument(
+        "--checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="which weights (default: last)",
+    )
+
+
+def _embed(options: argparse.Namespace) -> None:
+    from jreid.training.embedding import embed_folder, embed_split
+    from jreid.training.run import Run
+
+    run, output = Run(options.workdir), options.output
+    if output.suffix != ".npz":
+        raise InputError(f"{output} does not end in .npz; choose such an --output.")
+    if (options.modality is None) == (options.images is not None):
+        raise InputError("--modality is needed with --images, and with nothing else.")
+    if options.split:
+        config = config_of_run(options)
+        count = embed_split(
+            config, run, options.checkpoint, dataset_of(config), options.split, output
+        )
+        print(f"{output}: embeddings of the {count} images of the {options.split} split")
+        return
+    if options.overrides:
+        raise InputError(f"{options.overrides[0]} is for --split; leave it out.")
+    count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
+    print(f"{output}: embeddings of {count} {options.modality} images")

@@ -1,0 +1,162 @@
+"""`jreid evaluate`: a run's checkpoints, anybody's features, or two results side by side."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import config_of_run, dataset_of, ranking_progress, verb
+from jreid.errors import InputError
+
+# Flags of --features: what the protocol may be told, and the rest.
+CHOICES = ("search", "shots", "draw", "direction", "trial", "trials", "cmc", "distance")
+OTHERS = ("protocol", "gallery_index", "rerank", "k1", "k2", "rerank_weight", "output")
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb."""
+    told = "evaluate a run's checkpoints, or features, or compare two results"
+    evaluate = verb(verbs, "evaluate", _evaluate, told, config=True)
+    what = evaluate.add_mutually_exclusive_group(required=True)
+    what.add_argument("--workdir", type=Path, help="the run's folder")
+    what.add_argument(
+        "--features",
+        type=Path,
+        help="an .npz file with the arrays features, identities, cameras, modalities and names",
+    )
+    what.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A.json", "B.json"),
+        help="two result files: their rows of equal fingerprint side by side",
+    )
+    of_features = evaluate.add_argument_group("with --features")
+    of_features.add_argument("--protocol", help="sysu_mm01, regdb, llcm, ...")
+    of_features.add_argument("--search", help="of sysu_mm01: all or indoor")
+    of_features.add_argument("--shots", type=int, help="of sysu_mm01: 1 or 10")
+    of_features.add_argument("--draw", help="of sysu_mm01: official or agw")
+    of_features.add_argument("--direction", help="infrared_to_visible or visible_to_infrared")
+    of_features.add_argument("--trial", type=int, help="of regdb: which of its ten splits")
+    of_features.add_argument("--trials", type=int, help="how many galleries are drawn")
+    of_features.add_argument("--cmc", help="identity or image")
+    of_features.add_argument("--distance", help="cosine (default) or euclidean")
+    of_features.add_argument(
+        "--gallery-index", type=Path, help="rand_perm_cam.mat, for the official draw"
+    )
+    of_features.add_argument(
+        "--rerank",
+        help="one or more of none, standard, query_only, separated by commas (default: none)",
+    )
+    of_features.add_argument("--k1", type=int, help="of re-ranking: neighbours (default: 20)")
+    of_features.add_argument(
+        "--k2", type=int, help="of re-ranking: neighbours averaged (default: 6)"
+    )
+    of_features.add_argument(
+        "--rerank-weight",
+        type=float,
+        help="of re-ranking: the original distance's share, lambda (default: 0.3)",
+    )
+    of_features.add_argument("--output", type=Path, help="the result file to write, .json")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    if options.overrides and not options.workdir:
+        raise InputError(f"{options.overrides[0]} is for --workdir; leave it out.")
+    if options.features:
+        _evaluate_features(options)
+        return
+    for name in (*CHOICES, *OTHERS):
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for --features; a run's evaluation is set by "
+                "--config.evaluation fields."
+            )
+    if options.compare:
+        _compare(*options.compare)
+    else:
+        _evaluate_run(options)
+
+
+def _evaluate_run(options: argparse.Namespace) -> None:
+    from jreid.training.run import Run
+
+    run = Run(options.workdir)
+    config = config_of_run(options)
+    evaluate_and_tell(config, run, dataset_of(config))
+
+
+def evaluate_and_tell(config: Any, run: Any, dataset: Any) -> None:
+    """Scores the run's last and best checkpoints on the test split, tells and keeps the rows."""
+    from jreid.training.evaluation import evaluate_run
+    from jreid.training.run import provenance
+
+    with ranking_progress() as (tell, progress):
+        rows = evaluate_run(config, run, dataset, tell, progress)
+    run.write_result({**provenance(config), "rows": rows})
+    tell_rows(config, rows)
+    print(f"result       {run.result}")
+    print(f"metrics      {run.metrics / 'metrics.jsonl'}")
+    print(f"TensorBoard  tensorboard --logdir={run.metrics}")
+    print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
+
+
+def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a run's result rows."""
+    partial = ", partial dataset" if any(row.get("partial") for row in rows) else ""
+    _print_table(f"{config.method} on {config.data.name}, test split{partial}", rows)
+
+
+def _evaluate_features(options: argparse.Namespace) -> None:
+    from jreid.data.sysu_mm01 import read_gallery_index
+    from jreid.evaluation import Rerank, choose, evaluate, read_features, write_result
+
+    if not options.protocol:
+        raise InputError("--features needs --protocol too, such as --protocol=sysu_mm01.")
+    output = options.output
+    if output and (output.suffix != ".json" or output.is_dir()):
+        raise InputError(f"{output} does not end in .json; choose such an --output.")
+    protocols = choose(options.protocol, **_given(options, *CHOICES))
+    parameters = {
+        {"rerank_weight": "weight"}.get(name, name): value
+        for name, value in _given(options, "k1", "k2", "rerank_weight").items()
+    }
+    rerankings = [
+        None if kind == "none" else Rerank(kind, **parameters)
+        for kind in dict.fromkeys((options.rerank or "none").split(","))
+    ]
+    features, table = read_features(options.features)
+    index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
+    with ranking_progress() as (tell, progress):
+        rows = [
+            evaluate(features, table, index, protocol, rerank, tell=tell, progress=progress)
+            for protocol in protocols
+            for rerank in rerankings
+        ]
+    _print_table(str(options.features), rows)
+    if output:
+        write_result(output, {"features": str(options.features), "rows": rows})
+        print(f"result       {output}")
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _compare(first: Path, second: Path) -> None:
+    from rich.console import Console
+
+    from jreid.evaluation.compare import compare, format_comparison, read_result
+
+    rows = compare(read_result(first), read_result(second))
+    Console(width=max(Console().width, 200)).print(format_comparison(rows))
+
+
+def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+
+    from jreid.evaluation.evaluate import format_table
+
+    console = Console(width=max(Console().width, 150))
+    console.print(title, markup=False)
+    console.print(format_table(rows))

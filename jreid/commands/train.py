@@ -1,0 +1,140 @@
+"""`jreid train` and `jreid import`: the verbs that make runs."""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import config_of, dataset_of, verb
+from jreid.errors import InputError
+
+
+def add(verbs: Any) -> None:
+    """Adds both verbs."""
+    train = verb(verbs, "train", _train, "train a method, then evaluate it", config=True)
+    train.add_argument(
+        "--config",
+        help="config file and argument: configs/agw.py:synthetic; may be left out to resume",
+    )
+    train.add_argument(
+        "--workdir", type=Path, required=True, help="the run's folder; a run there goes on"
+    )
+    train.add_argument(
+        "--trials",
+        help="RegDB's trials, such as 1-10 or 1,4: a run each, in folders of --workdir, and their "
+        "mean",
+    )
+
+    import_ = verb(verbs, "import", _import, "make a run of a PyTorch checkpoint", config=True)
+    import_.add_argument(
+        "--config", required=True, help="config file and argument: configs/agw.py:sysu_mm01"
+    )
+    import_.add_argument(
+        "--checkpoint", type=Path, required=True, help="the .pth or .safetensors file"
+    )
+    import_.add_argument(
+        "--workdir", type=Path, required=True, help="the folder of the run to make"
+    )
+
+
+def _train(options: argparse.Namespace) -> None:
+    from jreid.training.run import Run
+
+    if options.trials is not None:
+        _train_trials(options)
+        return
+    _train_one(config_of(options), Run(options.workdir))
+
+
+def _train_one(config: Any, run: Any) -> None:
+    """Trains and evaluates one run."""
+    from jreid.commands.evaluate import evaluate_and_tell
+    from jreid.training.loop import train
+    from jreid.training.scoring import check_protocols
+
+    run.check(config)
+    start = _weights("none" if run.has_checkpoint() else config.weights)
+    dataset = dataset_of(config)
+    for told in check_protocols(config, dataset):
+        print(told)
+    train(config, run, dataset, start)
+    evaluate_and_tell(config, run, dataset)
+
+
+def _train_trials(options: argparse.Namespace) -> None:
+    """Trains RegDB's trials one after the other and tells their mean; done ones are kept."""
+    from jreid.commands.evaluate import tell_rows
+    from jreid.evaluation.trial_means import mean_over_trials
+    from jreid.training.run import Run, provenance
+
+    if not options.config:
+        raise InputError("--trials needs --config too, such as configs/agw.py:regdb.")
+    given, trials = [*options.overrides], _trials(options.trials)
+    runs = []
+    for trial in trials:
+        options.overrides = [*given, f"--config.data.trial={trial}"]
+        config, run = config_of(options), Run(options.workdir / f"trial_{trial:02d}")
+        run.check(config)
+        runs.append((config, run))
+    for trial, (config, run) in zip(trials, runs, strict=True):
+        if not run.result.is_file():
+            print(f"trial {trial} of {len(trials)}: {run.workdir}")
+            _train_one(config, run)
+    whole, config = Run(options.workdir), runs[0][0]
+    rows = mean_over_trials([run.read_result() for _, run in runs])
+    whole.write_result({**provenance(config), "trials": trials, "rows": rows})
+    tell_rows(config, rows)
+    print(f"result       {whole.result}")
+
+
+def _trials(text: str) -> list[int]:
+    """`1-10` or `1,4` as numbers."""
+    if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text):
+        raise InputError(f"--trials={text} is not understood; give numbers such as 1-10 or 1,4.")
+    trials: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        trials |= {*range(int(first), int(last or first) + 1)}
+    if not trials:
+        raise InputError(f"--trials={text} names no trial; give numbers such as 1-10 or 1,4.")
+    return sorted(trials)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from jreid.training.checkpoints import Checkpoints
+    from jreid.training.model import Model
+    from jreid.training.run import Run
+    from jreid.weights.torch import convert, read_checkpoint
+
+    # The run starts from the checkpoint: it needs no other weights, now or when it is trained on.
+    options.overrides.append("--config.weights=none")
+    config, run = config_of(options), Run(options.workdir)
+    run.check(config)
+    if run.has_checkpoint():
+        raise InputError(f"{run.workdir} holds checkpoints; import into another --workdir.")
+    entries = read_checkpoint(options.checkpoint)
+    model = Model(config)
+    if model.method.torch_layout is None:
+        raise InputError(f"config.method={config.method} has no published checkpoint to import.")
+    state = model.state(convert(entries, model.variables(), model.method.torch_layout))
+    run.claim(config, None)
+    with Checkpoints(run.checkpoints, writes=True) as checkpoints:
+        checkpoints.save(state)
+    print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
+
+
+def _weights(weights: str) -> Callable[[Any], Any]:
+    """Puts the weights that `config.weights` names into initial variables; finds them now."""
+    if weights == "none":
+        return lambda variables: variables
+    from jreid.weights.imagenet import load_imagenet, locate
+
+    source = locate(weights)
+
+    def fill(variables: Any) -> Any:
+        variables, kept = load_imagenet(variables, source)
+        print(f"{source}: into the backbone, but for {len(kept)} arrays that it does not have")
+        return variables
+
+    return fill

@@ -1,0 +1,176 @@
+"""Blocks of queries through the gallery's tiles: matches first, then counts, then metrics."""
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+
+from jreid.evaluation import counting
+from jreid.evaluation.arguments import Features
+from jreid.evaluation.gallery import Cut, Gallery, comparable, round_up
+from jreid.evaluation.measures import Ranking, empty_ranking, fill
+
+KEPT_TILES = 4  # of distances, from finding a block's matches to counting them
+
+
+class Trial(NamedTuple):
+    """The images of a gallery that are in one trial, and where the queries' matches are.
+
+    Attributes:
+        rows: for each tile the trial's rows of it, as `counting.count_tile` takes them.
+        part: `[Q]` the part of the gallery that holds the query's identity.
+        first: `[Q]` the first image of that identity among the trial's rows of the part.
+        number: `[Q]` how many there are.
+    """
+
+    rows: list[Int[Array, " v"] | None]
+    part: Int[np.ndarray, " q"]
+    first: Int[np.ndarray, " q"]
+    number: Int[np.ndarray, " q"]
+
+
+class Job(NamedTuple):
+    """What all blocks of queries share; `identities` as in `counting.count_tile`."""
+
+    query: Features
+    place: Int[np.ndarray, " q"] | None
+    gallery: Gallery
+    trials: list[Trial]
+    distance: str
+    identities: int | None
+    mesh: Mesh
+
+
+class Block(NamedTuple):
+    """Queries ranked at once: rows, filled up to `width`, with at most `most` matches each."""
+
+    rows: Int[np.ndarray, " b"]
+    most: int
+    width: int
+
+
+def make_trial(
+    cut: Cut,
+    identity: Int[np.ndarray, " g"],
+    positions: Int[np.ndarray, " v"] | None,
+    query_identity: Int[np.ndarray, " q"],
+    mesh: Mesh,
+) -> Trial:
+    """The trial of the images at ascending positions of the sorted gallery; None: of all images."""
+    rows: list[Array | None] = [None] * cut.tiles
+    if positions is None:
+        positions = np.arange(len(identity))
+    else:
+        most = np.diff(np.searchsorted(positions, cut.bounds)).max()
+        most = round_up(most, counting.CHUNK)
+        layout = cut.lay_out(positions, most, fill=-1)
+        starts = np.repeat(cut.bounds[:-1].reshape(-1, cut.tiles).T, most, axis=1)
+        local = np.where(layout >= 0, layout - starts, counting.FAR).astype(np.int32)
+        rows = [jax.device_put(row, _sharding(mesh, split=True)) for row in local]
+    mine = identity[positions]
+    first = np.searchsorted(mine, query_identity, "left")
+    number = np.searchsorted(mine, query_identity, "right") - first
+    there = positions[np.minimum(first, len(positions) - 1)]
+    part = np.searchsorted(cut.bounds, there, "right") - 1
+    return Trial(rows, part, first - np.searchsorted(positions, cut.bounds[part]), number)
+
+
+def rank_queries(
+    job: Job, block: int, progress: Callable[[int, int], None] | None = None
+) -> list[Ranking]:
+    """Each trial's ranking, from one pass over the distances."""
+    Q = len(job.query)
+    rankings = [empty_ranking(Q) for _ in job.trials]
+    blocks = _blocks(job.trials, block)
+    done = Q - sum(len(rows) for rows, *_ in blocks)
+    # Two at once: one block's few serial steps fill the other's pauses. Not over many devices,
+    # whose exchanges wait for one another.
+    with ThreadPoolExecutor(2 if job.mesh.size == 1 else 1) as executor:
+        counted = executor.map(functools.partial(_count_block, job), blocks)
+        for (rows, *_), trials in zip(blocks, counted, strict=True):
+            for ranking, (match, before, identities) in zip(rankings, trials, strict=True):
+                fill(ranking, rows, match, before, identities if job.identities else None)
+            done += len(rows)
+            if progress is not None:
+                progress(done, Q)
+    return rankings
+
+
+def _blocks(trials: list[Trial], block: int) -> list[Block]:
+    """Queries of similar numbers of matches, in the order of these; none without a match."""
+    most = np.max([trial.number for trial in trials], axis=0)
+    part = np.max([np.where(trial.number > 0, trial.part, -1) for trial in trials], axis=0)
+    blocks, below = [], 0
+    for share in (0.9, 1.0):
+        cap = round_up(np.quantile(most[most > 0], share), counting.CHUNK) if most.any() else 0
+        rows = np.flatnonzero((most > below) & (most <= cap))
+        rows = rows[np.argsort(part[rows], kind="stable")]
+        pieces = np.array_split(rows, -(-len(rows) // block)) if rows.size else []
+        width = min(block, round_up(len(pieces[0]), counting.CHUNK)) if pieces else 0
+        blocks += [Block(piece, cap, width) for piece in pieces]
+        below = cap
+    return blocks
+
+
+def _count_block(job: Job, block: Block) -> list[tuple[np.ndarray, ...]]:
+    """For each trial the matches' distances `[B, P]` and the counts, as in `counting.Counts`."""
+    rows = np.pad(block.rows, (0, block.width - len(block.rows)), mode="edge")
+    everywhere = _sharding(job.mesh)
+    query = comparable(jax.device_put(job.query[rows], everywhere), job.distance)
+    place = None if job.place is None else jax.device_put(job.place[rows], everywhere)
+    twins = job.gallery.twins and counting.distances(query, *job.gallery.twins)
+
+    def distances(tile: int) -> Array:
+        return counting.tile_distances(query, place, job.gallery.tiles[tile], twins, job.mesh)
+
+    kept: dict[int, Array] = {}
+    matches: list[Array | None] = [None for _ in job.trials]
+    parts = [trial.part[rows] % job.gallery.cut.tiles for trial in job.trials]
+    for tile in np.unique(parts).tolist():
+        here = distances(tile)
+        if len(kept) < KEPT_TILES:
+            kept[tile] = here
+        for i, trial in enumerate(job.trials):
+            first, number = _own_rows(trial, rows, tile, job)
+            found = counting.match_distances(
+                here, first, number, trial.rows[tile], block.most, job.mesh
+            )
+            before = matches[i]
+            matches[i] = found if before is None else jnp.minimum(before, found)
+    counts = [counting.no_counts(match) for match in matches]
+    for number, tile in enumerate(job.gallery.tiles):
+        here = kept.pop(number) if number in kept else distances(number)
+        for i, trial in enumerate(job.trials):
+            counts[i] = counting.count_tile(
+                counts[i], here, matches[i], tile.identity, trial.rows[number],
+                job.identities, job.mesh,
+            )  # fmt: skip
+    results = jax.device_get(
+        [(match, *count) for match, count in zip(matches, counts, strict=True)]
+    )
+    return [tuple(part[..., : len(block.rows)].T for part in result) for result in results]
+
+
+def _own_rows(
+    trial: Trial, rows: Int[np.ndarray, " b"], tile: int, job: Job
+) -> tuple[Int[Array, "n b"], Int[Array, " b"]]:
+    """Where the queries' matches begin in a tile on each device, and how many they are."""
+    device, its_tile = np.divmod(trial.part[rows], job.gallery.cut.tiles)
+    is_here = (device == np.arange(job.mesh.size)[:, None]) & (its_tile == tile)
+    first = np.where(is_here, trial.first[rows], counting.FAR).astype(np.int32)
+    number = trial.number[rows].astype(np.int32)
+    return (
+        jax.device_put(first, _sharding(job.mesh, split=True)),
+        jax.device_put(number, _sharding(job.mesh)),
+    )
+
+
+def _sharding(mesh: Mesh, split: bool = False) -> NamedSharding:
+    """Everything on each device, or the first axis divided over them."""
+    return NamedSharding(mesh, PartitionSpec(mesh.axis_names) if split else PartitionSpec())

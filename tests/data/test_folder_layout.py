@@ -1,0 +1,295 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jreid.data.folder import APPLY, COUNTS, TRIALS, list_files, list_images
+
+IMAGES = {  # name: camera
+    "infrared/10/a": 2,
+    "infrared/10/b_c3_x": 3,
+    "infrared/7/CAM04": 4,
+    "visible/10/0001": 1,
+    "visible/10/0002": 1,
+    "visible/7/0001": 1,
+    "visible/9/0001": 1,
+}
+SPLITS = "# mine\n7 train\n10 test # the last\n9\tvalidation\n"
+OF_IDENTITY = {7: "train", 10: "test", 9: "validation"}
+MIXED = "infrared has 1 images whose names tell no camera, beside others"
+
+
+def make_folder(root: Path, images=IMAGES, splits: str = SPLITS) -> Path:
+    for name in images:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / f"{name}.jpg").touch()
+    (root / "splits.txt").write_text(splits)
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Without the one image of an infrared camera that is not numbered."""
+    return make_folder(tmp_path / "mine", [name for name in IMAGES if name != "infrared/10/a"])
+
+
+def faults_of(folder: Path) -> list[tuple[str, str]]:
+    """The faults without their remedies, and their kinds."""
+    faults = list_images(folder).faults
+    assert all("\n" not in str(fault) for fault in faults)
+    assert all(";" in fault.what for fault in faults if fault.kind != "odd")
+    return [(str(fault).split(";")[0], fault.kind) for fault in faults]
+
+
+def columns_of(folder: Path) -> list[tuple]:
+    return [row[:-1] for row in list_images(folder).rows]
+
+
+def test_rows_carry_what_paths_and_the_list_say(tmp_path):
+    folder = make_folder(tmp_path)
+    listing = list_images(folder)
+    assert faults_of(folder) == [(MIXED, "odd")]
+    assert listing.gallery_index == {}
+    assert {row.name: row.camera for row in listing.rows} == IMAGES
+    assert [row.name for row in listing.rows] == sorted(IMAGES)
+    for row in listing.rows:
+        modality, identity, _ = row.name.split("/")
+        assert (row.modality, row.identity) == (modality, int(identity))
+        assert row.path == folder / f"{row.name}.jpg"
+        assert row.split == OF_IDENTITY[row.identity]
+
+
+def test_nothing_is_known_of_it_beforehand(folder):
+    assert list_files(folder) == [folder / "splits.txt"]
+    assert COUNTS == {}
+    assert TRIALS == 0
+    assert "splits.txt" in APPLY
+
+
+@pytest.mark.parametrize(
+    ("stem", "camera"),
+    [
+        ("c3", 3),
+        ("cam3", 3),
+        ("x_c03", 3),
+        ("c12-x", 12),
+        ("x-C5_y", 5),
+        ("c3_cam3", 3),
+        ("xc3", 1),
+        ("c3x", 1),
+        ("cam", 1),
+        ("c.3", 1),
+        ("scam3", 1),
+    ],
+)
+def test_a_camera_stands_between_bounds(tmp_path, stem, camera):
+    folder = make_folder(tmp_path, [f"visible/1/{stem}"], "1 train\n")
+    (folder / "infrared").mkdir()
+    assert faults_of(folder) == []
+    assert [row.camera for row in list_images(folder).rows] == [camera]
+
+
+@pytest.mark.parametrize(("stem", "told"), [("c1_c2", "[1, 2]"), ("c0", "[0]")])
+def test_an_impossible_camera_is_wrong(folder, stem, told):
+    (folder / f"visible/7/{stem}.png").touch()
+    assert faults_of(folder) == [(f"visible/7/{stem}.png names the cameras {told}", "wrong")]
+
+
+def test_names_are_numbered_in_order(tmp_path):
+    images = ["visible/bob/1", "infrared/Ann Ü/1", "visible/3/1"]
+    folder = make_folder(tmp_path, images, "bob train\nAnn Ü test\n3 train")
+    assert faults_of(folder) == []
+    rows = list_images(folder).rows
+    assert {row.name: row.identity for row in rows} == {
+        "visible/3/1": 1,
+        "infrared/Ann Ü/1": 2,
+        "visible/bob/1": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("8 train", "splits.txt:5 names identity 8, who has no image in visible or infrared"),
+        ("-8 train", "splits.txt:5 names identity -8, who has no image in visible or infrared"),
+        ("../7 train", "splits.txt:5 names identity ../7, who has no image in visible or infrared"),
+        ("7 test", "splits.txt:5 names identity 7 again, which splits.txt:2 puts into train"),
+        ("7 train", "splits.txt:5 names identity 7 again, which splits.txt:2 puts into train"),
+        ("8", "splits.txt:5 is '8', not IDENTITY and one of train, validation, test"),
+        ("8 val", "splits.txt:5 is '8 val', not IDENTITY and one of train, validation, test"),
+        ("7 train 1", "splits.txt:5 is '7 train 1', not IDENTITY and one of train, "),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number(folder, line, told):
+    (folder / "splits.txt").write_text(SPLITS + line)
+    ((first, kind),) = faults_of(folder)
+    assert first.startswith(told)
+    assert kind == "wrong"
+
+
+def test_two_folders_of_one_number_are_wrong(folder):
+    (folder / "visible/07").mkdir()
+    (folder / "visible/07/1.jpg").touch()
+    (folder / "splits.txt").write_text(SPLITS + "07 train\n")
+    told = "splits.txt:5 names identity 07, the same number as 7"
+    assert faults_of(folder) == [(told, "wrong")]
+
+
+@pytest.mark.parametrize(("content", "kind"), [(None, "missing"), ("", "wrong")])
+def test_without_a_list_nobody_is_listed(folder, content, kind):
+    (folder / "splits.txt").unlink()
+    if content is not None:
+        (folder / "splits.txt").write_text(content)
+    ((told, found),) = faults_of(folder)
+    assert told == ("splits.txt is empty" if content == "" else "splits.txt is missing")
+    assert found == kind
+    assert list_images(folder).rows == []
+
+
+def test_folders_that_the_list_does_not_name_are_left_out(folder):
+    rows = columns_of(folder)
+    make_folder(folder, ["visible/backup/a", "visible/backup/b", "infrared/8/a"])
+    assert faults_of(folder) == [
+        ("infrared/8 is left out, 1 images", "odd"),
+        ("visible/backup is left out, 2 images", "odd"),
+    ]
+    assert columns_of(folder) == rows
+
+
+def test_a_modality_and_an_identity_that_are_not_there_are_wrong(folder):
+    shutil.rmtree(folder / "infrared")
+    shutil.rmtree(folder / "visible/9")
+    assert faults_of(folder) == [
+        ("infrared is missing", "wrong"),
+        ("splits.txt:4 names identity 9, who has no image in visible or infrared", "wrong"),
+    ]
+
+
+def test_all_faults_come_in_one_pass(folder):
+    (folder / "visible/7/0001.PNG").touch()
+    (folder / "visible/stray.bmp").touch()
+    (folder / "visible/7/c0.png").touch()
+    (folder / "visible/7/gone.png").symlink_to("nowhere")
+    (folder / "splits.txt").write_bytes(b"\xef\xbb\xbf" + SPLITS.encode() + b"\r\n\n8 train\nx\n")
+    assert faults_of(folder) == [
+        ("visible/7/0001.jpg has the name of visible/7/0001.PNG", "wrong"),
+        ("visible/7/gone.png is a link that leads nowhere or no file", "missing"),
+        ("visible/stray.bmp is an image where this layout has no place for one", "odd"),
+        ("splits.txt:1 begins with a byte order mark, which is ignored", "odd"),
+        ("splits.txt has line ends of another system, which are ignored", "odd"),
+        ("splits.txt:5 is blank, which is ignored", "odd"),
+        ("splits.txt:8 is 'x', not IDENTITY and one of train, validation, test", "wrong"),
+        ("visible/7/c0.png names the cameras [0]", "wrong"),
+        ("splits.txt:7 names identity 8, who has no image in visible or infrared", "wrong"),
+    ]
+
+
+def test_every_form_of_image_is_listed_and_nothing_else(folder):
+    rows = columns_of(folder)
+    for file in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0001.jpg", "notes.txt", "video.mp4"):
+        (folder / "visible/7" / file).touch()
+        (folder / file).touch()
+    (folder / "visible/__MACOSX").mkdir()
+    (folder / "visible/__MACOSX/._a.jpg").touch()
+    suffixes = [".jpeg", ".png", ".bmp", ".JPG"]
+    for path, suffix in zip(sorted(folder.rglob("[0-9]*.jpg")), suffixes, strict=True):
+        path.rename(path.with_suffix(suffix))
+    assert columns_of(folder) == rows
+    assert list_images(folder).faults == []
+
+
+def test_loops_of_links_and_links_to_elsewhere_are_not_entered(folder, tmp_path):
+    rows = columns_of(folder)
+    make_folder(tmp_path / "elsewhere")
+    for place in (folder, folder / "visible", folder / "visible/7"):
+        (place / "loop").symlink_to(folder)
+        (place / "itself").symlink_to("itself")
+        (place / "away").symlink_to(tmp_path / "elsewhere")
+    assert columns_of(folder) == rows
+    assert list_images(folder).faults == []
+
+
+def test_beyond_a_link_only_the_layout_is_walked(folder, tmp_path, monkeypatch):
+    make_folder(tmp_path / "elsewhere" / "deep", ["x/y/a"])
+    (folder / "visible/all").symlink_to(tmp_path)
+    seen, scandir = [], os.scandir
+    monkeypatch.setattr("os.scandir", lambda path: seen.append(Path(path)) or scandir(path))
+    assert list_images(folder).faults == []
+    assert folder / "visible/all" in seen
+    assert not [path for path in seen if folder / "visible/all" in path.parents]
+
+
+def test_a_link_to_the_dataset_and_links_within_its_layout_are_followed(folder, tmp_path):
+    rows = columns_of(folder)
+    (folder / "visible").rename(tmp_path / "disk")
+    (folder / "visible").symlink_to(tmp_path / "disk")
+    (folder / "infrared/7").rename(tmp_path / "seven")
+    (folder / "infrared/7").symlink_to(tmp_path / "seven")
+    (tmp_path / "link").symlink_to(folder)
+    assert columns_of(tmp_path / "link") == rows
+    assert list_images(tmp_path / "link").faults == []
+
+
+def test_misplaced_images_are_each_told(folder):
+    rows = columns_of(folder)
+    for path in ("ein Bild ü.jpg", "a b/日本.PNG", "visible/x.bmp", "visible/7/deep/x.jpeg"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).touch()
+    assert [told.split(" is an image")[0] for told, _ in faults_of(folder)] == [
+        "a b/日本.PNG",
+        "ein Bild ü.jpg",
+        "visible/7/deep/x.jpeg",
+        "visible/x.bmp",
+    ]
+    assert {kind for _, kind in faults_of(folder)} == {"odd"}
+    assert columns_of(folder) == rows
+
+
+def test_a_dataset_one_folder_further_in_is_one_fault(folder):
+    told = f"mine holds {len(IMAGES) - 1} images of this layout one folder further in"
+    assert faults_of(folder.parent)[0] == (told, "wrong")
+    shutil.copytree(folder, folder / "mine")
+    assert faults_of(folder) == [(told, "odd")]
+
+
+def test_an_unreadable_folder_is_a_fault(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == folder / "visible" / "7":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert faults_of(folder) == [("visible/7 cannot be read (Permission denied)", "wrong")]
+
+
+def test_a_name_that_is_no_text_is_a_fault_that_can_be_printed(folder):
+    rows = columns_of(folder)
+    for name in (b"\xe9.jpg", b"line\nend.jpg"):
+        Path(os.fsdecode(os.fsencode(folder / "visible/7") + b"/" + name)).touch()
+    told = "has a name that is not plain UTF-8 text"
+    assert faults_of(folder) == [
+        (f"visible/7/line?end.jpg {told}", "wrong"),
+        (f"visible/7/?.jpg {told}", "wrong"),
+    ]
+    assert columns_of(folder) == rows
+
+
+def test_a_pipe_in_an_images_place_does_not_hang(folder):
+    os.mkfifo(folder / "visible/7/pipe.jpg")
+    os.mkfifo(folder / "visible/pipe.txt")
+    told = "visible/7/pipe.jpg is a link that leads nowhere or no file"
+    assert faults_of(folder) == [(told, "missing")]
+
+
+def test_a_very_long_path_is_walked(tmp_path):
+    deep = Path(tmp_path, *["x" * 200] * 8)
+    try:
+        deep.mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system has no such paths")
+    folder = make_folder(deep / "mine")
+    assert len(list_images(folder).rows) == len(IMAGES)
+    assert faults_of(folder) == [(MIXED, "odd")]

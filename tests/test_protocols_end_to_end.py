@@ -1,0 +1,247 @@
+"""RegDB's trials, LLCM, a folder of one's own, and features on their own, from the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from jreid.__main__ import main
+from jreid.data.synthetic import synthesize
+
+
+def call(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def rows_of(workdir):
+    return json.loads((workdir / "result.json").read_text())["rows"]
+
+
+def refused(capsys, *arguments) -> str:
+    capsys.readouterr()
+    assert call(*arguments) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1, told
+    return told[0]
+
+
+@pytest.fixture(scope="module")
+def regdb(tmp_path_factory):
+    """The tiny RegDB and its flags."""
+    folder = tmp_path_factory.mktemp("regdb") / "folder"
+    synthesize(folder, "tiny", seed=0, layout="regdb")
+    return [f"--config.data.folder={folder}", f"--config.data.prepared={folder.parent}/prepared"]
+
+
+@pytest.fixture(scope="module")
+def trials(regdb, tmp_path_factory):
+    """Two trials of RegDB, and what they were called with."""
+    workdir = tmp_path_factory.mktemp("trials") / "runs"
+    flags = [f"--config={ROOT}/configs/agw.py:tiny_regdb", *regdb, f"--workdir={workdir}"]
+    flags += ["--config.epochs=1"]
+    assert call("train", *flags, "--trials=1-2") == 0
+    return workdir, flags
+
+
+def test_trials_are_runs_of_their_own(trials):
+    workdir, _ = trials
+    for trial in (1, 2):
+        rows = rows_of(workdir / f"trial_{trial:02d}")
+        assert {row["protocol"]["trial"] for row in rows} == {trial}
+        assert {(row["trials"], row["of_trials"]) for row in rows} == {(1, 10)}
+        directions = {row["protocol"]["direction"] for row in rows}
+        assert directions == {"infrared_to_visible", "visible_to_infrared"}
+        assert {row["protocol"]["cmc"] for row in rows} == {"image"}
+
+
+def test_the_mean_over_trials(trials):
+    workdir, _ = trials
+    one, two = (rows_of(workdir / f"trial_{trial:02d}") for trial in (1, 2))
+    mean = rows_of(workdir)
+    assert len(mean) == len(one) == len(two) > 0
+    for a, b, both in zip(one, two, mean, strict=True):
+        assert a["rerank"] == both["rerank"]
+        for name in ("mAP", "mINP"):
+            assert both[name] == pytest.approx((a[name] + b[name]) / 2)
+            assert both["std"][name] == pytest.approx(abs(a[name] - b[name]) / 2)
+        assert both["cmc"]["1"] == pytest.approx((a["cmc"]["1"] + b["cmc"]["1"]) / 2)
+        assert (both["trials"], both["of_trials"]) == (2, 10)
+        assert both["fingerprint"] not in (a["fingerprint"], b["fingerprint"])
+
+
+def test_trials_go_on_where_they_stopped(trials, capsys, monkeypatch):
+    workdir, flags = trials
+    written = (workdir / "trial_01" / "result.json").stat().st_mtime_ns
+    (workdir / "trial_02" / "result.json").unlink()
+    (workdir / "result.json").unlink()
+    assert call("train", *flags, "--trials=1,2") == 0
+    assert (workdir / "trial_01" / "result.json").stat().st_mtime_ns == written
+    assert rows_of(workdir)[0]["trials"] == 2
+    assert "2 of 10" in capsys.readouterr().out
+
+
+def test_a_model_is_tested_on_its_own_trial_only(trials, regdb, capsys):
+    workdir, _ = trials
+    one = f"--workdir={workdir}/trial_01"
+    told = refused(capsys, "evaluate", one, "--config.data.trial=2", *regdb)
+    assert "config.data.trial is the trained run's" in told
+
+
+@pytest.mark.parametrize("text", ["", "0", "3-1", "1-11", "a", "1;2", "1-99999"])
+def test_trials_that_do_not_exist(text, regdb, tmp_path, capsys):
+    flags = [f"--config={ROOT}/configs/agw.py:tiny_regdb", *regdb, f"--workdir={tmp_path}/runs"]
+    assert "trial" in refused(capsys, "train", *flags, f"--trials={text}")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_trials_of_a_dataset_that_has_none(tiny_folder, tmp_path, capsys):
+    flags = [f"--config={ROOT}/configs/agw.py:tiny", f"--config.data.folder={tiny_folder}"]
+    told = refused(capsys, "train", *flags, f"--workdir={tmp_path}/runs", "--trials=1-2")
+    assert "sysu_mm01 has none" in told
+
+
+@pytest.fixture(scope="module")
+def llcm(tmp_path_factory):
+    """An untrained run on the tiny LLCM."""
+    place = tmp_path_factory.mktemp("llcm")
+    synthesize(place / "folder", "tiny", seed=0, layout="llcm")
+    flags = [f"--config.data.folder={place}/folder", f"--config.data.prepared={place}/prepared"]
+    flags += [f"--config={ROOT}/configs/agw.py:tiny_llcm", "--config.epochs=0"]
+    assert call("train", *flags, f"--workdir={place}/run") == 0
+    return place / "run"
+
+
+def test_llcm_both_ways(llcm):
+    rows = [row for row in rows_of(llcm) if row["rerank"] == "none"]
+    assert [row["protocol"]["direction"] for row in rows] == [
+        "infrared_to_visible",
+        "visible_to_infrared",
+    ]
+    assert all(row["trials"] == 10 and row["valid_queries"] for row in rows)
+
+
+def test_features_of_a_run_give_its_numbers(llcm, tmp_path, capsys):
+    file, output = tmp_path / "features.npz", tmp_path / "result.json"
+    assert call("embed", f"--workdir={llcm}", "--split=test", f"--output={file}") == 0
+    flags = [f"--features={file}", "--protocol=llcm", "--rerank=none", f"--output={output}"]
+    assert call("evaluate", *flags) == 0
+    ours = json.loads(output.read_text())["rows"]
+    theirs = [row for row in rows_of(llcm) if row["rerank"] == "none"]
+    for a, b in zip(ours, theirs, strict=True):
+        assert a["fingerprint"] == b["fingerprint"]
+        assert a["cmc"] == b["cmc"] and a["mAP"] == b["mAP"]
+    capsys.readouterr()
+    assert call("evaluate", "--compare", output, llcm / "result.json") == 0
+    assert ours[0]["fingerprint"] in capsys.readouterr().out
+
+
+def test_comparing_what_cannot_be(llcm, trials, tmp_path, capsys):
+    told = refused(capsys, "evaluate", "--compare", llcm / "result.json", trials[0] / "result.json")
+    assert "cannot be compared" in told
+    (tmp_path / "text.json").write_text("no")
+    told = refused(capsys, "evaluate", "--compare", tmp_path / "text.json", llcm / "result.json")
+    assert "text.json cannot be read as a result" in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], "--features needs --protocol"),
+        (["--protocol=market"], "The protocol 'market' is unknown"),
+        (["--protocol=regdb", "--search=all"], "--search is not a choice of regdb"),
+        (["--protocol=sysu_mm01"], "--draw=agw"),
+        (["--protocol=llcm", "--rerank=gnn"], "gnn"),
+        (["--protocol=llcm", "--rerank=standard", "--k1=5000"], "k1"),
+        (["--protocol=llcm", "--config.seed=1"], "is for --workdir"),
+        (["--protocol=llcm", "--output=."], "does not end in .json"),
+    ],
+)
+def test_features_and_flags_that_do_not_fit(llcm, tmp_path, capsys, flags, told):
+    file = tmp_path / "features.npz"
+    assert call("embed", f"--workdir={llcm}", "--split=test", f"--output={file}") == 0
+    assert told in refused(capsys, "evaluate", f"--features={file}", *flags)
+
+
+@pytest.mark.parametrize("flag", ["--shots=0", "--rerank=none", "--k1=3", "--output=x.json"])
+def test_flags_of_features_with_a_run_or_a_comparison(llcm, capsys, flag):
+    assert "is for --features" in refused(capsys, "evaluate", f"--workdir={llcm}", flag)
+    both = [llcm / "result.json", llcm / "result.json"]
+    assert "is for --features" in refused(capsys, "evaluate", "--compare", *both, flag)
+
+
+def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
+    workdir, flags = trials
+    result = workdir / "trial_02" / "result.json"
+    before = result.read_text()
+    content = json.loads(before)
+    content["rows"] = content["rows"][1:]
+    result.write_text(json.dumps(content))
+    try:
+        told = refused(capsys, "train", *flags, "--trials=1-2")
+    finally:
+        result.write_text(before)
+    assert "are not of the same rules" in told
+    assert "is in 1 of 2" in told
+
+
+def test_sysu_mm01_from_features_alone(tiny_folder, tiny_dataset, tmp_path):
+    table = tiny_dataset.table.take(tiny_dataset.table.split == "test")
+    features = np.random.default_rng(0).standard_normal((len(table.name), 8), np.float32)
+    columns = {"identities": table.identity, "cameras": table.camera, "names": table.name}
+    np.savez(tmp_path / "f.npz", features=features, modalities=table.modality, **columns)
+    flags = ["evaluate", f"--features={tmp_path}/f.npz", "--protocol=sysu_mm01", "--search=indoor"]
+    flags += [f"--gallery-index={tiny_folder}/exp/rand_perm_cam.mat", "--shots=10", "--trials=3"]
+    assert call(*flags, f"--output={tmp_path}/result.json") == 0
+    (row,) = rows_of(tmp_path)
+    assert row["protocol"]["search"] == "indoor"
+    assert row["trials"] == 3
+    assert 0 < row["valid_queries"] < row["queries"]
+
+
+@pytest.fixture(scope="module")
+def mine(tiny_folder, tmp_path_factory):
+    """A dataset of one's own, made of the tiny one's images."""
+    root = tmp_path_factory.mktemp("mine") / "ours, by day & night"
+    lines = []
+    for split in ("train", "test"):
+        people = (tiny_folder / "exp" / f"{split}_id.txt").read_text().strip().split(",")
+        for person in map(int, people):
+            lines.append(f"person_{person} {split}")
+            for camera, modality in ((4, "visible"), (5, "visible"), (6, "infrared")):
+                for path in (tiny_folder / f"cam{camera}" / f"{person:04d}").glob("*.jpg"):
+                    to = root / modality / f"person_{person}" / f"c{camera}_{path.name}"
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, to)
+    (root / "splits.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_a_folder_of_ones_own(mine, tmp_path, capsys):
+    small = ["--config.epochs=0", "--config.backbone.depth=18", "--config.backbone.width=8"]
+    small += ["--config.image.size=(32,16)", "--config.batch.identities=4", "--config.weights=none"]
+    flags = [f"--config={ROOT}/configs/agw.py:folder", *small, f"--config.data.folder={mine}"]
+    flags += [f"--config.data.prepared={tmp_path}/prepared", f"--workdir={tmp_path}/run"]
+    flags += ["--config.backbone.non_local=(0,1,0,0)", "--config.evaluation.k1=5"]
+    told = refused(capsys, "train", *flags)
+    assert "--config.data.identities=8" in told
+    assert call("train", *flags, "--config.data.identities=8") == 0
+    rows = rows_of(tmp_path / "run")
+    assert {row["protocol"]["name"] for row in rows} == {"folder"}
+    assert "queries without a match" in capsys.readouterr().out
+
+
+def test_a_partial_dataset_marks_its_results(tiny_folder, tmp_path, capsys):
+    folder = tmp_path / "folder"
+    shutil.copytree(tiny_folder, folder)
+    person = int((folder / "exp" / "test_id.txt").read_text().split(",")[0])
+    min((folder / "cam4" / f"{person:04d}").glob("*.jpg")).unlink()
+    flags = [f"--config={ROOT}/configs/agw.py:tiny", f"--config.data.folder={folder}"]
+    flags += [f"--config.data.prepared={tmp_path}/prepared", "--config.epochs=0"]
+    told = refused(capsys, "train", *flags, f"--workdir={tmp_path}/run")
+    assert "allow_partial" in told
+    flags += ["--config.data.allow_partial=true", f"--workdir={tmp_path}/run"]
+    assert call("train", *flags) == 0
+    assert "partial dataset" in capsys.readouterr().out
+    assert all(row["partial"] for row in rows_of(tmp_path / "run"))
