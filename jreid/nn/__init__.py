@@ -1,19 +1,25 @@
 """What methods are made of: linen modules that know nothing of identities or losses."""
 
 from jreid.nn.attention import NonLocal
+from jreid.nn.derivation import Derivation
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
 from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.pyramid import Pyramid
 from jreid.nn.resnet import ResNet
+from jreid.nn.response import RegionResponse
 from jreid.nn.torch_layout import Layout, resnet_renames
 
 __all__ = [
     "BatchNorm",
     "BatchNormNeck",
     "Classifier",
+    "Derivation",
     "InstanceBatchNorm",
     "Layout",
     "NonLocal",
+    "Pyramid",
+    "RegionResponse",
     "ResNet",
     "generalized_mean",
     "global_average",

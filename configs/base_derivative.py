@@ -1,0 +1,85 @@
+"""Base-Derivative: visible, infrared and a modality derived from each, in one ResNet-50.
+
+jreid train --config=configs/base_derivative.py:sysu_mm01 --workdir=runs/bd --config.data.folder=DIR
+
+SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 928 steps of 48 images and as many
+derived ones. The paper (Liu et al., A Base-Derivative Framework for Cross-Modality RGB-Infrared
+Person Re-Identification, ICPR 2020) prints rank-1 51.05, mAP 49.63 for all search and 55.93, 63.38
+for indoor search, single shot. On RegDB (`regdb,trial=1` to 10; 60 epochs of 86 steps) it prints
+80.67, 78.83, visible to infrared. Not yet run by us on the real images; needs a GPU.
+
+jreid train --config=configs/base_derivative.py:synthetic --workdir=runs/synthetic
+
+The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights, at the
+quickstart's scale: 96 x 48, a ResNet-18 of a quarter of the width. `tiny` (also tiny_regdb and
+tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
+
+Table IV's rows leave out modalities and pairs (MDL1 has no derived_visible, MDL2 no
+derived_infrared, MDL3 one pair more); B1 has no pairs and a multi_mode weight of 0.
+"""
+
+from configs import common
+
+METHOD = {
+    # Any of them with visible and infrared, the two that are embedded.
+    "modalities": ("visible", "infrared", "derived_visible", "derived_infrared"),
+    "pairs": (  # of the multi-directional loss
+        ("visible", "infrared"),
+        ("visible", "derived_infrared"),
+        ("infrared", "derived_visible"),
+    ),
+    "generator": {
+        "start": "third",  # third, torch or bt601
+        "out_relu": False,
+        "input": "imagenet",  # imagenet or unit
+        "infrared_channel": "mean",  # mean or first
+    },
+    "loss_weights": {  # alpha, beta and gamma; 0 switches a loss off
+        "identity": 1.0,
+        "multi_mode": 1.0,
+        "multi_directional": 1.0,  # 5 on RegDB
+    },
+    "multi_mode_margin": 0.3,
+    "multi_directional_margin": 0.5,
+    "triplet_reduce": "mean",  # over anchors: mean, or sum as equations 4 and 7 have it
+    "identity_reduce": "sum_modalities",  # sum_modalities or mean
+    "normalize": False,  # features to unit length before the triplet losses
+    "neck": "bnneck",  # bnneck or none
+    "feature": "bn",  # that is embedded: bn, the neck's output, or pool, its input
+}
+
+
+def get_config(argument: str = "sysu_mm01") -> common.Config:
+    """Base-Derivative on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `synthetic`, ..."""
+    config = common.defaults(argument)
+    del config.triplet
+    config.update(method="base_derivative", pooling="average", weights="imagenet")
+    config.update(base_derivative=METHOD)
+    config.batch.identities = 6
+    config.backbone.non_local = (0, 0, 0, 0)  # (0, 2, 3, 0) and generalized_mean are AGW's
+    # One rate for all; AGW's ten times for the heads is (("(neck|classifier)/.*", 10.0),), its
+    # older tenth for the rest (("(backbone|derivation)/.*", 0.1),).
+    config.optimizer.update(learning_rate=0.01, scales=())
+    if config.data.name == "regdb":
+        config.epochs = 60
+        config.base_derivative.loss_weights.multi_directional = 5.0
+    scale, *_ = config.data.name.split("_")
+    if scale in ("synthetic", "tiny"):
+        _scale_down(config, tiny=scale == "tiny")
+    return config
+
+
+def _scale_down(config: common.Config, tiny: bool) -> None:
+    # From random weights a greater rate, or 5 for a triplet loss, draws all features to one point.
+    config.update(weights="none", epochs=7, log_every_steps=20)
+    config.image.update(size=(96, 48), padding=4)
+    config.backbone.update(depth=18, width=16)
+    config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
+    config.evaluation.every_epochs = 3
+    if tiny:
+        config.image.update(size=(32, 16), padding=2)
+        config.backbone.width = 8
+        config.batch.update(identities=4, images=2)
+        config.update(epochs=2, log_every_steps=1)
+        config.evaluation.update(every_epochs=1, batch_size=16, k1=5, k2=2)
+        config.optimizer.milestones = (2,)

@@ -1,0 +1,205 @@
+"""Base-Derivative (Liu et al., A Base-Derivative Framework for RGB-Infrared Re-ID, ICPR 2020).
+
+A ten-parameter generator derives one more modality from visible and one from infrared. The four
+have a stem each and share the rest of a ResNet-50. Triplet losses within every modality and across
+pairs of them draw visible and infrared together; only these two are embedded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.losses.identity import cross_entropy
+from jreid.losses.modality_triplet import (
+    REDUCTIONS,
+    multi_directional_triplet,
+    multi_mode_triplet,
+    unit_length,
+)
+from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
+from jreid.nn.derivation import INFRARED_CHANNELS, INPUTS, STARTS, Derivation, to_unit
+from jreid.nn.heads import BatchNormNeck, Classifier
+from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.resnet import ResNet
+
+MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
+POOLING = {"average": global_average, "generalized_mean": generalized_mean}
+CHOICES = {
+    "pooling": POOLING,
+    "dtype": ("float32", "bfloat16"),
+    "base_derivative.generator.start": STARTS,
+    "base_derivative.generator.input": INPUTS,
+    "base_derivative.generator.infrared_channel": INFRARED_CHANNELS,
+    "base_derivative.triplet_reduce": REDUCTIONS,
+    "base_derivative.identity_reduce": ("sum_modalities", "mean"),
+    "base_derivative.neck": ("bnneck", "none"),
+    "base_derivative.feature": ("bn", "pool"),
+}
+
+
+class Network(nn.Module):
+    """Images of any of the config's modalities to pooled features, embeddings and logits."""
+
+    config: Config
+
+    def setup(self) -> None:
+        options = self.config.base_derivative
+        self.derivation = Derivation(**options.generator)
+        self.backbone = ResNet(
+            **self.config.backbone, modalities=tuple(options.modalities), dtype=self.config.dtype
+        )
+        self.neck = BatchNormNeck()
+        self.classifier = Classifier(self.config.data.identities)
+
+    def __call__(
+        self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
+    ) -> tuple[Float[Array, "m d"], Float[Array, "m d"], Float[Array, "m identities"]]:
+        """Rows are sample-major: of M modalities row M * i + m is image i of the m-th."""
+        pooled = POOLING[self.config.pooling](self.backbone(images, train)[-1])
+        bnneck = self.config.base_derivative.neck == "bnneck"
+        embedding = self.neck(pooled, train) if bnneck else pooled
+        return pooled, embedding, self.classifier(embedding)
+
+    def derive(
+        self, images: Mapping[str, Float[Array, "n h w 3"]]
+    ) -> dict[str, Float[Array, "n h w 3"]]:
+        """Those derived modalities of these base images that the config has (equation 1)."""
+        modalities = self.config.base_derivative.modalities
+        bases = {name: x for name, x in images.items() if f"derived_{name}" in modalities}
+        return self.derivation(bases) if bases else {}
+
+    def with_derived(self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool) -> Any:
+        """As `__call__`, of the base images and what is derived from them."""
+        return self({**images, **self.derive(images)}, train)
+
+
+def create(config: Config) -> Method:
+    """Base-Derivative as the config describes it.
+
+    Raises:
+        InputError: a config field has a value that does not exist.
+    """
+    for field, choices in CHOICES.items():
+        require_choice(field, attrgetter(field)(config), choices)
+    _check_modalities(config.base_derivative)
+    network = Network(config)
+    apply: Any = network.apply
+
+    def init(rng: jax.Array, batch: Batch) -> Variables:
+        return network.init(rng, _images(batch), train=False, method="with_derived")
+
+    def embed(
+        variables: Variables, images: Float[Array, "n h w 3"], modality: str
+    ) -> Float[Array, "n d"]:
+        """Through the stem of `visible` or `infrared`: nothing is derived when testing."""
+        pooled, embedding, _ = apply(variables, {modality: images}, train=False)
+        return embedding if config.base_derivative.feature == "bn" else pooled
+
+    player = Player("model", lambda path: True, _loss(apply, config), config.optimizer)
+    return Method(init, (player,), embed, _pictures(apply, config.base_derivative.modalities))
+
+
+def _loss(apply: Any, config: Config) -> Loss:
+    options = config.base_derivative
+    modalities, weights = options.modalities, options.loss_weights
+
+    def loss(params, model_state, batch, rng, progress):
+        variables = {"params": params, **model_state}
+        (pooled, _, logits), model_state = apply(
+            variables,
+            _images(batch),
+            train=True,
+            mutable=[*model_state],
+            method="with_derived",
+        )
+        repeated = jnp.repeat(batch["identity"], len(modalities))
+        # Equation 8 divides by N, which is read as the rows of one modality.
+        per_row = len(modalities) if options.identity_reduce == "sum_modalities" else 1
+        values = unit_length(pooled) if options.normalize else pooled
+        features = {name: values[m :: len(modalities)] for m, name in enumerate(modalities)}
+        identity = {name: batch["identity"] for name in modalities}
+        reduce = options.triplet_reduce
+        terms = {
+            "identity": per_row * cross_entropy(logits, repeated),
+            "multi_mode": multi_mode_triplet(features, identity, options.multi_mode_margin, reduce),
+            "multi_directional": multi_directional_triplet(
+                features, identity, options.pairs, options.multi_directional_margin, reduce
+            ),
+        }
+        # Equation 9.
+        total = sum((weights[name] * terms[name] for name in terms), start=jnp.zeros(()))
+        accuracy = (logits.argmax(1) == repeated).mean()
+        return total, ({**terms, "accuracy": accuracy}, model_state)
+
+    return loss
+
+
+def _pictures(apply: Any, modalities: tuple[str, ...]) -> Mapping[str, Callable[..., Any]]:
+    """Figures 8 and 9: `(variables, images [N, H, W, 3], modality)` to pixels in 0..1.
+
+    `derived` [N, H, 2W, 3] is the source and, to its right, what is derived from it. `channels`
+    [N, 2H, 3W, 3] has the three channels in gray, the source's above. `differences` [N, H, 3W, 3]
+    has their absolute differences, dark where source and derived image agree.
+    """
+
+    def both(variables: Variables, images: Array, modality: str) -> list[Array]:
+        name = f"derived_{modality}"
+        if name not in modalities:
+            raise InputError(
+                f"config.base_derivative.modalities has no {name}, so it cannot be shown; show "
+                "another modality, or train with it."
+            )
+        result = apply(variables, {modality: images}, method="derive")[name]
+        return [jnp.clip(to_unit(x), 0, 1) for x in (images, result)]
+
+    def derived(variables: Variables, images: Array, modality: str) -> Array:
+        return jnp.concatenate(both(variables, images, modality), axis=2)
+
+    def channels(variables: Variables, images: Array, modality: str) -> Array:
+        return jnp.concatenate([_in_gray(x) for x in both(variables, images, modality)], axis=1)
+
+    def differences(variables: Variables, images: Array, modality: str) -> Array:
+        source, result = both(variables, images, modality)
+        return _in_gray(jnp.abs(source - result))
+
+    return {"derived": derived, "channels": channels, "differences": differences}
+
+
+def _in_gray(images: Float[Array, "n h w 3"]) -> Float[Array, "n h 3*w 3"]:
+    """The three channels side by side, each as a gray image."""
+    return jnp.concatenate([jnp.repeat(x, 3, -1) for x in jnp.split(images, 3, -1)], axis=2)
+
+
+def _check_modalities(options: Config) -> None:
+    modalities, pairs = options.modalities, options.pairs
+    known = all(name in MODALITIES for name in modalities) and _are_different(modalities)
+    if not known or not {"visible", "infrared"} <= {*modalities}:
+        raise InputError(
+            f"config.base_derivative.modalities={modalities} is not visible, infrared and, if "
+            "wanted, derived_visible and derived_infrared, each once."
+        )
+    sound = all(_is_pair(pair, modalities) for pair in pairs)
+    if not sound or not _are_different([frozenset(pair) for pair in pairs]):
+        raise InputError(
+            f"config.base_derivative.pairs={pairs} is no tuple of pairs of two of "
+            f"{', '.join(modalities)}, each pair once; for one, (('visible', 'infrared'),)."
+        )
+
+
+def _is_pair(pair: Any, modalities: tuple[str, ...]) -> bool:
+    two = isinstance(pair, tuple | list) and len(pair) == 2
+    return two and all(name in modalities for name in pair) and pair[0] != pair[1]
+
+
+def _are_different(items: Sequence[Any]) -> bool:
+    return len(set(items)) == len(items)
+
+
+def _images(batch: Batch) -> Mapping[str, jax.Array]:
+    return {"visible": batch["visible"], "infrared": batch["infrared"]}

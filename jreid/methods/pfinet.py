@@ -1,0 +1,213 @@
+"""PFINet (Pyramid Feature Integration Network for visible-infrared person re-ID, CVM 2022).
+
+Visible images are turned gray before anything else; then one network, all of it shared by both
+modalities: a ResNet-50, a feature pyramid on its four maps, a response map on each level that picks
+out the regions where identity shows, and the levels' averages side by side.
+"""
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.losses.center_cluster import center_cluster
+from jreid.losses.identity import cross_entropy
+from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
+from jreid.nn.derivation import LUMA, to_unit
+from jreid.nn.heads import BatchNormNeck
+from jreid.nn.pooling import global_average
+from jreid.nn.pyramid import PYRAMIDS, Pyramid, upsample
+from jreid.nn.resnet import ResNet
+from jreid.nn.response import ATTENTIONS, SHARES, RegionResponse
+from jreid.nn.torch_layout import Layout, resnet_renames
+
+LEVELS = ((4,), (4, 3), (4, 3, 2), (4, 3, 2, 1))  # Table 5
+CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "pfinet.pyramid": (*PYRAMIDS, "none"),
+    "pfinet.response.attention": ATTENTIONS,
+    "pfinet.response.share": SHARES,
+    "pfinet.transformation.kind": ("none", "lsp", "lmp"),
+    "pfinet.transformation.reduce": ("sum_to_gray", "none"),
+    "pfinet.transformation.start": ("randn", "bt601"),
+}
+
+# Of `pyramid=code` with last_stride=1. The released code also keeps a lateral convolution of C_4
+# that it does not use, and ImageNet's classifier.
+TORCH_LAYOUT = Layout(
+    renames=(
+        *resnet_renames("backbone/shared/", "backbone."),
+        (r"^pyramid/lateral(\d)/", r"horizontal\1/"),
+        (r"^pyramid/top_down3/", r"up_sample4.0/"),
+        (r"^pyramid/top_down2/", r"up_sample3.1/"),
+        (r"^pyramid/top_down1/", r"up_sample2.1/"),
+        (r"^pyramid/output(\d)/", r"Conv_unit\1/"),
+        (r"^response/level(\d)/", r"space_att\1.att.0/"),
+        (r"^neck/", "bottleneck/"),
+    ),
+    unused=(r"horizontal4\.", r"backbone\.fc\."),
+)
+
+
+class TaskTransformation(nn.Module):
+    """Table 4's learnt conversions of visible images, in place of the fixed one to gray.
+
+    Attributes:
+        kind: `lsp` has one weight a channel, `lmp` one for each channel of each pixel.
+        reduce: `sum_to_gray` adds the weighted channels up and repeats the sum; `none` keeps them
+            apart, as the released code does.
+        start: weights from a normal distribution, `randn`, or equation 1's, `bt601`.
+    """
+
+    kind: str
+    reduce: str
+    start: str
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+        shape = (1, 1, 1, 3) if self.kind == "lsp" else (1, *images.shape[1:])
+        luma = jnp.array(LUMA)[None, None, None]
+        starts = {
+            "randn": nn.initializers.normal(1.0),
+            "bt601": lambda key, shape: jnp.broadcast_to(luma, shape),
+        }
+        weighted = images * self.param("weight", starts[self.start], shape)
+        if self.reduce == "none":
+            return weighted
+        return jnp.repeat(weighted.sum(-1, keepdims=True), 3, axis=-1)
+
+
+class Network(nn.Module):
+    """Images of one or both modalities to representations, embeddings, logits and responses."""
+
+    config: Config
+
+    @nn.compact
+    def __call__(
+        self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
+    ) -> tuple[
+        Float[Array, "m d"],
+        Float[Array, "m d"],
+        Float[Array, "m identities"],
+        list[Float[Array, "m _ _ 1"]],
+    ]:
+        """Rows are sample-major: with two modalities row 2i is visible, row 2i + 1 infrared.
+
+        The responses are in 0..1, from level 4 down; the baseline (`pyramid=none`) has none.
+        """
+        options, dtype = self.config.pfinet, self.config.dtype
+        if "visible" in images and options.transformation.kind != "none":
+            transform = TaskTransformation(**options.transformation, name="transformation")
+            images = {**images, "visible": transform(images["visible"])}
+        maps = ResNet(**self.config.backbone, dtype=dtype, name="backbone")(images, train)
+        levels, responses = [], []
+        if options.pyramid != "none":
+            pyramid = Pyramid(options.pyramid, min(options.levels), dtype, name="pyramid")
+            levels = pyramid(maps)
+            responses = RegionResponse(**options.response, dtype=dtype, name="response")(levels)
+        # Equations 5 to 7. The released code has level 4 first, and so do its weights.
+        features = [global_average(m * p) for m, p in zip(responses, levels, strict=True)]
+        if options.add_raw_c4 or not features:
+            features = [global_average(maps[-1]), *features]
+        representation = jnp.concatenate(features, axis=1)
+        neck = BatchNormNeck(scale_init=nn.initializers.ones, name="neck")
+        embedding = neck(representation, train)
+        # PyTorch's start of a linear layer: Uniform(+-1 / sqrt(inputs)).
+        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        classifier = nn.Dense(
+            self.config.data.identities, use_bias=False, kernel_init=start, name="classifier"
+        )
+        return representation, embedding, classifier(embedding), responses
+
+
+def create(config: Config) -> Method:
+    """PFINet as the config describes it.
+
+    Raises:
+        InputError: a config field has a value that does not exist or contradicts another.
+    """
+    for field, choices in CHOICES.items():
+        require_choice(field, attrgetter(field)(config), choices)
+    _check(config)
+    apply: Any = Network(config).apply
+
+    def init(rng: jax.Array, batch: Batch) -> Variables:
+        return Network(config).init(rng, _images(batch), train=False)
+
+    def embed(
+        variables: Variables, images: Float[Array, "n h w 3"], modality: str
+    ) -> Float[Array, "n d"]:
+        """The neck's output, as the released code tests with."""
+        return apply(variables, {modality: images}, train=False)[1]
+
+    player = Player("model", lambda path: True, _loss(apply, config), config.optimizer)
+    pictures = {"responses": _responses(apply)}
+    return Method(init, (player,), embed, pictures, TORCH_LAYOUT)
+
+
+def _loss(apply: Any, config: Config) -> Loss:
+    margin, groups = config.pfinet.margin, config.pfinet.groups
+
+    def loss(params, model_state, batch, rng, progress):
+        variables = {"params": params, **model_state}
+        (representation, _, logits, _), model_state = apply(
+            variables, _images(batch), train=True, mutable=[*model_state]
+        )
+        identity = jnp.repeat(batch["identity"], 2)
+        # The sum over groups: of equation 8, a mean, it is so many times that of the batch.
+        terms = {
+            "identity": groups * cross_entropy(logits, identity),
+            "center_cluster": center_cluster(representation, identity, margin, groups),
+        }
+        accuracy = (logits.argmax(1) == identity).mean()
+        total = terms["identity"] + terms["center_cluster"]
+        return total, ({**terms, "accuracy": accuracy}, model_state)
+
+    return loss
+
+
+def _responses(apply: Any) -> Callable[..., Array]:
+    """Figure 3: `(variables, images [N, H, W, 3], modality)` to pixels `[N, H, (1 + L) W, 3]`.
+
+    The images and, to their right, the responses of L levels from level 4 down, enlarged to the
+    image and in gray: white, 1, is where the network looks.
+    """
+
+    def responses(variables: Variables, images: Array, modality: str) -> Array:
+        maps = apply(variables, {modality: images}, train=False)[-1]
+        if not maps:
+            raise InputError(
+                "config.pfinet.pyramid=none has no responses to show; train with another pyramid."
+            )
+        large = [upsample(m.astype(jnp.float32), images) for m in maps]
+        gray = [jnp.repeat(m, 3, axis=-1) for m in large]
+        return jnp.concatenate([jnp.clip(to_unit(images), 0, 1), *gray], axis=2)
+
+    return responses
+
+
+def _check(config: Config) -> None:
+    options = config.pfinet
+    if options.levels not in LEVELS:
+        raise InputError(
+            f"config.pfinet.levels={options.levels} is none of {', '.join(map(str, LEVELS))}."
+        )
+    if options.groups < 1 or config.batch.identities % options.groups:
+        raise InputError(
+            f"config.pfinet.groups={options.groups} does not divide the "
+            f"{config.batch.identities} identities of a batch; set it to 1 or 2."
+        )
+    if config.image.gray_visible and options.transformation.kind != "none":
+        raise InputError(
+            f"config.pfinet.transformation.kind={options.transformation.kind} learns from colours; "
+            "set --config.image.gray_visible=False, or the kind to none."
+        )
+
+
+def _images(batch: Batch) -> Mapping[str, jax.Array]:
+    return {"visible": batch["visible"], "infrared": batch["infrared"]}

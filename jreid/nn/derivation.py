@@ -1,0 +1,96 @@
+"""Base-Derivative's generator: two more modalities from visible and infrared, in ten parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn.initializers import Initializer, constant, ones, zeros
+from jaxtyping import Array, Float
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601's share of red, green and blue
+
+INPUTS = ("imagenet", "unit")
+INFRARED_CHANNELS = ("mean", "first")
+
+
+def _uniform(inputs: int) -> Initializer:
+    """PyTorch's start of a convolution's kernel and bias: Uniform(+-1 / sqrt(inputs))."""
+
+    def init(key: Array, shape: Any, dtype: Any = jnp.float32, out_sharding: Any = None) -> Array:
+        return jax.random.uniform(key, shape, dtype, -(inputs**-0.5), inputs**-0.5)
+
+    return init
+
+
+# By name: kernel and bias of the encoder, kernel and bias of the generator.
+STARTS = {
+    "third": (constant(1 / 3), zeros, constant(1 / 3), zeros),
+    "torch": (_uniform(3), _uniform(3), _uniform(1), _uniform(1)),
+    "bt601": (constant(np.array(LUMA)[:, None]), zeros, ones, zeros),
+}
+
+
+class Derivation(nn.Module):
+    """An encoder of visible images to one channel and a shared generator of three channels.
+
+    Liu et al., Base-Derivative Framework (ICPR 2020), equation 1: G(E(visible)), G(infrared). E is
+    a 1x1 convolution and ReLU (4 parameters), G a 1x1 convolution (6), both with biases; computed
+    in float32. What is not called owns no parameters.
+
+    Attributes:
+        start: weights `third` are 1/3, as MMN has them; `torch` are PyTorch's random ones; `bt601`
+            make the luma of a visible image and repeat it over the channels.
+        out_relu: a ReLU behind the generator too; the paper names none.
+        input: the pixels that encoder and generator see: `imagenet`, normalised as given, where the
+            ReLU clips about half of them, or `unit`, 0..1, normalised again afterwards.
+        infrared_channel: the one channel of an infrared image: the `mean` of its three or the
+            `first`, which differ by ImageNet's normalisation only.
+    """
+
+    start: str = "third"
+    out_relu: bool = False
+    input: str = "imagenet"
+    infrared_channel: str = "mean"
+
+    @nn.compact
+    def __call__(
+        self, images: Mapping[str, Float[Array, "n h w 3"]]
+    ) -> dict[str, Float[Array, "n h w 3"]]:
+        """From images of `visible`, `infrared` or both to `derived_visible`, `derived_infrared`.
+
+        Args:
+            images: normalised by ImageNet's mean and standard deviation, as the results are.
+        """
+        encoder_kernel, encoder_bias, kernel, bias = STARTS[self.start]
+        encoder = nn.Dense(1, kernel_init=encoder_kernel, bias_init=encoder_bias, name="encoder")
+        generator = nn.Dense(3, kernel_init=kernel, bias_init=bias, name="generator")
+        derived = {}
+        for base, values in images.items():
+            x = to_unit(values) if self.input == "unit" else values
+            x = nn.relu(encoder(x)) if base == "visible" else self._one_channel(x)
+            x = generator(x)
+            x = nn.relu(x) if self.out_relu else x
+            derived[f"derived_{base}"] = from_unit(x) if self.input == "unit" else x
+        return derived
+
+    def _one_channel(self, x: Array) -> Array:
+        return x[..., :1] if self.infrared_channel == "first" else x.mean(-1, keepdims=True)
+
+
+def to_unit(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Normalised images as pixels in 0..1."""
+    return images * _channels(IMAGENET_STD) + _channels(IMAGENET_MEAN)
+
+
+def from_unit(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Pixels in 0..1 normalised by ImageNet's mean and standard deviation."""
+    return (images - _channels(IMAGENET_MEAN)) / _channels(IMAGENET_STD)
+
+
+def _channels(values: tuple[float, ...]) -> Float[Array, "1 1 1 3"]:
+    return jnp.array(values, jnp.float32)[None, None, None]

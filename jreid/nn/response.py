@@ -1,0 +1,77 @@
+"""PFINet's discriminative-region response: where on each level of a pyramid identity shows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.nn.pyramid import Conv, upsample
+
+ATTENTIONS = ("conv1x1", "cbam7")
+SHARES = ("per_level", "top_upsampled", "joint")
+
+
+class RegionResponse(nn.Module):
+    """Response maps M_i = sigmoid(Att(P_i)) in 0..1 of a pyramid's levels.
+
+    PFINet (CVM 2022), equation 4, read with P_i for its F_i. The paper does not say what Att is.
+
+    Attributes:
+        attention: Att. `conv1x1`, as in the released code, with bias; `cbam7`, a 7x7 convolution
+            of the mean and the maximum over the channels (Woo et al., 2018).
+        share: `per_level`, an Att a level. The released code's experiments: `top_upsampled`, the
+            top level's response on all; `joint`, one response for all, of their concatenation at
+            the top level's size, to which the others are averaged.
+        dtype: of the computation; parameters are float32.
+    """
+
+    attention: str = "conv1x1"
+    share: str = "per_level"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, levels: Sequence[Float[Array, "n _ _ _"]]) -> list[Float[Array, "n _ _ 1"]]:
+        """One map a level, of its height and width.
+
+        Args:
+            levels: from the top, the smallest, down: level 4, level 3, ...
+
+        Raises:
+            InputError: `joint` levels whose sizes are no multiples of the top's.
+            ValueError: an unknown attention or share.
+        """
+        if self.attention not in ATTENTIONS or self.share not in SHARES:
+            raise ValueError(f"no region response {self.attention!r}, {self.share!r}")
+        top = levels[0]
+        if self.share == "per_level":
+            return [self._response(x, f"level{4 - i}") for i, x in enumerate(levels)]
+        if self.share == "joint":
+            top = jnp.concatenate([average_to(x, top) for x in levels], axis=-1)
+        shared = self._response(top, "shared")
+        return [upsample(shared, x, "nearest") for x in levels]
+
+    def _response(self, x: Array, name: str) -> Array:
+        if self.attention == "conv1x1":
+            return nn.sigmoid(Conv(1, 1, self.dtype, name=name)(x))
+        channels = jnp.stack([x.mean(-1), x.max(-1)], axis=-1)
+        return nn.sigmoid(Conv(1, 7, self.dtype, name=name)(channels))
+
+
+def average_to(
+    x: Float[Array, "n h w c"], like: Float[Array, "n i j _"]
+) -> Float[Array, "n i j c"]:
+    """The means of equal windows, as many as `like` has positions.
+
+    Raises:
+        InputError: the windows would not be equal.
+    """
+    (n, h, w, c), (i, j) = x.shape, like.shape[1:3]
+    if h % i or w % j:
+        raise InputError(
+            f"a joint response cannot average a map of {h}x{w} to {i}x{j}; choose an image height "
+            "and width that are multiples of 32."
+        )
+    return x.reshape(n, i, h // i, j, w // j, c).mean((2, 4))
