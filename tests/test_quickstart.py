@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from jreid.__main__ import main
 from jreid.config import read
-from jreid.data.dataset import load
+from jreid.data.dataset import Source, load
 from jreid.data.synthetic import synthesize
 from jreid.evaluation import cmc_map
 from jreid.training.checkpoints import Checkpoints
@@ -44,7 +44,8 @@ def rank1(workdir):
 def rank1_within(workdir, modality):
     """Of each test image among the others' first images, from other cameras of its modality."""
     config = read(workdir / "config.json")
-    table = load("sysu_mm01", *(workdir.parent / name for name in ("synthetic", "p"))).table
+    source = Source("synthetic", "sysu_mm01", workdir.parent / "synthetic")
+    table = load(source, workdir.parent / "p").table
     table = table.take((table.split == "test") & (table.modality == modality))
     model = Model(config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
