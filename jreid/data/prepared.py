@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
@@ -52,7 +51,7 @@ def _naming(place: Path) -> Iterator[None]:
 
 
 class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """The images of one camera, or what is wrong with them."""
+    """The images of one camera, or what is wrong with them; labels come from the listing."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -62,14 +61,7 @@ class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()
-        features = {
-            "name": text,
-            "identity": np.int64,
-            "camera": np.int64,
-            "modality": text,
-            "image": text,
-            "fault": text,
-        }
+        features = {"name": text, "image": text, "fault": text}
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -78,9 +70,7 @@ class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         told = f"preparing {self.part.replace('_', ' camera ')}"
         for row, content, fault in self.track(read_images(self.rows), told, len(self.rows)):
-            columns = {"name": row.name, "identity": row.identity, "camera": row.camera}
-            columns |= {"modality": row.modality, "image": content, "fault": fault}
-            yield row.name, columns
+            yield row.name, {"name": row.name, "image": content, "fault": fault}
 
 
 def _read_back(builder: PackedImages, rows: dict[str, Row]) -> Iterator[Image]:

@@ -16,12 +16,9 @@ from jreid.losses.identity import cross_entropy
 from jreid.losses.triplet import TRIPLETS, triplet
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.heads import BatchNormNeck, Classifier
-from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 from jreid.nn.torch_layout import Layout, resnet_renames
-
-POOLING = {"average": global_average, "generalized_mean": generalized_mean}
-
 
 # The released code keeps a whole ResNet-50 in each of its three modules and uses a part of each.
 TORCH_LAYOUT = Layout(

@@ -25,11 +25,10 @@ from jreid.losses.modality_triplet import (
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.derivation import INFRARED_CHANNELS, INPUTS, STARTS, Derivation, to_unit
 from jreid.nn.heads import BatchNormNeck, Classifier
-from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 
 MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
-POOLING = {"average": global_average, "generalized_mean": generalized_mean}
 CHOICES = {
     "pooling": POOLING,
     "dtype": ("float32", "bfloat16"),

@@ -24,3 +24,6 @@ def generalized_mean(
         raise ValueError("generalized_mean needs a positive minimum or epsilon")
     powers = jnp.maximum(x.astype(jnp.float32), minimum) ** p
     return (jnp.mean(powers, axis=(1, 2)) + epsilon) ** (1 / p)
+
+
+POOLING = {"average": global_average, "generalized_mean": generalized_mean}
