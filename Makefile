@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 # Renders the synthetic dataset, trains AGW on it and evaluates it; goes on where it stopped.
 quickstart: $(VENV)/installed
 	$(RUN) -m jreid data synthesize --output=data/synthetic
-	$(RUN) -m jreid train --config=configs/quickstart.py:synthetic --workdir=runs/quickstart
+	$(RUN) -m jreid train --config=configs/agw.py:synthetic --workdir=runs/quickstart
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

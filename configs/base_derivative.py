@@ -63,23 +63,6 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     if config.data.name == "regdb":
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0
-    scale, *_ = config.data.name.split("_")
-    if scale in ("synthetic", "tiny"):
-        _scale_down(config, tiny=scale == "tiny")
-    return config
-
-
-def _scale_down(config: common.Config, tiny: bool) -> None:
     # From random weights a greater rate, or 5 for a triplet loss, draws all features to one point.
-    config.update(weights="none", epochs=7, log_every_steps=20)
-    config.image.update(size=(96, 48), padding=4)
-    config.backbone.update(depth=18, width=16)
-    config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
-    config.evaluation.every_epochs = 3
-    if tiny:
-        config.image.update(size=(32, 16), padding=2)
-        config.backbone.width = 8
-        config.batch.update(identities=4, images=2)
-        config.update(epochs=2, log_every_steps=1)
-        config.evaluation.update(every_epochs=1, batch_size=16, k1=5, k2=2)
-        config.optimizer.milestones = (2,)
+    common.scale_down(config)
+    return config

@@ -116,6 +116,7 @@ def defaults(argument: str) -> Config:
                 "momentum": 0.9,
                 "nesterov": True,
                 "warmup_epochs": 10,
+                "warmup_start": 0.0,  # share of the rate in epoch 0; 0 for 1 / warmup_epochs
                 "milestones": (20, 50),  # epochs after which the rate falls
                 "decay": 0.1,  # by this factor
                 "scales": (("backbone/.*", 0.1),),  # parameter path pattern, factor of the rate
@@ -139,3 +140,28 @@ def defaults(argument: str) -> Config:
             },
         }
     )
+
+
+def scale_down(config: Config) -> bool:
+    """Sets a method to the quickstart's scale on a synthetic dataset, to seconds on a tiny one.
+
+    Returns:
+        Whether it did. From random weights and in so few steps a paper's learning rate need not be
+        right: the method's config then sets its own.
+    """
+    scale, *_ = config.data.name.split("_")
+    if scale not in ("synthetic", "tiny"):
+        return False
+    config.update(weights="none", epochs=7, log_every_steps=20)
+    config.image.update(size=(96, 48), padding=4)
+    config.backbone.update(depth=18, width=16)
+    config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
+    config.evaluation.every_epochs = 3
+    if scale == "tiny":
+        config.image.update(size=(32, 16), padding=2)
+        config.backbone.width = 8
+        config.batch.update(identities=4, images=2)
+        config.update(epochs=2, log_every_steps=1)
+        config.evaluation.update(every_epochs=1, batch_size=16, k1=5, k2=2)
+        config.optimizer.milestones = (2,)
+    return True

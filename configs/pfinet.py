@@ -17,8 +17,8 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
 Table 3's baseline is --config.pfinet.pyramid=none, its rows without TT are
 --config.image.gray_visible=False. The released code trains PFINet, though not the baseline, with
---config.backbone.ibn=True, warms up for 20 epochs and counts the milestones from there: 110, 170
-and 220.
+--config.backbone.ibn=True, --config.optimizer.warmup_epochs=20, --config.optimizer.warmup_start=0.1
+and, since it counts the milestones from there, --config.optimizer.milestones="(110,170,220)".
 """
 
 from configs import common
@@ -56,24 +56,8 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     if config.data.layout == "regdb":
         config.image.size = (256, 128)
         config.evaluation.update(cmc="identity", distance="euclidean")
-    scale, *_ = config.data.name.split("_")
-    if scale in ("synthetic", "tiny"):
-        _scale_down(config, tiny=scale == "tiny")
+    if common.scale_down(config):
+        # From random weights and in a few hundred steps, the paper's rate is too low.
+        config.optimizer.learning_rate = 3e-3
+        config.batch.identities = min(8, config.batch.identities)
     return config
-
-
-def _scale_down(config: common.Config, tiny: bool) -> None:
-    config.update(weights="none", epochs=7, log_every_steps=20)
-    config.batch.identities = 8
-    config.image.update(size=(96, 48), padding=4)
-    config.backbone.update(depth=18, width=16)
-    # From random weights and in a few hundred steps, the paper's rate is too low.
-    config.optimizer.update(learning_rate=3e-3, warmup_epochs=1, milestones=(5, 6))
-    config.evaluation.update(every_epochs=3, rerank=("none", "standard"))
-    if tiny:
-        config.image.update(size=(32, 16), padding=2)
-        config.backbone.width = 8
-        config.batch.update(identities=4, images=2)
-        config.update(epochs=2, log_every_steps=1)
-        config.evaluation.update(every_epochs=1, batch_size=16, k1=5, k2=2)
-        config.optimizer.milestones = (2,)

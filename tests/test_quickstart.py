@@ -23,7 +23,7 @@ def quickstart(tmp_path_factory):
 
     def train(name, *flags):
         places = [f"--config.data.folder={folder}/synthetic", f"--config.data.prepared={folder}/p"]
-        arguments = [f"--config={ROOT}/configs/quickstart.py:synthetic", *places, *flags]
+        arguments = [f"--config={ROOT}/configs/agw.py:synthetic", *places, *flags]
         assert main(["train", *arguments, f"--workdir={folder / name}"]) == 0
         return folder / name
 

@@ -1,7 +1,7 @@
 """Images a second of the training step, of several configs side by side in one process.
 
-python -m experiments.benchmarks.train_step configs/quickstart.py:synthetic \
-    configs/quickstart.py:synthetic,dtype=bfloat16
+python -m experiments.benchmarks.train_step configs/agw.py:synthetic \
+    configs/agw.py:synthetic,dtype=bfloat16
 
 A config's fields follow its argument after commas. Batches are random and stay on the devices, so
 this is the step alone; rounds of all configs alternate, and the median round counts.
@@ -64,4 +64,4 @@ def prepare(source: str) -> Callable[[], float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["configs/quickstart.py:synthetic"])
+    main(sys.argv[1:] or ["configs/agw.py:synthetic"])

@@ -18,11 +18,13 @@ Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
 def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
     """The rate during an epoch: linear warm-up by whole epochs, then steps at the milestones.
 
-    With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, and `decay` lower
-    from each milestone on, as the staircase of the released AGW code.
+    With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, as the staircase of
+    the released AGW code; or, where a `warmup_start` s is given, s + (1 - s) e / W, as in the
+    released codes of MPANet and PFINet. It is `decay` lower from each milestone on.
     """
-    whole = jnp.floor(epoch)
-    warmup = jnp.minimum(1.0, (whole + 1) / max(options.warmup_epochs, 1))
+    whole, start = jnp.floor(epoch), options.warmup_start
+    risen = (whole if start else whole + 1) / max(options.warmup_epochs, 1)
+    warmup = jnp.minimum(1.0, start + (1 - start) * risen)
     falls = (whole >= jnp.array(options.milestones or (jnp.inf,), jnp.float32)).sum()
     return options.learning_rate * warmup * jnp.power(options.decay, falls)
 

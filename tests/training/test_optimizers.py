@@ -13,6 +13,7 @@ SGD = {
     "momentum": 0.9,
     "nesterov": True,
     "warmup_epochs": 10,
+    "warmup_start": 0.0,
     "milestones": (20, 50),
     "decay": 0.1,
     "scales": (("backbone/.*", 0.1),),
@@ -27,6 +28,12 @@ def test_agw_schedule_by_hand():
     expected = {0: 0.01, 0.99: 0.01, 4: 0.05, 9: 0.1, 10: 0.1, 19.5: 0.1, 20: 0.01, 49: 0.01,
                 50: 0.001, 79: 0.001}  # fmt: skip
     assert rates == pytest.approx(expected, rel=1e-5)
+
+
+def test_pfinets_released_warmup_by_hand():
+    options = ConfigDict(SGD | {"warmup_epochs": 20, "warmup_start": 0.1, "milestones": (110,)})
+    rates = [float(optimizers.learning_rate(options, jnp.float32(e))) for e in (0, 1, 19, 20, 110)]
+    assert rates == pytest.approx([0.01, 0.0145, 0.0955, 0.1, 0.01], rel=1e-5)
 
 
 def test_no_warmup_and_no_milestones():
