@@ -1,0 +1,157 @@
+"""Runs the rows of a paper's tables, each a `jreid train`, and prints ours beside the paper's.
+
+A row and seed is a run in a folder of its own, so that a sweep that was stopped goes on, finished
+runs are not run again, and rows that tables share are run once.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.tables import Row, Table, format_table, measured_by
+from jreid import config as configs
+from jreid.errors import InputError
+
+TINY = {"sysu_mm01": "tiny", "regdb": "tiny_regdb", "llcm": "tiny_llcm"}  # by layout
+
+
+class Sweep(NamedTuple):
+    """What all runs of a sweep share.
+
+    Attributes:
+        config: the file of the config: `configs/pfinet.py`.
+        data: its argument: `synthetic`, `regdb,trial=1`, ...
+        flags: `--config.field=value` flags for every row.
+        seeds: a run of each row for each.
+        trials: RegDB's trials, as `jreid train --trials` takes them; empty for one.
+        folder: where the runs are.
+    """
+
+    config: str
+    data: str
+    flags: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: str
+    folder: Path
+
+
+def main(
+    config: str,
+    tables: Mapping[str, Table],
+    told: str | None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """The command line of an experiment: runs tables of it and prints them.
+
+    Args:
+        config: the file of its config.
+        tables: by the name that the command line has for each.
+        told: the experiment's docstring.
+        arguments: the command line's, unless these are given.
+    """
+    parser = argparse.ArgumentParser(
+        description=(told or "").partition("\n")[0],
+        epilog="config fields of every row are set as --config.field=value",
+    )
+    parser.add_argument("tables", nargs="+", choices=tables, help="which to run")
+    parser.add_argument("--data", default="synthetic", help="synthetic, sysu_mm01, regdb, ...")
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2: a run of each row for each")
+    parser.add_argument("--trials", default="", help="of RegDB, such as 1-10")
+    parser.add_argument(
+        "--scale", choices=("full", "tiny"), default="full", help="tiny: only whether all rows run"
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="where the runs go")
+    options, flags = parser.parse_known_args(arguments)
+    try:
+        _run(config, [tables[name] for name in options.tables], options, flags)
+    except InputError as error:
+        sys.exit(f"{error}")
+
+
+def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str]) -> None:
+    if not re.fullmatch(r"\d+(,\d+)*", options.seeds):
+        raise InputError(f"--seeds={options.seeds} is not understood; give numbers such as 0,1,2.")
+    layout = configs.load(f"{config}:{options.data}", flags).data.layout
+    for table in tables:
+        measured_by(table, layout)
+    data = options.data if options.scale == "full" else TINY[layout]
+    folder = options.output / Path(config).stem / data.replace(",", "_")
+    seeds = tuple(int(seed) for seed in options.seeds.split(","))
+    sweep = Sweep(config, data, tuple(flags), seeds, options.trials, folder)
+    _render(sweep, layout)
+    for table in tables:
+        results = run_table(sweep, table)
+        text = format_table(table, data, layout, results, seeds)
+        file = folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
+        file.write_text(text)
+        print(f"\n{text}\n{file}")
+
+
+def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
+    """The results of the table's rows, one a seed; runs what is not finished.
+
+    Raises:
+        InputError: runs failed, or a folder holds a run of another config. The others were run.
+    """
+    failed = []
+    results: dict[Row, list[dict[str, Any]]] = {}
+    runs = [(row, seed) for row in table.rows if row.flags is not None for seed in sweep.seeds]
+    for number, (row, seed) in enumerate(runs, 1):
+        told = f"{table.title.split(':')[0]}, run {number} of {len(runs)}: {row.name}, seed {seed}"
+        result = run_row(sweep, row, seed, told)
+        if result:
+            results.setdefault(row, []).append(result)
+        else:
+            failed.append(f"{workdir(sweep, row, seed)}.log")
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(runs)} runs failed; see {' '.join(failed)}, and give the same "
+            "command again."
+        )
+    return results
+
+
+def run_row(sweep: Sweep, row: Row, seed: int, told: str) -> dict[str, Any] | None:
+    """The result of one run, which is made unless it is there; None where it fails."""
+    from jreid.training.run import Run
+
+    folder = workdir(sweep, row, seed)
+    source = f"{sweep.config}:{sweep.data}"
+    flags = [*sweep.flags, *(row.flags or ()), f"--config.seed={seed}"]
+    run = Run(folder)
+    if not sweep.trials:
+        run.check(configs.load(source, flags))
+    if sweep.trials or not run.result.is_file():
+        print(f"{told} ({folder})", flush=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        trials = [f"--trials={sweep.trials}"] if sweep.trials else []
+        command = ["train", f"--config={source}", f"--workdir={folder}", *trials, *flags]
+        with open(f"{folder}.log", "w") as log:
+            code = subprocess.run(_jreid(command), stdout=log, stderr=log, check=False).returncode
+        if code:
+            return None
+    return run.read_result()
+
+
+def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
+    """The folder of a row's run, named after its flags: rows of the same flags share it."""
+    flags = ",".join(flag.removeprefix("--config.") for flag in row.flags or ())
+    return sweep.folder / (re.sub(r"[^\w.=,-]+", "-", flags) or "default") / f"seed_{seed}"
+
+
+def _render(sweep: Sweep, layout: str) -> None:
+    """Renders the synthetic dataset, if it is asked for and missing."""
+    data = configs.load(f"{sweep.config}:{sweep.data}", sweep.flags).data
+    preset = {"synthetic": "default", "tiny": "tiny"}.get(data.name.split("_")[0])
+    if preset and not Path(data.folder).exists():
+        command = ["data", "synthesize", f"--output={data.folder}"]
+        command += [f"--layout={layout}", f"--preset={preset}"]
+        subprocess.run(_jreid(command), check=True)
+
+
+def _jreid(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "jreid", *arguments]

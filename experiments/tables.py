@@ -1,0 +1,167 @@
+"""A paper's tables as data, and what was measured set beside what the paper prints."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jreid.errors import InputError
+
+DATASETS = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}  # by layout
+
+
+class Setting(NamedTuple):
+    """How some of a table's columns are measured.
+
+    Attributes:
+        title: what stands above them: `all search, single shot`.
+        layout: of the dataset that the paper measured on: `sysu_mm01`, `regdb` or `llcm`.
+        choice: fields of the protocol: `{"search": "all", "shots": 1}`.
+        measures: the columns: `R1` to `R20`, `mAP`, `mINP`.
+    """
+
+    title: str
+    layout: str
+    choice: Mapping[str, Any]
+    measures: tuple[str, ...] = ("R1", "mAP")
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        name: as the paper has it.
+        flags: the config flags that make it; None: another paper's method, which is not run.
+        printed: the paper's per cents in the order of the settings and their measures, `-` where
+            it has none; settings are separated by `|`.
+        rerank: which rows of a result it is: `none`, `standard` or `query_only`.
+    """
+
+    name: str
+    flags: tuple[str, ...] | None = ()
+    printed: str = ""
+    rerank: str = "none"
+
+
+class Table(NamedTuple):
+    """A table, or a figure's points, of a paper."""
+
+    title: str
+    settings: tuple[Setting, ...]
+    rows: tuple[Row, ...]
+
+
+SYSU_ALL = Setting("all search, single shot", "sysu_mm01", {"search": "all", "shots": 1})
+SYSU_INDOOR = Setting("indoor search, single shot", "sysu_mm01", {"search": "indoor", "shots": 1})
+SYSU_ALL_TEN = Setting("all search, ten shots", "sysu_mm01", {"search": "all", "shots": 10})
+SYSU_INDOOR_TEN = Setting(
+    "indoor search, ten shots", "sysu_mm01", {"search": "indoor", "shots": 10}
+)
+REGDB_FROM_VISIBLE = Setting("visible to infrared", "regdb", {"direction": "visible_to_infrared"})
+REGDB_FROM_INFRARED = Setting("infrared to visible", "regdb", {"direction": "infrared_to_visible"})
+FOUR = ("R1", "R10", "R20", "mAP")
+
+
+def others(text: str) -> tuple[Row, ...]:
+    """Rows of other papers' methods from lines `name: per cents`."""
+    lines = (line.split(":") for line in text.strip().splitlines())
+    return tuple(Row(name.strip(), None, printed.strip()) for name, printed in lines)
+
+
+def measured_by(table: Table, layout: str) -> tuple[Setting, ...]:
+    """The settings of a table that a dataset of this layout can be measured by.
+
+    Raises:
+        InputError: there are none.
+    """
+    here = tuple(setting for setting in table.settings if setting.layout == layout)
+    if not here:
+        asked = " and ".join(dict.fromkeys(setting.layout for setting in table.settings))
+        raise InputError(
+            f"{table.title} is measured on a dataset of the layout {asked}, not {layout}; choose "
+            "another --data."
+        )
+    return here
+
+
+def find(result: Mapping[str, Any], setting: Setting, rerank: str) -> Mapping[str, Any]:
+    """The row of a run's result that a setting and a re-ranking ask for, of the last checkpoint.
+
+    Raises:
+        InputError: the run was not evaluated so.
+    """
+    for row in result["rows"]:
+        choice = {name: row["protocol"].get(name) for name in setting.choice}
+        kind = row["rerank"].partition("(")[0]
+        if (row["checkpoint"], kind, choice) == ("last", rerank, setting.choice):
+            return row
+    raise InputError(
+        f"A run was not evaluated by {setting.title}, re-ranking {rerank}; set config.evaluation "
+        "so that it is, in another --output."
+    )
+
+
+def per_cent(row: Mapping[str, Any], measure: str) -> float:
+    """`R1` to `R20`, `mAP` or `mINP` of a result row."""
+    return 100 * (row["cmc"][measure[1:]] if measure.startswith("R") else row[measure])
+
+
+def format_table(
+    table: Table,
+    data: str,
+    layout: str,
+    results: Mapping[Row, Sequence[Mapping[str, Any]]],
+    seeds: Sequence[int],
+) -> str:
+    """The table in Markdown: ours, mean and deviation over the seeds, beside the paper's.
+
+    Args:
+        data: the dataset's name, which stands above our numbers.
+        results: of each row that was run, the result of each seed.
+    """
+    parts = [f"### {table.title}"]
+    for setting in measured_by(table, layout):
+        ours, paper = f"ours, {data}", f"paper, {DATASETS[layout]}"
+        heads = [f"{measure} {whose}" for measure in setting.measures for whose in (ours, paper)]
+        rows = [["", *heads], ["---"] * (1 + len(heads))]
+        rows += [_cells(row, setting, table, results.get(row)) for row in table.rows]
+        text = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+        parts += [f"{setting.title}; {_told(setting, results, seeds)}", text]
+    return "\n\n".join(parts) + "\n"
+
+
+def _told(
+    setting: Setting, results: Mapping[Row, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
+) -> str:
+    """Whose numbers ours are: the split, the seeds, and the protocols' fingerprints."""
+    found = [
+        find(result, setting, row.rerank)["fingerprint"]
+        for row, of_seeds in results.items()
+        for result in of_seeds
+    ]
+    kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
+    number = f"mean ± deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    return f"test split, last checkpoint, {number}; protocol {kinds}"
+
+
+def _cells(
+    row: Row, setting: Setting, table: Table, results: Sequence[Mapping[str, Any]] | None
+) -> list[str]:
+    printed = _printed(row, setting, table)
+    cells = [row.name]
+    for measure in setting.measures:
+        values = [per_cent(find(r, setting, row.rerank), measure) for r in results or ()]
+        cells += [_mean(values), next(printed, "")]
+    return cells
+
+
+def _printed(row: Row, setting: Setting, table: Table) -> Iterator[str]:
+    blocks = row.printed.split("|") if row.printed else []
+    place = table.settings.index(setting)
+    return iter(blocks[place].split() if place < len(blocks) else [])
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"

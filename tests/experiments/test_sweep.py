@@ -1,0 +1,127 @@
+"""A sweep runs what is missing and nothing twice; a failed run is told and does not stop it."""
+
+import json
+import subprocess
+
+import pytest
+from conftest import ROOT
+
+from experiments import sweep
+from experiments.tables import SYSU_ALL, Row, Table
+from jreid.errors import InputError
+
+RESULT_ROW = {
+    "checkpoint": "last",
+    "label": "all, 1-shot",
+    "rerank": "none",
+    "fingerprint": "0123456789ab",
+    "protocol": {"search": "all", "shots": 1},
+    "cmc": {"1": 0.5},
+    "mAP": 0.5,
+    "mINP": 0.5,
+}
+TABLE = Table(
+    "Table 9: made up",
+    (SYSU_ALL,),
+    (
+        Row("default", ()),
+        Row("the same again", (), rerank="standard"),
+        Row("no triplet margin", ("--config.triplet.margin=0.0",)),
+        Row("another paper's", None, "1 2"),
+    ),
+)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A sweep whose trainings write a result, or fail, and the list of their flags."""
+    asked = []
+
+    def run(command, **_):
+        arguments = {
+            name: value for name, _, value in (flag.partition("=") for flag in command[4:])
+        }
+        asked.append(arguments)
+        if "--fail" in arguments:
+            return subprocess.CompletedProcess(command, 1)
+        folder = tmp_path / arguments["--workdir"]
+        folder.mkdir(parents=True)
+        config = sweep.configs.load(
+            arguments["--config"],
+            [flag for flag in command if flag.startswith("--config.")],
+        )
+        (folder / "config.json").write_text(sweep.configs.to_text(config))
+        result = {"rows": [RESULT_ROW], "seed": config.seed}
+        (folder / "result.json").write_text(json.dumps(result))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(sweep.subprocess, "run", run)
+    file = f"{ROOT}/configs/agw.py"
+    return sweep.Sweep(file, "tiny", (), (0, 1), "", tmp_path / "runs"), asked
+
+
+def test_each_row_and_seed_runs_once_and_equal_rows_share(runs):
+    job, asked = runs
+    results = sweep.run_table(job, TABLE)
+    assert len(asked) == 4  # two kinds of rows, two seeds
+    assert [len(of_seeds) for of_seeds in results.values()] == [2, 2, 2]
+    assert [r["seed"] for r in results[TABLE.rows[0]]] == [0, 1]
+    sweep.run_table(job, TABLE)
+    assert len(asked) == 4
+
+
+def test_a_finished_run_of_another_config_is_refused(runs):
+    job, _ = runs
+    sweep.run_table(job, TABLE)
+    with pytest.raises(InputError, match="another config"):
+        sweep.run_table(job._replace(flags=("--config.batch.images=3",)), TABLE)
+
+
+def test_failed_runs_are_told_after_the_others_ran(runs, monkeypatch):
+    job, asked = runs
+    honest = sweep.subprocess.run
+
+    def run(command, **options):
+        fails = "--config.triplet.margin=0.0" in command and "--config.seed=0" in command
+        return honest([*command, "--fail"] if fails else command, **options)
+
+    monkeypatch.setattr(sweep.subprocess, "run", run)
+    with pytest.raises(
+        InputError, match=r"1 of 6 runs failed; see .*triplet.margin=0.0/seed_0.log"
+    ):
+        sweep.run_table(job, TABLE)
+    assert len(asked) == 4
+
+
+def test_the_command_line_explains_itself(capsys):
+    for arguments, told in [
+        (["table9", "--seeds=one"], "--seeds=one is not understood"),
+        (["table9", "--data=synthetic_regdb"], "not regdb; choose another --data"),
+        (["table9", "--config.no_such_field=1"], "is no config field; did you mean"),
+        (["table9", "--data=nowhere"], "no dataset is called 'nowhere'"),
+    ]:
+        with pytest.raises(SystemExit) as stopped:
+            sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "Told.", arguments)
+        assert told in str(stopped.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("experiment", "table", "count"), [("pfinet", "table4", 3), ("base_derivative", "table4", 6)]
+)
+def test_a_table_at_the_tiny_scale(experiment, table, count, tmp_path, monkeypatch):
+    import importlib
+
+    monkeypatch.chdir(ROOT)
+    module = importlib.import_module(f"experiments.{experiment}")
+    arguments = [
+        table,
+        "--scale=tiny",
+        f"--output={tmp_path}",
+        f"--config.data.folder={tmp_path}/d",
+    ]
+    arguments.append(f"--config.data.prepared={tmp_path}/p")
+    sweep.main(f"configs/{experiment}.py", module.TABLES, module.__doc__, arguments)
+    assert len([*tmp_path.rglob("result.json")]) == count
+    (text,) = [file.read_text() for file in tmp_path.rglob("table_*.md")]
+    assert text.count("\n| ") >= count

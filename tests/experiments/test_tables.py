@@ -1,0 +1,82 @@
+"""Every experiment's tables: as many printed numbers as columns, and rows that are methods."""
+
+import importlib
+
+import jax
+import pytest
+from conftest import ROOT
+
+from experiments.sweep import TINY
+from experiments.tables import SYSU_ALL, SYSU_INDOOR, Row, Table, find, format_table, others
+from jreid import config as configs
+from jreid.errors import InputError
+from jreid.training.model import Model
+
+NAMES = [f.stem for f in (ROOT / "experiments").glob("*.py") if "\nTABLES = " in f.read_text()]
+ALL = [
+    (name, table)
+    for name in NAMES
+    for table in importlib.import_module(f"experiments.{name}").TABLES.values()
+]
+
+
+def result(rank1, mAP, search="all", rerank="none"):
+    row = {
+        "checkpoint": "last",
+        "rerank": rerank,
+        "protocol": {"search": search, "shots": 1},
+        "cmc": {"1": rank1},
+        "mAP": mAP,
+        "fingerprint": f"of {search}",
+    }
+    return {"rows": [row]}
+
+
+def test_pfinet_and_base_derivative_are_found():
+    assert {"pfinet", "base_derivative"} <= {*NAMES}
+
+
+@pytest.mark.parametrize(("name", "table"), ALL, ids=lambda value: getattr(value, "title", value))
+def test_printed_numbers_are_as_many_as_columns(name, table):
+    for row in table.rows:
+        blocks = [block.split() for block in row.printed.split("|")] if row.printed else []
+        assert len(blocks) <= len(table.settings)
+        for block, setting in zip(blocks, table.settings, strict=False):
+            assert len(block) in (0, len(setting.measures)), (row.name, setting.title)
+            assert all(cell == "-" or 0 < float(cell) <= 100 for cell in block)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_is_a_method(name):
+    flags = {
+        row.flags for of, table in ALL if of == name for row in table.rows if row.flags is not None
+    }
+    assert () in flags
+    for given in flags:
+        config = configs.load(f"{ROOT}/configs/{name}.py:{TINY['sysu_mm01']}", given)
+        variables = jax.eval_shape(Model(config).variables)
+        assert variables["params"]
+
+
+def test_ours_stand_beside_the_papers_by_setting():
+    table = Table(
+        "Table 9: made up",
+        (SYSU_ALL, SYSU_INDOOR),
+        (Row("ours", (), "50.5 40 | - 30"), *others("theirs: 1.5 2 | 3 4")),
+    )
+    found = [result(0.25, 0.5), result(0.75, 0.5)]
+    found = [{"rows": r["rows"] + result(0.1, 0.2, "indoor")["rows"]} for r in found]
+    text = format_table(table, "synthetic", "sysu_mm01", {table.rows[0]: found}, (0, 1))
+    assert "| ours | 50.00 ± 35.36 | 50.5 | 50.00 ± 0.00 | 40 |" in text
+    assert "| ours | 10.00 ± 0.00 | - | 20.00 ± 0.00 | 30 |" in text
+    assert "| theirs |  | 1.5 |  | 2 |" in text
+    assert "R1 ours, synthetic | R1 paper, SYSU-MM01" in text
+    assert "`of all`" in text and "`of indoor`" in text
+
+
+def test_a_setting_that_was_not_evaluated_is_told():
+    with pytest.raises(InputError, match="not evaluated by indoor search, single shot"):
+        find(result(0.5, 0.5), SYSU_INDOOR, "none")
+    with pytest.raises(InputError, match="re-ranking query_only"):
+        find(result(0.5, 0.5), SYSU_ALL, "query_only")
+    assert find(result(0.5, 0.5, rerank="standard(k1=20)"), SYSU_ALL, "standard")["mAP"] == 0.5
