@@ -111,6 +111,7 @@ def defaults(argument: str) -> Config:
             },
             "optimizer": {
                 "kind": "sgd",  # sgd or adam
+                "betas": (0.9, 0.999),  # of adam
                 "learning_rate": 0.1,
                 "weight_decay": 5e-4,  # coupled L2, as PyTorch's SGD and Adam have it
                 "momentum": 0.9,
@@ -126,6 +127,7 @@ def defaults(argument: str) -> Config:
             "evaluation": {
                 "every_epochs": 5,  # on the validation identities; 0 for never
                 "batch_size": 128,
+                "flip": False,  # add the features of an image and of its mirror image
                 "searches": ("all", "indoor"),  # of SYSU-MM01
                 "shots": (1, 10),  # of SYSU-MM01
                 "directions": ("infrared_to_visible", "visible_to_infrared"),  # of the others

@@ -1,5 +1,5 @@
 """One paper a file, each a `Method`: pure functions over explicit state."""
 
-from jreid.methods.method import Batch, Config, Method, Metrics, Player, Variables, load
+from jreid.methods.method import Batch, Config, Method, Metrics, Phase, Player, Variables, load
 
-__all__ = ["Batch", "Config", "Method", "Metrics", "Player", "Variables", "load"]
+__all__ = ["Batch", "Config", "Method", "Metrics", "Phase", "Player", "Variables", "load"]

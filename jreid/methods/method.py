@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,17 +46,34 @@ class Player(NamedTuple):
     optimizer: Config
 
 
+class Phase(NamedTuple):
+    """A part of training with players of its own.
+
+    Attributes:
+        name: told when it begins.
+        players: updated in this order within a step. Players of one name in several phases are
+            one player that changes its loss: they share parameters and optimiser.
+        until: the epoch that it ends before, counted from 0; the last one never ends.
+    """
+
+    name: str
+    players: tuple[Player, ...]
+    until: float = math.inf
+
+
 class Method(NamedTuple):
     """A paper as pure functions.
 
     Attributes:
         init: key and Batch to the initial variables.
-        players: updated in this order within a step.
+        players: updated in this order within a step; of the last phase, where there are several.
         embed: `(variables, images [N, H, W, 3], modality)` to embeddings `[N, D]` float32, not
             normalised. The stem follows the image's modality, never its role.
         pictures: name to a function that makes images to look at.
         torch_layout: how the published PyTorch checkpoint names the method's variables, if there
             is one.
+        warm_ups: the phases before the last, if any, in order; each begins where the one before
+            it ends. A step is compiled once a phase.
     """
 
     init: Callable[[jax.Array, Batch], Variables]
@@ -63,6 +81,21 @@ class Method(NamedTuple):
     embed: Callable[[Variables, Float[Array, "n h w 3"], str], Float[Array, "n d"]]
     pictures: Mapping[str, Callable[..., Any]] = {}
     torch_layout: Any = None
+    warm_ups: tuple[Phase, ...] = ()
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """All phases in order."""
+        return (*self.warm_ups, Phase("main", self.players))
+
+    def phase_at(self, epoch: int) -> Phase:
+        """The phase that an epoch is in."""
+        return next(phase for phase in self.phases if epoch < phase.until)
+
+    @property
+    def cast(self) -> dict[str, Player]:
+        """Every player by name, as it is in its last phase."""
+        return {player.name: player for phase in self.phases for player in phase.players}
 
 
 def load(config: Config) -> Method:

@@ -35,7 +35,7 @@ def train(
     """
     table, plan = plan_training(config, dataset)
     scoring.check_protocols(config, dataset)
-    model = Model(config, epochs_of(plan))
+    model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
     fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
@@ -60,16 +60,23 @@ def train(
 def _train_steps(
     model: Model, plan: Plan, state: TrainState, batches: Iterable[Batch], epochs: "EpochEnd"
 ) -> None:
-    config, progress = model.config, epochs.progress
-    step_function = make_train_step(
-        model.method, model.optimizers, epochs_of(plan), config.seed, model.mesh
-    )
-    watch = FiniteWatch(epochs.checkpoints)
+    config, method, progress = model.config, model.method, epochs.progress
+    step_functions = {
+        phase.name: make_train_step(
+            method, model.optimizers, epochs_of(plan), config.seed, model.mesh, phase
+        )
+        for phase in method.phases
+    }
+    watch, before = FiniteWatch(epochs.checkpoints), ""
     for step, batch in enumerate(batches, int(state.step) + 1):
-        state, metrics = step_function(state, batch)
+        epoch, _ = plan.epoch_of(step - 1)
+        phase = method.phase_at(epoch).name
+        if phase != before and method.warm_ups:
+            progress.say(f"epoch {epoch + 1}: phase {phase}")
+        before = phase
+        state, metrics = step_functions[phase](state, batch)
         watch.add(step, metrics)
         progress.advance()
-        epoch, _ = plan.epoch_of(step - 1)
         ends = step == plan.starts[epoch + 1]
         # Also where an epoch ends, since a run that resumes there has not seen the steps before.
         if ends or step % config.log_every_steps == 0:

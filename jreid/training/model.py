@@ -29,20 +29,15 @@ class Model:
         optimizers: by player.
     """
 
-    def __init__(self, config: Config, epochs: optimizers.Epochs = jnp.zeros_like) -> None:
-        """`epochs` gives the epoch of a step; without it all steps are of the first.
-
-        Raises:
-            InputError: the config names what does not exist.
-        """
+    def __init__(self, config: Config) -> None:
+        """Raises InputError where the config names what does not exist."""
         self.config = config
         self.method = load(config)
         self.mesh = make_mesh()
         self.optimizers = {
-            player.name: optimizers.build(player.optimizer, epochs)
-            for player in self.method.players
+            name: optimizers.build(player.optimizer) for name, player in self.method.cast.items()
         }
-        self._embed = make_embed(self.method, self.mesh)
+        self._embed = make_embed(self.method, self.mesh, config.evaluation.flip)
 
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
@@ -50,7 +45,7 @@ class Model:
 
     def state(self, variables: Variables) -> TrainState:
         """The state before the first step, on every device."""
-        check_owners(variables["params"], self.method.players)
+        check_owners(variables["params"], self.method)
         return jax.jit(self._create, out_shardings=replicated(self.mesh))(variables)
 
     def restore(self, checkpoints: Checkpoints, step: int) -> TrainState:
@@ -90,4 +85,4 @@ class Model:
         return self.method.init(jax.random.key(self.config.seed), batch)
 
     def _create(self, variables: Variables) -> TrainState:
-        return create(variables, self.method.players, self.optimizers)
+        return create(variables, self.method.cast.values(), self.optimizers)

@@ -29,12 +29,13 @@ def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
     return options.learning_rate * warmup * jnp.power(options.decay, falls)
 
 
-def build(options: Config, epochs: Epochs) -> optax.GradientTransformation:
+def build(options: Config) -> optax.GradientTransformationExtraArgs:
     """The optimiser of a config block, for a flat dict of parameters by path.
 
     Weight decay is coupled: added to the gradient before momentum or Adam's moments, for every
     parameter, as `torch.optim.SGD` and `Adam` do. `scales` multiplies the rate of the parameters
-    whose path matches a pattern; the first match counts.
+    whose path matches a pattern; the first match counts. `update` takes the keyword `epoch`, which
+    the rate follows: how often a player has been updated says nothing of the epoch.
 
     Raises:
         InputError: the kind of optimiser or a pattern is unknown.
@@ -42,19 +43,15 @@ def build(options: Config, epochs: Epochs) -> optax.GradientTransformation:
     if options.kind == "sgd":
         core = optax.trace(options.momentum, nesterov=options.nesterov)
     elif options.kind == "adam":
-        core = optax.scale_by_adam()
+        core = optax.scale_by_adam(*options.betas)
     else:
-        raise InputError(f"config.optimizer.kind={options.kind} is neither sgd nor adam.")
+        raise InputError(f"the config's optimizer.kind={options.kind} is neither sgd nor adam.")
     patterns = _compile(options.scales)
-
-    def rate(step: Any) -> Any:
-        return learning_rate(options, epochs(step))
-
     return optax.chain(
         optax.add_decayed_weights(options.weight_decay),
         core,
         _scale_by_path(patterns),
-        optax.scale_by_learning_rate(rate),
+        _scale_by_learning_rate(options),
     )
 
 
@@ -63,7 +60,7 @@ def _compile(scales: Any) -> list[tuple[re.Pattern[str], float]]:
         return [(re.compile(pattern), float(scale)) for pattern, scale in scales]
     except (re.error, TypeError, ValueError) as error:
         raise InputError(
-            f"config.optimizer.scales={scales} is no tuple of (pattern, factor): {error}."
+            f"the config's optimizer.scales={scales} is no tuple of (pattern, factor): {error}."
         ) from error
 
 
@@ -75,3 +72,11 @@ def _scale_by_path(patterns: list[tuple[re.Pattern[str], float]]) -> optax.Gradi
         return {path: scale(path) * value for path, value in updates.items()}
 
     return optax.stateless(update)
+
+
+def _scale_by_learning_rate(options: Config) -> optax.GradientTransformationExtraArgs:
+    def update(updates: Any, state: Any, params: Any = None, **given: Any) -> Any:
+        rate = -learning_rate(options, given["epoch"])
+        return {path: rate * value for path, value in updates.items()}, state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)

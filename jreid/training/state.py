@@ -1,5 +1,6 @@
 """TrainState: what a run saves, and nothing else."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.struct
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jreid.methods import Player, Variables
+from jreid.methods import Method, Player, Variables
 
 
 @flax.struct.dataclass
@@ -35,8 +36,8 @@ class TrainState:
 
 def create(
     variables: Variables,
-    players: tuple[Player, ...],
-    optimizers: dict[str, optax.GradientTransformation],
+    players: Iterable[Player],
+    optimizers: Mapping[str, optax.GradientTransformationExtraArgs],
 ) -> TrainState:
     """The state before the first step."""
     params = variables["params"]
@@ -58,9 +59,16 @@ def merged(params: Any, changed: dict[str, jax.Array]) -> Any:
     return unflatten_dict(flatten_dict(params, sep="/") | changed, sep="/")
 
 
-def check_owners(params: Any, players: tuple[Player, ...]) -> None:
-    """Raises ValueError unless every parameter has exactly one owner among the players."""
+def check_owners(params: Any, method: Method) -> None:
+    """Raises ValueError unless every parameter has an owner, and players keep what they own.
+
+    A parameter may have several owners, each with an optimiser of its own.
+    """
+    players = [player for phase in method.phases for player in phase.players]
     for path in flatten_dict(params, sep="/"):
-        owners = [player.name for player in players if player.owns(path)]
-        if len(owners) != 1:
-            raise ValueError(f"parameter {path} is owned by {owners}, not by exactly one player")
+        owners = {player.name for player in players if player.owns(path)}
+        if not owners:
+            raise ValueError(f"parameter {path} is owned by none of the players")
+        for player in players:
+            if player.name in owners and not player.owns(path):
+                raise ValueError(f"{player.name} owns parameter {path} in some of its phases only")

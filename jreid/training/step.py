@@ -1,6 +1,6 @@
 """The jit sites: one training step and one embedding function for every method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jreid.methods import Batch, Method, Metrics, Player, Variables
+from jreid.methods import Batch, Method, Metrics, Phase, Player, Variables
 from jreid.training.optimizers import Epochs
 from jreid.training.sharding import replicated, split
 from jreid.training.state import TrainState, merged, owned
@@ -19,30 +19,35 @@ Embed = Callable[[Variables, jax.Array, str], jax.Array]
 
 def make_train_step(
     method: Method,
-    optimizers: dict[str, optax.GradientTransformation],
+    optimizers: Mapping[str, optax.GradientTransformationExtraArgs],
     epochs: Epochs,
     seed: int,
     mesh: Mesh,
+    phase: Phase | None = None,
 ) -> TrainStep:
     """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
 
-    Each player in turn takes the gradient of its loss by its own parameters and updates them. The
-    batch is split over the mesh's devices; statistics and losses are over the whole of it.
+    Each player of the phase (the method's last, if none is given) in turn takes the gradient of its
+    loss by its own parameters and updates them. The batch is split over the mesh's devices;
+    statistics and losses are over the whole of it.
     """
+    players = (phase or method.phases[-1]).players
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         progress = epochs(state.step)
         params, model_state, opt_state = state.params, state.model_state, dict(state.opt_state)
         metrics: dict[str, jax.Array] = {}
-        for number, player in enumerate(method.players):
+        for number, player in enumerate(players):
             key = jax.random.fold_in(rng, number)
             value, told, model_state, gradients = _gradients(
                 player, params, model_state, batch, key, progress
             )
             own = owned(params, player)
             update: Any = optimizers[player.name].update
-            updates, opt_state[player.name] = update(gradients, opt_state[player.name], own)
+            updates, opt_state[player.name] = update(
+                gradients, opt_state[player.name], own, epoch=progress
+            )
             params = merged(params, {path: own[path] + updates[path] for path in own})
             told = {"loss": value, **told, "gradient_norm": optax.tree.norm(gradients)}
             metrics |= {f"{player.name}/{name}": told[name] for name in told}
@@ -76,11 +81,18 @@ def _gradients(
     return value, told, model_state, gradients
 
 
-def make_embed(method: Method, mesh: Mesh) -> Embed:
-    """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`, compiled a modality."""
+def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
+    """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`, compiled a modality.
+
+    With `flip` it adds the embeddings of an image and of its mirror image.
+    """
 
     def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
-        return method.embed(variables, images, modality).astype(jnp.float32)
+        features = method.embed(variables, images, modality).astype(jnp.float32)
+        if not flip:
+            return features
+        mirrored = jnp.flip(images, axis=2)
+        return features + method.embed(variables, mirrored, modality).astype(jnp.float32)
 
     return jax.jit(
         embed,

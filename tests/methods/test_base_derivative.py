@@ -335,7 +335,7 @@ def train(steps) -> Any:
     def epochs(step):
         return step / 100
 
-    options = {"model": optimizers.build(config.optimizer, epochs)}
+    options = {"model": optimizers.build(config.optimizer)}
     step = make_train_step(method, options, epochs, 0, mesh)
     state = create(jax.device_get(start()), method.players, options)
     state = jax.device_put(state, replicated(mesh))

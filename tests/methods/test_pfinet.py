@@ -467,7 +467,7 @@ def test_training_on_four_devices_lowers_the_loss():
     def epochs(step):
         return 1 + step / 100
 
-    options = {"model": optimizers.build(config.optimizer, epochs)}
+    options = {"model": optimizers.build(config.optimizer)}
     step = make_train_step(method, options, epochs, 0, mesh)
     state = jax.device_put(create(start(), method.players, options), replicated(mesh))
     losses = []

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jreid.methods import load
 from jreid.training import optimizers
 from jreid.training.sharding import check_divisible, make_mesh, replicated, split
-from jreid.training.state import check_owners, create
+from jreid.training.state import create
 from jreid.training.step import first_not_finite, make_embed, make_train_step
 
 
@@ -35,7 +35,7 @@ def trained(config_json, devices):
     """Makes states: `(count) -> state, metrics of each step`; compiled once."""
     config = ConfigDict(json.loads(config_json))
     method = load(config)
-    options = {"model": optimizers.build(config.optimizer, epochs)}
+    options = {"model": optimizers.build(config.optimizer)}
     mesh = mesh_of(devices)
     step = make_train_step(method, options, epochs, 0, mesh)
     variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
@@ -114,12 +114,13 @@ def test_the_first_bad_array_is_named(tiny_config):
     assert first_not_finite(state) == "params/neck/scale"
 
 
-def test_every_parameter_has_one_owner(tiny_config):
-    player = load(tiny_config).players[0]
-    with pytest.raises(ValueError, match="owned by"):
-        check_owners({"a": 1}, (player, player))
-    with pytest.raises(ValueError, match="owned by"):
-        check_owners({"a": 1}, (player._replace(owns=lambda path: False),))
+def test_mirror_images_are_embedded_too(tiny_config):
+    method = load(tiny_config)
+    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    images = jnp.asarray(batch_of(1)["visible"])
+    plain, both = (make_embed(method, mesh_of(1), flip) for flip in (False, True))
+    apart = plain(variables, images, "visible") + plain(variables, images[:, :, ::-1], "visible")
+    np.testing.assert_allclose(both(variables, images, "visible"), apart, rtol=1e-4, atol=1e-5)
 
 
 def test_batches_that_devices_cannot_share_are_refused():
