@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from jreid.commands import data, embed, evaluate, train
 from jreid.errors import InputError
+from jreid.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its status; bad input is one sentence on standard error and 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
+    keep_freed_memory()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]

@@ -33,6 +33,7 @@ from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
 from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation
 from jreid.errors import InputError
+from jreid.memory import keep_freed_memory
 
 P, K = 8, 4  # identities a step, images of an identity and modality
 WARM_STEPS, STEPS = 6, 24
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="JPEG files to read instead")
     arguments = parser.parse_args()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
         if not arguments.folder:
             render(Path(temporary), arguments.images)
