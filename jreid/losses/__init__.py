@@ -1,12 +1,21 @@
 """Losses as pure functions of arrays, one family a file, usable without the rest of jreid."""
 
+from jreid.losses.affinity import graph_alignment, log_affinity
 from jreid.losses.center_cluster import center_cluster
+from jreid.losses.divergence import kl_divergence
 from jreid.losses.identity import cross_entropy
 from jreid.losses.modality_triplet import (
     cross_modality_triplet,
     multi_directional_triplet,
     multi_mode_triplet,
 )
+from jreid.losses.purification import (
+    discrepancy_margin,
+    entropy,
+    entropy_margin,
+    modality_centroid_distance,
+)
+from jreid.losses.semantic import semantic_alignment
 from jreid.losses.triplet import batch_hard_triplet, euclidean_distances, weighted_triplet
 
 __all__ = [
@@ -14,8 +23,16 @@ __all__ = [
     "center_cluster",
     "cross_entropy",
     "cross_modality_triplet",
+    "discrepancy_margin",
+    "entropy",
+    "entropy_margin",
     "euclidean_distances",
+    "graph_alignment",
+    "kl_divergence",
+    "log_affinity",
+    "modality_centroid_distance",
     "multi_directional_triplet",
     "multi_mode_triplet",
+    "semantic_alignment",
     "weighted_triplet",
 ]
