@@ -1,10 +1,14 @@
 """What methods are made of: linen modules that know nothing of identities or losses."""
 
 from jreid.nn.attention import NonLocal
+from jreid.nn.branches import BranchedResNet
 from jreid.nn.derivation import Derivation
+from jreid.nn.discriminator import ModalityDiscriminator
+from jreid.nn.gradient import reverse_gradient
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
 from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.purifier import InformationPurifier
 from jreid.nn.pyramid import Pyramid
 from jreid.nn.resnet import ResNet
 from jreid.nn.response import RegionResponse
@@ -13,10 +17,13 @@ from jreid.nn.torch_layout import Layout, resnet_renames
 __all__ = [
     "BatchNorm",
     "BatchNormNeck",
+    "BranchedResNet",
     "Classifier",
     "Derivation",
+    "InformationPurifier",
     "InstanceBatchNorm",
     "Layout",
+    "ModalityDiscriminator",
     "NonLocal",
     "Pyramid",
     "RegionResponse",
@@ -25,4 +32,5 @@ __all__ = [
     "global_average",
     "instance_norm",
     "resnet_renames",
+    "reverse_gradient",
 ]

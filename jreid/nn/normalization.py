@@ -51,8 +51,8 @@ class BatchNorm(nn.Module):
             if count == 1:
                 raise ValueError(f"batch statistics need more than one value: got {x.shape}")
             unbiased = var * (count / (count - 1))
-            running_mean.value = MOMENTUM * running_mean.value + (1 - MOMENTUM) * mean
-            running_var.value = MOMENTUM * running_var.value + (1 - MOMENTUM) * unbiased
+            _move(running_mean, mean)
+            _move(running_var, unbiased)
         return _affine(_normalize(x, mean, var), scale, bias).astype(self.dtype)
 
     def _bias(self, shape: tuple[int, ...]) -> Float[Array, " c"]:
@@ -71,6 +71,41 @@ class InstanceNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         return _affine(instance_norm(x.astype(jnp.float32)), scale, bias).astype(self.dtype)
+
+
+class RunningInstanceNorm(nn.Module):
+    """Instance norm with a learnt scale and bias, and running statistics for testing.
+
+    `torch.nn.InstanceNorm2d(affine=True, track_running_stats=True)`: the running statistics follow
+    the means, over the batch, of the images' own means and unbiased variances.
+    """
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
+        """Uses each image's statistics and updates the running ones if `train`.
+
+        Raises:
+            ValueError: there is one position to train on, which has no variance.
+        """
+        features = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, features, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, features, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, features, jnp.float32)
+        x = x.astype(jnp.float32)
+        if train:
+            mean, var = _moments(x, axes=(1, 2), keepdims=True)
+        else:
+            mean, var = running_mean.value, running_var.value
+        if train and not self.is_initializing():
+            count = x.shape[1] * x.shape[2]
+            if count == 1:
+                raise ValueError(f"instance statistics need more than one position: got {x.shape}")
+            _move(running_mean, mean.mean((0, 1, 2)))
+            _move(running_var, var.mean((0, 1, 2)) * (count / (count - 1)))
+        return _affine(_normalize(x, mean, var), scale, bias).astype(self.dtype)
 
 
 class InstanceBatchNorm(nn.Module):
@@ -102,6 +137,11 @@ def instance_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:
     """Mean and biased variance, in two passes: mean(x^2) - mean(x)^2 cancels in float32."""
     return jnp.mean(x, axes, keepdims=keepdims), jnp.var(x, axes, keepdims=keepdims)
+
+
+def _move(running: Any, value: Array) -> None:
+    """Moves a running statistic towards a batch's."""
+    running.value = MOMENTUM * running.value + (1 - MOMENTUM) * value
 
 
 def _normalize(x: Array, mean: Array, var: Array) -> Array:

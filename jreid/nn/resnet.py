@@ -61,6 +61,10 @@ class ResNet(nn.Module):
             InputError: depth, split_stages or non_local cannot be built.
             ValueError: a modality is unknown, or missing when initialising.
         """
+        return tuple(self._leading(images, train, STAGES)[-4:])
+
+    def _leading(self, images: Mapping[str, Array], train: bool, stages: int) -> list[Array]:
+        """The maps of so many leading stages, at least of those that are split."""
         self._check(images)
         given = [name for name in self.modalities if name in images]
         maps = []
@@ -71,10 +75,10 @@ class ResNet(nn.Module):
                 self._stages(split, name)(x_m, train) for name, x_m in zip(given, x, strict=True)
             ]
             maps = [interleave(stage) for stage in zip(*separate, strict=True)]
-        if self.split_stages < STAGES:
+        if self.split_stages < stages:
             x = maps[-1] if maps else interleave(x)
-            maps += self._stages(range(self.split_stages, STAGES), "shared")(x, train)
-        return tuple(maps[-4:])
+            maps += self._stages(range(self.split_stages, stages), "shared")(x, train)
+        return maps
 
     def _stages(self, stages: range, name: str) -> "Stages":
         return Stages(

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
+from jreid.nn.normalization import (
+    BatchNorm,
+    InstanceBatchNorm,
+    RunningInstanceNorm,
+    instance_norm,
+)
 
 
 @pytest.fixture
@@ -125,3 +130,26 @@ def test_batch_norm_equals_torch_in_output_gradient_and_statistics(reference):
     np.testing.assert_allclose(gradient, reference.to_nhwc(x_torch.grad), atol=2e-6)
     np.testing.assert_allclose(statistics["mean"], after["running_mean"], atol=1e-6)
     np.testing.assert_allclose(statistics["var"], after["running_var"], atol=1e-6)
+
+
+def test_running_instance_norm_equals_torch_when_training_and_when_not(reference):
+    x = normal(4, 6, 5, 3) * np.float32([1, 2, 3]) + 1
+    layer = reference.nn.InstanceNorm2d(3, affine=True, track_running_stats=True)
+    theirs = reference.randomize(layer)
+    before = reference.arrays(theirs)
+    trained = theirs(reference.to_nchw(x))
+    after = reference.arrays(theirs)
+    tested = theirs.eval()(reference.to_nchw(x))
+
+    module = RunningInstanceNorm()
+    params = {"scale": before["weight"], "bias": before["bias"]}
+    statistics = {"mean": before["running_mean"], "var": before["running_var"]}
+    variables = {"params": params, "batch_stats": statistics}
+    y, updates = module.apply(variables, x, True, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, reference.to_nhwc(trained), atol=2e-6)
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], after["running_mean"], atol=1e-6)
+    np.testing.assert_allclose(updates["batch_stats"]["var"], after["running_var"], atol=1e-6)
+    y = module.apply({"params": params, **updates}, x, False)
+    np.testing.assert_allclose(y, reference.to_nhwc(tested), atol=2e-6)
+    with pytest.raises(ValueError, match="more than one position"):
+        module.apply(variables, x[:, :1, :1], True, mutable=["batch_stats"])

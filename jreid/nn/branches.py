@@ -1,0 +1,48 @@
+"""A ResNet whose last stages there are several of, side by side on one trunk."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.nn.resnet import STAGES, ResNet
+
+
+class BranchedResNet(ResNet):
+    """A ResNet that forks: the last stages have a copy of their own in each branch.
+
+    The trunk's parameters lie where a ResNet's do, each branch's in the scope of its name; below
+    that the names are torchvision's, so that each copy takes the same published weights.
+
+    Attributes:
+        branches: names of the copies.
+        branch_stages: how many of the last stages they are: 2 are layer3 and layer4.
+    """
+
+    branches: tuple[str, ...] = ("shared_branch", "specific_branch")
+    branch_stages: int = 2
+
+    @nn.compact
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
+    ) -> dict[str, tuple[Float[Array, "m h w c"], ...]]:
+        """The maps of layer1 to layer4 by branch, as a ResNet returns them.
+
+        The trunk's maps are the same in all. Arguments and errors are a ResNet's.
+
+        Raises:
+            InputError: stages of the branches are split by modality.
+        """
+        fork = STAGES - self.branch_stages
+        if self.split_stages > fork:
+            raise InputError(
+                f"config.backbone.split_stages={self.split_stages} reaches into the branches, "
+                f"which begin after {fork} stages; set it to {fork} at most."
+            )
+        trunk = self._leading(images, train, fork)
+        last = range(fork, STAGES)
+        return {
+            name: (*trunk[1:], *self._stages(last, name)(trunk[-1], train))
+            for name in self.branches
+        }

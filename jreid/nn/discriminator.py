@@ -1,0 +1,36 @@
+"""A classifier of the modality that a feature came from."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jreid.nn.normalization import BatchNorm
+
+MODALITIES = 2
+
+
+class ModalityDiscriminator(nn.Module):
+    """Two hidden layers, each with batch norm, ReLU and dropout, and two logits; in float32.
+
+    IDKL's released code; the paper draws its discriminators and confusers without saying what
+    they are. Linear layers start as PyTorch's, but for biases of zero. When training, dropout
+    needs the random key `dropout`.
+
+    Attributes:
+        hidden: width of the hidden layers.
+        dropout: share of them that is dropped.
+    """
+
+    hidden: int = 100
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n d"], train: bool) -> Float[Array, "n 2"]:
+        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        x = x.astype(jnp.float32)
+        for i in (1, 2):
+            x = nn.Dense(self.hidden, kernel_init=start, name=f"fc{i}")(x)
+            x = jax.nn.relu(BatchNorm(name=f"bn{i}")(x, train))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(MODALITIES, kernel_init=start, name="fc3")(x)

@@ -1,0 +1,94 @@
+"""IDKL's information purifier: less of a modality's style in a map, as much of the identity."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jreid.nn.normalization import RunningInstanceNorm, instance_norm
+from jreid.nn.pooling import generalized_mean
+
+MASKS = ("pooled", "per_pixel")
+NORMS = ("plain", "affine")
+
+
+class Purified(NamedTuple):
+    """What becomes of a map F, in the paper's names.
+
+    Attributes:
+        map: F~, the purified map (equation 12).
+        enhanced: F^d+ = m_e F (equation 9).
+        reduced: F^^m- = m_r F^ (equation 9).
+        normalized: F^, after instance norm (equation 7).
+        enhancement_mask: m_e, in 0..1; of height and width 1 where it is pooled.
+        reduction_mask: m_r, likewise.
+    """
+
+    map: Float[Array, "n h w c"]
+    enhanced: Float[Array, "n h w c"]
+    reduced: Float[Array, "n h w c"]
+    normalized: Float[Array, "n h w c"]
+    enhancement_mask: Float[Array, "n _ _ c"]
+    reduction_mask: Float[Array, "n _ _ c"]
+
+
+class InformationPurifier(nn.Module):
+    """Two masks over a map and its instance-normalised twin, each applied to the other's product.
+
+    Ren and Zhang, IDKL (CVPR 2024), section 3.2.
+
+    Attributes:
+        masks: `pooled`, one number a channel, from the pooled map as in equation 8; or `per_pixel`,
+            as in the released code, which leaves the pooling out.
+        norm: `plain` instance norm (equation 7), or the released code's `affine` one, which has
+            running statistics too.
+        dtype: of the computation; parameters and statistics are float32.
+    """
+
+    masks: str = "pooled"
+    norm: str = "plain"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Purified:
+        if self.masks not in MASKS or self.norm not in NORMS:
+            raise ValueError(f"no purifier with masks {self.masks!r} and norm {self.norm!r}")
+        if self.norm == "affine":
+            normalized = RunningInstanceNorm(self.dtype, name="norm")(x, train)
+        else:
+            normalized = instance_norm(x)
+        pooled = self.masks == "pooled"
+        enhancement = Mask(pooled, dtype=self.dtype, name="enhancement_mask")(x)
+        reduction = Mask(pooled, dtype=self.dtype, name="reduction_mask")(normalized)
+        enhanced, reduced = enhancement * x, reduction * normalized
+        purified = enhancement * reduced + reduction * enhanced
+        return Purified(purified, enhanced, reduced, normalized, enhancement, reduction)
+
+
+class Mask(nn.Module):
+    """sigmoid(W_2 relu(W_1 g(x))), a squeeze-and-excitation without biases (equation 8).
+
+    g is the network's generalised mean, as that is what the paper has in place of averages. An
+    average would not do: that of an instance-normalised map is zero, and its mask 1/2 everywhere.
+
+    Attributes:
+        pooled: whether there is a g, and one number a channel, or none and one a channel and pixel.
+        ratio: by how much the channels are squeezed.
+        dtype: of the computation; parameters are float32.
+    """
+
+    pooled: bool
+    ratio: int = 16
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n _ _ c"]:
+        if self.pooled:
+            x = generalized_mean(x, minimum=1e-6, epsilon=0.0)[:, None, None]
+        channels = x.shape[-1]
+        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        options: dict[str, Any] = {"use_bias": False, "kernel_init": start, "dtype": self.dtype}
+        x = nn.Dense(max(channels // self.ratio, 1), **options, name="squeeze")(x)
+        return jax.nn.sigmoid(nn.Dense(channels, **options, name="excite")(jax.nn.relu(x)))
