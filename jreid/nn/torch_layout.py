@@ -13,10 +13,13 @@ class Layout(NamedTuple):
             running_var) is added.
         unused: patterns, matched from the start, of entries that the published file holds and our
             network does not use. `num_batches_tracked` need not be named.
+        optional: patterns, matched from the start of our path, of arrays that the published file
+            may lack, such as heads that only training needs; they keep their start.
     """
 
     renames: tuple[tuple[str, str], ...]
     unused: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 def resnet_renames(ours: str, theirs: str) -> tuple[tuple[str, str], ...]:

@@ -74,17 +74,23 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
 
     Args:
         entries: as `read_checkpoint` returns them.
-        variables: of our network, arrays or only their shapes; other collections are handed on.
+        variables: of our network; only shapes will do, but for what the layout makes optional.
+            Other collections are handed on.
         layout: where the published implementation keeps what.
 
     Returns:
-        The same tree with numpy float32 arrays.
+        The same tree with numpy float32 arrays; what is optional and missing stays as it is.
 
     Raises:
         InputError: an entry is missing, has another shape or is not finite, or the file holds one
             that is neither used nor declared unused. One message names them all.
     """
-    leaves = list(expected_leaves(variables, layout))
+    optional = re.compile("|".join(layout.optional) or "$.")
+    leaves = [
+        leaf
+        for leaf in expected_leaves(variables, layout)
+        if leaf.entry in entries or not optional.match(leaf.path)
+    ]
     what = "the checkpoint does not fit, give the --config that it was trained with"
     refuse_misfits(what, entries, leaves, layout)
     return fill(entries, variables, leaves)
