@@ -1,5 +1,6 @@
 """Every default of jreid, once: a config starts from `defaults` and changes what its paper does."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -29,6 +30,24 @@ DATASETS = {
     "tiny_regdb": {"layout": "regdb", "identities": 6},
     "tiny_llcm": {"layout": "llcm", "identities": 8},
 }
+
+
+def choose(argument: str, name: str, choices: Iterable[str]) -> tuple[str, str]:
+    """Takes an option of a config's own out of its argument: `variant` of `regdb,variant=code`.
+
+    Returns:
+        The argument without it, which `defaults` takes, and what was chosen: the first of the
+        choices where the option is not given.
+
+    Raises:
+        ValueError: a choice that does not exist, or two.
+    """
+    choices, parts = [*choices], argument.split(",")
+    given = [part for part in parts if part.startswith(f"{name}=")]
+    chosen = given[0].partition("=")[2] if given else choices[0]
+    if len(given) > 1 or chosen not in choices:
+        raise ValueError(f"{','.join(given)!r} is not understood; {name} is one of {choices}")
+    return ",".join(part for part in parts if part not in given), chosen
 
 
 def dataset(argument: str) -> Config:
