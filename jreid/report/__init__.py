@@ -1,0 +1,5 @@
+"""Figures of what was measured, made of the features and results of an evaluation."""
+
+from jreid.report.figures import draw_features
+
+__all__ = ["draw_features"]

@@ -1,0 +1,115 @@
+"""Figures of embeddings: whose lie together, and whether the modalities do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from jreid.errors import InputError
+from jreid.evaluation.ranking import require_finite
+from jreid.files import write_whole
+
+MARKERS = {"visible": "o", "infrared": "^"}
+FEWEST = 4  # points that a projection says something about
+MOST_NEIGHBOURS = 30  # t-SNE's perplexity, lower for few points
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def draw_features(
+    features: Float[np.ndarray, "n d"],
+    identities: Int[np.ndarray, " n"],
+    modalities: Sequence[str] | Shaped[np.ndarray, " n"],
+    output: Path,
+    people: int = 10,
+    seed: int = 0,
+) -> None:
+    """Draws features in the plane by t-SNE: a colour an identity, circles visible, triangles not.
+
+    Figure 6 of IDKL (Ren and Zhang, CVPR 2024). The axes and their units mean nothing.
+
+    Args:
+        features: embeddings, normalised or not, of any float type.
+        identities: of each row.
+        modalities: `visible` or `infrared`, of each row.
+        output: a .png, .svg or .pdf.
+        people: how many identities: those with the most images, the lower number among equals.
+        seed: of the projection, which is a function of it and the features.
+
+    Raises:
+        InputError: arrays that do not fit, are not finite or too few; an `output` of another
+            suffix or that cannot be written; scikit-learn is missing.
+    """
+    features, identities, modalities = (np.asarray(x) for x in (features, identities, modalities))
+    _check(features, identities, modalities, output)
+    names, counts = np.unique(identities, return_counts=True)
+    chosen = np.sort(names[np.argsort(-counts, kind="stable")][:people])
+    shown = np.isin(identities, chosen)
+    if shown.sum() < FEWEST:
+        raise InputError(
+            f"{shown.sum()} images of {len(chosen)} identities are too few to draw; give at least "
+            f"{FEWEST}."
+        )
+    points = project(features[shown], seed)
+    _draw(points, identities[shown], modalities[shown], chosen, output)
+
+
+def project(features: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:
+    """Points of the plane by t-SNE (van der Maaten and Hinton, 2008), started from the PCA.
+
+    Raises:
+        InputError: scikit-learn is missing.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise InputError(
+            "t-SNE needs scikit-learn, which is not installed: `pip install scikit-learn`."
+        ) from error
+    neighbours = min(MOST_NEIGHBOURS, (len(features) - 1) / 3)
+    start = "pca" if features.shape[1] > 1 else "random"
+    tsne = TSNE(perplexity=neighbours, init=start, random_state=seed)
+    return tsne.fit_transform(features.astype(np.float32))
+
+
+def _draw(
+    points: np.ndarray,
+    identities: np.ndarray,
+    modalities: np.ndarray,
+    chosen: np.ndarray,
+    output: Path,
+) -> None:
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
+    colors = colormaps["turbo"](np.linspace(0.05, 0.95, len(chosen)))
+    for modality, marker in MARKERS.items():
+        rows = modalities == modality
+        of_person = colors[np.searchsorted(chosen, identities[rows])]
+        axes.scatter(*points[rows].T, s=28, marker=marker, c=of_person, edgecolors="none")
+        axes.scatter([], [], marker=marker, c="gray", label=modality)
+    axes.set(xticks=[], yticks=[], title=f"t-SNE of {len(points)} images, {len(chosen)} identities")
+    axes.legend(frameon=False)
+    kind = output.suffix.removeprefix(".")
+    write_whole(output, lambda file: figure.savefig(file, format=kind, dpi=150))
+
+
+def _check(
+    features: np.ndarray, identities: np.ndarray, modalities: np.ndarray, output: Path
+) -> None:
+    if output.suffix not in FORMATS:
+        raise InputError(f"{output} must end in {', '.join(FORMATS)}.")
+    if features.ndim != 2:
+        raise InputError(f"features of shape {features.shape} are no [N, D] array.")
+    for name, labels in (("identities", identities), ("modalities", modalities)):
+        if labels.shape != features.shape[:1]:
+            raise InputError(
+                f"{name} of shape {labels.shape} do not label {len(features)} features; give one "
+                "for each row."
+            )
+    unknown = sorted({*modalities.tolist()} - {*MARKERS})
+    if unknown:
+        raise InputError(f"modalities hold {unknown[0]!r}; there are {' and '.join(MARKERS)}.")
+    require_finite(features, "drawn", [f"row {row}" for row in range(len(features))])
