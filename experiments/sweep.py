@@ -78,7 +78,7 @@ def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
     for table in tables:
         measured_by(table, layout)
-    data = options.data if options.scale == "full" else TINY[layout]
+    data = options.data if options.scale == "full" else tiny(options.data, layout)
     folder = options.output / Path(config).stem / data.replace(",", "_")
     seeds = tuple(int(seed) for seed in options.seeds.split(","))
     sweep = Sweep(config, data, tuple(flags), seeds, options.trials, folder)
@@ -89,6 +89,11 @@ def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str
         file = folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
         file.write_text(text)
         print(f"\n{text}\n{file}")
+
+
+def tiny(data: str, layout: str) -> str:
+    """The tiny dataset of a layout with the options of another: `tiny,variant=code`."""
+    return ",".join([TINY[layout], *data.split(",")[1:]])
 
 
 def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:

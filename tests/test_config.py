@@ -75,3 +75,17 @@ def test_differences_name_fields_and_values():
 def test_another_place_of_the_data_is_no_difference():
     ours, theirs = (configs.load(f"{AGW}:tiny", [f"--config.data.folder={x}"]) for x in "ab")
     assert configs.differences(ours, theirs) == []
+
+
+def test_an_option_of_a_config_stands_beside_the_datasets():
+    from configs import common
+
+    variants = ("paper", "code")
+    assert common.choose("llcm", "variant", variants) == ("llcm", "paper")
+    for argument in ("regdb,trial=3,variant=code", "regdb,variant=code,trial=3"):
+        assert common.choose(argument, "variant", variants) == ("regdb,trial=3", "code")
+    for argument in ("llcm,variant=both", "llcm,variant=", "llcm,variant=code,variant=paper"):
+        with pytest.raises(ValueError, match="variant is one of"):
+            common.choose(argument, "variant", variants)
+    with pytest.raises(InputError, match="variant=code"):
+        configs.load(f"{AGW}:sysu_mm01,variant=code")

@@ -105,9 +105,15 @@ def test_the_command_line_explains_itself(capsys):
         assert told in str(stopped.value)
 
 
+def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():
+    assert sweep.tiny("synthetic", "sysu_mm01") == "tiny"
+    assert sweep.tiny("regdb,trial=2,variant=code", "regdb") == "tiny_regdb,trial=2,variant=code"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("experiment", "table", "count"), [("pfinet", "table4", 3), ("base_derivative", "table4", 6)]
+    ("experiment", "table", "count"),
+    [("pfinet", "table4", 3), ("base_derivative", "table4", 6), ("idkl", "table4", 6)],
 )
 def test_a_table_at_the_tiny_scale(experiment, table, count, tmp_path, monkeypatch):
     import importlib
