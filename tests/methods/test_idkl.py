@@ -81,18 +81,23 @@ def start(variant, *flags) -> Any:
 
 
 @functools.cache
-def gradient(variant, *flags) -> Any:
-    """The compiled `(params, state, batch, rng, progress)` to loss, metrics, state, gradients."""
-    function = jax.value_and_grad(load(config_of(variant, *flags)).players[0].loss, has_aux=True)
+def gradient(variant) -> Any:
+    """The compiled `(params, state, batch, rng, progress)` to loss, metrics, state, gradients.
+
+    The paper's reversal rises, to what the preset has all the time.
+    """
+    config = config_of(variant, "idkl.reversal.schedule=rising")
+    function = jax.value_and_grad(load(config).players[0].loss, has_aux=True)
     return jax.jit(function, compiler_options=QUICK)
 
 
-def loss_of(variant, *flags, key=1, progress=0.0) -> Any:
-    """`(loss, (metrics, model state)), gradients` from the start."""
-    variables = start(variant, *flags)
+@functools.cache
+def loss_of(variant, key=1, progress=1.0) -> Any:
+    """`(loss, (metrics, model state)), gradients` from the start, at this share of the epochs."""
+    variables, epochs = start(variant), config_of(variant).epochs
     state = {"batch_stats": variables["batch_stats"]}
-    rest = (batch_of(), jax.random.key(key), jnp.float32(progress))
-    return gradient(variant, *flags)(variables["params"], state, *rest)
+    rest = (batch_of(), jax.random.key(key), jnp.float32(progress * epochs))
+    return gradient(variant)(variables["params"], state, *rest)
 
 
 @functools.cache
@@ -363,12 +368,12 @@ def test_losses_and_gradients_are_finite(variant):
         assert jnp.abs(leaf).max() > 0, path
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["paper", pytest.param("code", marks=pytest.mark.slow)])
 def test_four_devices_give_what_one_gives(variant):
     (loss, (told, state)), gradients = loss_of(variant)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     variables = jax.device_put(start(variant), replicated(mesh))
-    rest = (jax.device_put(batch_of(), split(mesh)), jax.random.key(1), jnp.float32(0))
+    rest = (jax.device_put(batch_of(), split(mesh)), jax.random.key(1), jnp.float32(2))
     stats = {"batch_stats": variables["batch_stats"]}
     (loss_4, (told_4, state_4)), gradients_4 = gradient(variant)(variables["params"], stats, *rest)
     np.testing.assert_allclose(loss_4, loss, rtol=1e-4)
@@ -388,24 +393,16 @@ def test_dropout_is_the_keys():
 
 
 def test_the_reversal_rises_over_the_run():
-    flags = ("idkl.reversal.schedule=rising", "idkl.reversal.strength=0.7")
-    epochs = config_of("paper", *flags).epochs
-
     def of(progress):
-        gradients = loss_of("paper", *flags, progress=progress * epochs)[1]
+        gradients = loss_of("paper", progress=progress)[1]
         trunk = gradients["backbone"]["shared"]["layer2_1"]["conv2"]["kernel"]
         return np.asarray(trunk), np.asarray(gradients["confusers_layer2"]["fc1"]["kernel"])
 
-    (none, own), (some, same), (most, _) = (of(progress) for progress in (0, 0.1, 1))
+    (none, own), (some, same), (most, _) = (of(progress) for progress in (0.0, 0.1, 1.0))
     np.testing.assert_allclose(own, same, rtol=1e-4, atol=1e-6)  # the confuser itself minds not
     rising = [2 / (1 + np.exp(-10 * p)) - 1 for p in (0.1, 1)]
     ratio = np.linalg.norm(some - none) / np.linalg.norm(most - none)
     np.testing.assert_allclose(ratio, rising[0] / rising[1], rtol=1e-2)
-    # At full strength it is what the constant schedule makes of it.
-    constant = loss_of("paper")[1]["backbone"]["shared"]["layer2_1"]["conv2"]["kernel"]
-    np.testing.assert_allclose(
-        none + (most - none) / (0.7 * rising[1]), constant, rtol=0.1, atol=0.05
-    )
 
 
 def test_the_test_feature_is_the_shared_neck_of_either_modality():
@@ -431,8 +428,12 @@ def test_pictures_show_heat_and_masks(variant):
     pixels = np.clip(to_unit(images), 0, 1)
     pictures = load(config_of(variant)).pictures
     purified = forward(variant).purified
-    for name, picture in pictures.items():
-        shown = np.asarray(picture(start(variant), images, "visible"))
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def draw(variables):
+        return {name: picture(variables, images, "visible") for name, picture in pictures.items()}
+
+    for name, shown in jax.device_get(draw(start(variant))).items():
         assert shown.shape == (8, 32, 3 * 16, 3)
         assert (shown >= 0).all()
         assert (shown <= 1).all()
