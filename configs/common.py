@@ -123,7 +123,7 @@ def defaults(argument: str) -> Config:
                 "split_stages": 1,  # leading stages with one copy a modality; 1 is the stem
                 "non_local": (0, 2, 3, 0),  # AGW's blocks at the end of each stage
             },
-            "pooling": "generalized_mean",  # generalized_mean or average
+            "pooling": "generalized_mean",  # generalized_mean, average or max
             "triplet": {
                 "kind": "weighted_regularized",  # weighted_regularized or batch_hard
                 "margin": 0.3,  # of batch_hard

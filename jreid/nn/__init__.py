@@ -7,7 +7,8 @@ from jreid.nn.discriminator import ModalityDiscriminator
 from jreid.nn.gradient import reverse_gradient
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
-from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.parts import PartClassifier, Parts
+from jreid.nn.pooling import generalized_mean, global_average, global_max
 from jreid.nn.purifier import InformationPurifier
 from jreid.nn.pyramid import Pyramid
 from jreid.nn.resnet import ResNet
@@ -25,11 +26,14 @@ __all__ = [
     "Layout",
     "ModalityDiscriminator",
     "NonLocal",
+    "PartClassifier",
+    "Parts",
     "Pyramid",
     "RegionResponse",
     "ResNet",
     "generalized_mean",
     "global_average",
+    "global_max",
     "instance_norm",
     "resnet_renames",
     "reverse_gradient",

@@ -9,6 +9,11 @@ def global_average(x: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
     return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
 
 
+def global_max(x: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
+    """The maximum over all positions."""
+    return jnp.max(x.astype(jnp.float32), axis=(1, 2))
+
+
 def generalized_mean(
     x: Float[Array, "n h w c"], p: float = 3.0, minimum: float = 0.0, epsilon: float = 1e-12
 ) -> Float[Array, "n c"]:
@@ -26,4 +31,4 @@ def generalized_mean(
     return (jnp.mean(powers, axis=(1, 2)) + epsilon) ** (1 / p)
 
 
-POOLING = {"average": global_average, "generalized_mean": generalized_mean}
+POOLING = {"average": global_average, "generalized_mean": generalized_mean, "max": global_max}

@@ -3,13 +3,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreid.nn.pooling import generalized_mean, global_average
+from jreid.nn.pooling import generalized_mean, global_average, global_max
 
 MAP = np.array([[[[1.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [4.0, 8.0]]]], np.float32)
 
 
 def test_global_average_by_hand():
     np.testing.assert_allclose(global_average(MAP), [[2.5, 2.0]])
+
+
+def test_global_max_by_hand():
+    np.testing.assert_array_equal(global_max(MAP), [[4.0, 8.0]])
+    assert global_max(jnp.ones((1, 2, 2, 1), jnp.bfloat16)).dtype == jnp.float32
 
 
 def test_generalized_mean_by_hand():
