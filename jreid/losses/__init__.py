@@ -3,11 +3,20 @@
 from jreid.losses.affinity import graph_alignment, log_affinity
 from jreid.losses.center_cluster import center_cluster
 from jreid.losses.divergence import kl_divergence
+from jreid.losses.hetero_center import hetero_center_triplet
 from jreid.losses.identity import cross_entropy
 from jreid.losses.modality_triplet import (
     cross_modality_triplet,
     multi_directional_triplet,
     multi_mode_triplet,
+)
+from jreid.losses.mutual_prediction import (
+    divergence,
+    kl_detach,
+    kl_ema,
+    specific_ce,
+    swap_ce,
+    swap_ce_joint,
 )
 from jreid.losses.purification import (
     discrepancy_margin,
@@ -24,15 +33,22 @@ __all__ = [
     "cross_entropy",
     "cross_modality_triplet",
     "discrepancy_margin",
+    "divergence",
     "entropy",
     "entropy_margin",
     "euclidean_distances",
     "graph_alignment",
+    "hetero_center_triplet",
+    "kl_detach",
     "kl_divergence",
+    "kl_ema",
     "log_affinity",
     "modality_centroid_distance",
     "multi_directional_triplet",
     "multi_mode_triplet",
     "semantic_alignment",
+    "specific_ce",
+    "swap_ce",
+    "swap_ce_joint",
     "weighted_triplet",
 ]

@@ -1,0 +1,128 @@
+"""Mutual prediction: each modality's features, judged by the other modality's identity classifier.
+
+Four readings of one idea, since the equations of the paper that named it (cross-modality identity
+mutual prediction learning) are lost to us. They differ in what they compare and in what learns.
+Everywhere `features` are by modality, `visible` and `infrared`, and so are `classifiers`: each
+modality's weights, which `predict` takes with features to identity logits.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jreid.losses.identity import cross_entropy
+
+Features = Mapping[str, Float[Array, "n d"]]
+Classifiers = Mapping[str, Any]
+Predict = Callable[[Any, Float[Array, "n d"]], Float[Array, "m identities"]]
+
+OTHER = {"visible": "infrared", "infrared": "visible"}
+
+
+def linear(weights: Float[Array, "d identities"], features: Array) -> Array:
+    """The logits of a linear classifier without bias."""
+    return features @ weights
+
+
+def specific_ce(
+    features: Features,
+    classifiers: Classifiers,
+    identity: Int[Array, " m"],
+    predict: Predict = linear,
+) -> Float[Array, ""]:
+    """What makes the classifiers specific: cross-entropy of each on its own modality, added up.
+
+    Trains features and classifiers.
+
+    Args:
+        identity: class numbers of the rows that `predict` returns, the same for both modalities.
+    """
+    values = (predict(classifiers[name], features[name]) for name in OTHER)
+    return sum((cross_entropy(logits, identity) for logits in values), start=jnp.zeros(()))
+
+
+def swap_ce(
+    features: Features,
+    classifiers: Classifiers,
+    identity: Int[Array, " m"],
+    predict: Predict = linear,
+) -> Float[Array, ""]:
+    """As `swap_ce_joint`, with classifiers that only judge: their gradient is zero."""
+    return swap_ce_joint(features, jax.lax.stop_gradient(classifiers), identity, predict)
+
+
+def swap_ce_joint(
+    features: Features,
+    classifiers: Classifiers,
+    identity: Int[Array, " m"],
+    predict: Predict = linear,
+) -> Float[Array, ""]:
+    """Cross-entropy of each classifier on the other modality's features, added up.
+
+    Trains features and classifiers.
+
+    Args:
+        identity: as `specific_ce`.
+    """
+    swapped = {name: features[other] for name, other in OTHER.items()}
+    return specific_ce(swapped, classifiers, identity, predict)
+
+
+def kl_ema(
+    features: Features,
+    classifiers: Classifiers,
+    averages: Classifiers,
+    predict: Predict = linear,
+) -> Float[Array, ""]:
+    """Divergence of what a modality's own classifier says from what the other's average says.
+
+    The mean over the rows of both modalities of KL(own || other's average), as in the code of Wu
+    et al., MPANet (CVPR 2021). The average's side is given: gradients go through the own side, to
+    features and classifiers.
+
+    Args:
+        averages: of the classifiers over the steps (`exponential_average`).
+    """
+    terms = [
+        divergence(
+            predict(classifiers[name], features[name]),
+            jax.lax.stop_gradient(predict(averages[other], features[name])),
+        )
+        for name, other in OTHER.items()
+    ]
+    return sum(terms, start=jnp.zeros(())) / len(terms)
+
+
+def kl_detach(
+    features: Features, classifiers: Classifiers, predict: Predict = linear
+) -> Float[Array, ""]:
+    """Divergence of what a modality's own classifier says from what the other's says.
+
+    The sum over modalities of the mean of KL(other || own). The other's side is given: gradients go
+    through the own side, to features and classifiers.
+    """
+    terms = [
+        divergence(
+            jax.lax.stop_gradient(predict(classifiers[other], features[name])),
+            predict(classifiers[name], features[name]),
+        )
+        for name, other in OTHER.items()
+    ]
+    return sum(terms, start=jnp.zeros(()))
+
+
+def divergence(
+    logits: Float[Array, "n classes"], other: Float[Array, "n classes"]
+) -> Float[Array, ""]:
+    """Mean over rows of KL(softmax(logits) || softmax(other)), in nats and float32."""
+    p = jax.nn.log_softmax(logits.astype(jnp.float32))
+    q = jax.nn.log_softmax(other.astype(jnp.float32))
+    return (jnp.exp(p) * (p - q)).sum(1).mean()
+
+
+def exponential_average(average: Any, current: Any, rate: float) -> Any:
+    """The average after one more step: (1 - rate) average + rate current, for each array."""
+    return jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, average, current)
