@@ -19,8 +19,8 @@ Config = Any
 # the two halves shows the same identity, a class number from 0. N = P identities x K images.
 Batch = Mapping[str, jax.Array]
 
-# Collections of arrays: `params` and, beside it, whatever else the method keeps from step to step
-# (`batch_stats`, memories), which is its model state.
+# Collections of arrays: `params` and, beside it, whatever else the method keeps from step to step,
+# which is its model state: `batch_stats` and, where it has any, a `memory` (see Method).
 Variables = Mapping[str, Any]
 
 Metrics = Mapping[str, jax.Array]
@@ -63,6 +63,12 @@ class Phase(NamedTuple):
 
 class Method(NamedTuple):
     """A paper as pure functions.
+
+    A method may have a memory, such as averages of parameters or centres of identities: a
+    collection named `memory`, of arrays in any structure, that `init` returns beside `params`.
+    Losses get it in their model state and return what it is after the step, in the same structure;
+    no optimiser sees it. It is saved, restored and resumed like everything else, and `embed` gets
+    it in its variables.
 
     Attributes:
         init: key and Batch to the initial variables.

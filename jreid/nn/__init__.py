@@ -5,7 +5,7 @@ from jreid.nn.branches import BranchedResNet
 from jreid.nn.derivation import Derivation
 from jreid.nn.discriminator import ModalityDiscriminator
 from jreid.nn.gradient import reverse_gradient
-from jreid.nn.heads import BatchNormNeck, Classifier
+from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
 from jreid.nn.parts import PartClassifier, Parts
 from jreid.nn.pooling import generalized_mean, global_average, global_max
@@ -21,6 +21,7 @@ __all__ = [
     "BranchedResNet",
     "Classifier",
     "Derivation",
+    "FeatureClassifier",
     "InformationPurifier",
     "InstanceBatchNorm",
     "Layout",

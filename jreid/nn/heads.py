@@ -37,3 +37,28 @@ class Classifier(nn.Module):
         shape = (x.shape[-1], self.identities)
         kernel = self.param("kernel", nn.initializers.normal(0.001), shape, jnp.float32)
         return x.astype(jnp.float32) @ kernel
+
+
+class FeatureClassifier(nn.Module):
+    """Identity logits by each of several features, a classifier for each.
+
+    Attributes:
+        identities: how many.
+        hidden: of a linear layer with a ReLU before each classifier; 0 for none.
+    """
+
+    identities: int
+    hidden: int = 0
+
+    @nn.compact
+    def __call__(self, features: Sequence[Float[Array, "n _"]]) -> Float[Array, "n*k identities"]:
+        """Row k * i + j is image i's, by its j-th feature of k."""
+        logits = [self._logits(x, number) for number, x in enumerate(features)]
+        return jnp.stack(logits, axis=1).reshape(-1, self.identities)
+
+    def _logits(self, x: Array, number: int) -> Array:
+        if self.hidden:
+            start = nn.initializers.he_normal()
+            name = f"hidden_{number}"
+            x = nn.relu(nn.Dense(self.hidden, use_bias=False, kernel_init=start, name=name)(x))
+        return Classifier(self.identities, name=f"classifier_{number}")(x)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreid.nn.heads import BatchNormNeck, Classifier
+from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
 
 
 def test_neck_has_a_scale_near_one_and_no_bias_to_learn():
@@ -43,3 +43,23 @@ def test_classifier_is_a_small_matrix():
     logits = Classifier(500).apply(variables, x)
     assert logits.dtype == jnp.float32
     np.testing.assert_allclose(logits, np.asarray(x, np.float32) @ kernel, atol=1e-6)
+
+
+def test_a_classifier_for_each_feature():
+    features = [jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([[5.0], [6.0]])]
+    kernels = ([[1.0, 0.0, 10.0], [0.0, 1.0, 10.0]], [[1.0, 2.0, 3.0]])
+    params = {f"classifier_{i}": {"kernel": jnp.array(kernel)} for i, kernel in enumerate(kernels)}
+    got = FeatureClassifier(3).apply({"params": params}, features)
+    # Image by image, and each by both features.
+    np.testing.assert_allclose(got, [[1, 2, 30], [5, 10, 15], [3, 4, 70], [6, 12, 18]])
+
+
+def test_a_hidden_layer_before_each_classifier():
+    features = [jnp.array([[1.0, 2.0], [6.0, 4.0]])]
+    params = {
+        "hidden_0": {"kernel": jnp.array([[-1.0], [1.0]])},
+        "classifier_0": {"kernel": jnp.array([[1.0, 2.0, 3.0]])},
+    }
+    got = FeatureClassifier(3, hidden=1).apply({"params": params}, features)
+    # 2 - 1, and 4 - 6, which the ReLU takes away.
+    np.testing.assert_allclose(got, [[1, 2, 3], [0, 0, 0]])

@@ -1,0 +1,271 @@
+"""Mutual-prediction learning with fine-grained features: a reconstruction of a paper.
+
+Its equations and the text of its network's figure are lost to us. Its abstract, its tables and
+what can be deciphered of its experiments say that there are two streams, local features beside the
+global one, an identity classifier for each modality (W_V and W_I), losses weighted by alpha and
+beta, and "mutual prediction", which turns what is discriminative in one modality into what is so
+in both. All else here follows the closest published work: one stem a modality, six stripes, one
+descriptor z of the global feature and the stripes' for W_V and W_I, and five readings of mutual
+prediction, `mutual_prediction.form`:
+
+swap_ce        cross-entropy of each classifier on the other modality's z; the classifiers only
+               judge, so that the encoder alone learns from it. The default
+swap_ce_joint  the same, and the classifiers learn from it too
+kl_ema         KL(own classifier || the other's average over the steps), as MPANet has it
+kl_detach      KL(the other classifier || own), the other's side given
+alternate      swap_ce by a player of its own, after a step on all other losses: the encoder is
+               updated twice a step, by two optimisers, weight decay and batch statistics included
+"""
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jreid.errors import InputError
+from jreid.losses.hetero_center import hetero_center_triplet
+from jreid.losses.identity import cross_entropy
+from jreid.losses.mutual_prediction import (
+    exponential_average,
+    kl_detach,
+    kl_ema,
+    specific_ce,
+    swap_ce,
+    swap_ce_joint,
+)
+from jreid.losses.triplet import TRIPLETS, triplet
+from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
+from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
+from jreid.nn.parts import PartClassifier, Parts
+from jreid.nn.pooling import POOLING
+from jreid.nn.resnet import ResNet
+
+# Of z, W (by modality), their averages, identities and a function of W and z to logits.
+FORMS: Mapping[str, Callable[..., Array]] = {
+    "swap_ce": lambda z, w, averages, rows, predict: swap_ce(z, w, rows, predict),
+    "swap_ce_joint": lambda z, w, averages, rows, predict: swap_ce_joint(z, w, rows, predict),
+    "kl_ema": lambda z, w, averages, rows, predict: kl_ema(z, w, averages, predict),
+    "kl_detach": lambda z, w, averages, rows, predict: kl_detach(z, w, predict),
+    "alternate": lambda z, w, averages, rows, predict: swap_ce(z, w, rows, predict),
+}
+CHOICES = {
+    "pooling": POOLING,
+    "triplet.kind": (*TRIPLETS, "hetero_center"),
+    "dtype": ("float32", "bfloat16"),
+    "mutual_prediction.form": FORMS,
+    "mutual_prediction.feature": ("concat", "global", "each"),
+    "mutual_prediction.head": ("linear", "mlp512"),
+    "mutual_prediction.embedding": ("bn_z", "z", "global"),
+    "mutual_prediction.parts.pool": POOLING,
+    "mutual_prediction.parts.reduce": ("mean", "sum"),
+}
+# What mutual prediction changes where the classifiers only judge.
+ENCODER = ("backbone/", "parts/", "descriptor_neck/")
+
+# Values of the losses by name, the accuracy of the shared classifier, and the model state after.
+Terms = Callable[[Any, Variables, Batch], tuple[dict[str, jax.Array], jax.Array, Mapping[str, Any]]]
+
+
+class Outputs(NamedTuple):
+    """What the network makes of M images, all float32; sample-major as AGW's rows are.
+
+    Attributes:
+        pooled: the global feature g.
+        embedding: its batch norm.
+        logits: of the classifier of both modalities, on the embedding.
+        parts: the stripes' features l.
+        part_logits: of their own classifiers.
+        descriptor: z, which is g and every l, side by side.
+        normal: its batch norm, which W_V and W_I take.
+    """
+
+    pooled: Float[Array, "m c"]
+    embedding: Float[Array, "m c"]
+    logits: Float[Array, "m identities"]
+    parts: Float[Array, "m n dim"]
+    part_logits: Float[Array, "m n identities"]
+    descriptor: Float[Array, "m d"]
+    normal: Float[Array, "m d"]
+
+
+class Network(nn.Module):
+    """Images of one or both modalities to everything but what W_V and W_I say."""
+
+    config: Config
+
+    @nn.compact
+    def __call__(self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool) -> Outputs:
+        config, options = self.config, self.config.mutual_prediction.parts
+        identities = config.data.identities
+        backbone = ResNet(**config.backbone, dtype=config.dtype, name="backbone")
+        x = backbone(images, train)[-1]
+        pooled = POOLING[config.pooling](x)
+        embedding = BatchNormNeck(name="neck")(pooled, train)
+        logits = Classifier(identities, name="classifier")(embedding)
+        parts, part_logits = jnp.zeros((len(x), 0, 1)), jnp.zeros((len(x), 0, identities))
+        if options.n:
+            parts = Parts(options.n, options.dim, options.pool, name="parts")(x, train)
+            part_logits = PartClassifier(identities, name="part_classifier")(parts)
+        descriptor = jnp.concatenate([pooled, parts.reshape(len(x), -1)], axis=1)
+        normal = BatchNormNeck(name="descriptor_neck")(descriptor, train)
+        return Outputs(pooled, embedding, logits, parts, part_logits, descriptor, normal)
+
+
+def create(config: Config) -> Method:
+    """Mutual-prediction learning as the config describes it.
+
+    Raises:
+        InputError: a config field has a value that does not exist.
+    """
+    for field, choices in CHOICES.items():
+        require_choice(field, attrgetter(field)(config), choices)
+    _check(config.mutual_prediction)
+    network = Network(config)
+    apply: Any = network.apply
+    classifier = FeatureClassifier(
+        config.data.identities, 512 if config.mutual_prediction.head == "mlp512" else 0
+    )
+
+    def init(rng: jax.Array, batch: Batch) -> Variables:
+        keys = jax.random.split(rng, 3)
+        outputs, variables = network.init_with_output(keys[0], _images(batch), train=False)
+        both = {
+            name: classifier.init(key, _features(outputs.normal, config))["params"]
+            for name, key in zip(("visible", "infrared"), keys[1:], strict=True)
+        }
+        variables = {**variables, "params": {**variables["params"], "modality_classifiers": both}}
+        return {**variables, "memory": both} if _has_memory(config) else variables
+
+    def embed(
+        variables: Variables, images: Float[Array, "n h w 3"], modality: str
+    ) -> Float[Array, "n d"]:
+        """The batch norm of z, or z, or the batch norm of the global feature."""
+        weights = {name: variables[name] for name in ("params", "batch_stats")}
+        outputs = apply(weights, {modality: images}, train=False)
+        return {"bn_z": outputs.normal, "z": outputs.descriptor, "global": outputs.embedding}[
+            config.mutual_prediction.embedding
+        ]
+
+    return Method(init, _players(_terms(apply, classifier.apply, config), config), embed)
+
+
+def _players(terms: Terms, config: Config) -> tuple[Player, ...]:
+    options = config.mutual_prediction
+    whole = 1 + options.alpha + options.beta if options.normalize else 1.0
+    per_part = options.parts.n if options.parts.reduce == "sum" else 1
+    weights = {"identity": 1.0, "triplet": 1.0}
+    if options.parts.n:
+        weights["part_identity"] = per_part
+        if options.parts.triplet:
+            weights["part_triplet"] = per_part
+    weights |= {"specific": options.alpha, "mutual": options.beta}
+    weights = {name: weight / whole for name, weight in weights.items()}
+    if options.form != "alternate":
+        return (Player("model", lambda path: True, _loss(terms, weights), config.optimizer),)
+    mutual = _loss(terms, {"mutual": weights.pop("mutual")})
+    return (
+        Player("model", lambda path: True, _loss(terms, weights), config.optimizer),
+        Player("mutual", lambda path: path.startswith(ENCODER), mutual, config.optimizer),
+    )
+
+
+def _loss(terms: Terms, weights: Mapping[str, float]) -> Loss:
+    """The weighted sum of these losses."""
+
+    def loss(params, model_state, batch, rng, progress):
+        values, accuracy, model_state = terms(params, model_state, batch)
+        told = {name: values[name] for name in weights}
+        total = sum((weights[name] * told[name] for name in told), start=jnp.zeros(()))
+        return total, ({**told, "accuracy": accuracy}, model_state)
+
+    return loss
+
+
+def _terms(apply: Any, classify: Any, config: Config) -> Terms:
+    options, kind = config.mutual_prediction, config.triplet.kind
+
+    def metric_loss(features: Array, identity: Array, modality: Array) -> Array:
+        if kind == "hetero_center":
+            return hetero_center_triplet(features, identity, modality, config.triplet.margin)
+        return triplet(kind, features, identity, config.triplet.margin)
+
+    def predict(weights: Any, normal: Array) -> Array:
+        return classify({"params": weights}, _features(normal, config))
+
+    def terms(params, model_state, batch):
+        variables = {"params": params, "batch_stats": model_state["batch_stats"]}
+        out, changed = apply(variables, _images(batch), train=True, mutable=["batch_stats"])
+        identity = jnp.repeat(batch["identity"], 2)
+        modality = jnp.tile(jnp.arange(2), len(batch["identity"]))
+        values = {
+            "identity": cross_entropy(out.logits, identity),
+            "triplet": metric_loss(out.pooled, identity, modality),
+        }
+        if options.parts.n:
+            of_parts = jax.vmap(metric_loss, (1, None, None))(out.parts, identity, modality)
+            values["part_identity"] = _part_cross_entropy(out.part_logits, identity)
+            values["part_triplet"] = of_parts.mean()
+        classifiers, averages = params["modality_classifiers"], None
+        if _has_memory(config):
+            # As in MPANet's code, a step's own classifiers are in the average that it is told.
+            averages = exponential_average(model_state["memory"], classifiers, options.ema_rate)
+            changed = {**changed, "memory": averages}
+        z = _by_modality(out.normal)
+        features = options.parts.n + 1 if options.feature == "each" else 1
+        rows = jnp.repeat(batch["identity"], features)
+        values["specific"] = specific_ce(z, classifiers, rows, predict)
+        values["mutual"] = FORMS[options.form](z, classifiers, averages, rows, predict)
+        accuracy = (out.logits.argmax(1) == identity).mean()
+        return values, accuracy, {**model_state, **changed}
+
+    return terms
+
+
+def _part_cross_entropy(
+    logits: Float[Array, "m n identities"], identity: Int[Array, " m"]
+) -> Float[Array, ""]:
+    """The mean over parts of their cross-entropies."""
+    _, parts, identities = logits.shape
+    return cross_entropy(logits.reshape(-1, identities), jnp.repeat(identity, parts))
+
+
+def _features(normal: Float[Array, "n d"], config: Config) -> list[Float[Array, "n _"]]:
+    """What of z's batch norm W_V and W_I see: all of it, its global feature, or each feature."""
+    options = config.mutual_prediction
+    parts, dim = options.parts.n, options.parts.dim
+    starts = [normal.shape[1] - dim * number for number in range(parts, 0, -1)]
+    features = jnp.split(normal, starts, axis=1)
+    return {"concat": [normal], "global": features[:1], "each": features}[options.feature]
+
+
+def _by_modality(x: Float[Array, "m d"]) -> dict[str, Float[Array, "n d"]]:
+    pairs = x.reshape(-1, 2, x.shape[1])
+    return {"visible": pairs[:, 0], "infrared": pairs[:, 1]}
+
+
+def _has_memory(config: Config) -> bool:
+    """Whether averages of the modality classifiers are kept from step to step."""
+    return config.mutual_prediction.form == "kl_ema"
+
+
+def _check(options: Config) -> None:
+    for field, value, least in (
+        ("alpha", options.alpha, 0),
+        ("beta", options.beta, 0),
+        ("parts.n", options.parts.n, 0),
+        ("parts.dim", options.parts.dim, 1),
+    ):
+        if value < least:
+            raise InputError(f"config.mutual_prediction.{field}={value} is less than {least}.")
+    if not 0 < options.ema_rate <= 1:
+        raise InputError(
+            f"config.mutual_prediction.ema_rate={options.ema_rate} is not above 0 and at most 1."
+        )
+
+
+def _images(batch: Batch) -> Mapping[str, jax.Array]:
+    return {"visible": batch["visible"], "infrared": batch["infrared"]}
