@@ -112,10 +112,15 @@ def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("experiment", "table", "count"),
-    [("pfinet", "table4", 3), ("base_derivative", "table4", 6), ("idkl", "table4", 6)],
+    ("experiment", "table", "count", "options"),
+    [
+        ("pfinet", "table4", 3, ""),
+        ("base_derivative", "table4", 6, ""),
+        ("idkl", "table4", 6, ""),
+        ("idkl", "table4", 6, ",variant=code"),
+    ],
 )
-def test_a_table_at_the_tiny_scale(experiment, table, count, tmp_path, monkeypatch):
+def test_a_table_at_the_tiny_scale(experiment, table, count, options, tmp_path, monkeypatch):
     import importlib
 
     monkeypatch.chdir(ROOT)
@@ -123,6 +128,7 @@ def test_a_table_at_the_tiny_scale(experiment, table, count, tmp_path, monkeypat
     arguments = [
         table,
         "--scale=tiny",
+        f"--data=synthetic{options}",
         f"--output={tmp_path}",
         f"--config.data.folder={tmp_path}/d",
     ]
