@@ -29,7 +29,8 @@ from jreid.evaluation.reranking import Rerank, rerank_blocks, rerank_memory
 from jreid.evaluation.trials import rank_trials
 from jreid.files import write_text
 
-RANKS = (1, 5, 10, 20)
+RANKS = (1, 5, 10, 20)  # that tables show
+CURVE = tuple(range(1, 21))  # the ranks of the CMC curve in a result
 
 
 def evaluate(
@@ -61,8 +62,8 @@ def evaluate(
         progress: told, now and then, how much of the ranking is done, and of how much.
 
     Returns:
-        `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (rank as text ->
-        fraction), `mAP`, `mINP`, `std`: these three again, as standard deviations over the trials,
+        `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (ranks 1 to 20,
+        as text -> fraction), `mAP`, `mINP`, `std`: these three, as standard deviations over trials,
         divided by their number; `trials`, `of_trials`: how many the dataset asks for; `queries`,
         `valid_queries`, and `unmatched`: why the others are not valid, both of the trial with the
         fewest valid ones.
@@ -86,7 +87,7 @@ def evaluate(
     queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
     tell(*_size(queries, gallery, features.shape[1], rerank))
     rankings = _rank(features, table, drawn, protocol, rerank, mesh, progress)
-    trials = [mean_metrics(ranking, RANKS) for ranking in rankings]
+    trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
     text = str(rerank) if rerank else "none"
     lost = most_unmatched(drawn, table)
     return {
@@ -194,7 +195,7 @@ def _rank(
 
 def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:
     return {
-        "cmc": {str(k): float(statistic([trial.cmc[k] for trial in trials])) for k in RANKS},
+        "cmc": {str(k): float(statistic([trial.cmc[k] for trial in trials])) for k in CURVE},
         "mAP": float(statistic([trial.mean_average_precision for trial in trials])),
         "mINP": float(statistic([trial.mean_inverse_negative_penalty for trial in trials])),
     }
