@@ -58,13 +58,7 @@ def main(
         epilog="config fields of every row are set as --config.field=value",
     )
     parser.add_argument("tables", nargs="+", choices=tables, help="which to run")
-    parser.add_argument("--data", default="synthetic", help="synthetic, sysu_mm01, regdb, ...")
-    parser.add_argument("--seeds", default="0", help="such as 0,1,2: a run of each row for each")
-    parser.add_argument("--trials", default="", help="of RegDB, such as 1-10")
-    parser.add_argument(
-        "--scale", choices=("full", "tiny"), default="full", help="tiny: only whether all rows run"
-    )
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="where the runs go")
+    add_arguments(parser)
     options, flags = parser.parse_known_args(arguments)
     try:
         _run(config, [tables[name] for name in options.tables], options, flags)
@@ -72,21 +66,47 @@ def main(
         sys.exit(f"{error}")
 
 
-def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every sweep is told."""
+    parser.add_argument("--data", default="synthetic", help="synthetic, sysu_mm01, regdb, ...")
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2: a run of each row for each")
+    parser.add_argument("--trials", default="", help="of RegDB, such as 1-10")
+    parser.add_argument(
+        "--scale", choices=("full", "tiny"), default="full", help="tiny: only whether all rows run"
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="where the runs go")
+
+
+def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
+    """The sweep of a config that the command line asks for.
+
+    Raises:
+        InputError: it asks for what there is not.
+    """
     if not re.fullmatch(r"\d+(,\d+)*", options.seeds):
         raise InputError(f"--seeds={options.seeds} is not understood; give numbers such as 0,1,2.")
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
-    for table in tables:
-        measured_by(table, layout)
     data = options.data if options.scale == "full" else tiny(options.data, layout)
     folder = options.output / Path(config).stem / data.replace(",", "_")
     seeds = tuple(int(seed) for seed in options.seeds.split(","))
-    sweep = Sweep(config, data, tuple(flags), seeds, options.trials, folder)
-    _render(sweep, layout)
+    return Sweep(config, data, tuple(flags), seeds, options.trials, folder)
+
+
+def load_config(sweep: Sweep) -> Any:
+    """The config of a row without flags."""
+    return configs.load(f"{sweep.config}:{sweep.data}", sweep.flags)
+
+
+def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str]) -> None:
+    sweep = sweep_of(config, options, flags)
+    layout = load_config(sweep).data.layout
+    for table in tables:
+        measured_by(table, layout)
+    render(sweep)
     for table in tables:
         results = run_table(sweep, table)
-        text = format_table(table, data, layout, results, seeds)
-        file = folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
+        text = format_table(table, sweep.data, layout, results, sweep.seeds)
+        file = sweep.folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
         file.write_text(text)
         print(f"\n{text}\n{file}")
 
@@ -148,13 +168,13 @@ def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
     return sweep.folder / (re.sub(r"[^\w.=,-]+", "-", flags) or "default") / f"seed_{seed}"
 
 
-def _render(sweep: Sweep, layout: str) -> None:
+def render(sweep: Sweep) -> None:
     """Renders the synthetic dataset, if it is asked for and missing."""
-    data = configs.load(f"{sweep.config}:{sweep.data}", sweep.flags).data
+    data = load_config(sweep).data
     preset = {"synthetic": "default", "tiny": "tiny"}.get(data.name.split("_")[0])
     if preset and not Path(data.folder).exists():
         command = ["data", "synthesize", f"--output={data.folder}"]
-        command += [f"--layout={layout}", f"--preset={preset}"]
+        command += [f"--layout={data.layout}", f"--preset={preset}"]
         subprocess.run(_jreid(command), check=True)
 
 

@@ -150,7 +150,7 @@ def _cells(
     cells = [row.name]
     for measure in setting.measures:
         values = [per_cent(find(r, setting, row.rerank), measure) for r in results or ()]
-        cells += [_mean(values), next(printed, "")]
+        cells += [mean_and_deviation(values), next(printed, "")]
     return cells
 
 
@@ -160,7 +160,8 @@ def _printed(row: Row, setting: Setting, table: Table) -> Iterator[str]:
     return iter(blocks[place].split() if place < len(blocks) else [])
 
 
-def _mean(values: Sequence[float]) -> str:
+def mean_and_deviation(values: Sequence[float]) -> str:
+    """Both with two digits; empty without values, and no deviation of a single one."""
     if not values:
         return ""
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""

@@ -116,6 +116,7 @@ def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():
     [
         ("pfinet", "table4", 3, ""),
         ("base_derivative", "table4", 6, ""),
+        ("mutual_prediction", "table4", 7, ""),
         ("idkl", "table4", 6, ""),
         ("idkl", "table4", 6, ",variant=code"),
     ],

@@ -1,0 +1,198 @@
+"""All methods side by side: AGW and the others, at one scale on one dataset.
+
+python -m experiments.compare --data=synthetic --seeds=0,1,2
+
+Every method that has a module in `jreid/methods` and a config is trained by its config's defaults
+and evaluated raw and re-ranked: a table in Markdown, with what each costs, and the CMC curves. Runs
+are those of the papers' own tables with default options, in the same folders, and are not run
+again. Beside ours stand the numbers that the papers print, on the authors' dataset of the same
+layout: what may be compared with them on a synthetic dataset is the order alone.
+
+A step's time is of this machine, its memory by XLA's own account, both at the method's own batch.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.costs import Costs, measure
+from experiments.sweep import Sweep, add_arguments, load_config, render, run_table, sweep_of
+from experiments.tables import (
+    DATASETS,
+    REGDB_FROM_VISIBLE,
+    SYSU_ALL,
+    Row,
+    Setting,
+    Table,
+    find,
+    mean_and_deviation,
+    measured_by,
+    per_cent,
+)
+from jreid.errors import InputError
+from jreid.memory import keep_freed_memory
+
+ROOT = Path(__file__).resolve().parent.parent
+BASELINE = "agw"
+MEASURES = ("R1", "mAP", "mINP")
+RERANKINGS = ("none", "standard")
+LLCM = Setting("infrared to visible", "llcm", {"direction": "infrared_to_visible"})
+TABLE = Table("Comparison: all methods", (SYSU_ALL, REGDB_FROM_VISIBLE, LLCM), (Row("default"),))
+
+# Rank-1 and mAP that the papers print: of SYSU-MM01 all search, single shot, of RegDB visible to
+# infrared. Whether IDKL's are re-ranked is in doubt.
+PRINTED = {
+    "sysu_mm01": {
+        "agw": (47.50, 47.65),
+        "base_derivative": (51.05, 49.63),
+        "idkl": (81.42, 79.85),
+        "mutual_prediction": (56.48, 51.91),
+        "pfanet": (40.83, 39.84),
+        "pfinet": (68.53, 65.51),
+    },
+    "regdb": {
+        "agw": (70.05, 66.37),
+        "base_derivative": (80.67, 78.83),
+        "idkl": (94.72, 90.19),
+        "mutual_prediction": (87.64, 78.45),
+        "pfinet": (81.13, 81.49),
+    },
+}
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by method, one a seed
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="config fields of every method are set as --config.field=value",
+    )
+    add_arguments(parser)
+    options, flags = parser.parse_known_args(arguments)
+    keep_freed_memory()
+    try:
+        _compare({name: sweep_of(f"configs/{name}.py", options, flags) for name in methods()})
+    except InputError as error:
+        sys.exit(f"{error}")
+
+
+def methods() -> list[str]:
+    """The names of the methods that there are, the baseline first."""
+    names = {file.stem for file in (ROOT / "configs").glob("*.py")}
+    names &= {file.stem for file in (ROOT / "jreid" / "methods").glob("*.py")}
+    return sorted(names - {"__init__"}, key=lambda name: (name != BASELINE, name))
+
+
+def _compare(sweeps: Mapping[str, Sweep]) -> None:
+    configs = [load_config(sweep) for sweep in sweeps.values()]
+    (setting,) = measured_by(TABLE, configs[0].data.layout)
+    results = run_all(sweeps)
+    costs = dict(zip(sweeps, measure(configs), strict=True))
+    first = sweeps[BASELINE]
+    folder = first.folder.parent.parent / "compare" / first.folder.name
+    folder.mkdir(parents=True, exist_ok=True)
+    text = format_methods(setting, first, results, costs)
+    (folder / "methods.md").write_text(text)
+    plot_cmc(setting, first, results, folder / "cmc.png")
+    print(f"\n{text}\n{folder / 'methods.md'}\n{folder / 'cmc.png'}")
+
+
+def run_all(sweeps: Mapping[str, Sweep]) -> Results:
+    """The results of all methods; runs what is not finished.
+
+    Raises:
+        InputError: runs failed. The others were run.
+    """
+    results, failed = {}, []
+    for name, sweep in sweeps.items():
+        render(sweep)
+        try:
+            table = TABLE._replace(title=name)
+            (results[name],) = run_table(sweep, table).values()
+        except InputError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise InputError("\n".join(failed))
+    return results
+
+
+def format_methods(
+    setting: Setting, sweep: Sweep, results: Results, costs: Mapping[str, Costs]
+) -> str:
+    """The table in Markdown: mean and deviation over the seeds, then the papers' numbers."""
+    heads = [f"{measure}{', re-ranked' * (kind != 'none')}" for kind, measure in _columns()]
+    paper = f"paper, {DATASETS[setting.layout]}"
+    costly = ["parameters, M", "step, ms", "step's memory, MB"]
+    rows = [["", *heads, f"R1, {paper}", f"mAP, {paper}", *costly]]
+    rows.append(["---"] * len(rows[0]))
+    for name, of_seeds in results.items():
+        printed = PRINTED.get(setting.layout, {}).get(name)
+        cells = [mean_and_deviation(_values(of_seeds, setting, *one)) for one in _columns()]
+        cells += [f"{value:.2f}" for value in printed] if printed else ["", ""]
+        parameters, seconds, memory = costs[name]
+        cells += [f"{parameters / 1e6:.2f}", f"{1e3 * seconds:.0f}", f"{memory / 1e6:.0f}"]
+        rows.append([name, *cells])
+    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return f"### {TABLE.title}\n\n{_told(setting, sweep, results)}\n\n{lines}\n"
+
+
+def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> None:
+    """The mean CMC curves over the seeds, without re-ranking, in per cent."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, of_seeds in results.items():
+        curves = [find(result, setting, "none")["cmc"] for result in of_seeds]
+        ranks = sorted(curves[0], key=int)
+        shares = [100 * statistics.mean(curve[rank] for curve in curves) for rank in ranks]
+        axes.plot([int(rank) for rank in ranks], shares, marker=".", label=name)
+    axes.set_xlabel("rank")
+    axes.set_ylabel("queries with a match by this rank, %")
+    axes.set_title(f"{sweep.data}, {setting.title}, test split, {_seeds(sweep)}")
+    axes.set_xticks([1, 5, 10, 15, 20])
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=120)
+
+
+def _columns() -> Iterator[tuple[str, str]]:
+    return ((kind, measure) for kind in RERANKINGS for measure in MEASURES)
+
+
+def _values(
+    of_seeds: Sequence[Mapping[str, Any]], setting: Setting, kind: str, measure: str
+) -> list[float]:
+    return [per_cent(find(result, setting, kind), measure) for result in of_seeds]
+
+
+def _told(setting: Setting, sweep: Sweep, results: Results) -> str:
+    """What the numbers are of, and the fingerprints, which say whether they may be compared."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, of_seeds in results.items():
+        rows = [find(result, setting, kind) for kind in RERANKINGS for result in of_seeds]
+        groups.setdefault(tuple(dict.fromkeys(r["fingerprint"] for r in rows)), []).append(name)
+    protocols = [
+        f"protocol raw and re-ranked {' and '.join(f'`{one}`' for one in found)}"
+        + (f" of {', '.join(names)}" if len(groups) > 1 else "")
+        for found, names in groups.items()
+    ]
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return (
+        f"{sweep.data}, {setting.title}; test split, last checkpoint, {_seeds(sweep)}; "
+        f"{'; '.join(protocols)}; steps on {device}."
+    )
+
+
+def _seeds(sweep: Sweep) -> str:
+    return f"mean ± deviation over {len(sweep.seeds)} seeds" if len(sweep.seeds) > 1 else "one seed"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The comparison finds every method, and prints what was measured in one table and one plot."""
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from experiments import compare
+from experiments.costs import Costs
+from experiments.sweep import Sweep
+from experiments.tables import SYSU_ALL
+from jreid.errors import InputError
+
+
+def result(rank1, shift=0.0):
+    rows = [
+        {
+            "checkpoint": "last",
+            "rerank": kind,
+            "protocol": {"search": "all", "shots": 1},
+            "cmc": {str(rank): rank1 + rank / 100 for rank in range(1, 21)},
+            "mAP": 0.25 + more,
+            "mINP": 0.125 + more,
+            "fingerprint": f"of {kind} {shift}",
+        }
+        for kind, more in (("none", 0.0), ("standard(k1=20,k2=6,lambda=0.3)", 0.5))
+    ]
+    return {"rows": rows}
+
+
+RESULTS = {"agw": [result(0.25), result(0.35)], "pfinet": [result(0.45), result(0.45)]}
+COSTS = {"agw": Costs(1_234_567, 0.05, 300_000_000), "pfinet": Costs(2_000_000, 0.1, 10**9)}
+
+
+def sweep_of(name, folder):
+    return Sweep(f"{ROOT}/configs/{name}.py", "synthetic", (), (0, 1), "", folder)
+
+
+def test_every_method_with_a_config_is_found():
+    found = compare.methods()
+    assert found[0] == "agw"
+    assert {"base_derivative", "mutual_prediction", "pfinet"} < {*found}
+    assert not {"common", "__init__", "method"} & {*found}
+
+
+def test_the_table_has_means_costs_and_the_papers_numbers(tmp_path):
+    text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), RESULTS, COSTS)
+    agw = "| agw | 31.00 ± 7.07 | 25.00 ± 0.00 | 12.50 ± 0.00 | 31.00 ± 7.07 | 75.00 ± 0.00 |"
+    assert agw in text
+    assert "| 47.50 | 47.65 | 1.23 | 50 | 300 |" in text
+    assert "| 68.53 | 65.51 | 2.00 | 100 | 1000 |" in text
+    assert "R1, paper, SYSU-MM01" in text
+    assert "synthetic, all search, single shot; test split" in text
+    told = "over 2 seeds; protocol raw and re-ranked `of none 0.0` and `of standard"
+    assert told in text and " of agw" not in text
+
+
+def test_numbers_of_different_protocols_are_told_apart(tmp_path):
+    results = {**RESULTS, "pfinet": [result(0.45, 1.0)] * 2}
+    text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)
+    assert "`of none 0.0` and `of standard(k1=20,k2=6,lambda=0.3) 0.0` of agw" in text
+    assert "1.0` of pfinet" in text
+
+
+def test_the_plot_has_a_curve_for_each_method(tmp_path):
+    compare.plot_cmc(SYSU_ALL, sweep_of("agw", tmp_path), RESULTS, tmp_path / "cmc.png")
+    from matplotlib.image import imread
+
+    pixels = imread(tmp_path / "cmc.png")
+    assert pixels.shape[:2] == (600, 840)
+    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 10
+
+
+def test_a_method_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
+    ran = []
+
+    def run_table(sweep, table):
+        ran.append(table.title)
+        if table.title == "agw":
+            raise InputError("1 of 1 runs failed")
+        return {table.rows[0]: [result(0.5)]}
+
+    monkeypatch.setattr(compare, "run_table", run_table)
+    monkeypatch.setattr(compare, "render", lambda sweep: None)
+    with pytest.raises(InputError, match="agw: 1 of 1 runs failed"):
+        compare.run_all({name: sweep_of(name, tmp_path) for name in ("agw", "pfinet")})
+    assert ran == ["agw", "pfinet"]
+
+
+@pytest.mark.slow
+def test_all_methods_at_the_tiny_scale(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    flags = [f"--config.data.folder={tmp_path}/d", f"--config.data.prepared={tmp_path}/p"]
+    compare.main(["--scale=tiny", f"--output={tmp_path}", *flags])
+    (text,) = [file.read_text() for file in tmp_path.rglob("methods.md")]
+    assert all(f"\n| {name} | " in text for name in compare.methods())
+    assert [*tmp_path.rglob("cmc.png")]
