@@ -165,11 +165,12 @@ def test_equals_torch(reference, depth, width, ibn, last_stride):
         got, updates = apply(variables, {"visible": x}, train, mutable="batch_stats")
         for ours, other in zip(got, want, strict=True):
             other = reference.to_nhwc(other)
-            tolerance = 1e-4 if train else 1e-5  # batch statistics amplify rounding
+            # Statistics of few values amplify rounding, which differs between processors.
+            tolerance = 1e-3 if train else 1e-5
             np.testing.assert_allclose(ours, other, atol=tolerance * abs(other).max(), rtol=0)
     after = convert(reference.arrays(theirs), variables, LAYOUT)["batch_stats"]
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
         updates["batch_stats"],
         after,
     )
