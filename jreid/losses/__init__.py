@@ -11,7 +11,6 @@ from jreid.losses.modality_triplet import (
     multi_mode_triplet,
 )
 from jreid.losses.mutual_prediction import (
-    divergence,
     kl_detach,
     kl_ema,
     specific_ce,
@@ -33,7 +32,6 @@ __all__ = [
     "cross_entropy",
     "cross_modality_triplet",
     "discrepancy_margin",
-    "divergence",
     "entropy",
     "entropy_margin",
     "euclidean_distances",

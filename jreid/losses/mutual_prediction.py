@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jreid.losses.divergence import kl_divergence
 from jreid.losses.identity import cross_entropy
 
 Features = Mapping[str, Float[Array, "n d"]]
@@ -87,7 +88,7 @@ def kl_ema(
         averages: of the classifiers over the steps (`exponential_average`).
     """
     terms = [
-        divergence(
+        _divergence(
             predict(classifiers[name], features[name]),
             jax.lax.stop_gradient(predict(averages[other], features[name])),
         )
@@ -105,7 +106,7 @@ def kl_detach(
     through the own side, to features and classifiers.
     """
     terms = [
-        divergence(
+        _divergence(
             jax.lax.stop_gradient(predict(classifiers[other], features[name])),
             predict(classifiers[name], features[name]),
         )
@@ -114,13 +115,10 @@ def kl_detach(
     return sum(terms, start=jnp.zeros(()))
 
 
-def divergence(
-    logits: Float[Array, "n classes"], other: Float[Array, "n classes"]
-) -> Float[Array, ""]:
-    """Mean over rows of KL(softmax(logits) || softmax(other)), in nats and float32."""
-    p = jax.nn.log_softmax(logits.astype(jnp.float32))
-    q = jax.nn.log_softmax(other.astype(jnp.float32))
-    return (jnp.exp(p) * (p - q)).sum(1).mean()
+def _divergence(logits: Array, other: Array) -> Array:
+    """Mean over rows of KL(softmax(logits) || softmax(other)), in float32."""
+    log_p, log_q = (jax.nn.log_softmax(x.astype(jnp.float32)) for x in (logits, other))
+    return kl_divergence(log_p, log_q)
 
 
 def exponential_average(average: Any, current: Any, rate: float) -> Any:
