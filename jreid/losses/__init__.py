@@ -1,5 +1,6 @@
 """Losses as pure functions of arrays, one family a file, usable without the rest of jreid."""
 
+from jreid.losses.adversarial import cycle_loss, discriminator_loss, real_or_fake
 from jreid.losses.affinity import graph_alignment, log_affinity
 from jreid.losses.center_cluster import center_cluster
 from jreid.losses.divergence import kl_divergence
@@ -24,6 +25,7 @@ from jreid.losses.purification import (
     modality_centroid_distance,
 )
 from jreid.losses.semantic import semantic_alignment
+from jreid.losses.set_triplet import generated_triplets, set_triplet
 from jreid.losses.triplet import batch_hard_triplet, euclidean_distances, weighted_triplet
 
 __all__ = [
@@ -31,10 +33,13 @@ __all__ = [
     "center_cluster",
     "cross_entropy",
     "cross_modality_triplet",
+    "cycle_loss",
     "discrepancy_margin",
+    "discriminator_loss",
     "entropy",
     "entropy_margin",
     "euclidean_distances",
+    "generated_triplets",
     "graph_alignment",
     "hetero_center_triplet",
     "kl_detach",
@@ -44,7 +49,9 @@ __all__ = [
     "modality_centroid_distance",
     "multi_directional_triplet",
     "multi_mode_triplet",
+    "real_or_fake",
     "semantic_alignment",
+    "set_triplet",
     "specific_ce",
     "swap_ce",
     "swap_ce_joint",
