@@ -5,13 +5,19 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from jax import lax
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.nn.attention import NonLocal
+from jreid.nn.bng import BNG
+from jreid.nn.modality_alleviation import ModalityAlleviation
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm
 
+ATTENTIONS = ("none", "bng")
+BNG_PLACES = ("stage", "block")
+NORMALIZATIONS = ("none", "mmm")
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 STAGES = 5  # the stem and layer1 to layer4
 
@@ -31,6 +37,11 @@ class ResNet(nn.Module):
             stem, 2 the stem and layer1, up to 5.
         modalities: their names, in the order in which their rows are interleaved.
         non_local: how many of the last blocks of layer1-4 are followed by a non-local block.
+        attention: `none` or `bng`, PFANet's.
+        bng: options of `BNG`, and its `place`: once behind each of layer1-4, `stage`, or within
+            every residual block before the sum, `block`.
+        normalization: `none` or `mmm`, the modality alleviation module.
+        mmm: options of `ModalityAlleviation`, and the `stages` of layer1-4 that it stands behind.
         dtype: of the convolutions and the maps; parameters and statistics are float32.
     """
 
@@ -41,6 +52,10 @@ class ResNet(nn.Module):
     split_stages: int = 0
     modalities: tuple[str, ...] = ("visible", "infrared")
     non_local: tuple[int, int, int, int] = (0, 0, 0, 0)
+    attention: str = "none"
+    bng: Mapping[str, Any] = FrozenDict(place="stage")
+    normalization: str = "none"
+    mmm: Mapping[str, Any] = FrozenDict(stages=(3, 4))
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -58,7 +73,7 @@ class ResNet(nn.Module):
             of them, in the order of `modalities`.
 
         Raises:
-            InputError: depth, split_stages or non_local cannot be built.
+            InputError: depth, split_stages, non_local, attention or normalization cannot be built.
             ValueError: a modality is unknown, or missing when initialising.
         """
         return tuple(self._leading(images, train, STAGES)[-4:])
@@ -88,6 +103,8 @@ class ResNet(nn.Module):
             self.last_stride,
             self.ibn,
             self.non_local,
+            FrozenDict(self.bng) if self.attention == "bng" else None,
+            FrozenDict(self.mmm) if self.normalization == "mmm" else None,
             self.dtype,
             name=name,
         )
@@ -104,6 +121,13 @@ class ResNet(nn.Module):
                 f"non_local {self.non_local} is not four numbers up to the {blocks} blocks of a "
                 f"ResNet-{self.depth}"
             )
+        for field, value, choices in (
+            ("attention", self.attention, ATTENTIONS),
+            ("bng.place", self.bng["place"], BNG_PLACES),
+            ("normalization", self.normalization, NORMALIZATIONS),
+        ):
+            if value not in choices:
+                raise InputError(f"backbone.{field}={value} is none of {', '.join(choices)}")
         expected = set(self.modalities) if self.is_initializing() else set(images)
         if not images or not set(images) <= set(self.modalities) or set(images) != expected:
             raise ValueError(f"images of {sorted(images)} given, modalities: {self.modalities}")
@@ -118,6 +142,8 @@ class Stages(nn.Module):
     last_stride: int
     ibn: bool
     non_local: tuple[int, int, int, int]
+    bng: Mapping[str, Any] | None
+    mmm: Mapping[str, Any] | None
     dtype: Any
 
     @nn.compact
@@ -143,11 +169,25 @@ class Stages(nn.Module):
         for i in range(blocks):
             stride = first_stride if i == 0 else 1
             ibn = self.ibn and stage < 4
-            x = block(width, stride, ibn, self.dtype, name=f"layer{stage}_{i}")(x, train)
+            x = block(width, stride, ibn, self._bng("block"), self.dtype, name=f"layer{stage}_{i}")(
+                x, train
+            )
             number = i - (blocks - non_local)
             if number >= 0:
                 x = NonLocal(dtype=self.dtype, name=f"layer{stage}_non_local_{number}")(x, train)
+        options = self._bng("stage")
+        if options is not None:
+            x = BNG(**options, dtype=self.dtype, name=f"layer{stage}_bng")(x, train)
+        if self.mmm is not None and stage in self.mmm["stages"]:
+            options = {name: self.mmm[name] for name in self.mmm if name != "stages"}
+            x = ModalityAlleviation(**options, dtype=self.dtype, name=f"layer{stage}_mmm")(x)
         return x
+
+    def _bng(self, place: str) -> Mapping[str, Any] | None:
+        """BNG's options, if it is wanted in this place."""
+        if self.bng is None or self.bng["place"] != place:
+            return None
+        return FrozenDict({name: self.bng[name] for name in self.bng if name != "place"})
 
 
 class BasicBlock(nn.Module):
@@ -156,6 +196,7 @@ class BasicBlock(nn.Module):
     width: int
     stride: int
     ibn: bool
+    bng: Mapping[str, Any] | None
     dtype: Any
 
     @nn.compact
@@ -164,6 +205,8 @@ class BasicBlock(nn.Module):
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
         y = Conv(self.width, 3, 1, self.dtype, name="conv2")(y)
         y = BatchNorm(self.dtype, name="bn2")(y, train)
+        if self.bng is not None:
+            y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
         return nn.relu(y + _shortcut(x, self.width, self.stride, train, self.dtype))
 
 
@@ -173,6 +216,7 @@ class Bottleneck(nn.Module):
     width: int
     stride: int
     ibn: bool
+    bng: Mapping[str, Any] | None
     dtype: Any
 
     @nn.compact
@@ -183,6 +227,8 @@ class Bottleneck(nn.Module):
         y = nn.relu(BatchNorm(self.dtype, name="bn2")(y, train))
         y = Conv(4 * self.width, 1, 1, self.dtype, name="conv3")(y)
         y = BatchNorm(self.dtype, name="bn3")(y, train)
+        if self.bng is not None:
+            y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
         return nn.relu(y + _shortcut(x, 4 * self.width, self.stride, train, self.dtype))
 
 

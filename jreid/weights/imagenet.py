@@ -18,7 +18,7 @@ HUB_TIMEOUT = 5.0  # seconds
 
 # Every modality's copy of a stage is filled from the same entries.
 LAYOUT = Layout(resnet_renames(r"backbone/\w+/", ""), unused=(r"fc\.",))
-NOT_IN_IMAGENET = re.compile(r"/layer\d_non_local_\d+/|/bn1/IN/")
+NOT_IN_IMAGENET = re.compile(r"/layer\d_(non_local_\d+|bng|mmm)/|/bng/|/bn1/IN/")
 REMEDIES = (
     "give a file by --config.weights=PATH/to/resnet50.safetensors, "
     "or train from scratch by --config.weights=none"
@@ -38,7 +38,7 @@ def load_imagenet(variables: Mapping[str, Any], source: str) -> tuple[dict[str, 
 
     Returns:
         The variables, and the paths of those trunk arrays that keep their start because ImageNet
-        has none of them: non-local blocks and the instance-norm half of IBN-a.
+        has none of them: non-local blocks, BNG, MMM and the instance-norm half of IBN-a.
 
     Raises:
         InputError: no file, no network, or a file of another depth or width.

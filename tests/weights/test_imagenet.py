@@ -101,6 +101,17 @@ def test_what_imagenet_has_not_is_kept_and_named(file):
     assert len(kept) == len(instance) + 10 + 2  # the non-local block, and its two statistics
 
 
+@pytest.mark.parametrize("place", ["stage", "block"])
+def test_bng_and_mmm_are_kept(file, place):
+    options = {"attention": "bng", "bng": {"place": place, "reduction": 4}}
+    net = ResNet(18, 8, **options, normalization="mmm", mmm={"stages": (3, 4), "reduction": 4})
+    loaded, kept = load_imagenet(variables_of(net), file)
+    assert untouched(loaded) == {"params/classifier/kernel", *kept}
+    modules = {part for path in kept for part in path.split("/") if part.endswith(("bng", "mmm"))}
+    bng = {f"layer{stage}_bng" for stage in (1, 2, 3, 4)} if place == "stage" else {"bng"}
+    assert modules == {"layer3_mmm", "layer4_mmm"} | bng
+
+
 def test_ibn_takes_the_second_half_or_its_own_entries(tmp_path, file):
     variables = variables_of(ResNet(18, 8, ibn=True))
     entries = imagenet_entries()

@@ -1,0 +1,119 @@
+"""BNG attention of PFANet: batch norm weighs the channels, then channels and places are gated."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jreid.nn.attention import Linear
+from jreid.nn.normalization import BatchNorm
+
+SIZE, PAD = 7, 3  # of the convolutions
+
+
+class BNG(nn.Module):
+    """Batch normalization and global attention; a map to one of its shape.
+
+    PFANet (2022), section 3.2, after NAM (Liu et al., 2021) and GAM (Liu et al., 2021):
+
+        F_1 = F * sigmoid(W BN(F)),  W_i = |gamma_i| / sum_j |gamma_j|       (equations 8 and 9)
+        F_2 = F_1 * sigmoid(MLP(F_1)) at each position                       (equation 10)
+        F_3 = F_2 * sigmoid(BN(conv7x7(ReLU(BN(conv7x7(F_2))))))
+
+    Equation 9 prints the gate alone; NAM's code multiplies by the input, takes |gamma|, gives the
+    gate a batch norm of its own, and passes no gradient through W.
+
+    Attributes:
+        reduction: of the channels within MLP and convolutions; 16, as the paper has it of BAM. GAM
+            has 4.
+        channel_sigmoid: the sigmoid behind the MLP. Equation 10 calls it an attention map; GAM's
+            code has none.
+        groups: of the convolutions; GAM's variant with 4 groups shuffles channels across them.
+        nam_literal: F_1 is the gate alone, as printed.
+        nam_relu: a ReLU before the gate's sigmoid, as in NAM's newest code.
+        zero_init_last_bn: the last batch norm begins at zero, so that every spatial gate begins at
+            0.5 whatever the map; for backbones with pretrained weights.
+        dtype: of the computation; parameters are float32.
+    """
+
+    reduction: int = 16
+    channel_sigmoid: bool = True
+    groups: int = 1
+    nam_literal: bool = False
+    nam_relu: bool = False
+    zero_init_last_bn: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
+        if x.shape[-1] % self.reduction or (x.shape[-1] // self.reduction) % self.groups:
+            raise ValueError(
+                f"{x.shape[-1]} channels over {self.reduction} do not make {self.groups} groups"
+            )
+        x = self._by_batch_norm(x, train)
+        x = self._by_channel(x)
+        return self._by_place(x, train)
+
+    def _by_batch_norm(self, x: Array, train: bool) -> Array:
+        norm = BatchNorm(self.dtype, name="gate")
+        scores = norm(x, train)
+        gamma = lax.stop_gradient(jnp.abs(norm.variables["params"]["scale"]))
+        scores = scores * (gamma / gamma.sum()).astype(self.dtype)[None, None, None]
+        gate = nn.sigmoid(nn.relu(scores) if self.nam_relu else scores)
+        return gate if self.nam_literal else x * gate
+
+    def _by_channel(self, x: Array) -> Array:
+        n, h, w, c = x.shape
+        positions = x.reshape(n, h * w, c)
+        hidden = nn.relu(Linear(c // self.reduction, self.dtype, name="reduce")(positions))
+        gate = Linear(c, self.dtype, name="expand")(hidden).reshape(x.shape)
+        return x * (nn.sigmoid(gate) if self.channel_sigmoid else gate)
+
+    def _by_place(self, x: Array, train: bool) -> Array:
+        c = x.shape[-1]
+        last = nn.initializers.zeros if self.zero_init_last_bn else nn.initializers.ones
+        y = self._conv(c // self.reduction, "conv1")(x)
+        y = nn.relu(BatchNorm(self.dtype, name="bn1")(y, train))
+        y = self._conv(c, "conv2")(y)
+        gate = nn.sigmoid(BatchNorm(self.dtype, scale_init=last, name="bn2")(y, train))
+        return x * (shuffle(gate, self.groups) if self.groups > 1 else gate)
+
+    def _conv(self, features: int, name: str) -> "Conv":
+        return Conv(features, self.groups, self.dtype, name=name)
+
+
+class Conv(nn.Module):
+    """A 7x7 convolution in groups with bias, padded by 3; starts as PyTorch's does."""
+
+    features: int
+    groups: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w features"]:
+        inputs = x.shape[-1] // self.groups
+        bound = (SIZE**2 * inputs) ** -0.5
+
+        def uniform(key: Array, shape: tuple[int, ...]) -> Array:
+            return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+        shape = (SIZE, SIZE, inputs, self.features)
+        kernel = self.param("kernel", uniform, shape).astype(self.dtype)
+        bias = self.param("bias", uniform, (self.features,)).astype(self.dtype)
+        y = lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel,
+            window_strides=(1, 1),
+            padding=[(PAD, PAD), (PAD, PAD)],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=self.groups,
+        )
+        return y + bias[None, None, None]
+
+
+def shuffle(x: Float[Array, "n h w c"], groups: int) -> Float[Array, "n h w c"]:
+    """Channels g * k + i become i * g + ...: the i-th of every group stand together."""
+    return x.reshape(*x.shape[:-1], groups, -1).swapaxes(-1, -2).reshape(x.shape)

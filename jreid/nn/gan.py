@@ -1,0 +1,191 @@
+"""PFANet's generators of images in the other modality, and its discriminators of real ones.
+
+All work on pixels in -1..1. Convolutions start from Normal(0, 0.02) and biases from 0, as CycleGAN
+has them; the layers are those of AlignGAN's code, which the paper does not give.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jreid.nn.normalization import InstanceNorm, instance_norm
+from jreid.nn.resize import resize_bilinear
+
+DEEPEST = 16  # times the width: 1024 channels at a width of 64
+IMAGE_STAGES = 3  # of the joint discriminator, before features join
+
+
+class Generator(nn.Module):
+    """An image as the other modality would show it: convolutions, residual blocks, tanh.
+
+    Two strided convolutions, residual blocks at a quarter of the size, two transposed convolutions;
+    instance norm with scale and bias behind each but the last, of the image's own statistics always
+    (AlignGAN's code tests with running ones). 6,053,504 parameters.
+
+    Attributes:
+        width: channels of the first map.
+        residual_blocks: 4; CycleGAN has 6 for images of 128 pixels and 9 for larger ones.
+        dtype: of the convolutions; parameters are float32.
+    """
+
+    width: int = 64
+    residual_blocks: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+        """Pixels in -1..1 to such; height and width are multiples of 4."""
+        if images.shape[1] % 4 or images.shape[2] % 4:
+            raise ValueError(f"images of {images.shape[1:3]} have no quarter in whole pixels")
+        x = self._stage(images, self.width, 7, 1, "input")
+        x = self._stage(x, 2 * self.width, 4, 2, "down1")
+        x = self._stage(x, 4 * self.width, 4, 2, "down2")
+        for i in range(self.residual_blocks):
+            y = self._stage(x, x.shape[-1], 3, 1, f"block{i}_0")
+            y = Conv(x.shape[-1], 3, 1, dtype=self.dtype, name=f"block{i}_1")(y)
+            x = x + InstanceNorm(self.dtype, name=f"block{i}_1_norm")(y)
+        for i, width in ((1, 2 * self.width), (2, self.width)):
+            x = Deconv(width, self.dtype, name=f"up{i}")(x)
+            x = nn.relu(InstanceNorm(self.dtype, name=f"up{i}_norm")(x))
+        x = Conv(3, 7, 1, dtype=self.dtype, name="output")(x)
+        return jnp.tanh(x.astype(jnp.float32))
+
+    def _stage(self, x: Array, features: int, size: int, stride: int, name: str) -> Array:
+        x = Conv(features, size, stride, dtype=self.dtype, name=name)(x)
+        return nn.relu(InstanceNorm(self.dtype, name=f"{name}_norm")(x))
+
+
+class ImageDiscriminator(nn.Module):
+    """How real patches of an image look: strided convolutions and one of a single channel.
+
+    PatchGAN (Isola et al., 2017): 11,155,392 parameters, a map of 4 x 4 for 128 x 128 pixels.
+
+    Attributes:
+        width: channels of the first map; each further one has twice as many.
+        stages: strided convolutions; fewer for smaller images.
+        dtype: of the convolutions; parameters are float32.
+    """
+
+    width: int = 64
+    stages: int = 5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n i j 1"]:
+        """Logits of patches, float32."""
+        x = images
+        for stage in range(self.stages):
+            x = _stage(x, stage, self.width, self.dtype)
+        return _patches(x, self.dtype)
+
+
+class JointDiscriminator(nn.Module):
+    """How real a pair of an image and the feature map of an image look (Wang et al., AlignGAN).
+
+    Three strided convolutions of the image; the feature map, reduced to few channels and resized,
+    joins it there. 11,810,816 parameters, a map of 4 x 4 for 128 x 128 pixels.
+
+    Attributes:
+        width: channels of the first map, and of the reduced features.
+        stages: strided convolutions, four or more; fewer for smaller images.
+        dtype: of the convolutions; parameters are float32.
+    """
+
+    width: int = 64
+    stages: int = 5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Float[Array, "n h w 3"],
+        features: Float[Array, "n p q c"],
+        silent: bool = False,
+    ) -> Float[Array, "n i j 1"]:
+        """Logits of patches, float32.
+
+        Args:
+            silent: judge the image alone, zeros in the place of the reduced features.
+        """
+        if self.stages <= IMAGE_STAGES:
+            raise ValueError(f"{self.stages} stages leave none behind the features")
+        x = images
+        for stage in range(IMAGE_STAGES):
+            x = _stage(x, stage, self.width, self.dtype)
+        reduced = Conv(self.width, 1, 1, True, self.dtype, name="features")(features)
+        joining = resize_bilinear(_leaky(reduced), x.shape[1:3])
+        joining = jnp.zeros_like(joining) if silent else joining
+        x = jnp.concatenate([x, joining], axis=-1)
+        for stage in range(IMAGE_STAGES, self.stages):
+            x = _stage(x, stage, self.width, self.dtype)
+        return _patches(x, self.dtype)
+
+
+class Conv(nn.Module):
+    """A square convolution padded as PyTorch's examples do: half of its size, less one if even."""
+
+    features: int
+    size: int
+    stride: int
+    bias: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j features"]:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.size == 1:
+            x = x @ kernel[0, 0]
+        else:
+            pad = (self.size - 1) // 2
+            strides = (self.stride, self.stride)
+            layout = ("NHWC", "HWIO", "NHWC")
+            padding = [(pad, pad), (pad, pad)]
+            x = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=layout)
+        if self.bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            x = x + bias.astype(self.dtype)[None, None, None]
+        return x
+
+
+class Deconv(nn.Module):
+    """A transposed convolution of 4x4 that doubles height and width, without bias.
+
+    PyTorch's `ConvTranspose2d(c, features, 4, stride=2, padding=1)`, the kernel turned by 180
+    degrees.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 2*w features"]:
+        shape = (4, 4, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32)
+        return lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            window_strides=(1, 1),
+            padding=[(2, 2), (2, 2)],
+            lhs_dilation=(2, 2),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+def _stage(x: Array, stage: int, width: int, dtype: Any) -> Array:
+    """A discriminator's strided convolution; the first has no norm."""
+    features = width * min(2**stage, DEEPEST)
+    x = Conv(features, 4, 2, True, dtype, name=f"down{stage}")(x)
+    return _leaky(instance_norm(x) if stage else x)
+
+
+def _patches(x: Array, dtype: Any) -> Array:
+    return Conv(1, 3, 1, dtype=dtype, name="output")(x).astype(jnp.float32)
+
+
+def _leaky(x: Array) -> Array:
+    return nn.leaky_relu(x, 0.2)

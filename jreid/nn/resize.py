@@ -1,0 +1,14 @@
+"""Resizing of maps and images within a network, so that gradients flow through it."""
+
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import Array, Float
+
+
+def resize_bilinear(x: Float[Array, "n h w c"], size: Sequence[int]) -> Float[Array, "n i j c"]:
+    """Height and width made `size`: corners not aligned, no antialias when they shrink.
+
+    PyTorch's `F.interpolate(mode="bilinear")`.
+    """
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
