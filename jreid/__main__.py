@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jreid.commands import data, embed, evaluate, train
+from jreid.commands import data, embed, evaluate, pictures, train
 from jreid.errors import InputError
 from jreid.memory import keep_freed_memory
 
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"jreid {_version()}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for commands in (train, evaluate, embed, data):
+    for commands in (train, evaluate, embed, pictures, data):
         commands.add(verbs)
     return parser
 

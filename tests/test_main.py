@@ -28,7 +28,9 @@ def refused(capsys, *arguments):
     return told[0]
 
 
-@pytest.mark.parametrize("verb", [[], ["train"], ["evaluate"], ["embed"], ["import"], ["data"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["train"], ["evaluate"], ["embed"], ["import"], ["pictures"], ["data"]]
+)
 def test_help_needs_nothing_heavy(verb):
     code = (
         "import sys; from jreid.__main__ import main\n"

@@ -61,6 +61,20 @@ class Phase(NamedTuple):
     until: float = math.inf
 
 
+class Alarm(NamedTuple):
+    """A number of training that should not be as it is, which is then told.
+
+    Attributes:
+        metric: a pattern of metrics' names, such as `*_discriminator/loss`.
+        rings: whether a value of it, the mean of the steps since the last, is amiss.
+        told: what that means and what to do.
+    """
+
+    metric: str
+    rings: Callable[[float], bool]
+    told: str
+
+
 class Method(NamedTuple):
     """A paper as pure functions.
 
@@ -75,11 +89,14 @@ class Method(NamedTuple):
         players: updated in this order within a step; of the last phase, where there are several.
         embed: `(variables, images [N, H, W, 3], modality)` to embeddings `[N, D]` float32, not
             normalised. The stem follows the image's modality, never its role.
-        pictures: name to a function that makes images to look at.
+        pictures: name to a function `(variables, images [N, H, W, 3], modality)` that makes pixels
+            `[N, h, w, 3]` in 0..1 of them, to look at; it raises InputError where the config or
+            the modality has none.
         torch_layout: how the published PyTorch checkpoint names the method's variables, if there
             is one.
         warm_ups: the phases before the last, if any, in order; each begins where the one before
             it ends. A step is compiled once a phase.
+        alarms: numbers to watch.
     """
 
     init: Callable[[jax.Array, Batch], Variables]
@@ -88,6 +105,7 @@ class Method(NamedTuple):
     pictures: Mapping[str, Callable[..., Any]] = {}
     torch_layout: Any = None
     warm_ups: tuple[Phase, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -25,6 +25,7 @@ def check_config(config: Config) -> None:
         ("image.padding", image.padding, 0),
         ("log_every_steps", config.log_every_steps, 1),
         ("checkpoint_every_epochs", config.checkpoint_every_epochs, 1),
+        ("pictures_every_epochs", config.pictures_every_epochs, 0),
         ("evaluation.every_epochs", evaluation.every_epochs, 0),
         ("evaluation.batch_size", evaluation.batch_size, 1),
         ("evaluation.trials", evaluation.trials, 1),

@@ -10,13 +10,14 @@ from jreid.methods import Batch, Config, Variables
 from jreid.training import scoring
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
+from jreid.training.pictures import PEOPLE, Sheets
 from jreid.training.records import Recorder, StepProgress
 from jreid.training.run import Run
 from jreid.training.schedule import epochs_of, plan_training
 from jreid.training.sharding import check_divisible, split
 from jreid.training.state import TrainState
 from jreid.training.step import make_train_step
-from jreid.training.watch import FiniteWatch
+from jreid.training.watch import AlarmWatch, FiniteWatch
 
 
 def train(
@@ -38,6 +39,8 @@ def train(
     model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
+    pictured = config.pictures_every_epochs > 0
+    sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
     fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
     run.claim(config, dataset.fingerprint)
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
@@ -53,7 +56,7 @@ def train(
             Recorder(run.metrics, first) as recorder,
             StepProgress(first, plan.steps, 2 * rows) as progress,
         ):
-            epochs = EpochEnd(model, dataset, checkpoints, recorder, progress)
+            epochs = EpochEnd(model, dataset, sheets, checkpoints, recorder, progress)
             _train_steps(model, plan, state, batches, epochs)
 
 
@@ -67,7 +70,7 @@ def _train_steps(
         )
         for phase in method.phases
     }
-    watch, before = FiniteWatch(epochs.checkpoints), ""
+    watch, alarms, before = FiniteWatch(epochs.checkpoints), AlarmWatch(method.alarms), ""
     for step, batch in enumerate(batches, int(state.step) + 1):
         epoch, _ = plan.epoch_of(step - 1)
         phase = method.phase_at(epoch).name
@@ -84,24 +87,27 @@ def _train_steps(
             speed = {"images_per_second": progress.images_per_second}
             epochs.recorder.write(step, {"epoch": epoch, **means, **speed})
             progress.tell(epoch, means)
+            for warning in alarms.told(means):
+                progress.say(f"step {step}: {warning}")
         if ends:
             epochs.end(epoch + 1, state, watch)
             progress.pause()
 
 
 class EpochEnd:
-    """What happens between epochs: scoring on the validation identities, and saving."""
+    """What happens between epochs: scoring on the validation identities, saving and drawing."""
 
     def __init__(
         self,
         model: Model,
         dataset: Dataset,
+        sheets: Sheets | None,
         checkpoints: Checkpoints,
         recorder: Recorder,
         progress: StepProgress,
     ) -> None:
-        self.model, self.dataset, self.checkpoints = model, dataset, checkpoints
-        self.recorder, self.progress = recorder, progress
+        self.model, self.dataset, self.sheets = model, dataset, sheets
+        self.checkpoints, self.recorder, self.progress = checkpoints, recorder, progress
 
     def end(self, epochs: int, state: TrainState, watch: FiniteWatch) -> None:
         """`epochs` epochs are done. Raises InputError where the state is not finite."""
@@ -112,6 +118,8 @@ class EpochEnd:
         if scored or last or epochs % config.checkpoint_every_epochs == 0:
             watch.check_state(state)
             self.checkpoints.save(state, self._score(epochs, state) if scored else None)
+        if self.sheets and (last or epochs % config.pictures_every_epochs == 0):
+            self.sheets.draw(state.variables, int(state.step))
 
     def _score(self, epochs: int, state: TrainState) -> float:
         """The mAP on the validation identities, told and recorded."""

@@ -1,7 +1,7 @@
 """A method on a mesh: how its state is made, restored and used to embed images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -64,13 +64,25 @@ class Model:
         Raises:
             InputError: bytes that are no image, or an embedding that is not finite.
         """
-        image, devices = self.config.image, self.mesh.size
+        devices = self.mesh.size
         rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
-        gray = image.gray_visible and modality == VISIBLE
-        batches = embedding_batches(images, names, image.size, image.resize, rows, gray)
+        batches = self._batches(images, names, modality, rows)
         return extract(
             lambda batch: self._embed(variables, batch, modality), batches, names, split(self.mesh)
         )
+
+    def decode(
+        self, images: Sequence[bytes], names: Sequence[str], modality: str
+    ) -> Float[np.ndarray, "n h w 3"]:
+        """N encoded images of one modality as `embed` sees them; InputError where one is none."""
+        return next(iter(self._batches(images, names, modality, len(images))))
+
+    def _batches(
+        self, images: Sequence[bytes], names: Sequence[str], modality: str, rows: int
+    ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
+        image = self.config.image
+        gray = image.gray_visible and modality == VISIBLE
+        return embedding_batches(images, names, image.size, image.resize, rows, gray)
 
     def _shapes(self) -> TrainState:
         return jax.eval_shape(lambda: self._create(self._init()))

@@ -29,6 +29,7 @@ class Run:
         self.provenance_file = workdir / "run.json"
         self.checkpoints = workdir / "checkpoints"
         self.metrics = workdir / "metrics"
+        self.pictures = workdir / "pictures"
         self.result = workdir / "result.json"
 
     def config(self) -> Config:

@@ -1,12 +1,16 @@
-"""Watches every step's metrics and every saved state: a run whose numbers are not finite stops."""
+"""Watches every step's metrics and every saved state: a run whose numbers are not finite stops.
 
-from collections.abc import Mapping
+A method's alarms ring for numbers that are finite and yet amiss.
+"""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import jax
 import numpy as np
 
 from jreid.errors import InputError
-from jreid.methods import Metrics
+from jreid.methods import Alarm, Metrics
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.state import TrainState
 from jreid.training.step import first_not_finite
@@ -58,3 +62,23 @@ class FiniteWatch:
             f"{self._checkpoints.latest} in {self._checkpoints.folder}; lower "
             "config.optimizer.learning_rate and train into another --workdir."
         )
+
+
+class AlarmWatch:
+    """Looks at the means that are logged, and tells of an alarm when it begins to ring."""
+
+    def __init__(self, alarms: Sequence[Alarm]) -> None:
+        self._alarms = alarms
+        self._ringing: set[str] = set()
+
+    def told(self, means: Mapping[str, float]) -> list[str]:
+        """A sentence for each metric that rings now and did not the last time."""
+        ringing = {
+            name: alarm.told
+            for alarm in self._alarms
+            for name, value in means.items()
+            if fnmatchcase(name, alarm.metric) and alarm.rings(value)
+        }
+        new = [name for name in ringing if name not in self._ringing]
+        self._ringing = {*ringing}
+        return [f"warning: {name} is {means[name]:.2g}: {ringing[name]}." for name in new]

@@ -1,0 +1,44 @@
+"""`jreid pictures`: sheets of what a run's method makes of images."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import config_of_run, dataset_of, verb
+from jreid.errors import InputError
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb."""
+    told = "draw a run's pictures of a few people: attention, generated images, ..."
+    pictures = verb(verbs, "pictures", _pictures, told, config=True)
+    pictures.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    pictures.add_argument(
+        "--images", type=int, default=8, help="how many people, two images each (default: 8)"
+    )
+    pictures.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        default="test",
+        help="of the run's dataset (default: test)",
+    )
+    pictures.add_argument(
+        "--checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="which weights (default: last)",
+    )
+
+
+def _pictures(options: argparse.Namespace) -> None:
+    from jreid.training.model import Model
+    from jreid.training.pictures import draw_run
+    from jreid.training.run import Run
+
+    if options.images < 1:
+        raise InputError(f"--images={options.images} shows nobody; give 1 or more.")
+    run = Run(options.workdir)
+    config = config_of_run(options)
+    dataset, model = dataset_of(config), Model(config)
+    for path in draw_run(run, model, dataset, options.split, options.checkpoint, options.images):
+        print(path)

@@ -1,0 +1,147 @@
+"""A whole run of a small method with phases, alarms and pictures, stopped and resumed."""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from jreid.__main__ import main
+from jreid.config import read
+from jreid.methods import Alarm, Method, Phase, Player
+from jreid.training.checkpoints import Checkpoints
+from jreid.training.loop import EpochEnd
+from jreid.training.model import Model
+
+
+def small(config) -> Any:
+    """Two players on a linear layer each; the second joins after the first epoch of two."""
+
+    def init(rng, batch):
+        return {
+            "params": {name: 0.1 * jax.random.normal(rng, (3, 4)) for name in ("a", "b")},
+            "memory": {"steps": jnp.zeros(())},
+        }
+
+    def player(name, factor):
+        def loss(params, model_state, batch, rng, progress):
+            noise = jax.random.normal(rng, (3, 4))
+            means = batch["visible"].mean((1, 2)) - batch["infrared"].mean((1, 2))
+            value = factor * ((means @ (params[name] + 0.1 * noise)) ** 2).mean()
+            memory = {"memory": {"steps": model_state["memory"]["steps"] + 1}}
+            return value, ({"factor": jnp.float32(factor)}, memory)
+
+        return Player(name, lambda path: path == name, loss, config.optimizer)
+
+    def embed(variables, images, modality):
+        return images.mean((1, 2)) @ (variables["params"]["a"] + variables["params"]["b"])
+
+    def dark(variables, images, modality):
+        return jnp.clip(images, 0, 0.5)
+
+    return Method(
+        init,
+        (player("a", 2.0), player("b", 3.0)),
+        embed,
+        {"dark": dark},
+        warm_ups=(Phase("warm", (player("a", 1.0),), 1),),
+        alarms=(Alarm("b/factor", lambda value: value > 2.5, "it is too much"),),
+    )
+
+
+@pytest.fixture(scope="module")
+def patched():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jreid.training.model.load", small)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_folder, prepared):
+    return [
+        f"--config={ROOT}/configs/agw.py:tiny",
+        f"--config.data.folder={tiny_folder}",
+        f"--config.data.prepared={prepared}",
+        "--config.pictures_every_epochs=1",
+        "--config.evaluation.rerank=('none',)",
+        "--config.evaluation.trials=1",
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(patched, flags, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["train", *flags, "--workdir", str(workdir)]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def resumed(patched, flags, tmp_path_factory):
+    """Stopped when the first phase was saved, and again within the second."""
+    workdir = tmp_path_factory.mktemp("resumed") / "run"
+    end = EpochEnd.end
+    with pytest.MonkeyPatch.context() as patch:
+
+        def interrupted(self, epochs, state, watch):
+            if epochs == 2:
+                raise KeyboardInterrupt
+            end(self, epochs, state, watch)
+            raise KeyboardInterrupt
+
+        patch.setattr(EpochEnd, "end", interrupted)
+        assert main(["train", *flags, "--workdir", str(workdir)]) == 130
+        assert main(["train", "--workdir", str(workdir)]) == 130
+    assert main(["train", "--workdir", str(workdir)]) == 0
+    return workdir
+
+
+def state_of(workdir):
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        model = Model(read(workdir / "config.json"))
+        return jax.device_get(model.restore(checkpoints, checkpoints.newest()))
+
+
+def metrics_of(workdir):
+    lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
+    return [{**json.loads(line), "images_per_second": None} for line in lines]
+
+
+def test_a_run_resumed_at_and_after_a_phases_end_is_the_whole_one_bit_for_bit(whole, resumed):
+    ours, theirs = state_of(whole), state_of(resumed)
+    assert ours.step == theirs.step > 0
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    assert metrics_of(whole) == metrics_of(resumed)
+
+
+def test_each_phase_has_its_own_players_losses_and_metrics(whole):
+    logged = metrics_of(whole)
+    by_epoch = [[line for line in logged if line.get("epoch") == epoch] for epoch in (0, 1)]
+    assert all(by_epoch)
+    assert {line["a/factor"] for line in by_epoch[0]} == {1.0}
+    assert {line["a/factor"] for line in by_epoch[1]} == {2.0}
+    assert not any("b/loss" in line for line in by_epoch[0])
+    assert all("b/loss" in line for line in by_epoch[1])
+
+
+def test_phases_and_alarms_are_told_once(patched, flags, tmp_path, capfd):
+    assert main(["train", *flags, "--workdir", str(tmp_path / "run")]) == 0
+    told = capfd.readouterr().err
+    assert told.index("epoch 1: phase warm") < told.index("epoch 2: phase main")
+    assert told.count("warning: b/factor is 3: it is too much.") == 1
+
+
+def test_pictures_are_saved_in_training_and_by_the_verb(whole, capsys):
+    (second, *_) = sorted((whole / "pictures").iterdir(), reverse=True)
+    assert len([*(whole / "pictures").iterdir()]) == 2  # an epoch each
+    assert second.name == f"dark_step_{int(state_of(whole).step):06d}.png"
+    before = Image.open(second).size
+    assert main(["pictures", "--workdir", str(whole), "--images=2", "--split=test"]) == 0
+    assert capsys.readouterr().out.strip().endswith(f"pictures/{second.name}")
+    after = Image.open(second)
+    assert (after.size[0], after.mode) == (before[0], "RGB")
+    assert after.size[1] < before[1]  # two people instead of eight
