@@ -4,6 +4,7 @@
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     keep_freed_memory()
+    _speak()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
@@ -36,6 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jreid: interrupted; the same command goes on from what is saved.", file=sys.stderr)
         return 130
+
+
+class _Warnings(logging.Handler):
+    """What jreid warns of: one sentence each on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"jreid: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+def _speak() -> None:
+    log = logging.getLogger("jreid")
+    if not any(isinstance(handler, _Warnings) for handler in log.handlers):
+        log.addHandler(_Warnings())
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of what is as we ask for it
 
 
 def _parser() -> argparse.ArgumentParser:

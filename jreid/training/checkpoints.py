@@ -1,7 +1,9 @@
 """Checkpoints of a run, by Orbax: the newest two and the best on the validation identities."""
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,49 +12,63 @@ from orbax.checkpoint import v1 as orbax
 
 from jreid.errors import InputError
 from jreid.methods import Variables
+from jreid.training.processes import is_first, on_first, wait_for_all
 from jreid.training.state import TrainState
+from jreid.training.step_folders import StepFolders
 
-SCORE = "validation_mAP"
-KEPT = 2  # of the newest, so that one that is damaged does not end the run
 KINDS = ("last", "best")  # newest, and best on the validation identities
+# A file an array: then the bytes of a checkpoint depend on its values alone, but for those of
+# _CHECKPOINT_METADATA (time) and commit_success.txt (place).
+FORMAT = orbax.Context(
+    array_options=orbax.options.ArrayOptions(
+        saving=orbax.options.ArrayOptions.Saving(use_ocdbt=False)
+    )
+)
 
 
 class Checkpoints:
     """The checkpoints in a folder, by step. A context manager: leaving it finishes pending saves.
 
     The model and the optimiser are kept side by side, so that evaluation reads the model alone.
+    Of several processes every one saves and restores; the first one decides what.
     """
 
     def __init__(self, folder: Path, writes: bool = False) -> None:
-        """`writes` is for the one process that saves: it clears away what a killed one left."""
-        policies = orbax.training.preservation_policies
-        keep = policies.AnyPreservationPolicy(
-            [
-                policies.LatestN(KEPT),
-                policies.BestN(
-                    get_metric_fn=lambda metrics: metrics[SCORE],
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
-            ]
-        )
+        """`writes` is for the one run that saves: it clears away what a killed one left."""
         self.folder = folder
-        self._orbax = orbax.training.Checkpointer(
-            str(folder.resolve()),
-            preservation_policy=cast(Any, keep),
-            cleanup_tmp_directories=writes,
-        )
+        self._folders = StepFolders(folder)
+        self._saver = ThreadPoolExecutor(1)
+        self._saving: Future[None] | None = None
+        if writes and is_first():
+            self._folders.clear()
+        wait_for_all("checkpoints")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._orbax.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.finish()
+        except InputError:
+            if kind is None:  # else what went wrong before is told
+                raise
+        finally:
+            self._saver.shutdown()
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest checkpoint, None where there is none."""
-        return self._orbax.latest.step if self._orbax.latest else None
+        """The step of the newest checkpoint that is whole, None where there is none."""
+        return self.step("last")
+
+    @property
+    def best(self) -> int | None:
+        """The step that scored best on the validation identities, None where none was scored."""
+        return self.step("best")
+
+    def step(self, kind: str) -> int | None:
+        """The step of the checkpoint of a kind, None where there is none; see `StepFolders`."""
+        self.finish()
+        return on_first({"last": self._folders.latest, "best": self._folders.best}[kind])
 
     def newest(self) -> int:
         """The step of the newest checkpoint.
@@ -60,35 +76,51 @@ class Checkpoints:
         Raises:
             InputError: there is none that is whole.
         """
-        if self.latest is None:
+        step = self.latest
+        if step is None:
             raise InputError(f"{self.folder} holds no whole checkpoint; delete it to start anew.")
-        return self.latest
-
-    @property
-    def best(self) -> int | None:
-        """The step that scored best on the validation identities, None where none was scored."""
-        kept = [step for step in self._orbax.checkpoints if step.metrics]
-        scored = {step.step: cast(Any, step.metrics)[SCORE] for step in kept}
-        return max(scored, key=lambda step: (scored[step], step), default=None)
-
-    def step(self, kind: str) -> int | None:
-        """The step of the checkpoint of a kind, None where there is none."""
-        return self.latest if kind == "last" else self.best
+        return step
 
     def save(self, state: TrainState, score: float | None = None) -> None:
-        """Saves in the background; `score` is the mAP on the validation identities, if known."""
-        self._orbax.save_checkpointables_async(
-            int(state.step),
-            {"model": _model(state), "optimizer": state.opt_state},
-            force=True,
-            metrics=None if score is None else {SCORE: score},
-        )
+        """Saves in the background; `score` is the mAP on the validation identities, if known.
+
+        Raises:
+            InputError: this or the save before cannot be written; the steps before it are whole.
+        """
+        self.finish()
+        step = int(state.step)
+
+        def start() -> Any:
+            with FORMAT:
+                return orbax.save_checkpointables_async(
+                    str(self._folders.unfinished(step).resolve()),
+                    {"model": _model(state), "optimizer": state.opt_state},
+                )
+
+        def end() -> None:
+            writing.result()
+            if is_first():
+                self._folders.finish(step, score)
+
+        writing = self._written(step, start)
+        self._saving = self._saver.submit(self._written, step, end)
+
+    def check(self) -> None:
+        """Raises InputError where the save in the background has failed."""
+        if self._saving is not None and self._saving.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits for the save in the background; InputError where it failed."""
+        if self._saving is not None:
+            saving, self._saving = self._saving, None
+            saving.result()
 
     def restore(self, step: int, like: TrainState, sharding: NamedSharding) -> TrainState:
         """The whole state at a step; `like` gives its shapes and types, `sharding` its place.
 
         Raises:
-            InputError: the checkpoint is damaged or of another network or optimiser.
+            InputError: the checkpoint is damaged, or of another network or optimiser.
         """
         found = self._load(step, {"model": _model(like), "optimizer": like.opt_state}, sharding)
         model = found["model"]
@@ -101,18 +133,54 @@ class Checkpoints:
         return {"params": model["params"], **model["model_state"]}
 
     def _load(self, step: int, like: dict[str, Any], sharding: NamedSharding) -> dict[str, Any]:
+        place = str(self._folders.path(step).resolve())
+        if not on_first(lambda: self._folders.is_whole(step)):
+            raise InputError(f"{place} is damaged or not there; choose another step.")
+        self._check_fits(step, like)
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like
         )
-        try:
-            return self._orbax.load_checkpointables(step, target)
-        except (ValueError, KeyError, OSError) as error:
-            first = str(error).strip().splitlines()[0]
+        return orbax.load_checkpointables(place, target)
+
+    def _check_fits(self, step: int, like: dict[str, Any]) -> None:
+        """Raises InputError with the arrays that differ, unless every one is as in `like`."""
+        place = str(self._folders.path(step).resolve())
+        there: Any = orbax.checkpointables_metadata(place).metadata
+        ours, theirs = _shapes(like), _shapes({part: there[part] for part in like})
+        differ = [
+            f"{path}: {ours.get(path, 'none')}, {theirs.get(path, 'none')}"
+            for path in sorted(ours | theirs)
+            if ours.get(path) != theirs.get(path)
+        ]
+        if differ:
             raise InputError(
-                f"{self.folder}, step {step}, does not fit this config or is damaged ({first}); "
-                "train into another --workdir, or delete this step to fall back on an earlier one."
+                f"{place} is of another network or optimiser than the config's, so nothing is "
+                f"loaded ({len(differ)} arrays differ, asked and there: {'; '.join(differ[:5])}); "
+                "give its own config, or choose another --workdir."
+            )
+
+    def _written(self, step: int, write: Callable[[], Any]) -> Any:
+        """What `write` returns; where it fails, room is made and the step is named."""
+        try:
+            return write()
+        except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+            if is_first():
+                self._folders.clear()
+            cause = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); "
+                f"that of step {self._folders.latest()} is whole: make room and give the same "
+                "command again."
             ) from error
 
 
 def _model(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "model_state": state.model_state}
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """Path of each array to its type and shape, such as `float32[64, 8]`."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{[*leaf.shape]}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

@@ -47,7 +47,7 @@ class Run:
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
-        return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
+        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes `result.json`, all of it or nothing."""

@@ -1,0 +1,51 @@
+"""Several processes of one run: the first one decides, writes and speaks for all."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jreid.errors import InputError
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and prints."""
+    return jax.process_index() == 0
+
+
+def on_first(decide: Callable[[], Any]) -> Any:
+    """What `decide` returns in the first process, in all of them; it is called there alone.
+
+    Every process must come here. The value must be of JSON.
+
+    Raises:
+        InputError: as `decide`, in every process, so that none waits for one that has left.
+    """
+    if jax.process_count() == 1:
+        return decide()
+    decided: dict[str, Any] = {}
+    if is_first():
+        try:
+            decided = {"value": decide()}
+        except InputError as error:
+            decided = {"error": str(error)}
+    decided = _broadcast(decided)
+    if "error" in decided:
+        raise InputError(decided["error"])
+    return decided["value"]
+
+
+def _broadcast(value: Any) -> Any:
+    content = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(content.size)))
+    filled = np.resize(content, size)
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(filled)).tobytes())
+
+
+def wait_for_all(reason: str) -> None:
+    """Returns once every process has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(reason)

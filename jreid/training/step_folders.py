@@ -1,0 +1,85 @@
+"""The folders of a run's checkpoints: which are whole, which is the best, which are removed.
+
+A step is written into a folder of another name and sealed before it gets its number as its name.
+So a folder with such a name was whole once, and its manifest tells whether it still is.
+"""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from jreid.files import write_text
+from jreid.training import manifest
+
+KEPT = 2  # of the newest, so that one that is damaged does not end the run
+UNFINISHED = ".unfinished"
+SCORE_FILE = "score.json"
+log = logging.getLogger(__name__)
+
+
+class StepFolders:
+    """The steps in a folder. A damaged one is told once and passed over."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._faults: dict[int, str | None] = {}
+
+    def path(self, step: int) -> Path:
+        """Where a finished step lies."""
+        return self.folder / str(step)
+
+    def unfinished(self, step: int) -> Path:
+        """Where a step is written."""
+        return self.folder / f"{step}{UNFINISHED}"
+
+    def is_whole(self, step: int) -> bool:
+        """Whether a step is as it was saved."""
+        if step not in self._faults:
+            self._faults[step] = found = manifest.fault(self.path(step))
+            if found:
+                log.warning("%s is damaged (%s); an earlier one is used.", self.path(step), found)
+        return self._faults[step] is None
+
+    def latest(self) -> int | None:
+        """The newest step that is whole, None where there is none."""
+        return next((step for step in reversed(self._steps()) if self.is_whole(step)), None)
+
+    def best(self) -> int | None:
+        """The whole step with the highest score, the newest of equal ones, None without scores."""
+        scores = {step: self._score(step) for step in self._steps() if self.is_whole(step)}
+        scored = [(score, step) for step, score in scores.items() if score is not None]
+        return max(scored)[1] if scored else None
+
+    def finish(self, step: int, score: float | None) -> None:
+        """Seals a step that is written, names it, and removes the steps that it replaces."""
+        written = self.unfinished(step)
+        if score is not None:
+            write_text(written / SCORE_FILE, json.dumps(score))
+        manifest.seal(written)
+        self._remove(step)  # a damaged one that is made anew
+        written.rename(self.path(step))
+        self._faults[step] = None
+        whole = [known for known in self._steps() if known <= step and self.is_whole(known)]
+        for known in self._steps():
+            if known <= step and known not in {*whole[-KEPT:], self.best()}:
+                self._remove(known)
+
+    def clear(self) -> None:
+        """Removes what unfinished saves have left."""
+        for left in self.folder.glob(f"*{UNFINISHED}*"):
+            shutil.rmtree(left)
+
+    def _steps(self) -> list[int]:
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
+
+    def _score(self, step: int) -> float | None:
+        file = self.path(step) / SCORE_FILE
+        return json.loads(file.read_text()) if file.is_file() else None
+
+    def _remove(self, step: int) -> None:
+        # Renamed first, since a folder of a step must never lack files only because of a kill.
+        if self.path(step).exists():
+            os.replace(self.path(step), self.folder / f"{step}.old{UNFINISHED}")
+            shutil.rmtree(self.folder / f"{step}.old{UNFINISHED}")
