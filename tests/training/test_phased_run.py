@@ -1,5 +1,7 @@
 """A whole run of a small method with phases, alarms and pictures, stopped and resumed."""
 
+import contextlib
+import io
 import json
 from typing import Any
 
@@ -69,13 +71,17 @@ def flags(tiny_folder, prepared):
         "--config.pictures_every_epochs=1",
         "--config.evaluation.rerank=('none',)",
         "--config.evaluation.trials=1",
+        "--config.evaluation.every_epochs=0",
     ]
 
 
 @pytest.fixture(scope="module")
 def whole(patched, flags, tmp_path_factory):
+    """A run that was not stopped; what it told is in `told` beside it."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    assert main(["train", *flags, "--workdir", str(workdir)]) == 0
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        assert main(["train", *flags, "--workdir", str(workdir)]) == 0
+    workdir.with_name("told").write_text(told.getvalue())
     return workdir
 
 
@@ -128,9 +134,8 @@ def test_each_phase_has_its_own_players_losses_and_metrics(whole):
     assert all("b/loss" in line for line in by_epoch[1])
 
 
-def test_phases_and_alarms_are_told_once(patched, flags, tmp_path, capfd):
-    assert main(["train", *flags, "--workdir", str(tmp_path / "run")]) == 0
-    told = capfd.readouterr().err
+def test_phases_and_alarms_are_told_once(whole):
+    told = whole.with_name("told").read_text()
     assert told.index("epoch 1: phase warm") < told.index("epoch 2: phase main")
     assert told.count("warning: b/factor is 3: it is too much.") == 1
 

@@ -1,0 +1,120 @@
+"""PFANet: visible images made infrared by a GAN, then one network with BNG attention and MMM.
+
+jreid train --config=configs/pfanet.py:sysu_mm01 --workdir=runs/pfanet --config.data.folder=DIR
+
+SYSU-MM01 at 128 x 128 for the generators and 384 x 192 for ResNet-50 from ImageNet; 25,100 steps of
+72 images, of which the first 5,000 train infrared features alone and 10,000 more the generators;
+32 of the 72 images make the generators' and discriminators' batch. The paper (Chan et al., Learning
+Identity-Consistent Feature for Cross-Modality Person Re-Identification via Pixel and Feature
+Alignment, Mobile Information Systems 2022) prints rank-1 40.83, mAP 39.84 for all search and 44.0,
+52.96 for indoor search, single shot; of its training's length it says nothing, which is AlignGAN's
+here. It has no numbers on RegDB or LLCM. Not yet run by us on the real images; needs a GPU.
+
+jreid train --config=configs/pfanet.py:synthetic --workdir=runs/synthetic
+
+The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights: 64 x 32 and
+96 x 48, a ResNet-18 of a quarter of the width, generators of an eighth. `tiny` (also tiny_regdb and
+tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
+
+Table 2's baseline is --config.backbone.attention=none --config.backbone.normalization=none, the two
+rows after it one of them. BNG and MMM learn at the backbone's rate; at the heads' they do with
+--config.optimizer.scales="(('backbone/.*(bng|mmm).*',1.0),('backbone/.*',0.1))".
+"""
+
+from configs import common
+
+STEPS = {"features": 5_000, "generation": 10_000, "joint": 10_100}  # AlignGAN's, of 36 + 36 images
+FALL = 5_000  # joint steps after which all rates fall
+
+METHOD = {
+    "reid_size": (384, 192),  # height, width that the backbone sees; image.size is the generators'
+    "warm_ups": {"features": 0, "generation": 0},  # epochs at which they end; set below
+    "gan_identities": 4,  # a batch's first ones, for generators and discriminators; 0: all of them
+    "adversarial": "lsgan",  # lsgan or log, equations 1 to 4 as printed
+    "generator_pair": "fake_fake",  # that D_I judges for G_I, equation 1; AlignGAN's: fake_real
+    "wrong_pair": False,  # a fourth fake: an infrared image with another identity's map
+    "loss_weights": {  # 0 switches a loss off
+        "adversarial": 1.0,  # of G_I, lambda_1
+        "adversarial_visible": 1.0,  # of G_R, likewise
+        "cycle": 10.0,  # lambda_1 omega
+        "identity_mapping": 0.0,  # a generator leaves its own modality as it is; AlignGAN: 5
+        "gan_identity": 0.1,  # lambda_3
+        "gan_triplet": 0.1,  # lambda_4
+        "discrimination": 1.0,  # lambda_2
+        "identity": 1.0,  # lambda_5
+        "triplet": 1.0,  # lambda_6
+        "fooling": 0.0,  # F makes generated images' maps pass for real ones'; AlignGAN: 0.1
+    },
+    "triplet": {
+        "metric": "cosine",  # cosine or euclidean
+        "margin": 1.0,  # JSIA, Euclidean: 0.3
+        "negatives": "other",  # other, or generated as equations 14 and 15 are printed
+        "gan_half": True,  # equation 14's half
+    },
+    "identity_reduce": "mean",  # over generated and infrared images, or the sum of their means
+    "embedding": 256,  # numbers, for the triplets
+    "classifier": {
+        "width": 256,
+        "dropout": 0.5,
+        "dropout_place": "bottleneck",  # bottleneck or input
+        "activation": "relu",  # relu or leaky_relu
+    },
+    "generator": {"width": 64, "residual_blocks": 4},
+    "discriminator": {"width": 64, "stages": 5},
+}
+
+
+def get_config(argument: str = "sysu_mm01") -> common.Config:
+    """PFANet on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `folder`, `synthetic`, ..."""
+    config = common.defaults(argument)
+    del config.triplet, config.pooling
+    config.update(method="pfanet", pfanet=METHOD, weights="imagenet")
+    config.update(checkpoint_every_epochs=10)
+    config.batch.update(sampler="uniform", identities=9, images=4)
+    config.image.update(size=(128, 128), padding=0)  # mirrored, nothing else
+    config.backbone.update(split_stages=0, non_local=(0, 0, 0, 0))
+    config.backbone.update(attention="bng", normalization="mmm")
+    config.optimizer.update(learning_rate=0.2, warmup_epochs=0)
+    for player in (config.pfanet.generator, config.pfanet.discriminator):
+        player.optimizer = config.optimizer.copy_and_resolve_references()
+        player.optimizer.update(kind="adam", learning_rate=2e-4, betas=(0.5, 0.999))
+        player.optimizer.update(weight_decay=0.0, scales=())
+    config.evaluation.update(every_epochs=20, flip=True)
+    _set_lengths(config, STEPS, FALL)
+    if common.scale_down(config):
+        _scale_down(config)
+    return config
+
+
+def _set_lengths(config: common.Config, steps: dict[str, int], fall: int) -> None:
+    """Phases of so many steps, in whole epochs: each identity makes one appearance an epoch."""
+    identities = config.data.identities or 395  # a folder's are not known
+    epoch = max(1, identities // config.batch.identities)
+    features = round(steps["features"] / epoch)
+    generation = features + round(steps["generation"] / epoch)
+    config.pfanet.warm_ups.update(features=features, generation=generation)
+    config.epochs = generation + round(steps["joint"] / epoch)
+    for player in (config, config.pfanet.generator, config.pfanet.discriminator):
+        player.optimizer.milestones = (generation + round(fall / epoch),)
+
+
+def _scale_down(config: common.Config) -> None:
+    tiny = config.data.name.startswith("tiny")
+    config.batch.identities = min(8, config.batch.identities)
+    config.image.update(size=(32, 16) if tiny else (64, 32), padding=0)
+    config.pfanet.reid_size = (32, 16) if tiny else (96, 48)
+    config.pfanet.generator.update(width=4 if tiny else 8, residual_blocks=1 if tiny else 2)
+    config.pfanet.discriminator.update(width=4 if tiny else 16, stages=4)
+    config.pfanet.gan_identities = 2
+    # From random weights and in so few steps, the paper's rate is too low for the generators.
+    for player in (config.pfanet.generator, config.pfanet.discriminator):
+        player.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 0.1
+    config.backbone.bng.reduction = config.backbone.mmm.reduction = 4
+    config.optimizer.warmup_epochs = 0
+    lengths = {"features": 300, "generation": 500, "joint": 500}
+    if tiny:
+        lengths = {"features": 2, "generation": 2, "joint": 4}
+    _set_lengths(config, lengths, fall=lengths["joint"] // 2)
+    config.evaluation.every_epochs = 1 if tiny else 20
+    config.checkpoint_every_epochs = 1 if tiny else 10
