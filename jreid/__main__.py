@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from jreid.commands import data, embed, evaluate, pictures, train
+from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError
 from jreid.memory import keep_freed_memory
 
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     keep_freed_memory()
+    keep_compilations()
     _speak()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
