@@ -1,9 +1,11 @@
 """What a run tells while it trains: metrics as JSON lines and for TensorBoard, and its progress."""
 
+import contextlib
 import json
+import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -11,39 +13,71 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from jreid.files import write_text
+from jreid.training.processes import is_first
+
+log = logging.getLogger(__name__)
 
 
 class Recorder:
     """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
 
-    Lines of steps after `start` are dropped: a run that resumes writes them anew.
+    Lines of steps after `start` are dropped: a run that resumes writes them anew. Once training
+    goes on, no fault of writing ends it; the first one is told. Of several processes the first one
+    writes.
     """
 
     def __init__(self, folder: Path, start: int) -> None:
         import tensorflow as tf
 
-        path = folder / "metrics.jsonl"
-        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= start]
-        write_text(path, "".join(f"{line}\n" for line in kept))
-        self._lines = path.open("a")
+        self._path, self._writes = folder / "metrics.jsonl", is_first()
+        self._told = False
+        if not self._writes:
+            return
+        kept = [line for line in _complete_lines(self._path) if json.loads(line)["step"] <= start]
+        write_text(self._path, "".join(f"{line}\n" for line in kept))
         self._board = tf.summary.create_file_writer(str(folder))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
-        self._board.close()
+        if self._writes:
+            self._going_on(self._board.close)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line and one point a metric."""
+        line = json.dumps({"step": step, **metrics}, allow_nan=False) + "\n"
+        if self._writes:
+            self._going_on(lambda: self._append(line))
+            self._going_on(lambda: self._plot(step, metrics))
+
+    def _append(self, line: str) -> None:
+        with self._path.open("a") as file:
+            file.write(line)
+
+    def _plot(self, step: int, metrics: Mapping[str, float]) -> None:
         import tensorflow as tf
 
-        self._lines.write(json.dumps({"step": step, **metrics}, allow_nan=False) + "\n")
-        self._lines.flush()
         with self._board.as_default(step=step):
             for name, value in metrics.items():
                 tf.summary.scalar(name, value)
+            self._board.flush()
+
+    def _going_on(self, write: Callable[[], None]) -> None:
+        import tensorflow as tf
+
+        try:
+            write()
+        except (OSError, tf.errors.OpError) as error:
+            if not self._told:
+                log.warning(
+                    "%s cannot be written to (%s): training goes on and logs what it can.",
+                    self._path.parent,
+                    str(error).splitlines()[0],
+                )
+            self._told = True
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(exist_ok=True)  # in case it was removed
 
 
 def _complete_lines(path: Path) -> list[str]:
@@ -60,7 +94,7 @@ class StepProgress:
         self._step, self._steps, self._images = start, steps, images
         self._timed_steps, self._seconds = 0, 0.0
         self._last: float | None = None
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=not is_first())
         columns = (
             BarColumn(),
             TextColumn("{task.completed}/{task.total} steps{task.fields[told]}"),
@@ -106,7 +140,7 @@ class StepProgress:
             left = (self._steps - self._step) * self._images / speed
             told += f", {speed:.0f} images/s, {int(left // 60)}:{int(left % 60):02d} left"
         self._bar.update(self._task, told=told)
-        if not self._console.is_terminal:
+        if is_first() and not self._console.is_terminal:
             print(f"step {self._step}/{self._steps}{told}", file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -55,3 +56,14 @@ def test_speed_leaves_out_the_first_step_and_pauses(monkeypatch, capsys):
     progress.tell(0, {"model/loss": 1.5, "other": 2.0})
     told = capsys.readouterr().err
     assert "step 5/12, epoch 1, model/loss 1.500, 48 images/s, 0:09 left" in told
+
+
+def test_a_removed_folder_is_told_once_and_does_not_end_the_run(tmp_path, caplog):
+    with Recorder(tmp_path / "metrics", 0) as recorder:
+        recorder.write(1, {"loss": 1.0})
+        shutil.rmtree(tmp_path / "metrics")
+        for step in (2, 3, 4):
+            recorder.write(step, {"loss": float(step)})
+    (told,) = caplog.messages
+    assert "metrics cannot be written to" in told
+    assert [line["step"] for line in read(tmp_path / "metrics")] == [3, 4]
