@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from jreid.commands import data, embed, evaluate, pictures, train
 from jreid.compilation_cache import keep_compilations
-from jreid.errors import InputError
+from jreid.errors import InputError, Stopped
 from jreid.memory import keep_freed_memory
 
 
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
         print(f"jreid: {what}; mend that and give the same command again.", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"jreid: {stopped}.", file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
         print("jreid: interrupted; the same command goes on from what is saved.", file=sys.stderr)
         return 130

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -81,17 +81,25 @@ def read(path: Path) -> Config:
         raise InputError(f"{path} cannot be read as a run's config: {error}.") from error
 
 
-def differences(ours: ConfigDict, theirs: ConfigDict) -> list[str]:
-    """One line a field that differs, as `field: ours, theirs`; a missing field shows as `-`.
+class Difference(NamedTuple):
+    """A field that two configs have different values of, `-` where one has none."""
 
-    Where the data lies does not count.
-    """
+    field: str
+    ours: Any
+    theirs: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.ours}, {self.theirs}"
+
+
+def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
+    """The fields that differ. Where the data lies does not count."""
     left, right = _flat(ours.to_dict()), _flat(theirs.to_dict())
-    return [
-        f"{field}: {left.get(field, '-')}, {right.get(field, '-')}"
+    found = [
+        Difference(field, left.get(field, "-"), right.get(field, "-"))
         for field in sorted({*left, *right} - PLACES)
-        if left.get(field, "-") != right.get(field, "-")
     ]
+    return [difference for difference in found if difference.ours != difference.theirs]
 
 
 def _module(path: Path) -> Any:

@@ -69,7 +69,7 @@ def test_json_gives_the_same_config_back(tmp_path):
 
 def test_differences_name_fields_and_values():
     ours, theirs = (configs.load(f"{AGW}:tiny", [f"--config.seed={seed}"]) for seed in (1, 2))
-    assert configs.differences(ours, theirs) == ["seed: 1, 2"]
+    assert [*map(str, configs.differences(ours, theirs))] == ["seed: 1, 2"]
 
 
 def test_another_place_of_the_data_is_no_difference():

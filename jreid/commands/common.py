@@ -45,9 +45,9 @@ def config_of_run(options: argparse.Namespace) -> Any:
 
     config = config_of(options)
     for changed in configs.differences(config, Run(options.workdir).config()):
-        if not changed.startswith("evaluation."):
+        if not changed.field.startswith("evaluation."):
             raise InputError(
-                f"config.{changed.split(':')[0]} is the trained run's and stays; this verb takes "
+                f"config.{changed.field} is the trained run's and stays; this verb takes "
                 "config.evaluation, config.data.folder and config.data.prepared."
             )
     return config

@@ -26,6 +26,13 @@ def add(verbs: Any) -> None:
         "mean",
     )
 
+    train.add_argument(
+        "--allow-config-drift",
+        action="store_true",
+        help="go on with a run in --workdir though the config or the data are not what it began "
+        "with; what changed is kept in run.json",
+    )
+
     import_ = verb(verbs, "import", _import, "make a run of a PyTorch checkpoint", config=True)
     import_.add_argument(
         "--config", required=True, help="config file and argument: configs/agw.py:sysu_mm01"
@@ -44,22 +51,39 @@ def _train(options: argparse.Namespace) -> None:
     if options.trials is not None:
         _train_trials(options)
         return
-    _train_one(config_of(options), Run(options.workdir))
+    _train_one(config_of(options), Run(options.workdir, options.allow_config_drift))
 
 
 def _train_one(config: Any, run: Any) -> None:
     """Trains and evaluates one run."""
     from jreid.commands.evaluate import evaluate_and_tell
+    from jreid.training.lock import locked
     from jreid.training.loop import train
     from jreid.training.scoring import check_protocols
 
+    _tell_changes(run, config)
     run.check(config)
-    start = _weights("none" if run.has_checkpoint() else config.weights)
-    dataset = dataset_of(config)
-    for told in check_protocols(config, dataset):
-        print(told)
-    train(config, run, dataset, start)
-    evaluate_and_tell(config, run, dataset)
+    with locked(run.workdir):
+        start = _weights("none" if run.has_checkpoint() else config.weights)
+        dataset = dataset_of(config)
+        for told in check_protocols(config, dataset):
+            print(told)
+        train(config, run, dataset, start)
+        evaluate_and_tell(config, run, dataset)
+
+
+def _tell_changes(run: Any, config: Any) -> None:
+    """A table of what the config asks for otherwise than the run that is there."""
+    from rich.console import Console
+    from rich.table import Table
+
+    changes = run.changes(config)
+    if not changes:
+        return
+    table = Table("field", "the run's", "asked", title=f"{run.workdir} is of another config")
+    for change in changes:
+        table.add_row(change.field, str(change.theirs), str(change.ours))
+    Console().print(table)
 
 
 def _train_trials(options: argparse.Namespace) -> None:
@@ -74,7 +98,8 @@ def _train_trials(options: argparse.Namespace) -> None:
     runs = []
     for trial in trials:
         options.overrides = [*given, f"--config.data.trial={trial}"]
-        config, run = config_of(options), Run(options.workdir / f"trial_{trial:02d}")
+        config = config_of(options)
+        run = Run(options.workdir / f"trial_{trial:02d}", options.allow_config_drift)
         run.check(config)
         runs.append((config, run))
     for trial, (config, run) in zip(trials, runs, strict=True):
@@ -103,6 +128,7 @@ def _trials(text: str) -> list[int]:
 
 def _import(options: argparse.Namespace) -> None:
     from jreid.training.checkpoints import Checkpoints
+    from jreid.training.lock import locked
     from jreid.training.model import Model
     from jreid.training.run import Run
     from jreid.weights.torch import convert, read_checkpoint
@@ -118,8 +144,8 @@ def _import(options: argparse.Namespace) -> None:
     if model.method.torch_layout is None:
         raise InputError(f"config.method={config.method} has no published checkpoint to import.")
     state = model.state(convert(entries, model.variables(), model.method.torch_layout))
-    run.claim(config, None)
-    with Checkpoints(run.checkpoints, writes=True) as checkpoints:
+    with locked(run.workdir), Checkpoints(run.checkpoints, writes=True) as checkpoints:
+        run.claim(config, None)
         checkpoints.save(state)
     print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
 

@@ -1,6 +1,6 @@
 """Checkpoints of a run, by Orbax: the newest two and the best on the validation identities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -81,8 +81,21 @@ class Checkpoints:
             raise InputError(f"{self.folder} holds no whole checkpoint; delete it to start anew.")
         return step
 
-    def save(self, state: TrainState, score: float | None = None) -> None:
-        """Saves in the background; `score` is the mAP on the validation identities, if known.
+    def unlogged(self, step: int) -> list[dict[str, float]]:
+        """The metrics that were seen and not yet logged when the step was saved."""
+        return on_first(lambda: self._folders.notes(step)["unlogged"])
+
+    def save(
+        self,
+        state: TrainState,
+        score: float | None = None,
+        unlogged: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        """Saves in the background.
+
+        Args:
+            score: the mAP on the validation identities, where it is known.
+            unlogged: metrics, by step, that the run that goes on will log.
 
         Raises:
             InputError: this or the save before cannot be written; the steps before it are whole.
@@ -100,7 +113,7 @@ class Checkpoints:
         def end() -> None:
             writing.result()
             if is_first():
-                self._folders.finish(step, score)
+                self._folders.finish(step, {"score": score, "unlogged": [*unlogged]})
 
         writing = self._written(step, start)
         self._saving = self._saver.submit(self._written, step, end)
@@ -178,9 +191,14 @@ def _model(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "model_state": state.model_state}
 
 
+def shape_of(array: Any) -> str:
+    """An array's type and shape, such as `float32[64, 8]`."""
+    return f"{array.dtype}{[*array.shape]}"
+
+
 def _shapes(tree: Any) -> dict[str, str]:
-    """Path of each array to its type and shape, such as `float32[64, 8]`."""
+    """The type and shape of each array, by path."""
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{[*leaf.shape]}"
+        jax.tree_util.keystr(path, simple=True, separator="/"): shape_of(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }

@@ -1,6 +1,7 @@
 """The one training loop: batches in, checkpoints and metrics out, from any step on."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from jreid.data.dataset import Dataset
 from jreid.data.pipeline import training_batches
@@ -9,15 +10,19 @@ from jreid.data.transforms import Augmentation
 from jreid.methods import Batch, Config, Variables
 from jreid.training import scoring
 from jreid.training.checkpoints import Checkpoints
+from jreid.training.epoch_end import EpochEnd
+from jreid.training.exhaustion import naming_exhaustion
 from jreid.training.model import Model
 from jreid.training.pictures import PEOPLE, Sheets
 from jreid.training.records import Recorder, StepProgress
 from jreid.training.run import Run
-from jreid.training.schedule import epochs_of, plan_training
+from jreid.training.schedule import epochs_of, images_of, plan_training
 from jreid.training.sharding import check_divisible, split
+from jreid.training.spikes import SpikeWatch
 from jreid.training.state import TrainState
 from jreid.training.step import make_train_step
-from jreid.training.watch import AlarmWatch, FiniteWatch
+from jreid.training.stopping import StopRequests
+from jreid.training.watch import AlarmWatch, Watch
 
 
 def train(
@@ -42,26 +47,36 @@ def train(
     pictured = config.pictures_every_epochs > 0
     sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
     fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
-    run.claim(config, dataset.fingerprint)
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
         state = fresh or model.restore(checkpoints, checkpoints.newest())
+        run.claim(config, dataset)
         if fresh:
             checkpoints.save(fresh)
         first = int(state.step)
-        if first == plan.steps:
+        if first >= plan.steps:
             return
         options = Augmentation(**config.image, erase_fill=0.0)
         batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
+        spikes = SpikeWatch(run.spikes, partial(images_of, table, plan))
+        watch = Watch(checkpoints, spikes, () if fresh else checkpoints.unlogged(first))
         with (
+            naming_exhaustion("a training step", partial(_remedy, checkpoints)),
             Recorder(run.metrics, first) as recorder,
             StepProgress(first, plan.steps, 2 * rows) as progress,
+            StopRequests() as stop,
         ):
             epochs = EpochEnd(model, dataset, sheets, checkpoints, recorder, progress)
-            _train_steps(model, plan, state, batches, epochs)
+            _train_steps(model, plan, state, batches, epochs, watch, stop)
 
 
 def _train_steps(
-    model: Model, plan: Plan, state: TrainState, batches: Iterable[Batch], epochs: "EpochEnd"
+    model: Model,
+    plan: Plan,
+    state: TrainState,
+    batches: Iterable[Batch],
+    epochs: EpochEnd,
+    watch: Watch,
+    stop: StopRequests,
 ) -> None:
     config, method, progress = model.config, model.method, epochs.progress
     step_functions = {
@@ -70,7 +85,7 @@ def _train_steps(
         )
         for phase in method.phases
     }
-    watch, alarms, before = FiniteWatch(epochs.checkpoints), AlarmWatch(method.alarms), ""
+    alarms, before = AlarmWatch(method.alarms), ""
     for step, batch in enumerate(batches, int(state.step) + 1):
         epoch, _ = plan.epoch_of(step - 1)
         phase = method.phase_at(epoch).name
@@ -81,7 +96,7 @@ def _train_steps(
         watch.add(step, metrics)
         progress.advance()
         ends = step == plan.starts[epoch + 1]
-        # Also where an epoch ends, since a run that resumes there has not seen the steps before.
+        # Also where an epoch ends, so that one's lines do not depend on the one before.
         if ends or step % config.log_every_steps == 0:
             means = watch.means()
             speed = {"images_per_second": progress.images_per_second}
@@ -92,46 +107,13 @@ def _train_steps(
         if ends:
             epochs.end(epoch + 1, state, watch)
             progress.pause()
+        epochs.checkpoints.check()
+        if stop.after(step):
+            epochs.leave(stop.status, state, watch)
 
 
-class EpochEnd:
-    """What happens between epochs: scoring on the validation identities, saving and drawing."""
-
-    def __init__(
-        self,
-        model: Model,
-        dataset: Dataset,
-        sheets: Sheets | None,
-        checkpoints: Checkpoints,
-        recorder: Recorder,
-        progress: StepProgress,
-    ) -> None:
-        self.model, self.dataset, self.sheets = model, dataset, sheets
-        self.checkpoints, self.recorder, self.progress = checkpoints, recorder, progress
-
-    def end(self, epochs: int, state: TrainState, watch: FiniteWatch) -> None:
-        """`epochs` epochs are done. Raises InputError where the state is not finite."""
-        config = self.model.config
-        last = epochs == config.epochs
-        due = last or epochs % max(config.evaluation.every_epochs, 1) == 0
-        scored = due and scoring.validates(config, self.dataset)
-        if scored or last or epochs % config.checkpoint_every_epochs == 0:
-            watch.check_state(state)
-            self.checkpoints.save(state, self._score(epochs, state) if scored else None)
-        if self.sheets and (last or epochs % config.pictures_every_epochs == 0):
-            self.sheets.draw(state.variables, int(state.step))
-
-    def _score(self, epochs: int, state: TrainState) -> float:
-        """The mAP on the validation identities, told and recorded."""
-        config = self.model.config
-        wanted = [scoring.monitored(config)]
-        (row,) = scoring.score(self.model, state.variables, self.dataset, wanted)
-        told = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
-        self.recorder.write(
-            int(state.step), {f"validation/{name}": value for name, value in told.items()}
-        )
-        self.progress.say(
-            f"epoch {epochs}: validation rank-1 {told['rank1']:.1%}, mAP {told['mAP']:.1%} "
-            f"(protocol {row['fingerprint']})"
-        )
-        return told["mAP"]
+def _remedy(checkpoints: Checkpoints) -> str:
+    return (
+        f"the last good checkpoint is step {checkpoints.latest}; lower config.batch.identities or "
+        "config.batch.images, set --config.dtype=bfloat16, or use more devices"
+    )

@@ -14,6 +14,7 @@ from jreid.evaluation.features import extract
 from jreid.methods import Batch, Config, Variables, load
 from jreid.training import optimizers
 from jreid.training.checkpoints import Checkpoints
+from jreid.training.exhaustion import naming_exhaustion
 from jreid.training.sharding import make_mesh, replicated, split
 from jreid.training.state import TrainState, check_owners, create
 from jreid.training.step import make_embed
@@ -67,9 +68,14 @@ class Model:
         devices = self.mesh.size
         rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
         batches = self._batches(images, names, modality, rows)
-        return extract(
-            lambda batch: self._embed(variables, batch, modality), batches, names, split(self.mesh)
-        )
+        remedy = "lower config.evaluation.batch_size"
+        with naming_exhaustion(f"a batch of {rows} images", lambda: remedy):
+            return extract(
+                lambda batch: self._embed(variables, batch, modality),
+                batches,
+                names,
+                split(self.mesh),
+            )
 
     def decode(
         self, images: Sequence[bytes], names: Sequence[str], modality: str

@@ -12,10 +12,13 @@ from typing import Any
 import jax
 
 from jreid import config as configs
+from jreid.data.dataset import Dataset
 from jreid.errors import InputError
-from jreid.evaluation import read_result, write_result
+from jreid.evaluation import describe, read_result, write_result
 from jreid.files import write_text
 from jreid.methods import Config
+from jreid.training.lock import LOCK_FILE
+from jreid.training.scoring import protocols
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
 
@@ -23,13 +26,15 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cp
 class Run:
     """The places in a working directory."""
 
-    def __init__(self, workdir: Path) -> None:
-        self.workdir = workdir
+    def __init__(self, workdir: Path, allow_drift: bool = False) -> None:
+        """`allow_drift`: a run that is here goes on with another config or on other data."""
+        self.workdir, self.allow_drift = workdir, allow_drift
         self.config_file = workdir / "config.json"
         self.provenance_file = workdir / "run.json"
         self.checkpoints = workdir / "checkpoints"
         self.metrics = workdir / "metrics"
         self.pictures = workdir / "pictures"
+        self.spikes = workdir / "spikes"
         self.result = workdir / "result.json"
 
     def config(self) -> Config:
@@ -47,7 +52,7 @@ class Run:
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
-        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+        return bool(self._steps())
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes `result.json`, all of it or nothing."""
@@ -57,46 +62,74 @@ class Run:
         """The content of `result.json`; InputError where it is none."""
         return read_result(self.result)
 
+    def changes(self, config: Config) -> list[configs.Difference]:
+        """The fields that the config asks for otherwise than the run that is here, if one is."""
+        there = self.config_file.is_file()
+        return configs.differences(config, self.config()) if there else []
+
     def check(self, config: Config) -> None:
         """Whether a run of this config may be here.
 
         Raises:
             InputError: the folder holds a run of another config, or files that are no run.
         """
-        if self.config_file.is_file():
-            changed = configs.differences(config, self.config())
-            if changed:
-                raise InputError(
-                    f"{self.workdir} holds a run of another config ({len(changed)} fields differ, "
-                    f"asked and there: {'; '.join(changed[:5])}); choose another --workdir."
-                )
-        elif self.workdir.exists() and (self.workdir.is_file() or any(self.workdir.iterdir())):
+        changed = self.changes(config)
+        if changed and not self.allow_drift:
+            raise InputError(
+                f"{self.workdir} holds a run of another config ({len(changed)} fields differ, "
+                f"asked and there: {'; '.join(map(str, changed[:5]))}); choose another --workdir, "
+                "or go on with the new config by --allow-config-drift."
+            )
+        if not self.config_file.is_file() and self._holds_something():
             raise InputError(
                 f"{self.workdir} holds files that are no run; choose an empty --workdir."
             )
 
-    def claim(self, config: Config, data_fingerprint: str | None) -> None:
+    def claim(self, config: Config, dataset: Dataset | None) -> None:
         """Makes the folder this config's run on this data, or finds that it is already.
 
-        An imported run has no data yet.
+        An imported run has no data yet. What drifts is kept in `run.json`, with the step.
 
         Raises:
             InputError: as `check`; or the run is on other data.
         """
         self.check(config)
+        data_fingerprint = dataset.fingerprint if dataset else None
+        before: dict[str, Any] = {}
+        changed = [*map(str, self.changes(config))]
         if self.provenance_file.is_file():
-            there = json.loads(self.provenance_file.read_text())["data_fingerprint"]
-            if there == data_fingerprint:
+            before = json.loads(self.provenance_file.read_text())
+            there = before["data_fingerprint"]
+            if there not in (None, data_fingerprint):
+                changed.append(f"data: {data_fingerprint}, {there}")
+                if not self.allow_drift:
+                    raise InputError(
+                        f"{self.workdir} holds a run on other images than those that are now in "
+                        f"{config.data.folder}; give its own by --config.data.folder, choose "
+                        "another --workdir, or go on with these by --allow-config-drift."
+                    )
+            if there == data_fingerprint and not changed:
                 return
-            if there is not None:
-                raise InputError(
-                    f"{self.workdir} holds a run on other images than those that are now in "
-                    f"{config.data.folder}; give its own by --config.data.folder, or choose "
-                    "another --workdir."
-                )
-        told = {**provenance(config), "data_fingerprint": data_fingerprint}
+        told = {
+            **provenance(config),
+            "config": config.to_dict(),
+            "data_fingerprint": data_fingerprint,
+            "table": dataset.table.fingerprint() if dataset else None,
+            "protocols": [describe(protocol) for protocol in protocols(config, "test")],
+        }
+        drifts = before.get("drifts", [])
+        if changed:
+            drifts.append({"step": max(self._steps(), default=0), "changed": changed})
         write_text(self.config_file, configs.to_text(config))
-        write_text(self.provenance_file, json.dumps(told, indent=2) + "\n")
+        write_text(self.provenance_file, json.dumps({**told, "drifts": drifts}, indent=2) + "\n")
+
+    def _holds_something(self) -> bool:
+        if not self.workdir.is_dir():
+            return self.workdir.exists()
+        return any(path.name != LOCK_FILE for path in self.workdir.iterdir())
+
+    def _steps(self) -> list[int]:
+        return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
 
 
 def provenance(config: Config) -> dict[str, Any]:
@@ -109,6 +142,7 @@ def provenance(config: Config) -> dict[str, Any]:
         "revision": _revision(),
         "versions": {"python": platform.python_version(), **versions},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processes": jax.process_count(),
         "command": " ".join(sys.argv),
     }
 

@@ -49,3 +49,9 @@ def epochs_of(plan: Plan) -> Epochs:
         return epoch + (step - bounds[epoch]) / (bounds[epoch + 1] - bounds[epoch])
 
     return epochs
+
+
+def images_of(table: Table, plan: Plan, step: int) -> dict[str, list[str]]:
+    """The names of the images of a step, counted from 1, by modality and in the batch's order."""
+    visible, infrared = table.name[plan.rows(step - 1)].tolist()
+    return {"visible": visible, "infrared": infrared}

@@ -8,14 +8,16 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jreid.files import write_text
 from jreid.training import manifest
 
 KEPT = 2  # of the newest, so that one that is damaged does not end the run
 UNFINISHED = ".unfinished"
-SCORE_FILE = "score.json"
+NOTES_FILE = "notes.json"
 log = logging.getLogger(__name__)
 
 
@@ -48,15 +50,22 @@ class StepFolders:
 
     def best(self) -> int | None:
         """The whole step with the highest score, the newest of equal ones, None without scores."""
-        scores = {step: self._score(step) for step in self._steps() if self.is_whole(step)}
+        scores = {step: self.notes(step).get("score") for step in self._steps()}
         scored = [(score, step) for step, score in scores.items() if score is not None]
         return max(scored)[1] if scored else None
 
-    def finish(self, step: int, score: float | None) -> None:
-        """Seals a step that is written, names it, and removes the steps that it replaces."""
+    def notes(self, step: int) -> dict[str, Any]:
+        """What was noted beside a step; nothing where it is damaged."""
+        return json.loads((self.path(step) / NOTES_FILE).read_text()) if self.is_whole(step) else {}
+
+    def finish(self, step: int, notes: Mapping[str, Any]) -> None:
+        """Seals a step that is written, names it, and removes the steps that it replaces.
+
+        Args:
+            notes: kept beside it, as JSON; its `score` is what `best` goes by.
+        """
         written = self.unfinished(step)
-        if score is not None:
-            write_text(written / SCORE_FILE, json.dumps(score))
+        write_text(written / NOTES_FILE, json.dumps(notes))
         manifest.seal(written)
         self._remove(step)  # a damaged one that is made anew
         written.rename(self.path(step))
@@ -73,10 +82,6 @@ class StepFolders:
 
     def _steps(self) -> list[int]:
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
-
-    def _score(self, step: int) -> float | None:
-        file = self.path(step) / SCORE_FILE
-        return json.loads(file.read_text()) if file.is_file() else None
 
     def _remove(self, step: int) -> None:
         # Renamed first, since a folder of a step must never lack files only because of a kill.

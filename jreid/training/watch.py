@@ -12,17 +12,24 @@ import numpy as np
 from jreid.errors import InputError
 from jreid.methods import Alarm, Metrics
 from jreid.training.checkpoints import Checkpoints
+from jreid.training.spikes import SpikeWatch
 from jreid.training.state import TrainState
 from jreid.training.step import first_not_finite
 
 
-class FiniteWatch:
+class Watch:
     """Looks at a step's metrics one step late, so that the devices never wait for the host."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self._checkpoints = checkpoints
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        spikes: SpikeWatch,
+        unlogged: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        """`unlogged` is what the run that goes on had seen since it last asked for means."""
+        self._checkpoints, self._spikes = checkpoints, spikes
         self._pending: tuple[int, Metrics] | None = None
-        self._seen: list[Mapping[str, float]] = []
+        self._seen = [*unlogged]
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Takes a step's metrics and checks those of the step before.
@@ -39,6 +46,11 @@ class FiniteWatch:
         seen, self._seen = self._seen, []
         return {name: float(np.mean([values[name] for values in seen])) for name in seen[0]}
 
+    def unlogged(self) -> list[Mapping[str, float]]:
+        """The metrics since the last call of `means`, by step; checks the newest step too."""
+        self._check()
+        return self._seen
+
     def check_state(self, state: TrainState) -> None:
         """Raises InputError where the newest step or the state holds a NaN or an infinity."""
         self._check()
@@ -54,6 +66,7 @@ class FiniteWatch:
         for name, value in values.items():
             if not np.isfinite(value):
                 self._stop(f"{name} is {value}", step)
+        self._spikes.look(step, values)
         self._seen.append(values)
 
     def _stop(self, fault: str, step: int) -> None:

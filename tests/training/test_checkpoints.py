@@ -38,7 +38,7 @@ def test_latest_and_best_are_kept_and_known_after_a_restart(tmp_path):
         assert checkpoints.latest is checkpoints.best is None
         checkpoints.save(state_of(0))
         for step, score in scores.items():
-            checkpoints.save(state_of(step), score)
+            checkpoints.save(state_of(step), score=score)
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
         assert (checkpoints.step("last"), checkpoints.step("best")) == (8, 4)
         kept = sorted(path.name for path in (tmp_path / "c").iterdir() if path.is_dir())
@@ -79,21 +79,20 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path):
 
 
 def damage(folder):
-    last = max((path for path in folder.rglob("*") if path.is_file()), key=str)
-    last.write_bytes(last.read_bytes() + b"more")
+    (folder / "notes.json").write_text("{}")
 
 
 def test_the_step_before_a_damaged_one_is_used_and_the_damage_told(tmp_path, caplog):
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
         for step, score in ((5, 0.5), (6, 0.4), (7, 0.6)):
-            checkpoints.save(state_of(step), score)
+            checkpoints.save(state_of(step), score=score)
     damage(tmp_path / "c" / "7")
     with Checkpoints(tmp_path / "c") as checkpoints:
         assert (checkpoints.latest, checkpoints.best, checkpoints.newest()) == (6, 6, 6)
         with pytest.raises(InputError, match="7 is damaged"):
             checkpoints.restore(7, state_of(0), replicated(make_mesh()))
     (told,) = [r.message for r in caplog.records if r.name.startswith("jreid")]
-    assert "c/7 is damaged (score.json is not as it was written); an earlier one is used" in told
+    assert "c/7 is damaged (notes.json is not as it was written); an earlier one is used" in told
     assert (tmp_path / "c" / "7").exists()
     damage(tmp_path / "c" / "6")
     with (
@@ -151,7 +150,7 @@ def test_equal_states_make_equal_files_but_for_time_stamps(tmp_path):
     found = []
     for name in ("a", "b"):
         with Checkpoints(tmp_path / name / "c", writes=True) as checkpoints:
-            checkpoints.save(state_of(5), 0.5)
+            checkpoints.save(state_of(5), score=0.5)
         step = tmp_path / name / "c" / "5"
         found.append(
             {

@@ -1,0 +1,28 @@
+"""A device whose memory is full, told in one sentence."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import jax
+
+from jreid.errors import InputError
+
+
+@contextlib.contextmanager
+def naming_exhaustion(what: str, remedy: Callable[[], str]) -> Iterator[None]:
+    """Turns the error of a full device into an InputError.
+
+    Args:
+        what: does not fit.
+        remedy: words that end the sentence, asked for only when needed.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        cause = str(error).strip().splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
+        device = jax.local_devices()[0].device_kind
+        raise InputError(
+            f"{what} does not fit the memory of {device} ({cause}); {remedy()}."
+        ) from error

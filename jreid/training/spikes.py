@@ -1,0 +1,63 @@
+"""Loss spikes: a step whose loss stands far out from those before is told, and its batch kept."""
+
+import json
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jreid.files import write_text
+from jreid.training.processes import is_first
+
+WINDOW, LEAST = 50, 20  # steps before that a loss is compared with, and how many it takes
+DEVIATIONS = 10.0
+log = logging.getLogger(__name__)
+
+
+class SpikeWatch:
+    """Compares each player's loss with its median over the last steps.
+
+    A spike lies above the median by ten standard deviations, estimated from the median deviation,
+    and by the median's own size. After one the comparison begins anew, so that a run that diverges
+    does not tell of every step. It is a warning: the run goes on.
+    """
+
+    def __init__(self, folder: Path, images_of: Callable[[int], Mapping[str, Any]]) -> None:
+        """
+        Args:
+            folder: where batches are kept; made when there is one.
+            images_of: step to what names its images, as JSON.
+        """
+        self._folder, self._images_of = folder, images_of
+        self._losses: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
+
+    def look(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Takes a step's metrics, of which those called `PLAYER/loss` count."""
+        for name, value in metrics.items():
+            if not name.endswith("/loss"):
+                continue
+            losses = self._losses[name]
+            if len(losses) >= LEAST and value > (limit := _limit(losses)):
+                self._tell(step, name, value, float(np.median(losses)), limit)
+                losses.clear()
+            losses.append(value)
+
+    def _tell(self, step: int, name: str, value: float, median: float, limit: float) -> None:
+        if not is_first():
+            return
+        path = self._folder / f"step_{step:08d}.json"
+        told = {"step": step, "metric": name, "value": value, "median": median, "limit": limit}
+        write_text(path, json.dumps(told | dict(self._images_of(step)), indent=2) + "\n")
+        log.warning(
+            "%s is %.4g at step %d where it was %.4g before; the images of that batch are named in "
+            "%s.", name, value, step, median, path,
+        )  # fmt: skip
+
+
+def _limit(losses: deque[float]) -> float:
+    median = np.median(losses)
+    deviation = 1.4826 * np.median(np.abs(np.array(losses) - median))
+    return float(median + max(DEVIATIONS * deviation, abs(median)))

@@ -1,0 +1,49 @@
+import json
+
+import numpy as np
+import pytest
+
+from jreid.training.spikes import SpikeWatch
+
+
+@pytest.fixture
+def watch(tmp_path):
+    return SpikeWatch(tmp_path / "spikes", lambda step: {"visible": [f"cam1/0001/{step:04d}"]})
+
+
+def test_a_spike_is_told_and_its_images_named(watch, tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    for step, loss in enumerate(rng.normal(5, 0.5, 40), 1):
+        watch.look(step, {"model/loss": loss, "model/accuracy": 0.1})
+    watch.look(41, {"model/loss": 500.0, "model/accuracy": 0.1})
+    (path,) = (tmp_path / "spikes").iterdir()
+    told = json.loads(path.read_text())
+    assert (told["step"], told["metric"], told["value"]) == (41, "model/loss", 500.0)
+    assert told["median"] == pytest.approx(5, abs=0.5)
+    assert told["visible"] == ["cam1/0001/0041"]
+    (message,) = caplog.messages
+    assert "model/loss is 500 at step 41" in message
+    assert str(path) in message
+
+
+def test_one_warning_for_a_run_that_diverges(watch, caplog):
+    for step in range(20):
+        watch.look(step, {"model/loss": 1.0 + 0.01 * (step % 3)})
+    for step in range(20, 35):
+        watch.look(step, {"model/loss": 10.0**step})
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("scale", [1.0, -1.0, 1e-6, 0.0])
+def test_falling_noisy_negative_and_constant_losses_are_no_spikes(watch, caplog, scale):
+    rng = np.random.default_rng(1)
+    for step in range(300):
+        loss = scale * (1 + np.exp(-step / 50)) * rng.lognormal(0, 0.3)
+        watch.look(step, {"model/loss": loss, "model/gradient_norm": 1e9 * (step == 200)})
+    assert not caplog.messages
+
+
+def test_the_first_steps_are_never_spikes(watch, caplog):
+    for step in range(19):
+        watch.look(step, {"model/loss": 1000.0 if step == 18 else 1.0})
+    assert not caplog.messages
