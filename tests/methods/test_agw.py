@@ -93,7 +93,7 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32(tiny_f
 
 @pytest.mark.parametrize(
     ("flag", "told"),
-    [("--config.pooling=max", "pooling"), ("--config.triplet.kind=soft", "triplet.kind"),
+    [("--config.pooling=median", "pooling"), ("--config.triplet.kind=soft", "triplet.kind"),
      ("--config.dtype=float16", "dtype"), ("--config.method=awg", "did you mean agw")],
 )  # fmt: skip
 def test_unknown_options_are_named(flag, told):

@@ -233,7 +233,7 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32():
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
-        ("pooling=max", "pooling"),
+        ("pooling=median", "pooling"),
         ("base_derivative.generator.start=luma", "base_derivative.generator.start=luma"),
         ("base_derivative.generator.input=raw", "base_derivative.generator.input=raw"),
         ("base_derivative.generator.infrared_channel=last", "did you mean first"),
