@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
+# Most of the tests' time is compiling, which takes one core. A file's tests share what they compile.
+PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 
 .PHONY: quickstart check test test-all clean
 
@@ -18,11 +20,11 @@ check: $(VENV)/installed-dev
 	PYTHONPATH=. $(VENV)/bin/lint-imports
 
 test: $(VENV)/installed-dev
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(PARALLEL)
 
 # The slow rest too.
 test-all: $(VENV)/installed-dev
-	$(RUN) -m pytest -m "slow or not slow"
+	$(RUN) -m pytest $(PARALLEL) -m "slow or not slow"
 
 clean:
 	rm -rf $(VENV)

@@ -248,7 +248,9 @@ print(*run(*map(int, sys.argv[1:])))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize(("Q", "G"), [(1_500, 10_000), (3_000, 15_000)])
+@pytest.mark.parametrize(
+    ("Q", "G"), [(1_500, 10_000), pytest.param(3_000, 15_000, marks=pytest.mark.slow)]
+)
 def test_memory_stays_below_the_estimate(Q, G):
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(Q), str(G)], capture_output=True, text=True, check=True

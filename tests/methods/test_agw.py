@@ -101,6 +101,7 @@ def test_unknown_options_are_named(flag, told):
         load(load_config(f"{AGW}:tiny", [flag]))
 
 
+@pytest.mark.slow
 def test_an_imported_checkpoint_embeds_as_pytorch_does(tmp_path, tiny_folder):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     import torch_reference

@@ -115,7 +115,9 @@ def test_rows_of_table_4_own_what_they_use(name):
     assert set(params["backbone"]) == {*modalities, "shared"}
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name", [row if row == "MDL4" else pytest.param(row, marks=pytest.mark.slow) for row in ROWS]
+)
 def test_rows_of_table_4_have_finite_losses_and_gradients(name):
     config = row_config(name)
     (loss, (told, _)), gradients = loss_of(config, batch_of(), gradient=True)
@@ -346,6 +348,7 @@ def train(steps) -> Any:
     return jax.device_get(state), told
 
 
+@pytest.mark.slow
 def test_training_on_four_devices_lowers_the_loss():
     before = jax.device_get(start())["params"]["derivation"]
     state, told = train(steps=12)

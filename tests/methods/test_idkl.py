@@ -368,7 +368,8 @@ def test_losses_and_gradients_are_finite(variant):
         assert jnp.abs(leaf).max() > 0, path
 
 
-@pytest.mark.parametrize("variant", ["paper", pytest.param("code", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["paper", "code"])
 def test_four_devices_give_what_one_gives(variant):
     (loss, (told, state)), gradients = loss_of(variant)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))

@@ -170,8 +170,13 @@ def test_both_modalities_share_everything_and_alternate():
     "flags",
     [
         ("pfinet.pyramid=literal", "pfinet.response.attention=cbam7"),
-        ("pfinet.pyramid=fpn256", "pfinet.response.share=top_upsampled"),
-        ("pfinet.response.share=joint", "backbone.ibn=True", "pfinet.add_raw_c4=True"),
+        pytest.param(
+            ("pfinet.pyramid=fpn256", "pfinet.response.share=top_upsampled"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ("pfinet.response.share=joint", "backbone.ibn=True", "pfinet.add_raw_c4=True"),
+            marks=pytest.mark.slow,
+        ),
         ("pfinet.pyramid=none", COLOURS, "pfinet.transformation.kind=lmp"),
         ("pfinet.levels=(4,3)", COLOURS, "pfinet.transformation.kind=lsp", "dtype=bfloat16"),
     ],
@@ -459,6 +464,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does():
         np.testing.assert_allclose(run(variables, images, modality), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_on_four_devices_lowers_the_loss():
     config, mesh, batch = config_of(), make_mesh(), batch_of(rows=8)
     assert mesh.size == 4

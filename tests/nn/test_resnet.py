@@ -151,7 +151,12 @@ def test_unknown_and_missing_modalities_are_refused():
 
 @pytest.mark.parametrize(
     ("depth", "width", "ibn", "last_stride"),
-    [(18, 16, False, 2), (18, 16, True, 1), (50, 16, True, 2), (50, 64, False, 1)],
+    [
+        (18, 16, False, 2),
+        (50, 64, False, 1),
+        pytest.param(18, 16, True, 1, marks=pytest.mark.slow),
+        pytest.param(50, 16, True, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_equals_torch(reference, depth, width, ibn, last_stride):
     blocks, widening = ((2, 2, 2, 2), 1) if depth == 18 else ((3, 4, 6, 3), 4)
