@@ -242,7 +242,9 @@ print(run(*map(int, sys.argv[1:])), memory(*map(int, sys.argv[1:]), 256, 64))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize(("Q", "G"), [(2_000, 40_000), (4_000, 100_000)])
+@pytest.mark.parametrize(
+    ("Q", "G"), [(2_000, 40_000), pytest.param(4_000, 100_000, marks=pytest.mark.slow)]
+)
 def test_memory_stays_below_the_estimate(Q, G):
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(Q), str(G)], capture_output=True, text=True, check=True
@@ -314,3 +316,12 @@ def test_queries_without_a_match_do_not_count():
     metrics = mean_metrics(cmc_map(features, features, [1, 2], [1, 4]))
     assert metrics.valid_queries == 1
     assert metrics.cmc[1] == metrics.mean_average_precision == 1
+
+
+def test_counting_by_chunks_and_at_once_are_the_same():
+    random = np.random.default_rng(0)
+    distance = random.integers(0, 20, (3 * counting.CHUNK, 5)).astype(np.float32)
+    match = random.integers(0, 20, (4, 5)).astype(np.float32)
+    counts = (distance[:, None] <= match).sum(axis=0)
+    np.testing.assert_array_equal(counting.count_by_chunks(distance, match), counts)
+    np.testing.assert_array_equal(counting.count_at_once(distance, match), counts)
