@@ -1,9 +1,10 @@
-"""PFANet: the counts of its networks, and whose turn changes what."""
+"""PFANet: counts, whose turn changes what, where gradients flow, phases, options and pictures."""
 
 import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -12,8 +13,12 @@ from jax.sharding import AxisType
 from variables import filled
 
 from jreid.config import load as load_config
+from jreid.errors import InputError
+from jreid.losses.adversarial import discriminator_loss
+from jreid.losses.set_triplet import generated_triplets
 from jreid.methods import Phase, load
-from jreid.methods.pfanet import OWNED
+from jreid.methods.pfanet import OWNED, networks_of
+from jreid.nn.derivation import to_unit
 from jreid.training import optimizers
 from jreid.training.sharding import replicated, split
 from jreid.training.state import check_owners, create
@@ -46,6 +51,68 @@ def start() -> Any:
     return filled(shapes(load(config_of())))
 
 
+# Variants by name: the config's flags, and which of its players are played.
+VARIANTS = {
+    "plain": ((), PLAYERS),
+    "wrong_pair": (("wrong_pair=True",), PLAYERS[3:]),
+    "log": (("adversarial=log",), PLAYERS[3:]),
+    "fake_real": (("generator_pair=fake_real",), PLAYERS[1:2]),
+    "whole": (("triplet.gan_half=False",), PLAYERS[1:2]),
+    "printed": (("triplet.negatives=generated",), PLAYERS[1:2]),
+    "optional": (
+        ("loss_weights.identity_mapping=5.0", "loss_weights.fooling=0.1", "identity_reduce=sum"),
+        PLAYERS[:2],
+    ),
+    "all_identities": (("gan_identities=0",), PLAYERS[2:3]),
+}
+
+
+@pytest.fixture(scope="module")
+def played() -> Any:
+    """Loss and metrics of each variant and player at the start, and the parts they are made of.
+
+    Compiled as one, so that what they share is compiled once.
+    """
+    methods = {
+        name: load(config_of(*CERTAIN, *(f"pfanet.{flag}" for flag in flags)))
+        for name, (flags, _) in VARIANTS.items()
+    }
+    players = {
+        (name, player): methods[name].cast[player]
+        for name, (_, playing) in VARIANTS.items()
+        for player in playing
+    }
+    players["warm_up", PLAYERS[3]] = methods["plain"].warm_ups[1].players[2]
+    players["warm_up", PLAYERS[0]] = methods["plain"].warm_ups[0].players[0]
+
+    def play(variables, batch):
+        state = {"batch_stats": variables["batch_stats"]}
+        rest = state, batch, jax.random.key(0), jnp.float32(0)
+        results = {key: player.loss(variables["params"], *rest) for key, player in players.items()}
+        return {key: (loss, told) for key, (loss, (told, _)) in results.items()}, parts(
+            variables, {name: values[:4] for name, values in batch.items()}
+        )
+
+    losses, made = jax.jit(play, compiler_options=QUICK)(start(), batch_of())
+    losses = {key: (float(loss), {name: float(told[name]) for name in told})
+              for key, (loss, told) in losses.items()}  # fmt: skip
+    return losses, made
+
+
+def parts(variables, batch):
+    """What the losses of generators and discriminators are made of, by the networks themselves."""
+    net = networks_of(config_of(*CERTAIN)).bind(variables, mutable=["batch_stats"])
+    visible, infrared = (2 * to_unit(batch[name]) - 1 for name in ("visible", "infrared"))
+    generated = net.to_infrared(visible)
+    both = net.features({"generated": generated, "infrared": infrared}, train=True)
+    maps = {"x'": both.of("generated").map, "x": both.of("infrared").map}
+    images = {"x'": generated, "x": infrared, "wrong": jnp.roll(infrared, 2, axis=0)}
+    pairs = [("x", "x"), ("x'", "x'"), ("x'", "x"), ("x", "x'"), ("wrong", "x")]
+    judged = {f"{i},{m}": net.infrared_discriminator(images[i], maps[m]) for i, m in pairs}
+    alone = {i: net.infrared_discriminator(images[i], maps[i], True) for i in ("x", "x'")}
+    return judged, alone, (both.of("generated").embedding, both.of("infrared").embedding)
+
+
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
@@ -69,26 +136,26 @@ def mesh_of(devices):
     )
 
 
-def step(method, options, devices, state, phase=None) -> Any:
+def step(method, options, state, phase=None, devices=1, batch=None) -> Any:
     mesh = mesh_of(devices)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
         take = make_train_step(method, options, lambda step: 0.0 * step, 0, mesh, phase)
     state, told = take(
-        jax.device_put(state, replicated(mesh)), jax.device_put(batch_of(), split(mesh))
+        jax.device_put(state, replicated(mesh)), jax.device_put(batch or batch_of(), split(mesh))
     )
     return jax.device_get(state), {name: float(value) for name, value in told.items()}
 
 
 @pytest.fixture(scope="module")
 def turns():
-    """The states before and after each player's turn alone, on four devices, and what it told."""
+    """The states before and after each player's turn alone, and what it told."""
     method = load(config_of(*CERTAIN))
     options = {name: optimizers.build(one.optimizer) for name, one in method.cast.items()}
     states = [jax.device_get(create(start(), method.cast.values(), options))]
     told: dict[str, float] = {}
     for player in method.players:
-        state, metrics = step(method, options, 4, states[-1], Phase("alone", (player,)))
+        state, metrics = step(method, options, states[-1], Phase("alone", (player,)))
         states.append(state)
         told |= metrics
     return method, options, states, told
@@ -116,3 +183,213 @@ def test_each_player_changes_its_own_alone(turns):
             lambda a, b: (a != b).any(), before.model_state, after.model_state
         )
         assert any(jax.tree.leaves(statistics)) == (player.name == "features")
+
+
+def test_the_joint_step_is_the_four_turns_in_order(turns):
+    method, options, states, told = turns
+    together, metrics = step(method, options, states[0])
+    assert metrics == pytest.approx(told, rel=1e-4, abs=1e-6)
+    for one, other in (
+        (together.opt_state, states[-1].opt_state),  # moments: Adam's first step is a sign
+        (together.params["backbone"], states[-1].params["backbone"]),
+    ):
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 1e-3))
+
+
+@pytest.mark.parametrize(
+    "name", [PLAYERS[3], *(pytest.param(name, marks=pytest.mark.slow) for name in PLAYERS[:3])]
+)
+def test_four_devices_take_a_turn_as_one_does(name):
+    # At 32 x 16 an instance norm is over two positions: a sign, in which rounding shows.
+    method = load(config_of(*CERTAIN, "image.size=(64,32)"))
+    options = {key: optimizers.build(one.optimizer) for key, one in method.cast.items()}
+    state = jax.device_get(create(start(), method.cast.values(), options))
+    phase, batch = Phase("alone", (method.cast[name],)), batch_of(size=(64, 32))
+    (one, told_one), (four, told_four) = (
+        step(method, options, state, phase, devices, batch) for devices in (1, 4)
+    )
+    assert told_one == pytest.approx(told_four, rel=1e-3, abs=1e-5)
+    for a, b in zip(
+        jax.tree.leaves(one.opt_state[name]), jax.tree.leaves(four.opt_state[name]), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-3 * max(np.abs(b).max(), 1e-2))
+
+
+def test_gradients_flow_from_f_into_its_generator_and_not_from_f_back():
+    off = ("adversarial", "adversarial_visible", "cycle")
+    zeros = [f"pfanet.loss_weights.{name}=0.0" for name in off]
+    features, generators = load(config_of(*CERTAIN, *zeros)).players[:2]
+    state = {"batch_stats": start()["batch_stats"]}
+
+    def gradients(params, batch):
+        rest = state, batch, jax.random.key(0), jnp.float32(0)
+        return [jax.grad(lambda p, of=player: of.loss(p, *rest)[0])(params)
+                for player in (generators, features)]  # fmt: skip
+
+    run = jax.jit(gradients, compiler_options=QUICK)
+    of_generators, of_features = run(start()["params"], batch_of())
+    moved = jax.tree.leaves(of_generators["to_infrared"])
+    assert max(np.abs(leaf).max() for leaf in moved) > 1e-6
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_generators["to_visible"]))
+    assert np.abs(of_features["backbone"]["shared"]["conv1"]["kernel"]).max() > 0
+    for name in ("to_infrared", "to_visible", "infrared_discriminator"):
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_features[name]))
+
+
+def test_losses_are_the_sums_of_their_weighted_terms(played):
+    weights = {
+        "features": {"identity": 1.0, "triplet": 1.0},
+        "generators": {"adversarial": 1.0, "adversarial_visible": 1.0, "cycle": 10.0,
+                       "gan_identity": 0.1, "gan_triplet": 0.1},
+        "visible_discriminator": {"discrimination": 1.0},
+        "infrared_discriminator": {"discrimination": 1.0},
+    }  # fmt: skip
+    losses, _ = played
+    for name, terms in weights.items():
+        loss, told = losses["plain", name]
+        assert loss == pytest.approx(sum(terms[term] * told[term] for term in terms), rel=1e-5)
+    assert 0 < losses["plain", "generators"][1]["variation"] < 10
+    # The warm-up of F is on infrared images alone: another number, of the same two terms.
+    loss, told = losses["warm_up", "features"]
+    assert loss == pytest.approx(told["identity"] + told["triplet"], rel=1e-5)
+    assert loss != pytest.approx(losses["plain", "features"][0], rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["plain", "wrong_pair", "log"])
+def test_the_joint_discriminator_judges_the_pairs_of_equation_5(played, variant):
+    losses, (judged, _, _) = played
+    real = judged["x,x"]
+    fakes = [judged[pair] for pair in ("x',x'", "x',x", "x,x'", "wrong,x")]
+    fakes = fakes if variant == "wrong_pair" else fakes[:3]
+    loss, told = losses[variant, "infrared_discriminator"]
+    expected = discriminator_loss(real, fakes, "log" if variant == "log" else "lsgan")
+    assert loss == pytest.approx(float(expected), rel=1e-4)
+    assert told["real"] == pytest.approx(float(real.mean()), rel=1e-3, abs=1e-5)
+
+
+def test_warming_up_the_discriminator_judges_images_alone(played):
+    losses, (_, alone, _) = played
+    expected = discriminator_loss(alone["x"], [alone["x'"]])
+    loss, _ = losses["warm_up", "infrared_discriminator"]
+    assert loss == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("variant", "pair", "half", "negatives"),
+    [
+        ("plain", "x',x'", 0.5, "other"),
+        ("fake_real", "x',x", 0.5, "other"),
+        ("whole", "x',x'", 1.0, "other"),
+        ("printed", "x',x'", 0.5, "generated"),
+    ],
+)
+def test_options_of_the_generators_loss(played, variant, pair, half, negatives):
+    losses, (judged, _, embeddings) = played
+    _, told = losses[variant, "generators"]
+    adversarial = ((judged[pair] - 1) ** 2).mean()
+    assert told["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
+    triplets = generated_triplets(*embeddings, jnp.array([0, 0, 1, 1]), negatives=negatives)
+    assert told["gan_triplet"] == pytest.approx(half * float(triplets), rel=1e-3)
+
+
+def test_losses_that_are_off_by_default(played):
+    losses, _ = played
+    loss, told = losses["optional", "features"]
+    plain = losses["plain", "features"][1]
+    assert told["identity"] == pytest.approx(2 * plain["identity"], rel=1e-4)
+    total = told["identity"] + told["triplet"] + 0.1 * told["fooling"]
+    assert loss == pytest.approx(total, rel=1e-5)
+    loss, told = losses["optional", "generators"]
+    more = loss - losses["plain", "generators"][0]
+    assert more == pytest.approx(5 * told["identity_mapping"], rel=1e-3)
+
+
+def test_the_whole_batch_may_be_the_generators_too(played):
+    losses, _ = played
+    part, whole = (losses[name, "visible_discriminator"][0] for name in ("plain", "all_identities"))
+    assert part != pytest.approx(whole, rel=1e-4)
+
+
+def test_visible_images_are_embedded_as_what_is_generated_of_them():
+    method, batch = load(config_of()), batch_of(4)
+    embed = jax.jit(method.embed, static_argnums=2, compiler_options=QUICK)
+    picture = jax.jit(method.pictures["cycle"], static_argnums=2, compiler_options=QUICK)
+    visible, infrared = batch["visible"], batch["infrared"]
+    embedded = embed(start(), visible, "visible")
+    assert (embedded.shape, embedded.dtype) == ((4, 64), jnp.float32)
+    row = picture(start(), visible, "visible")
+    assert row.shape == (4, 32, 48, 3)
+    assert 0 <= row.min() <= row.max() <= 1
+    np.testing.assert_allclose(row[:, :, :16], np.clip(to_unit(visible), 0, 1), atol=1e-5)
+    generated = (row[:, :, 16:32] - to_unit(jnp.zeros((1, 1, 1, 3)))) / (
+        to_unit(jnp.ones((1, 1, 1, 3))) - to_unit(jnp.zeros((1, 1, 1, 3)))
+    )
+    np.testing.assert_allclose(embed(start(), generated, "infrared"), embedded, atol=1e-4)
+    assert not np.allclose(embed(start(), visible, "infrared"), embedded, atol=1e-3)
+    pair = method.pictures["generated"](start(), infrared, "infrared")
+    np.testing.assert_allclose(pair, picture(start(), infrared, "infrared")[:, :, :32], atol=1e-5)
+
+
+def test_phases_and_lengths():
+    sysu, llcm = config_of(data="sysu_mm01"), config_of(data="llcm")
+    # 395 and 713 identities in batches of 9 make epochs of 43 and 79 steps.
+    assert (sysu.pfanet.warm_ups.features, sysu.pfanet.warm_ups.generation) == (116, 349)
+    assert (sysu.epochs, sysu.optimizer.milestones) == (584, (465,))
+    assert (llcm.pfanet.warm_ups.features, llcm.epochs) == (63, 318)
+    method = load(sysu)
+    names = {epoch: [player.name for player in method.phase_at(epoch).players]
+             for epoch in (0, 115, 116, 348, 349, 583)}  # fmt: skip
+    assert names[0] == names[115] == ["features"]
+    assert names[116] == names[348] == [*PLAYERS[1:]]
+    assert names[349] == names[583] == [*PLAYERS]
+    generators = method.cast["generators"].optimizer
+    assert (generators.kind, generators.learning_rate, generators.betas) == (
+        "adam", 2e-4, (0.5, 0.999)
+    )  # fmt: skip
+    assert method.cast["features"].optimizer.learning_rate == 0.2
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("adversarial=hinge", "pfanet.adversarial=hinge"),
+        ("generator_pair=real", "did you mean fake_real"),
+        ("triplet.metric=l2", "pfanet.triplet.metric"),
+        ("triplet.negatives=real", "pfanet.triplet.negatives"),
+        ("classifier.dropout_place=logits", "dropout_place"),
+        ("classifier.activation=gelu", "did you mean relu"),
+        ("identity_reduce=max", "pfanet.identity_reduce"),
+        ("gan_identities=5", "none of 2 to the 4 of a batch"),
+        ("gan_identities=1", "pfanet.gan_identities=1"),
+        ("discriminator.stages=3", "pfanet.discriminator.stages=3"),
+        ("discriminator.stages=5", "pfanet.discriminator.stages=5"),
+        ("warm_ups.features=4", "warm_ups.generation=2 ends before"),
+    ],
+)
+def test_unknown_options_are_named(flag, told):
+    with pytest.raises(InputError) as caught:
+        load(config_of(f"pfanet.{flag}"))
+    assert told in str(caught.value)
+
+
+def test_sizes_that_generators_cannot_halve_are_refused():
+    with pytest.raises(InputError, match="quarter"):
+        load(config_of("image.size=(30,16)"))
+
+
+@pytest.mark.parametrize(("metric", "value", "rings"), [
+    ("generators/variation", 0.05, True), ("generators/variation", 0.5, False),
+    ("infrared_discriminator/loss", 1e-3, True), ("visible_discriminator/loss", 0.2, False),
+    ("features/loss", 0.0, False),
+])  # fmt: skip
+def test_alarms(metric, value, rings):
+    from jreid.training.watch import AlarmWatch
+
+    watch = AlarmWatch(load(config_of()).alarms)
+    told = watch.told({metric: value})
+    assert bool(told) == rings
+    assert not rings or f"{metric} is {value:.2g}" in told[0]
+    assert watch.told({metric: value}) == []  # told when it begins
+    assert watch.told({metric: 0.5}) == []
+    assert bool(watch.told({metric: value})) == rings
