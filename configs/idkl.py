@@ -113,9 +113,13 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     if config.data.layout == "regdb":
         config.evaluation.update(cmc="identity", distance="euclidean")
     if common.scale_down(config):
-        # From random weights and in a few hundred steps, the paper's rate is too low and the code's
-        # weight decay too strong.
-        config.optimizer.update(learning_rate=3e-3, weight_decay=5e-4)
+        # From random weights the paper's rate is too low, the code's weight decay too strong: half
+        # through the run, the mAP of the validation split was 0.35 at 1e-2, 0.14 at 1e-3.
+        config.optimizer.update(learning_rate=1e-2, weight_decay=5e-4)
+        if config.data.name.startswith("synthetic"):
+            # Its sampler has half of AGW's steps an epoch.
+            config.epochs = 14
+            config.optimizer.milestones = (10, 12)
         config.batch.update(
             identities=min(8, config.batch.identities), images=min(4, config.batch.images)
         )
