@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,19 @@ def add(verbs: Any) -> None:
         help="RegDB's trials, such as 1-10 or 1,4: a run each, in folders of --workdir, and their "
         "mean",
     )
-
+    train.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="WORKDIR",
+        help="start from the weights of the run there, in place of config.weights; what is taken "
+        "over and what is not is told",
+    )
+    train.add_argument(
+        "--init-checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="which weights of --init-from (default: last)",
+    )
     train.add_argument(
         "--allow-config-drift",
         action="store_true",
@@ -51,10 +64,10 @@ def _train(options: argparse.Namespace) -> None:
     if options.trials is not None:
         _train_trials(options)
         return
-    _train_one(config_of(options), Run(options.workdir, options.allow_config_drift))
+    _train_one(config_of(options), Run(options.workdir, options.allow_config_drift), options)
 
 
-def _train_one(config: Any, run: Any) -> None:
+def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
     from jreid.commands.evaluate import evaluate_and_tell
     from jreid.training.lock import locked
@@ -64,7 +77,7 @@ def _train_one(config: Any, run: Any) -> None:
     _tell_changes(run, config)
     run.check(config)
     with locked(run.workdir):
-        start = _weights("none" if run.has_checkpoint() else config.weights)
+        start = _start(config, run, options)
         dataset = dataset_of(config)
         for told in check_protocols(config, dataset):
             print(told)
@@ -105,7 +118,7 @@ def _train_trials(options: argparse.Namespace) -> None:
     for trial, (config, run) in zip(trials, runs, strict=True):
         if not run.result.is_file():
             print(f"trial {trial} of {len(trials)}: {run.workdir}")
-            _train_one(config, run)
+            _train_one(config, run, options)
     whole, config = Run(options.workdir), runs[0][0]
     rows = mean_over_trials([run.read_result() for _, run in runs])
     whole.write_result({**provenance(config), "trials": trials, "rows": rows})
@@ -148,6 +161,31 @@ def _import(options: argparse.Namespace) -> None:
         run.claim(config, None)
         checkpoints.save(state)
     print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
+
+
+def _start(config: Any, run: Any, options: argparse.Namespace) -> Callable[[Any], Any]:
+    """Puts the weights that a run starts from into initial variables; one that goes on has them."""
+    from jreid.training.run import Run
+
+    if run.has_checkpoint():
+        return lambda variables: variables
+    if options.init_from:
+        Run(options.init_from).config()  # says now whether a run is there
+        return partial(_of_run, options.init_from, options.init_checkpoint)
+    return _weights(config.weights)
+
+
+def _of_run(other: Path, kind: str, variables: Any) -> Any:
+    """The variables with those of another run in their places; tells what became of each."""
+    from jreid.training.initial import take_over
+
+    taken = take_over(variables, other, kind)
+    print(f"{other}: {len(taken.kept)} arrays are taken over")
+    for line in taken.dropped:
+        print(f"not taken over  {line}")
+    for path in taken.fresh:
+        print(f"not there       {path}: starts anew")
+    return taken.variables
 
 
 def _weights(weights: str) -> Callable[[Any], Any]:

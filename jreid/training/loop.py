@@ -33,7 +33,7 @@ def train(
     The working directory is written to only once config, weights and dataset are known to fit.
 
     Args:
-        start: puts the weights that `config.weights` names into the initial variables.
+        start: puts the weights that the run starts from into the initial variables.
 
     Raises:
         InputError: the config and the dataset do not fit, told before the first step; or a number
