@@ -20,7 +20,6 @@ from typing import Any
 
 import jax
 
-from experiments.costs import Costs, measure
 from experiments.sweep import Sweep, add_arguments, load_config, render, run_table, sweep_of
 from experiments.tables import (
     DATASETS,
@@ -36,6 +35,7 @@ from experiments.tables import (
 )
 from jreid.errors import InputError
 from jreid.memory import keep_freed_memory
+from jreid.training.costs import Costs, measure
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = "agw"

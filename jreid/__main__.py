@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jreid.commands import data, embed, evaluate, pictures, train
+from jreid.commands import data, doctor, embed, evaluate, pictures, train
 from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError, Stopped
 from jreid.memory import keep_freed_memory
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"jreid {_version()}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for commands in (train, evaluate, embed, pictures, data):
+    for commands in (train, evaluate, embed, pictures, data, doctor):
         commands.add(verbs)
     return parser
 

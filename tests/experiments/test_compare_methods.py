@@ -5,10 +5,10 @@ import pytest
 from conftest import ROOT
 
 from experiments import compare
-from experiments.costs import Costs
 from experiments.sweep import Sweep
 from experiments.tables import SYSU_ALL
 from jreid.errors import InputError
+from jreid.training.costs import Costs
 
 
 def result(rank1, shift=0.0):

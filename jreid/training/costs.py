@@ -31,10 +31,10 @@ class Costs(NamedTuple):
     memory: int
 
 
-def measure(configs: Sequence[Any]) -> list[Costs]:
+def measure(configs: Sequence[Any], rounds: int = ROUNDS) -> list[Costs]:
     """The costs of each config; rounds of all alternate, so that a busy machine is so to all."""
     prepared = [_Step(config) for config in configs]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for step in prepared:
             step.take(STEPS)
     return [step.costs() for step in prepared]

@@ -1,0 +1,55 @@
+"""`jreid doctor`: what it tells, and what it finds."""
+
+import pytest
+from conftest import ROOT
+
+from jreid.__main__ import main
+from jreid.commands import doctor
+
+CONFIG = f"--config={ROOT}/configs/agw.py:tiny"
+
+
+@pytest.fixture
+def places(tiny_folder, prepared):
+    return [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+
+
+def test_the_installation_alone(capsys):
+    assert main(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].startswith("installation  Python 3.")
+    assert "jax 0." in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == ["devices"] * 4
+    assert "GB of memory" in lines[1]
+    assert not err
+
+
+def test_what_a_config_needs(capsys, places):
+    assert main(["doctor", CONFIG, *places]) == 0
+    out, _ = capsys.readouterr()
+    assert "dataset       tiny: " in out
+    assert "queries without a match" in out
+    assert "2 epochs are 22 steps" in out
+    assert " ms for 16 images" in out
+    assert "by the compiler's account" in out
+
+
+def test_every_check_is_made_and_faults_are_counted(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "_memory", lambda device: 1000)
+    assert main(["doctor", CONFIG, f"--config.data.folder={tmp_path / 'no'}"]) == 1
+    out, err = capsys.readouterr()
+    assert f"dataset       FAULT: {tmp_path / 'no'} does not exist" in out
+    assert "MB where 0 MB are; lower config.batch.identities" in out
+    assert err == "jreid: 2 of 4 checks found a fault.\n"
+
+
+def test_a_missing_package_is_named(capsys, monkeypatch):
+    monkeypatch.setattr("jreid.training.run.PACKAGES", ("jax", "no-such-package"))
+    assert main(["doctor"]) == 1
+    assert "FAULT: no-such-package cannot be found; install" in capsys.readouterr().out
+
+
+def test_a_config_that_is_none(capsys):
+    assert main(["doctor", f"--config={ROOT}/configs/agw.py:market"]) == 2
+    assert "no dataset is called 'market'" in capsys.readouterr().err
