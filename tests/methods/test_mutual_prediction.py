@@ -297,6 +297,7 @@ def trainer() -> Any:
     return train
 
 
+@pytest.mark.slow
 def test_four_devices_take_the_step_of_one():
     state, (told,) = trainer()([0])
     (loss, (metrics, after)), gradients = loss_of("form=kl_ema")

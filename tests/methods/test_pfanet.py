@@ -216,6 +216,7 @@ def test_four_devices_take_a_turn_as_one_does(name):
         np.testing.assert_allclose(a, b, atol=1e-3 * max(np.abs(b).max(), 1e-2))
 
 
+@pytest.mark.slow
 def test_gradients_flow_from_f_into_its_generator_and_not_from_f_back():
     off = ("adversarial", "adversarial_visible", "cycle")
     zeros = [f"pfanet.loss_weights.{name}=0.0" for name in off]

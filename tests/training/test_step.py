@@ -70,6 +70,7 @@ def test_four_devices_take_the_steps_of_one(tiny_config):
         assert a == pytest.approx(b, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_four_devices_make_the_state_of_one(tiny_config):
     (one, _), (four, _) = (steps(tiny_config, devices, 1) for devices in (1, 4))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
