@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from jreid.commands import data, doctor, embed, evaluate, pictures, train
 from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError, Stopped
-from jreid.memory import keep_freed_memory
+from jreid.memory import keep_freed_memory, leave_keras_out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     keep_freed_memory()
+    leave_keras_out()
     keep_compilations()
     _speak()
     parser = _parser()

@@ -1,6 +1,7 @@
-"""How this process holds memory: what it frees, it keeps for the next step."""
+"""How this process holds memory: what it frees, it keeps; what it does not use, it leaves out."""
 
 import ctypes
+import os
 import sys
 
 # Of glibc's malloc.h.
@@ -27,3 +28,13 @@ def keep_freed_memory() -> None:
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, NEVER)
     mallopt(M_ARENA_MAX, 1)
+
+
+def leave_keras_out() -> None:
+    """Has TensorFlow, when it is imported, not import Keras, which nothing here uses.
+
+    With Keras come scikit-learn, Matplotlib and others that it has adapters for: a hundred
+    megabytes, and half of the time that the import takes. For a process of our own only, and those
+    that it starts: in them `tensorflow.keras` is missing, unless TF_USE_LEGACY_KERAS is set.
+    """
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

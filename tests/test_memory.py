@@ -1,4 +1,4 @@
-"""What is freed is taken again without asking the kernel for it."""
+"""What is freed is taken again without asking the kernel for it; what is not used stays out."""
 
 import platform
 import subprocess
@@ -32,3 +32,9 @@ def faults(how):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told")
 def test_freed_blocks_are_taken_again():
     assert faults("keep") < 100 < faults("leave")
+
+
+def test_keras_stays_out():
+    told = "import sys, tensorflow; sys.exit('keras' in sys.modules)"
+    source = f"from jreid.memory import leave_keras_out; leave_keras_out(); {told}"
+    subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True)
