@@ -1,0 +1,211 @@
+"""Images a second of whole training steps: ours, and the same step in PyTorch.
+
+python -m experiments.benchmarks.training
+python -m experiments.benchmarks.training configs/agw.py:synthetic configs/idkl.py:synthetic
+python -m experiments.benchmarks.training --by-player configs/pfanet.py:synthetic
+
+Without a config: ResNet-50 with a stem for each modality, BNNeck, cross-entropy and batch-hard
+triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weights. PyTorch has it
+channels-last, eager and compiled, on the same images. Its convolutions and matrix products are
+bfloat16 by autocast where ours are.
+
+With configs: these side by side, the first of them the measure. A config's fields follow its
+argument after commas: `configs/agw.py:synthetic,dtype=bfloat16`. By player: each of a method's
+players alone, and its phases.
+
+Batches are random and stay on the devices, so this is the step alone, unless `--data` is given:
+then JPEG files of SYSU-MM01's sizes are read and augmented too, by our pipeline for ours and by a
+DataLoader for PyTorch's, of the benchmark of reading. Rounds of all alternate, and the median round
+counts.
+"""
+
+import argparse
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.benchmarks import input as reading
+from jreid import config as configs
+from jreid.data.pipeline import read_folder
+from jreid.memory import keep_freed_memory
+from jreid.methods import Phase
+from jreid.training.model import Model
+from jreid.training.sharding import split
+from jreid.training.step import make_train_step
+
+SAME_AS_PYTORCH = (
+    "configs/agw.py:sysu_mm01,backbone.non_local=(0,0,0,0),pooling=average,triplet.kind=batch_hard"
+)
+Step = Callable[[Any], None]  # takes a batch and returns when the step is done
+Batches = Iterator[Any]
+
+
+class Contender(NamedTuple):
+    """A training step ready to be timed.
+
+    Attributes:
+        name: what is printed.
+        images: in a batch, of both modalities.
+        parameters: of all networks.
+        compile_seconds: from nothing to the end of the first step.
+        memory: bytes a step needs by XLA's own account, or None.
+        step: a step.
+        batches: without end.
+    """
+
+    name: str
+    images: int
+    parameters: int
+    compile_seconds: float
+    memory: int | None
+    step: Step
+    batches: Batches
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints a line for each contender: images a second, and the ratio to the first."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("configs", nargs="*", help="instead of ResNet-50 beside PyTorch's")
+    parser.add_argument("--by-player", action="store_true", help="each player and phase")
+    parser.add_argument("--data", action="store_true", help="read the images too")
+    parser.add_argument("--dtypes", default="float32,bfloat16", help="of ResNet-50")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2, help="a round")
+    options = parser.parse_args(arguments)
+    if options.data and options.configs:
+        parser.error("--data is for ResNet-50 beside PyTorch's: give no config")
+    keep_freed_memory()
+    with TemporaryDirectory() as folder:
+        images = Path(folder) if options.data else None
+        if images:
+            reading.render(images, 320)
+        if options.configs:
+            made = (ours(source, options.by_player) for source in options.configs)
+            contenders = [contender for each in made for contender in each]
+        else:
+            contenders = list(beside_pytorch(options.dtypes.split(","), images))
+        compare(contenders, options.rounds, options.steps)
+
+
+def compare(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
+    """Lets the contenders take turns and prints them."""
+    speeds: list[list[float]] = [[] for _ in contenders]
+    for _ in range(rounds):
+        for contender, found in zip(contenders, speeds, strict=True):
+            found.append(measure(contender, steps))
+    medians = [statistics.median(found) for found in speeds]
+    for contender, speed in zip(contenders, medians, strict=True):
+        memory = f", {contender.memory / 1e6:.0f} MB a step" if contender.memory else ""
+        print(
+            f"{contender.name}: {speed:.1f} images/s, {speed / medians[0]:.2f} of the first; "
+            f"{contender.parameters / 1e6:.2f} M parameters, first step after "
+            f"{contender.compile_seconds:.0f} s{memory}"
+        )
+
+
+def measure(contender: Contender, steps: int) -> float:
+    """Images a second; what was read before the clock starts is used up first."""
+    contender.step(next(contender.batches))
+    start = time.monotonic()
+    for _ in range(steps):
+        contender.step(next(contender.batches))
+    return contender.images * steps / (time.monotonic() - start)
+
+
+def beside_pytorch(dtypes: Sequence[str], images: Path | None) -> Iterator[Contender]:
+    """PyTorch's step, eager and compiled, and ours, in each dtype.
+
+    Args:
+        images: a folder to read; None for random images.
+    """
+    from experiments.benchmarks import training_torch as peer
+
+    classes = _load(SAME_AS_PYTORCH).data.identities
+    for dtype in dtypes:
+        for compiled in (False, True):
+            yield peer.contender(dtype, compiled, classes, images)
+        model = Model(_load(f"{SAME_AS_PYTORCH},dtype={dtype}"))
+        yield _contender(f"jreid, {dtype}", model, folder=images)
+
+
+def ours(source: str, by_player: bool = False) -> Iterator[Contender]:
+    """The step of a config; or of each of its players alone, and of its phases.
+
+    Args:
+        source: the config and, after commas, fields of it.
+    """
+    model, name = Model(_load(source)), source.removeprefix("configs/")
+    if not by_player:
+        yield _contender(name, model)
+        return
+    for player in model.method.players:
+        yield _contender(f"{name}, {player.name} alone", model, Phase("", (player,)))
+    for phase in model.method.phases:
+        yield _contender(f"{name}, phase {phase.name}", model, phase)
+
+
+def _contender(
+    name: str, model: Model, phase: Phase | None = None, folder: Path | None = None
+) -> Contender:
+    config = model.config
+    batches = _read(folder) if folder else _random(config, model)
+    start = time.monotonic()
+    build: Any = make_train_step(
+        model.method, model.optimizers, jax.numpy.zeros_like, config.seed, model.mesh, phase
+    )
+    variables = model.variables()
+    state = model.state(variables)
+    compiled = build.lower(state, next(batches)).compile()
+
+    def step(batch: Any) -> None:
+        nonlocal state
+        state, _ = compiled(state, batch)
+        jax.block_until_ready(state)
+
+    step(next(batches))
+    return Contender(
+        name,
+        2 * config.batch.identities * config.batch.images,
+        sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        time.monotonic() - start,
+        compiled.memory_analysis().temp_size_in_bytes,
+        step,
+        batches,
+    )
+
+
+def _random(config: Any, model: Model) -> Batches:
+    rows = config.batch.identities * config.batch.images
+    images = np.random.default_rng(0).normal(size=(2, rows, *config.image.size, 3))
+    identity = np.repeat(np.arange(config.batch.identities), config.batch.images)
+    visible, infrared = images.astype(np.float32)
+    batch = {"visible": visible, "infrared": infrared, "identity": identity.astype(np.int32)}
+    batch = jax.device_put(batch, split(model.mesh))
+    while True:
+        yield batch
+
+
+def _read(folder: Path) -> Batches:
+    """AGW's augmentation and batch, as in the benchmark of reading."""
+    names, paths = read_folder(folder)
+    images = [path.read_bytes() for path in paths]
+    pipeline = reading.ours(names, images, reading.OPTIONS["AGW, 288x144"])
+    while True:
+        yield from pipeline()
+
+
+def _load(source: str) -> Any:
+    """The config of a file and, after commas that are not within brackets, fields of it."""
+    path, *fields = re.split(r",(?![^(]*\))", source)
+    return configs.load(path, [f"--config.{field}" for field in fields])
+
+
+if __name__ == "__main__":
+    main()
