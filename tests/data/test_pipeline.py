@@ -64,7 +64,7 @@ def test_any_starting_step_gives_the_same_batches(table, plan, sharding):
     assert not same(whole[0], other)
 
 
-def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):
+def test_processes_decode_theirown_rows_alone(table, plan, monkeypatch):
     """Two processes' halves are the rows of the global batch, augmentation included."""
     device = NamedSharding(
         jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]),
@@ -73,7 +73,7 @@ def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):
     whole = next(training_batches(table, plan, OPTIONS, 0, 2, device))
     halves = []
     for half in (slice(0, 4), slice(4, 8)):
-        monkeypatch.setattr(pipeline, "_own_rows", lambda N, half=half: half)
+        monkeypatch.setattr(pipeline, "own_rows", lambda N, half=half: half)
         halves.append(next(training_batches(table, plan, OPTIONS, 0, 2, device)))
     for name, value in whole.items():
         joined = np.concatenate([np.asarray(half[name]) for half in halves])
@@ -172,5 +172,5 @@ def test_processes_share_the_rows_without_gap_or_overlap(monkeypatch):
     rows = []
     for process in range(4):
         monkeypatch.setattr("jax.process_index", lambda process=process: process)
-        rows += range(*pipeline._own_rows(12).indices(12))
+        rows += range(*pipeline.own_rows(12).indices(12))
     assert rows == list(range(12))
