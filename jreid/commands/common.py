@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,8 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
     if place is None:
         return run(options)
     cluster.join(place, saves_on_sigterm)
-    with contextlib.ExitStack() as silence:
-        if not is_first():
-            silence.enter_context(
-                contextlib.redirect_stdout(silence.enter_context(open(os.devnull, "w")))
-            )
+    nowhere = open(os.devnull, "w")  # noqa: SIM115
+    with nowhere, contextlib.redirect_stdout(sys.stdout if is_first() else nowhere):
         status = run(options)
     wait_for_all("the end")
     return status
