@@ -64,7 +64,7 @@ def test_any_starting_step_gives_the_same_batches(table, plan, sharding):
     assert not same(whole[0], other)
 
 
-def test_processes_decode_theirown_rows_alone(table, plan, monkeypatch):
+def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):
     """Two processes' halves are the rows of the global batch, augmentation included."""
     device = NamedSharding(
         jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]),
@@ -89,6 +89,18 @@ def test_embedding_batches_are_in_order_and_filled_up(table):
     ]
     assert (np.concatenate(batches)[:5] == np.concatenate(alone)).all()
     assert (batches[1][2] == 0).all()
+
+
+def test_parts_of_embedding_batches_make_the_whole(table):
+    """The second process has none of the last batch's images, and gives it all the same."""
+    images, names = table.image[:5], table.name[:5]
+    whole = embedding_batches(images, names, (32, 16), "bilinear", 4)
+    parts = [
+        embedding_batches(images, names, (32, 16), "bilinear", 4, own=own)
+        for own in (slice(0, 2), slice(2, 4))
+    ]
+    for batch, *halves in zip(whole, *parts, strict=True):
+        assert (np.concatenate(halves) == batch).all()
 
 
 BROKEN = {
