@@ -22,7 +22,7 @@ class Done(NamedTuple):
     err: str
 
 
-def together(*command: object, processes: int = 2, timeout: float = 240) -> list[Done]:
+def together(*command: object, processes: int = 2, timeout: float = 550) -> list[Done]:
     """Runs a Python command in several processes that join each other; what became of each."""
     with started(*command, processes=processes) as running:
         return ended(running, timeout)

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jreid.errors import InputError
+from jreid.training.processes import wait_for_all
+from jreid.training.sharding import make_mesh, replicated, split
 
 WAIT = 120  # seconds for all processes to start
 HEARTBEAT, SHUTDOWN = 30, 10  # seconds until the others of a process that is gone leave too
@@ -107,11 +111,24 @@ def join(place: Place, saves_on_sigterm: bool) -> None:
     finally:
         late.cancel()
     _check_devices()
+    _connect()
 
 
 def _leave(told: str) -> None:
     print(f"jreid: {told}", file=sys.stderr, flush=True)
     os._exit(2)
+
+
+def _connect() -> None:
+    """Opens the connections between devices, which gloo gives 30 s from the first one's wish on.
+
+    Later one process may compile or read for longer than that before it joins in.
+    """
+    wait_for_all("the start")
+    mesh = make_mesh()
+    ones = np.ones(jax.local_device_count(), np.float32)
+    shared = jax.make_array_from_process_local_data(split(mesh), ones)
+    jax.block_until_ready(jax.jit(jnp.sum, out_shardings=replicated(mesh))(shared))
 
 
 def _check_devices() -> None:

@@ -19,7 +19,7 @@ def both(tiny_folder, prepared, tmp_path_factory):
     """The working directory of two processes, and how they ended."""
     workdir = tmp_path_factory.mktemp("both")
     script = twenty_steps.__file__
-    return workdir, together(script, tiny_folder, prepared, workdir, timeout=200)
+    return workdir, together(script, tiny_folder, prepared, workdir)
 
 
 @pytest.fixture(scope="module")
