@@ -16,7 +16,7 @@ from jreid.training.processes import wait_for_all
 from jreid.training.sharding import make_mesh, replicated, split
 
 WAIT = 120  # seconds for all processes to start
-HEARTBEAT, SHUTDOWN = 30, 10  # seconds until the others of a process that is gone leave too
+HEARTBEAT, SHUTDOWN = 30, 30  # seconds until the others of a process that is gone leave too
 START = "give --coordinator=HOST:PORT --processes=N --process-id=I to each of N processes"
 
 
