@@ -2,19 +2,21 @@
 
 import argparse
 import contextlib
+import functools
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
 
+Verb = Callable[[argparse.Namespace], int | None]
 LARGE = 1_000_000_000  # bytes of memory
 FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
 
 
-def verb(
-    verbs: Any, name: str, run: Callable[[argparse.Namespace], int | None], told: str, config: bool
-) -> argparse.ArgumentParser:
+def verb(verbs: Any, name: str, run: Verb, told: str, config: bool) -> argparse.ArgumentParser:
     """Adds a verb that runs a function, which returns the exit status where that is not 0."""
     sentence = f"{told[0].upper()}{told[1:]}."
     parser = verbs.add_parser(
@@ -24,10 +26,49 @@ def verb(
     return parser
 
 
+def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool = False) -> None:
+    """Lets a verb run as one of several processes, by flags or by what the cluster tells.
+
+    Args:
+        saves_on_sigterm: as in `jreid.training.cluster.join`.
+    """
+    run = functools.partial(_among_others, parser.get_default("run"), saves_on_sigterm)
+    parser.set_defaults(run=run)
+    flags = parser.add_argument_group(
+        "several processes", "which srun, mpirun and TPU pods start without flags"
+    )
+    flags.add_argument("--coordinator", metavar="HOST:PORT", help="where the first one is")
+    flags.add_argument(
+        "--processes", metavar="N", help="how many; auto has JAX look for a cluster that it knows"
+    )
+    flags.add_argument(
+        "--process-id", metavar="I", help="which one this is, from 0; 0 speaks and writes for all"
+    )
+
+
+def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace) -> int | None:
+    """Runs a verb; of several processes the first one speaks, and each tells what ends it."""
+    from jreid.training import cluster
+    from jreid.training.processes import is_first, wait_for_all
+
+    place = cluster.find_place(
+        options.coordinator, options.processes, options.process_id, os.environ
+    )
+    if place is None:
+        return run(options)
+    cluster.join(place, saves_on_sigterm)
+    nowhere = open(os.devnull, "w")  # noqa: SIM115
+    with nowhere, contextlib.redirect_stdout(sys.stdout if is_first() else nowhere):
+        status = run(options)
+    wait_for_all("the end")
+    return status
+
+
 def config_of(options: argparse.Namespace) -> Any:
     """The config that the flags ask for, or else the run's own; checked."""
     from jreid import config as configs
     from jreid.training.checks import check_config
+    from jreid.training.processes import require_same
     from jreid.training.run import Run
 
     if getattr(options, "config", None):
@@ -35,6 +76,7 @@ def config_of(options: argparse.Namespace) -> Any:
     else:
         config = configs.override(Run(options.workdir).config(), options.overrides)
     check_config(config)
+    require_same("the config", configs.to_text(config))
     return config
 
 
@@ -56,6 +98,7 @@ def config_of_run(options: argparse.Namespace) -> Any:
 def dataset_of(config: Any) -> Any:
     """The config's dataset; says so if a part of it is left out."""
     from jreid.data.dataset import Source, load
+    from jreid.training.processes import first_goes_ahead, require_same
 
     data = config.data
     source = Source(
@@ -66,7 +109,9 @@ def dataset_of(config: Any) -> Any:
         data.allow_partial,
         data.on_bad_image,
     )
-    dataset = load(source, Path(data.prepared), track)
+    # The first process packs the images, the others then find them packed.
+    dataset = first_goes_ahead(lambda: load(source, Path(data.prepared), track))
+    require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
         print(f"{data.folder} lacks images: every result is marked as of a partial dataset")
     for name in dataset.skipped:

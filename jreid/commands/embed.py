@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import config_of_run, dataset_of, verb
+from jreid.commands.common import config_of_run, dataset_of, on_several_processes, verb
 from jreid.errors import InputError
 
 
@@ -30,6 +30,7 @@ def add(verbs: Any) -> None:
         default="last",
         help="which weights (default: last)",
     )
+    on_several_processes(embed)
 
 
 def _embed(options: argparse.Namespace) -> None:

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import config_of_run, dataset_of, ranking_progress, verb
+from jreid.commands.common import (
+    config_of_run,
+    dataset_of,
+    on_several_processes,
+    ranking_progress,
+    verb,
+)
 from jreid.errors import InputError
 
 # Flags of --features: what the protocol may be told, and the rest.
@@ -58,6 +64,7 @@ def add(verbs: Any) -> None:
         help="of re-ranking: the original distance's share, lambda (default: 0.3)",
     )
     of_features.add_argument("--output", type=Path, help="the result file to write, .json")
+    on_several_processes(evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -110,6 +117,7 @@ def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 def _evaluate_features(options: argparse.Namespace) -> None:
     from jreid.data.sysu_mm01 import read_gallery_index
     from jreid.evaluation import Rerank, choose, evaluate, read_features, write_result
+    from jreid.training.processes import on_first
 
     if not options.protocol:
         raise InputError("--features needs --protocol too, such as --protocol=sysu_mm01.")
@@ -128,14 +136,17 @@ def _evaluate_features(options: argparse.Namespace) -> None:
     features, table = read_features(options.features)
     index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
     with ranking_progress() as (tell, progress):
-        rows = [
-            evaluate(features, table, index, protocol, rerank, tell=tell, progress=progress)
-            for protocol in protocols
-            for rerank in rerankings
-        ]
+        rows = on_first(
+            lambda: [
+                evaluate(features, table, index, protocol, rerank, tell=tell, progress=progress)
+                for protocol in protocols
+                for rerank in rerankings
+            ]
+        )
     _print_table(str(options.features), rows)
     if output:
-        write_result(output, {"features": str(options.features), "rows": rows})
+        result = {"features": str(options.features), "rows": rows}
+        on_first(lambda: write_result(output, result))
         print(f"result       {output}")
 
 

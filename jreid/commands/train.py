@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import config_of, dataset_of, verb
+from jreid.commands.common import config_of, dataset_of, on_several_processes, verb
 from jreid.errors import InputError
 
 
@@ -45,6 +45,7 @@ def add(verbs: Any) -> None:
         help="go on with a run in --workdir though the config or the data are not what it began "
         "with; what changed is kept in run.json",
     )
+    on_several_processes(train, saves_on_sigterm=True)
 
     import_ = verb(verbs, "import", _import, "make a run of a PyTorch checkpoint", config=True)
     import_.add_argument(
@@ -103,6 +104,7 @@ def _train_trials(options: argparse.Namespace) -> None:
     """Trains RegDB's trials one after the other and tells their mean; done ones are kept."""
     from jreid.commands.evaluate import tell_rows
     from jreid.evaluation.trial_means import mean_over_trials
+    from jreid.training.processes import on_first
     from jreid.training.run import Run, provenance
 
     if not options.config:
@@ -116,11 +118,11 @@ def _train_trials(options: argparse.Namespace) -> None:
         run.check(config)
         runs.append((config, run))
     for trial, (config, run) in zip(trials, runs, strict=True):
-        if not run.result.is_file():
+        if not on_first(run.result.is_file):
             print(f"trial {trial} of {len(trials)}: {run.workdir}")
             _train_one(config, run, options)
     whole, config = Run(options.workdir), runs[0][0]
-    rows = mean_over_trials([run.read_result() for _, run in runs])
+    rows = on_first(lambda: mean_over_trials([run.read_result() for _, run in runs]))
     whole.write_result({**provenance(config), "trials": trials, "rows": rows})
     tell_rows(config, rows)
     print(f"result       {whole.result}")

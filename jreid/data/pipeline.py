@@ -51,7 +51,7 @@ def training_batches(
     if start >= plan.steps:
         return
     N = plan.rows(start).shape[1]
-    mine = _own_rows(N)
+    mine = own_rows(N)
     share = mine.stop - mine.start
     visible = np.arange(2 * share) < share
     own = np.arange(2 * N).reshape(2, N)[:, mine].reshape(-1)
@@ -99,29 +99,33 @@ def embedding_batches(
     resize: str,
     rows: int,
     gray: bool = False,
+    own: slice | None = None,
 ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
     """Prepared images in order, `rows` at a time, the last batch filled up with zeros.
 
     Args:
         gray: whether the images are made gray first.
+        own: the rows of each batch to give; None for all of them.
 
     Raises:
         InputError: bytes that are no image; their name is told.
     """
     import tensorflow as tf
 
-    starts = range(0, len(images), rows)
+    own, every = own or slice(0, rows), range(len(images))
+    share = own.stop - own.start
+    parts = [every[start : start + rows][own] for start in range(0, len(images), rows)]
 
     def inputs() -> Iterator[tuple[list[bytes]]]:
-        for start in starts:
-            yield (list(images[start : start + rows]),)
+        for part in parts:
+            yield ([images[row] for row in part],)
 
     signature = (tf.TensorSpec([None], tf.string),)
-    batches = _decoded(inputs, signature, lambda image: prepare(image, size, resize, gray), rows)
-    for start in starts:
-        with _naming(images, names, range(start, min(start + rows, len(images)))):
-            batch = next(batches)
-        yield np.pad(batch, ((0, rows - len(batch)), (0, 0), (0, 0), (0, 0)))
+    batches = _decoded(inputs, signature, lambda image: prepare(image, size, resize, gray), share)
+    for part in parts:
+        with _naming(images, names, part):
+            batch = next(batches) if part else np.empty((0, *size, 3), np.float32)
+        yield np.pad(batch, ((0, share - len(batch)), (0, 0), (0, 0), (0, 0)))
 
 
 def _decoded(
@@ -199,7 +203,7 @@ def read_folder(folder: Path) -> tuple[list[str], list[Path]]:
     return [name for name, _ in named], [path for _, path in named]
 
 
-def _own_rows(N: int) -> slice:
+def own_rows(N: int) -> slice:
     """This process's contiguous share of the N rows of a global batch."""
     share = N // jax.process_count()
     return slice(jax.process_index() * share, (jax.process_index() + 1) * share)

@@ -18,14 +18,15 @@ def extract(
     """Embeddings `[N, D]` float32 of N named images, not normalised.
 
     Args:
-        embed: a batch, split by `sharding`, to its embeddings.
+        embed: a batch, split by `sharding`, to its embeddings, which every device holds.
         batches: the images in the order of `names`, the last batch filled up; the rows beyond N
-            are dropped.
+            are dropped. Of several processes each one gives its own part of every batch.
 
     Raises:
         InputError: an embedding holds a NaN or an infinity; its image is named.
     """
-    parts = [np.asarray(embed(jax.device_put(batch, sharding))) for batch in batches]
+    on_devices = (jax.make_array_from_process_local_data(sharding, batch) for batch in batches)
+    parts = [np.asarray(embed(batch)) for batch in on_devices]
     features = np.concatenate(parts)[: len(names)]
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if bad.size:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding
 from orbax.checkpoint import v1 as orbax
 
@@ -137,7 +137,7 @@ class Checkpoints:
         """
         found = self._load(step, {"model": _model(like), "optimizer": like.opt_state}, sharding)
         model = found["model"]
-        taken = jax.device_put(jnp.asarray(step, jnp.int32), sharding)
+        taken = jax.device_put(np.int32(step), sharding)
         return TrainState(taken, model["params"], model["model_state"], found["optimizer"])
 
     def restore_variables(self, step: int, like: TrainState, sharding: NamedSharding) -> Variables:

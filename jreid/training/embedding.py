@@ -16,6 +16,7 @@ from jreid.files import write_whole
 from jreid.methods import Config, Variables
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
+from jreid.training.processes import on_first
 from jreid.training.run import Run
 from jreid.training.scoring import embed_table
 
@@ -87,7 +88,7 @@ def _variables(model: Model, run: Run, kind: str) -> Variables:
 
 def _write(output: Path, features: np.ndarray, **labels: Any) -> None:
     columns = {"features": features} | {name: np.array(told) for name, told in labels.items()}
-    write_whole(output, lambda file: np.savez(file, **cast(Any, columns)))
+    on_first(lambda: write_whole(output, lambda file: np.savez(file, **cast(Any, columns))))
 
 
 def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jreid.data.pipeline import embedding_batches
+from jreid.data.pipeline import embedding_batches, own_rows
 from jreid.data.table import VISIBLE
 from jreid.evaluation.features import extract
 from jreid.methods import Batch, Config, Variables, load
@@ -42,7 +42,8 @@ class Model:
 
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
-        return jax.jit(self._init)()
+        # On the host, where every process has its own and they become one array on the mesh.
+        return jax.device_get(jax.jit(self._init)())
 
     def state(self, variables: Variables) -> TrainState:
         """The state before the first step, on every device."""
@@ -67,7 +68,7 @@ class Model:
         """
         devices = self.mesh.size
         rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
-        batches = self._batches(images, names, modality, rows)
+        batches = self._batches(images, names, modality, rows, own_rows(rows))
         remedy = "lower config.evaluation.batch_size"
         with naming_exhaustion(f"a batch of {rows} images", lambda: remedy):
             return extract(
@@ -84,11 +85,16 @@ class Model:
         return next(iter(self._batches(images, names, modality, len(images))))
 
     def _batches(
-        self, images: Sequence[bytes], names: Sequence[str], modality: str, rows: int
+        self,
+        images: Sequence[bytes],
+        names: Sequence[str],
+        modality: str,
+        rows: int,
+        own: slice | None = None,
     ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
         image = self.config.image
         gray = image.gray_visible and modality == VISIBLE
-        return embedding_batches(images, names, image.size, image.resize, rows, gray)
+        return embedding_batches(images, names, image.size, image.resize, rows, gray, own)
 
     def _shapes(self) -> TrainState:
         return jax.eval_shape(lambda: self._create(self._init()))

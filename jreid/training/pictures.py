@@ -17,6 +17,7 @@ from jreid.files import write_whole
 from jreid.methods import Variables
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
+from jreid.training.processes import on_first
 from jreid.training.run import Run
 
 PEOPLE = 8  # on a sheet that training saves
@@ -54,11 +55,17 @@ class Sheets:
     def draw(self, variables: Variables, step: int) -> list[Path]:
         """Writes a PNG for each picture, `NAME_step_000123.png`, and returns their paths.
 
-        A modality that a picture does not exist for is left out.
+        A modality that a picture does not exist for is left out. Of several processes the first one
+        draws.
 
         Raises:
             InputError: no picture exists with this config; says why.
         """
+        alone = jax.device_get(variables)  # on the mesh the other processes would have to join in
+        paths = on_first(lambda: [*map(str, self._draw(alone, step))])
+        return [*map(Path, paths)]
+
+    def _draw(self, variables: Variables, step: int) -> list[Path]:
         written, refused = [], []
         for name, function in self._functions.items():
             columns = {}

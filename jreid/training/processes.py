@@ -1,14 +1,17 @@
 """Several processes of one run: the first one decides, writes and speaks for all."""
 
+import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from jreid.errors import InputError
+
+Made = TypeVar("Made")
 
 
 def is_first() -> bool:
@@ -36,6 +39,35 @@ def on_first(decide: Callable[[], Any]) -> Any:
     if "error" in decided:
         raise InputError(decided["error"])
     return decided["value"]
+
+
+def first_goes_ahead(make: Callable[[], Made]) -> Made:
+    """What `make` returns in each process; the others call it once the first one is done.
+
+    Raises:
+        InputError: as `make`; where the first one does, in every process.
+    """
+    made: list[Made] = []
+    on_first(lambda: made.append(make()))
+    return made[0] if made else make()
+
+
+def require_same(what: str, content: str) -> None:
+    """Raises InputError in every process unless all have come with the same content.
+
+    Args:
+        what: is compared, in words: "the config".
+    """
+    if jax.process_count() == 1:
+        return
+    digest = np.frombuffer(hashlib.sha256(content.encode()).digest(), np.uint8)
+    digests = multihost_utils.process_allgather(digest)
+    differ = [process for process, other in enumerate(digests) if (other != digests[0]).any()]
+    if differ:
+        raise InputError(
+            f"{what} of process {differ[0]} is not that of process 0; start all processes by the "
+            "same command, on the same files."
+        )
 
 
 def _broadcast(value: Any) -> Any:

@@ -18,6 +18,7 @@ from jreid.evaluation import describe, read_result, write_result
 from jreid.files import write_text
 from jreid.methods import Config
 from jreid.training.lock import LOCK_FILE
+from jreid.training.processes import on_first
 from jreid.training.scoring import protocols
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
@@ -52,11 +53,11 @@ class Run:
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
-        return bool(self._steps())
+        return on_first(lambda: bool(self._steps()))
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes `result.json`, all of it or nothing."""
-        write_result(self.result, result)
+        on_first(lambda: write_result(self.result, result))
 
     def read_result(self) -> dict[str, Any]:
         """The content of `result.json`; InputError where it is none."""
@@ -93,6 +94,9 @@ class Run:
         Raises:
             InputError: as `check`; or the run is on other data.
         """
+        on_first(lambda: self._claim(config, dataset))
+
+    def _claim(self, config: Config, dataset: Dataset | None) -> None:
         self.check(config)
         data_fingerprint = dataset.fingerprint if dataset else None
         before: dict[str, Any] = {}

@@ -12,6 +12,8 @@ from jreid.data.table import MODALITIES, Table
 from jreid.evaluation import Protocol, Rerank, describe, evaluate, most_unmatched, problem
 from jreid.methods import Config, Variables
 from jreid.training.model import Model
+from jreid.training.processes import on_first
+from jreid.training.sharding import local_mesh
 
 
 def protocols(config: Config, split: str) -> list[Protocol]:
@@ -97,26 +99,27 @@ def score(
 ) -> list[dict[str, Any]]:
     """One result row for each protocol, all of one split, and re-ranking.
 
+    Of several processes all embed, and the first one ranks.
+
     Args:
         tell, progress: as in `evaluate`.
     """
     table = dataset.table.take(dataset.table.split == wanted[0].split)
     features, images = embed_table(model, variables, table), table.fingerprint()[:12]
     marks = {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
-    return [
-        {"dataset": model.config.data.name}
-        | evaluate(
+
+    def row(protocol: Protocol, rerank: Rerank | None) -> dict[str, Any]:
+        ranked = evaluate(
             features,
             table,
             dataset.gallery_index,
             protocol,
             rerank,
             images,
-            mesh=model.mesh,
+            mesh=local_mesh(),
             tell=tell,
             progress=progress,
         )
-        | marks
-        for protocol in wanted
-        for rerank in reranked
-    ]
+        return {"dataset": model.config.data.name, **ranked, **marks}
+
+    return on_first(lambda: [row(protocol, rerank) for protocol in wanted for rerank in reranked])

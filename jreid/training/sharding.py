@@ -1,6 +1,10 @@
 """The mesh of all devices, and who holds what on it: batches are split, the rest is copied."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jreid.errors import InputError
@@ -8,8 +12,18 @@ from jreid.errors import InputError
 
 def make_mesh() -> Mesh:
     """One axis, `data`, over every device of every process."""
+    # By process, since each one reads a part of the batch that is in one piece.
+    return _mesh(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
+
+
+def local_mesh() -> Mesh:
+    """The same over the devices of this process."""
+    return _mesh(jax.local_devices())
+
+
+def _mesh(devices: Sequence[Any]) -> Mesh:
     # Auto, since metric losses compare each row with all others, which Explicit axes refuse.
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -24,7 +24,8 @@ class StopRequests:
 
     Signals are heard by a thread of its own, since Python's handlers wait for the main one, which
     may be compiling. Among several processes JAX's preemption service hears SIGTERM, to whichever
-    process it came, and has all of them stop after the same step; Ctrl-C is passed on to it.
+    process it came, and has all of them stop after the same step; Ctrl-C is passed on to it. Once
+    left, SIGTERM ends the process.
 
     Attributes:
         status: the exit status to leave with: 128 and the signal's number.
@@ -55,6 +56,8 @@ class StopRequests:
             signal.set_wakeup_fd(self._before)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if self._several:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else JAX goes on swallowing it
         self._wakeup.close()  # which ends the thread
 
     def after(self, step: int) -> bool:

@@ -73,7 +73,7 @@ def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):
     whole = next(training_batches(table, plan, OPTIONS, 0, 2, device))
     halves = []
     for half in (slice(0, 4), slice(4, 8)):
-        monkeypatch.setattr(pipeline, "_own_rows", lambda N, half=half: half)
+        monkeypatch.setattr(pipeline, "own_rows", lambda N, half=half: half)
         halves.append(next(training_batches(table, plan, OPTIONS, 0, 2, device)))
     for name, value in whole.items():
         joined = np.concatenate([np.asarray(half[name]) for half in halves])
@@ -89,6 +89,18 @@ def test_embedding_batches_are_in_order_and_filled_up(table):
     ]
     assert (np.concatenate(batches)[:5] == np.concatenate(alone)).all()
     assert (batches[1][2] == 0).all()
+
+
+def test_parts_of_embedding_batches_make_the_whole(table):
+    """The second process has none of the last batch's images, and gives it all the same."""
+    images, names = table.image[:5], table.name[:5]
+    whole = embedding_batches(images, names, (32, 16), "bilinear", 4)
+    parts = [
+        embedding_batches(images, names, (32, 16), "bilinear", 4, own=own)
+        for own in (slice(0, 2), slice(2, 4))
+    ]
+    for batch, *halves in zip(whole, *parts, strict=True):
+        assert (np.concatenate(halves) == batch).all()
 
 
 BROKEN = {
@@ -172,5 +184,5 @@ def test_processes_share_the_rows_without_gap_or_overlap(monkeypatch):
     rows = []
     for process in range(4):
         monkeypatch.setattr("jax.process_index", lambda process=process: process)
-        rows += range(*pipeline._own_rows(12).indices(12))
+        rows += range(*pipeline.own_rows(12).indices(12))
     assert rows == list(range(12))

@@ -1,0 +1,144 @@
+"""Joining the processes of one run, before JAX computes anything."""
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreid.errors import InputError
+from jreid.training.processes import wait_for_all
+from jreid.training.sharding import make_mesh, replicated, split
+
+WAIT = 120  # seconds for all processes to start
+HEARTBEAT, SHUTDOWN = 30, 30  # seconds until the others of a process that is gone leave too
+START = "give --coordinator=HOST:PORT --processes=N --process-id=I to each of N processes"
+
+
+class Place(NamedTuple):
+    """This process among those of the run; None where JAX finds out by itself.
+
+    Attributes:
+        coordinator: host and port of the first process.
+        processes: how many there are.
+        process: the number of this one, from 0.
+    """
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+
+
+def find_place(
+    coordinator: str | None,
+    processes: str | None,
+    process: str | None,
+    environment: Mapping[str, str],
+) -> Place | None:
+    """Where this process belongs by its flags or else by the environment; None if it is alone.
+
+    Environment: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; or what `srun` or
+    `mpirun` tell each of several tasks; or a TPU pod's list of hosts. `processes=auto` has JAX look
+    for any cluster that it knows.
+
+    Raises:
+        InputError: a part of it is missing or cannot be meant.
+    """
+    if (coordinator, processes, process) == (None, None, None):
+        if "JAX_NUM_PROCESSES" not in environment:
+            return Place() if _has_several(environment) else None
+        names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+        coordinator, processes, process = (environment.get(name) for name in names)
+    if processes == "auto" and coordinator is process is None:
+        return Place()
+    count, number = _number(processes), _number(process)
+    if not count:
+        raise InputError(f"--processes={processes} is not how many there are; {START}.")
+    if number is None or number >= count:
+        raise InputError(f"--process-id={process} is none of 0 to {count - 1}; {START}.")
+    if not re.fullmatch(r".+:\d+", coordinator or ""):
+        raise InputError(f"--coordinator={coordinator} is no host and port; {START}.")
+    return Place(coordinator, count, number)
+
+
+def _has_several(environment: Mapping[str, str]) -> bool:
+    """Whether a cluster has started several processes of which this is one."""
+    tasks = "SLURM_NTASKS" if "SLURM_STEP_NODELIST" in environment else "OMPI_COMM_WORLD_SIZE"
+    hosts = environment.get("TPU_WORKER_HOSTNAMES", "").split(",")
+    return (_number(environment.get(tasks)) or 1) > 1 or len(hosts) > 1
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def join(place: Place, saves_on_sigterm: bool) -> None:
+    """Joins the other processes; waits for all of them, and leaves if they do not come.
+
+    Args:
+        saves_on_sigterm: whether SIGTERM is a request, answered by `StopRequests`; else it ends
+            the process.
+
+    Raises:
+        InputError: the port is taken, no cluster is found, or devices differ in number.
+    """
+    jax.config.update("jax_enable_preemption_service", saves_on_sigterm)
+    where = f"at {place.coordinator}" if place.coordinator else "by what the cluster tells"
+    told = (
+        f"the processes of this run do not find each other {where} (%s); start all of them at "
+        "once, with the same --coordinator: the first one's host, and a port that is free there "
+        "and open to the others."
+    )
+    # JAX aborts where the others do not come: by then this has told why.
+    late = threading.Timer(WAIT, _leave, [told % f"some have not come in {WAIT} s"])
+    late.daemon = True
+    late.start()
+    try:
+        jax.distributed.initialize(
+            *place,
+            cluster_detection_method="deactivate" if place.coordinator else None,
+            initialization_timeout=2 * WAIT,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=SHUTDOWN,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise InputError(told % str(error).strip().splitlines()[0]) from error
+    finally:
+        late.cancel()
+    _check_devices()
+    _connect()
+
+
+def _leave(told: str) -> None:
+    print(f"jreid: {told}", file=sys.stderr, flush=True)
+    os._exit(2)
+
+
+def _connect() -> None:
+    """Opens the connections between devices, which gloo gives 30 s from the first one's wish on.
+
+    Later one process may compile or read for longer than that before it joins in.
+    """
+    wait_for_all("the start")
+    mesh = make_mesh()
+    ones = np.ones(jax.local_device_count(), np.float32)
+    shared = jax.make_array_from_process_local_data(split(mesh), ones)
+    jax.block_until_ready(jax.jit(jnp.sum, out_shardings=replicated(mesh))(shared))
+
+
+def _check_devices() -> None:
+    """Raises InputError unless each process has as many devices as the others."""
+    by_process: dict[int, Any] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device.id)
+    counts = [len(by_process.get(process, [])) for process in range(jax.process_count())]
+    if len({*counts}) > 1:
+        raise InputError(
+            f"the processes have {counts} devices, and a batch is shared equally; give each the "
+            "same number of devices."
+        )
