@@ -6,8 +6,27 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jreid.errors import InputError
 
 
+def devices() -> str:
+    """All devices in words, such as `8 x NVIDIA H100`.
+
+    Raises:
+        InputError: there is none of the kind that JAX is told to use.
+    """
+    try:
+        kind = jax.devices()[0].device_kind
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where its plugin finds no GPU
+        cause = f" ({str(error).partition(' (set ')[0]})" if str(error) else ""
+        raise InputError(
+            f"JAX finds no device for JAX_PLATFORMS={jax.config.jax_platforms}{cause}; install its "
+            "driver and JAX's plugin for it, or unset JAX_PLATFORMS to take the best device there "
+            "is."
+        ) from error
+    return f"{jax.device_count()} x {kind}"
+
+
 def make_mesh() -> Mesh:
-    """One axis, `data`, over every device of every process."""
+    """One axis, `data`, over every device of every process; InputError as `devices`."""
+    devices()
     # Auto, since metric losses compare each row with all others, which Explicit axes refuse.
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
