@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from conftest import ROOT
 
-LIMIT = 300  # seconds for a command; a hang fails its test instead of holding all of them up
+LIMIT = 600  # seconds for a command; a hang fails its test instead of holding all of them up
 # So that the many short processes of one test compile once.
 SHARED = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -171,6 +171,7 @@ def test_fifty_images_under_two_names(call, train, folder):
     assert "an image must not be in two splits" in err
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F15")
 def test_odd_names_give_the_numbers_of_plain_ones(call, train, tiny_folder, folder, tmp_path):
     odd = tmp_path / ("d" * 200) / "Menschen, bei Nacht \u4eba"
@@ -200,7 +201,7 @@ class Hostile:
 
 
 @pytest.mark.fault("F10")
-@pytest.mark.parametrize("verb", ["import", "train"])
+@pytest.mark.parametrize("verb", ["import", pytest.param("train", marks=pytest.mark.slow)])
 def test_weights_that_are_none(call, tiny_folder, tmp_path, verb):
     canary = tmp_path / "canary"
     wrong = {"bn1.weight": np.ones(3, np.float32), "conv1.weight": np.ones((8, 3, 7, 7), np.int32)}
