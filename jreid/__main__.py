@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from jreid.commands import data, doctor, embed, evaluate, pictures, train
@@ -54,6 +55,8 @@ class _Warnings(logging.Handler):
 
 
 def _speak() -> None:
+    # A user needs the sentence, not the line of code that says it.
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     log = logging.getLogger("jreid")
     if not any(isinstance(handler, _Warnings) for handler in log.handlers):
         log.addHandler(_Warnings())

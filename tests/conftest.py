@@ -12,6 +12,7 @@ os.environ.setdefault(
 import jax
 import pytest
 
+pytest_plugins = ["faults"]
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

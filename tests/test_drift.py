@@ -43,6 +43,7 @@ def content(workdir):
     }
 
 
+@pytest.mark.fault("F07", "F08")
 @pytest.mark.parametrize(
     ("flags", "field"),
     [
@@ -66,6 +67,7 @@ def test_another_config_is_shown_and_refused(train, capsys, flags, field):
     assert content(train.workdir) == before
 
 
+@pytest.mark.fault("F07")
 def test_another_method_is_refused(train, capsys):
     assert train(config="pfinet") == 2
     out, err = capsys.readouterr()
@@ -73,6 +75,7 @@ def test_another_method_is_refused(train, capsys):
     assert "pfinet" in out
 
 
+@pytest.mark.fault("F08")
 def test_other_data_are_refused_unless_allowed(train, capsys, other_folder):
     before = content(train.workdir)
     other = f"--config.data.folder={other_folder}"
@@ -86,6 +89,7 @@ def test_other_data_are_refused_unless_allowed(train, capsys, other_folder):
     assert drifts[-1]["changed"][0].startswith("data: ")
 
 
+@pytest.mark.fault("F08")
 def test_a_drift_that_is_allowed_is_kept(train, capsys):
     rate = "--config.optimizer.learning_rate"
     assert train(f"{rate}=0.05", "--allow-config-drift") == 0
@@ -96,6 +100,7 @@ def test_a_drift_that_is_allowed_is_kept(train, capsys):
     assert train(f"{rate}=0.1", "--allow-config-drift") == 0
 
 
+@pytest.mark.fault("F07")
 def test_what_another_optimizer_cannot_take_over_is_refused_even_then(train, capsys):
     before = content(train.workdir)
     assert train("--config.optimizer.kind=adam", "--allow-config-drift") == 2

@@ -71,6 +71,7 @@ def test_empty_dataset_folder(capsys, tmp_path):
     assert str(tmp_path / "empty") in told
 
 
+@pytest.mark.fault("F09")
 def test_a_place_that_cannot_be_written(capsys, tiny_folder, tmp_path):
     (tmp_path / "file").write_text("no folder")
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={tmp_path}/file/p"]
@@ -99,6 +100,7 @@ def test_identities_of_another_dataset(capsys, tiny, tmp_path):
     assert "--config.data.identities=8" in told
 
 
+@pytest.mark.fault("F17")
 def test_identity_in_one_modality_only(capsys, tiny_dataset, tiny_config, tmp_path, monkeypatch):
     table = tiny_dataset.table
     person = table.identity[table.split == "train"][0]
@@ -110,6 +112,7 @@ def test_identity_in_one_modality_only(capsys, tiny_dataset, tiny_config, tmp_pa
     assert "infrared" in told
 
 
+@pytest.mark.fault("F16")
 def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
     table = tiny_dataset.table
     strangers = np.where(table.modality == "infrared", table.identity + 1000, table.identity)
@@ -218,6 +221,7 @@ def test_flags_that_no_verb_knows(capsys, tmp_path):
     assert "--images=1" in capsys.readouterr().err
 
 
+@pytest.mark.fault("F18")
 def test_a_loss_that_is_not_finite_stops_the_run(capsys, tiny, tmp_path):
     run = tmp_path / "run"
     flags = ["--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup_epochs=0"]

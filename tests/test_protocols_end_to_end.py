@@ -137,6 +137,7 @@ def test_features_of_a_run_give_its_numbers(llcm, tmp_path, capsys):
     assert ours[0]["fingerprint"] in capsys.readouterr().out
 
 
+@pytest.mark.fault("F30")
 def test_comparing_what_cannot_be(llcm, trials, tmp_path, capsys):
     told = refused(capsys, "evaluate", "--compare", llcm / "result.json", trials[0] / "result.json")
     assert "cannot be compared" in told
@@ -171,6 +172,7 @@ def test_flags_of_features_with_a_run_or_a_comparison(llcm, capsys, flag):
     assert "is for --features" in refused(capsys, "evaluate", "--compare", *both, flag)
 
 
+@pytest.mark.fault("F30")
 def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
     workdir, flags = trials
     result = workdir / "trial_02" / "result.json"
@@ -186,6 +188,7 @@ def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
     assert "is in 1 of 2" in told
 
 
+@pytest.mark.fault("F16")
 def test_sysu_mm01_from_features_alone(tiny_folder, tiny_dataset, tmp_path):
     table = tiny_dataset.table.take(tiny_dataset.table.split == "test")
     features = np.random.default_rng(0).standard_normal((len(table.name), 8), np.float32)
@@ -232,6 +235,7 @@ def test_a_folder_of_ones_own(mine, tmp_path, capsys):
     assert "queries without a match" in capsys.readouterr().out
 
 
+@pytest.mark.fault("F13")
 def test_a_partial_dataset_marks_its_results(tiny_folder, tmp_path, capsys):
     folder = tmp_path / "folder"
     shutil.copytree(tiny_folder, folder)

@@ -60,6 +60,9 @@ def _installation() -> Iterator[str]:
 def _devices() -> Iterator[str]:
     import jax
 
+    from jreid.training.sharding import devices
+
+    devices()  # says so if there are none
     for device in jax.local_devices():
         yield f"{device.device_kind} {device.id}: {_bytes(_memory(device))} of memory"
 

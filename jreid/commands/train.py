@@ -74,9 +74,11 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     from jreid.training.lock import locked
     from jreid.training.loop import train
     from jreid.training.scoring import check_protocols
+    from jreid.training.sharding import devices
 
     _tell_changes(run, config)
     run.check(config)
+    print(f"on {devices()}")
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)

@@ -109,8 +109,9 @@ def examine(source: Source) -> Examined:
     """
     module, folder = layout_module(source.layout), source.folder
     if not folder.is_dir():
+        wrong = "is no folder" if folder.exists() else "does not exist"
         raise InputError(
-            f"{folder} does not exist; give the dataset's folder, or render the synthetic one: "
+            f"{folder} {wrong}; give the dataset's folder, or render the synthetic one: "
             f"jreid data synthesize --layout={source.layout} --output={folder}. {module.APPLY}"
         )
     expected, label = module.COUNTS, read_label(folder)

@@ -1,7 +1,9 @@
 """Rows of a Table to batches on the devices, by tf.data: parallel, prefetched, the same bytes."""
 
 import atexit
+import logging
 import os
+import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +21,11 @@ from jreid.data.transforms import Augmentation, Draws, augment, decode, draw, fi
 from jreid.errors import InputError
 
 PREFETCHED_STEPS = 2
+PATIENCE = 60.0  # seconds that a batch may take before that is told
 # An image is too small to be split over threads: each core has its own. TensorFlow's resize asks
 # its intra-op pool whatever the dataset's options say, and the waking costs a quarter of the time.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+log = logging.getLogger(__name__)
 _running: weakref.WeakSet[Generator[np.ndarray]] = weakref.WeakSet()
 
 
@@ -82,7 +86,7 @@ def training_batches(
     batches = _decoded(inputs, signature, augmented, 2 * share)
     for step in range(start, plan.steps):
         rows = plan.rows(step)[:, mine]
-        with _naming(table.image, table.name, rows.reshape(-1)):
+        with _naming(table.image, table.name, rows.reshape(-1)), _telling_of_a_wait():
             images = next(batches)
         box = drawn(step).box
         yield {
@@ -123,7 +127,7 @@ def embedding_batches(
     signature = (tf.TensorSpec([None], tf.string),)
     batches = _decoded(inputs, signature, lambda image: prepare(image, size, resize, gray), share)
     for part in parts:
-        with _naming(images, names, part):
+        with _naming(images, names, part), _telling_of_a_wait():
             batch = next(batches) if part else np.empty((0, *size, 3), np.float32)
         yield np.pad(batch, ((0, share - len(batch)), (0, 0), (0, 0), (0, 0)))
 
@@ -185,6 +189,25 @@ def _naming(images: Any, names: Any, rows: Iterable[int]) -> Iterator[None]:
                     "replace the file."
                 ) from None
         raise
+
+
+@contextmanager
+def _telling_of_a_wait() -> Iterator[None]:
+    """Warns where the block takes long, since nobody can tell a reader that hangs from a slow one.
+
+    A reader that dies is told by TensorFlow itself.
+    """
+    told = (
+        f"no batch of images has come for {PATIENCE:.0f} seconds: their decoding is held up, or "
+        "the machine is busy with something else; Ctrl-C stops, and the same command goes on."
+    )
+    timer = threading.Timer(PATIENCE, log.warning, [told])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def read_folder(folder: Path) -> tuple[list[str], list[Path]]:

@@ -1,5 +1,7 @@
 """What happens between epochs, and when a run is asked to stop: scoring, saving, drawing."""
 
+import warnings
+
 from jreid.data.dataset import Dataset
 from jreid.errors import Stopped
 from jreid.training import scoring
@@ -8,7 +10,7 @@ from jreid.training.model import Model
 from jreid.training.pictures import Sheets
 from jreid.training.records import Recorder, StepProgress
 from jreid.training.state import TrainState
-from jreid.training.watch import Watch
+from jreid.training.watch import CollapseWatch, Watch
 
 
 class EpochEnd:
@@ -25,6 +27,7 @@ class EpochEnd:
     ) -> None:
         self.model, self.dataset, self.sheets = model, dataset, sheets
         self.checkpoints, self.recorder, self.progress = checkpoints, recorder, progress
+        self._collapse = CollapseWatch(checkpoints)
 
     def end(self, epochs: int, state: TrainState, watch: Watch) -> None:
         """`epochs` epochs are done. Raises InputError where the state is not finite."""
@@ -49,9 +52,13 @@ class EpochEnd:
 
     def _score(self, epochs: int, state: TrainState) -> float:
         """The mAP on the validation identities, told and recorded."""
-        config = self.model.config
-        wanted = [scoring.monitored(config)]
-        (row,) = scoring.score(self.model, state.variables, self.dataset, wanted)
+        wanted = [scoring.monitored(self.model.config)]
+        table, features = scoring.split_embeddings(
+            self.model, state.variables, self.dataset, "validation"
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of collapse, which is told below
+            (row,) = scoring.score(self.model, self.dataset, table, features, wanted)
         told = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
         self.recorder.write(
             int(state.step), {f"validation/{name}": value for name, value in told.items()}
@@ -60,4 +67,7 @@ class EpochEnd:
             f"epoch {epochs}: validation rank-1 {told['rank1']:.1%}, mAP {told['mAP']:.1%} "
             f"(protocol {row['fingerprint']})"
         )
+        collapse = self._collapse.told(features, table.identity)
+        if collapse:
+            self.progress.say(f"epoch {epochs}, step {int(state.step)}: {collapse}")
         return told["mAP"]

@@ -39,8 +39,10 @@ def evaluate_run(
             raise InputError(f"{run.workdir} has no checkpoint yet; train it first.")
         for step in {step for step in steps.values() if step is not None}:
             variables = model.restore_variables(checkpoints, step)
+            table, features = scoring.split_embeddings(model, variables, dataset, "test")
+            reranked = scoring.rerankings(config)
             results[step] = scoring.score(
-                model, variables, dataset, wanted, scoring.rerankings(config), tell, progress
+                model, dataset, table, features, wanted, reranked, tell, progress
             )
     return [
         {"checkpoint": kind, "step": step, **row}

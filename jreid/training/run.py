@@ -20,6 +20,7 @@ from jreid.methods import Config
 from jreid.training.lock import LOCK_FILE
 from jreid.training.processes import on_first
 from jreid.training.scoring import protocols
+from jreid.training.sharding import devices
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
 
@@ -145,7 +146,7 @@ def provenance(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "revision": _revision(),
         "versions": {"python": platform.python_version(), **versions},
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": devices(),
         "processes": jax.process_count(),
         "command": " ".join(sys.argv),
     }

@@ -88,24 +88,33 @@ def embed_table(model: Model, variables: Variables, table: Table) -> Float[np.nd
     return joined
 
 
+def split_embeddings(
+    model: Model, variables: Variables, dataset: Dataset, split: str
+) -> tuple[Table, Float[np.ndarray, "n d"]]:
+    """The images of a dataset's split and their embeddings."""
+    table = dataset.table.take(dataset.table.split == split)
+    return table, embed_table(model, variables, table)
+
+
 def score(
     model: Model,
-    variables: Variables,
     dataset: Dataset,
+    table: Table,
+    features: Float[np.ndarray, "n d"],
     wanted: list[Protocol],
     reranked: Sequence[Rerank | None] = (None,),
     tell: Callable[[str, int], None] = lambda text, needed: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """One result row for each protocol, all of one split, and re-ranking.
+    """One result row for each protocol and re-ranking.
 
     Of several processes all embed, and the first one ranks.
 
     Args:
+        table, features: of the split that all protocols are of, as `split_embeddings` gives them.
         tell, progress: as in `evaluate`.
     """
-    table = dataset.table.take(dataset.table.split == wanted[0].split)
-    features, images = embed_table(model, variables, table), table.fingerprint()[:12]
+    images = table.fingerprint()[:12]
     marks = {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
 
     def row(protocol: Protocol, rerank: Rerank | None) -> dict[str, Any]:

@@ -10,8 +10,28 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jreid.errors import InputError
 
 
+def devices() -> str:
+    """All devices in words, such as `8 x NVIDIA H100`.
+
+    Raises:
+        InputError: there is none of the kind that JAX is told to use.
+    """
+    try:
+        kind = jax.devices()[0].device_kind
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where its plugin finds no GPU
+        config: Any = jax.config
+        cause = f" ({str(error).partition(' (set ')[0]})" if str(error) else ""
+        raise InputError(
+            f"JAX finds no device for JAX_PLATFORMS={config.jax_platforms}{cause}; install its "
+            "driver and JAX's plugin for it, or unset JAX_PLATFORMS to take the best device there "
+            "is."
+        ) from error
+    return f"{jax.device_count()} x {kind}"
+
+
 def make_mesh() -> Mesh:
-    """One axis, `data`, over every device of every process."""
+    """One axis, `data`, over every device of every process; InputError as `devices`."""
+    devices()
     # By process, since each one reads a part of the batch that is in one piece.
     return _mesh(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
 
@@ -21,9 +41,9 @@ def local_mesh() -> Mesh:
     return _mesh(jax.local_devices())
 
 
-def _mesh(devices: Sequence[Any]) -> Mesh:
+def _mesh(members: Sequence[Any]) -> Mesh:
     # Auto, since metric losses compare each row with all others, which Explicit axes refuse.
-    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(members), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -110,6 +110,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_training_stops_at_the_very_image_that_cannot_be_decoded(table, plan, sharding, broken):
     first, second = plan.rows(0), plan.rows(1)

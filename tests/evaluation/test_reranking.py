@@ -247,6 +247,7 @@ print(*run(*map(int, sys.argv[1:])))
 """
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 @pytest.mark.parametrize(
     ("Q", "G"), [(1_500, 10_000), pytest.param(3_000, 15_000, marks=pytest.mark.slow)]

@@ -201,6 +201,7 @@ def test_imagenet_comes_from_the_cache_or_the_hub(monkeypatch, file, cached, onl
     assert hub.asked == asked
 
 
+@pytest.mark.fault("F24")
 def test_without_a_network_one_question_is_asked(monkeypatch, file):
     hub = Hub(cached=False, online=False, file=file)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
@@ -209,6 +210,7 @@ def test_without_a_network_one_question_is_asked(monkeypatch, file):
     assert hub.asked == ["metadata"]
 
 
+@pytest.mark.fault("F24")
 def test_the_real_hub_is_given_up_within_seconds(monkeypatch, tmp_path):
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     monkeypatch.setattr(hub, "hf_hub_url", lambda **_: "https://jreid.invalid/model.safetensors")

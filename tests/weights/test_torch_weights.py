@@ -194,6 +194,7 @@ class Hostile:
         return os.mkdir, (self.path,)
 
 
+@pytest.mark.fault("F10")
 def test_hostile_pickles_are_refused_and_do_nothing(torch, tmp_path):
     trap = str(tmp_path / "trap")
     for saved in (
@@ -217,6 +218,7 @@ def test_pickles_without_a_state_dict_are_refused(torch, tmp_path, saved):
         read_checkpoint(tmp_path / "other.pth")
 
 
+@pytest.mark.fault("F10")
 def test_broken_files_are_refused(torch, tmp_path):
     torch.save({"a": torch.ones(999)}, tmp_path / "whole.pth")
     save_file({"a": np.ones(999, np.float32)}, tmp_path / "whole.safetensors")
