@@ -157,16 +157,16 @@ def _contender(
     config = model.config
     batches = _read(folder) if folder else _random(config, model)
     start = time.monotonic()
-    build: Any = make_train_step(
+    seeded: Any = make_train_step(
         model.method, model.optimizers, jax.numpy.zeros_like, config.seed, model.mesh, phase
     )
     variables = model.variables()
     state = model.state(variables)
-    compiled = build.lower(state, next(batches)).compile()
+    compiled = seeded.func.lower(*seeded.args, state, next(batches)).compile()
 
     def step(batch: Any) -> None:
         nonlocal state
-        state, _ = compiled(state, batch)
+        state, _ = compiled(*seeded.args, state, batch)
         jax.block_until_ready(state)
 
     step(next(batches))

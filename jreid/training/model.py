@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ class Model:
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
         # On the host, where every process has its own and they become one array on the mesh.
-        return jax.device_get(jax.jit(self._init)())
+        return jax.device_get(jax.jit(self._init)(np.uint32(self.config.seed % 2**32)))
 
     def state(self, variables: Variables) -> TrainState:
         """The state before the first step, on every device."""
@@ -97,16 +98,16 @@ class Model:
         return embedding_batches(images, names, image.size, image.resize, rows, gray, own)
 
     def _shapes(self) -> TrainState:
-        return jax.eval_shape(lambda: self._create(self._init()))
+        return jax.eval_shape(lambda: self._create(self._init(np.uint32(0))))
 
-    def _init(self) -> Variables:
+    def _init(self, seed: Any) -> Variables:
         images = jnp.zeros((2, *self.config.image.size, 3), jnp.float32)
         batch: Batch = {
             "visible": images,
             "infrared": images,
             "identity": jnp.zeros(2, jnp.int32),
         }
-        return self.method.init(jax.random.key(self.config.seed), batch)
+        return self.method.init(jax.random.key(seed), batch)
 
     def _create(self, variables: Variables) -> TrainState:
         return create(variables, self.method.cast.values(), self.optimizers)

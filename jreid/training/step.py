@@ -1,10 +1,12 @@
 """The jit sites: one training step and one embedding function for every method."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -27,13 +29,16 @@ def make_train_step(
 ) -> TrainStep:
     """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
 
+    It is a `functools.partial`, whose one argument is the seed: what is compiled, and kept from one
+    command to the next, serves runs of all seeds.
+
     Each player of the phase (the method's last, if none is given) in turn takes the gradient of its
     loss by its own parameters and updates them. The batch is split over the mesh's devices;
     statistics and losses are over the whole of it.
     """
     players = (phase or method.phases[-1]).players
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(seed: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         progress = epochs(state.step)
         params, model_state, opt_state = state.params, state.model_state, dict(state.opt_state)
@@ -55,12 +60,13 @@ def make_train_step(
         return state, metrics
 
     everywhere = replicated(mesh)
-    return jax.jit(
+    jitted = jax.jit(
         step,
-        donate_argnums=0,
-        in_shardings=(everywhere, split(mesh)),
+        donate_argnums=1,
+        in_shardings=(everywhere, everywhere, split(mesh)),
         out_shardings=(everywhere, everywhere),
     )
+    return partial(jitted, np.uint32(seed % 2**32))
 
 
 def _gradients(

@@ -1,7 +1,7 @@
 """Mutual prediction: its counts, its five readings, where gradients go, and its memory."""
 
 import functools
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -282,15 +282,16 @@ def trainer() -> Any:
     method, options, fresh = initial("kl_ema")
     mesh = make_mesh()
     assert mesh.size == 4
-    step = make_train_step(method, options, lambda step: step / 4, 0, mesh)
+    step: Any = make_train_step(method, options, lambda step: step / 4, 0, mesh)
     place = {"state": replicated(mesh), "batch": split(mesh)}
     example = jax.device_put(fresh, place["state"]), jax.device_put(batch_of(), place["batch"])
-    compiled = cast(Any, step).lower(*example).compile(compiler_options=QUICK)
+    compiled = step.func.lower(*step.args, *example).compile(compiler_options=QUICK)
 
     def train(numbers, state=fresh):
         state, told = jax.device_put(state, place["state"]), []
         for number in numbers:
-            state, metrics = compiled(state, jax.device_put(batch_of(number), place["batch"]))
+            batch = jax.device_put(batch_of(number), place["batch"])
+            state, metrics = compiled(*step.args, state, batch)
             told.append({name: float(value) for name, value in metrics.items()})
         return jax.device_get(state), told
 
