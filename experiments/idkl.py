@@ -1,6 +1,6 @@
 """IDKL's tables and the curves of its figure 5, ours beside the paper's.
 
-python -m experiments.idkl table4 --data=synthetic,variant=paper --seeds=0,1,2
+python -m experiments.idkl table4 --data=synthetic --seeds=0,1,2
 python -m experiments.idkl table4 --data=synthetic,variant=code --seeds=0,1,2
 
 The paper: Ren and Zhang, Implicit Discriminative Knowledge Learning for Visible-Infrared Person
