@@ -53,11 +53,11 @@ class Model:
 
     def restore(self, checkpoints: Checkpoints, step: int) -> TrainState:
         """The whole state of a step; InputError as `Checkpoints.restore`."""
-        return checkpoints.restore(step, self._shapes(), replicated(self.mesh))
+        return checkpoints.restore(step, self.shapes(), replicated(self.mesh))
 
     def restore_variables(self, checkpoints: Checkpoints, step: int) -> Variables:
         """The variables of a step alone; InputError as `Checkpoints.restore`."""
-        return checkpoints.restore_variables(step, self._shapes(), replicated(self.mesh))
+        return checkpoints.restore_variables(step, self.shapes(), replicated(self.mesh))
 
     def embed(
         self, variables: Variables, images: Sequence[bytes], names: Sequence[str], modality: str
@@ -97,7 +97,8 @@ class Model:
         gray = image.gray_visible and modality == VISIBLE
         return embedding_batches(images, names, image.size, image.resize, rows, gray, own)
 
-    def _shapes(self) -> TrainState:
+    def shapes(self) -> TrainState:
+        """The state as shapes and dtypes alone; nothing is computed."""
         return jax.eval_shape(lambda: self._create(self._init(np.uint32(0))))
 
     def _init(self, seed: Any) -> Variables:

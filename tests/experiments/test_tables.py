@@ -2,7 +2,6 @@
 
 import importlib
 
-import jax
 import pytest
 from conftest import ROOT
 
@@ -54,8 +53,7 @@ def test_every_row_is_a_method(name):
     assert () in flags
     for given in flags:
         config = configs.load(f"{ROOT}/configs/{name}.py:{TINY['sysu_mm01']}", given)
-        variables = jax.eval_shape(Model(config).variables)
-        assert variables["params"]
+        assert Model(config).shapes().params
 
 
 def test_ours_stand_beside_the_papers_by_setting():
