@@ -2,23 +2,34 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
 import jax
 import numpy as np
 import pytest
+import small_method
 from conftest import ROOT
 from together import ended, started, together
 
 from jreid.__main__ import main
 from jreid.config import read
+from jreid.methods import agw
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
 from jreid.training.stopping import StopRequests
 
 pytestmark = pytest.mark.slow
+JREID = small_method.__file__
 STOPPED = r"jreid: stopped and saved at step (\d+); the same command goes on"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_method():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agw, "create", small_method.create_method)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +39,7 @@ def flags(tiny_folder, prepared):
         f"--config.data.folder={tiny_folder}",
         f"--config.data.prepared={prepared}",
         "--config.image.erase_probability=0.5",
-        # At the config's own rate, from random weights, differences in the last bit grow tenfold a
-        # step, with the number of devices too.
-        "--config.optimizer.learning_rate=1e-4",
-        "--config.evaluation.searches=('all',)",
-        "--config.evaluation.shots=(1,)",
+        "--config.pictures_every_epochs=2",
     ]
 
 
@@ -48,7 +55,7 @@ def alone(flags, tmp_path_factory):
 def both(flags, tmp_path_factory):
     """A run by two processes, and how they ended."""
     workdir = tmp_path_factory.mktemp("both") / "run"
-    done = together("-m", "jreid", "train", *flags, f"--workdir={workdir}")
+    done = together(JREID, "train", *flags, f"--workdir={workdir}")
     assert [process.status for process in done] == [0, 0], done
     return workdir, done
 
@@ -69,12 +76,28 @@ def rows_of(workdir):
     return json.loads((workdir / "result.json").read_text())["rows"]
 
 
+def assert_close_metrics(ours, theirs):
+    """But for images so near to each other that a last bit of training swaps their ranks."""
+    for a, b in zip(rows_of(ours), rows_of(theirs), strict=True):
+        assert a["fingerprint"] == b["fingerprint"]
+        assert a["cmc"] == pytest.approx(b["cmc"], abs=0.01)
+        assert (a["mAP"], a["mINP"]) == pytest.approx((b["mAP"], b["mINP"]), abs=0.01)
+
+
 def test_losses_agree(alone, both):
     assert_same_losses(both[0], alone)
 
 
-def test_metrics_are_equal(alone, both):
-    assert rows_of(both[0]) == rows_of(alone)
+def test_trained_models_score_alike(alone, both):
+    assert_close_metrics(both[0], alone)
+
+
+def test_a_checkpoint_has_equal_ranks(alone, tmp_path):
+    shutil.copytree(alone, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    done = together(JREID, "evaluate", f"--workdir={tmp_path}/run")
+    assert [process.status for process in done] == [0, 0], done
+    assert rows_of(tmp_path / "run") == rows_of(alone)
 
 
 def test_states_agree(alone, both):
@@ -114,7 +137,7 @@ def test_the_first_process_alone_speaks_and_writes(alone, both):
 def test_embeddings_agree(alone, tmp_path):
     arguments = ["embed", f"--workdir={alone}", "--split=test"]
     assert main([*arguments, f"--output={tmp_path}/alone.npz"]) == 0
-    done = together("-m", "jreid", *arguments, f"--output={tmp_path}/both.npz")
+    done = together(JREID, *arguments, f"--output={tmp_path}/both.npz")
     assert [process.status for process in done] == [0, 0], done
     ours, theirs = np.load(tmp_path / "both.npz"), np.load(tmp_path / "alone.npz")
     assert (ours["names"] == theirs["names"]).all()
@@ -122,24 +145,22 @@ def test_embeddings_agree(alone, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "statuses"), [("SIGTERM", [143, 143]), ("SIGINT", [143, 130])])
-def test_a_stop_saves_the_same_step_and_one_process_goes_on(
-    alone, flags, tmp_path, number, statuses
-):
+def test_a_stop_saves_the_same_step_in_both(flags, tmp_path, number, statuses):
     workdir = tmp_path / "run"
-    with started("-m", "jreid", "train", *flags, f"--workdir={workdir}") as running:
+    long = ["--config.epochs=1000", "--config.evaluation.every_epochs=0"]
+    with started(JREID, "train", *flags, *long, f"--workdir={workdir}") as running:
         for line in running[0].stderr:
-            if line.startswith("step 3/"):
+            if line.startswith("step 30/"):
                 break
         start = time.monotonic()
         running[1].send_signal(getattr(signal, number))
         done = ended(running, 60)
         assert time.monotonic() - start < 10
     assert [process.status for process in done] == statuses, done
-    steps = {int(re.search(STOPPED, process.err).group(1)) for process in done}
-    assert len(steps) == 1
-    assert not (workdir / "result.json").exists()
-    assert main(["train", f"--workdir={workdir}"]) == 0
-    assert_same_losses(workdir, alone)
+    first, second = (int(re.search(STOPPED, process.err).group(1)) for process in done)
+    assert first == second
+    assert main(["evaluate", f"--workdir={workdir}"]) == 0
+    assert {row["step"] for row in rows_of(workdir)} == {first}
 
 
 def test_two_processes_go_on_from_what_one_has_saved(alone, flags, tmp_path, monkeypatch):
@@ -147,8 +168,8 @@ def test_two_processes_go_on_from_what_one_has_saved(alone, flags, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(StopRequests, "after", lambda self, step: step == 5)
         assert main(["train", *flags, f"--workdir={workdir}"]) == 143
-    done = together("-m", "jreid", "train", f"--workdir={workdir}")
+    done = together(JREID, "train", f"--workdir={workdir}")
     assert [process.status for process in done] == [0, 0], done
     assert "going on from step 5 of 22" in done[0].err
     assert_same_losses(workdir, alone)
-    assert rows_of(workdir) == rows_of(alone)
+    assert_close_metrics(workdir, alone)

@@ -7,19 +7,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
+from small_method import SIZE, create_method
 
 from jreid.data.dataset import Source, load
 from jreid.data.pipeline import embedding_batches, own_rows, training_batches
 from jreid.data.samplers import Plan
 from jreid.data.transforms import Augmentation
 from jreid.evaluation.features import extract
-from jreid.losses import batch_hard_triplet
-from jreid.methods import Method, Player
 from jreid.training import cluster, optimizers
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.processes import first_goes_ahead, is_first, on_first, require_same
@@ -27,7 +25,7 @@ from jreid.training.sharding import make_mesh, replicated, split
 from jreid.training.state import create
 from jreid.training.step import make_embed, make_train_step
 
-STEPS, SAVED, SIZE, ROWS = 20, 10, (32, 16), 8
+STEPS, SAVED, ROWS = 20, 10, 8
 OPTIMIZER = ConfigDict(
     {
         "kind": "sgd",
@@ -42,6 +40,7 @@ OPTIMIZER = ConfigDict(
         "scales": (),
     }
 )
+METHOD = create_method(ConfigDict({"optimizer": OPTIMIZER}))
 AUGMENTATION = Augmentation(
     size=SIZE,
     resize="bilinear",
@@ -53,32 +52,6 @@ AUGMENTATION = Augmentation(
     erase_area=(0.02, 0.33),
     erase_ratio=(0.3, 3.3),
     erase_fill=0.0,
-)
-
-
-class Network(nn.Module):
-    @nn.compact
-    def __call__(self, images, train):
-        features = nn.Conv(8, (3, 3), strides=2)(images)
-        features = nn.BatchNorm(use_running_average=not train, momentum=0.9)(features)
-        return nn.Dense(16)(nn.relu(features).mean((1, 2)))
-
-
-NETWORK = Network()
-
-
-def loss(params, model_state, batch, rng, progress):
-    images = jnp.stack([batch["visible"], batch["infrared"]], 1).reshape(-1, *SIZE, 3)
-    features, after = NETWORK.apply(
-        {"params": params, **model_state}, images, True, mutable=["batch_stats"]
-    )
-    return batch_hard_triplet(features, jnp.repeat(batch["identity"], 2), 0.3), ({}, after)
-
-
-METHOD: Any = Method(
-    lambda rng, batch: NETWORK.init(rng, batch["visible"], False),
-    (Player("model", lambda path: True, loss, OPTIMIZER),),
-    lambda variables, images, modality: NETWORK.apply(variables, images, False),
 )
 
 
