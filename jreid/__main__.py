@@ -48,19 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Warnings(logging.Handler):
-    """What jreid warns of: one sentence each on standard error."""
+    """What jreid and its libraries warn of: one sentence each on standard error, by whom."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"jreid: {record.getMessage()}", file=sys.stderr, flush=True)
+        who, _, _ = record.name.partition(".")
+        print(f"{who}: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
 def _speak() -> None:
     # A user needs the sentence, not the line of code that says it.
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    log = logging.getLogger("jreid")
-    if not any(isinstance(handler, _Warnings) for handler in log.handlers):
-        log.addHandler(_Warnings())
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of what is as we ask for it
+    # Of all loggers, since absl else adds a handler there that says everything once more.
+    if not any(isinstance(handler, _Warnings) for handler in logging.root.handlers):
+        logging.root.addHandler(_Warnings(logging.WARNING))
+    # Orbax warns of what is as we ask for it, and shows a traceback of what it raises as well.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -178,7 +178,7 @@ class Checkpoints:
             return write()
         except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
             if is_first():
-                self._folders.clear()
+                self._folders.clear_after_failure()
             cause = str(error).strip().splitlines()[0]
             raise InputError(
                 f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); "

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ class StepFolders:
         """Removes what unfinished saves have left."""
         for left in self.folder.glob(f"*{UNFINISHED}*"):
             shutil.rmtree(left)
+
+    def clear_after_failure(self) -> None:
+        """As `clear`, while threads of the save that failed may go on writing for a moment."""
+        for _ in range(20):
+            for left in self.folder.glob(f"*{UNFINISHED}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            time.sleep(0.5)
+            if not any(self.folder.glob(f"*{UNFINISHED}*")):
+                return
 
     def _steps(self) -> list[int]:
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
