@@ -137,6 +137,7 @@ def defaults(argument: str) -> Config:
                     "stages": (3, 4),  # of layer1-4
                     "reduction": 16,  # of the channels
                 },
+                "rematerialize": False,  # residual blocks anew in the backward pass: less memory
             },
             "pooling": "generalized_mean",  # generalized_mean, average or max
             "triplet": {

@@ -42,6 +42,8 @@ class ResNet(nn.Module):
             every residual block before the sum, `block`.
         normalization: `none` or `mmm`, the modality alleviation module.
         mmm: options of `ModalityAlleviation`, and the `stages` of layer1-4 that it stands behind.
+        rematerialize: keep only the map between residual blocks for the backward pass, and compute
+            what lies within one anew there: less memory, a third more time.
         dtype: of the convolutions and the maps; parameters and statistics are float32.
     """
 
@@ -56,6 +58,7 @@ class ResNet(nn.Module):
     bng: Mapping[str, Any] = FrozenDict(place="stage")
     normalization: str = "none"
     mmm: Mapping[str, Any] = FrozenDict(stages=(3, 4))
+    rematerialize: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -105,6 +108,7 @@ class ResNet(nn.Module):
             self.non_local,
             FrozenDict(self.bng) if self.attention == "bng" else None,
             FrozenDict(self.mmm) if self.normalization == "mmm" else None,
+            self.rematerialize,
             self.dtype,
             name=name,
         )
@@ -144,6 +148,7 @@ class Stages(nn.Module):
     non_local: tuple[int, int, int, int]
     bng: Mapping[str, Any] | None
     mmm: Mapping[str, Any] | None
+    rematerialize: bool
     dtype: Any
 
     @nn.compact
@@ -162,7 +167,9 @@ class Stages(nn.Module):
         return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
 
     def _layer(self, x: Array, stage: int, train: bool) -> Array:
-        block = Bottleneck if self.depth == 50 else BasicBlock
+        block: Any = Bottleneck if self.depth == 50 else BasicBlock
+        if self.rematerialize:
+            block = nn.remat(block, static_argnums=(2,))  # all but `train`
         width = self.width * 2 ** (stage - 1)
         blocks, non_local = BLOCKS[self.depth][stage - 1], self.non_local[stage - 1]
         first_stride = (1, 2, 2, self.last_stride)[stage - 1]

@@ -127,6 +127,36 @@ def test_kernels_start_by_fan_out():
     assert abs(values).max() > 3 * values.std()  # not cut off at two standard deviations
 
 
+@pytest.mark.parametrize("attention", ["none", "bng"])
+def test_rematerializing_changes_nothing_but_the_memory(attention):
+    options = {"split_stages": 1, "attention": attention, "bng": {"place": "block", "reduction": 4}}
+    batch = images()
+    plain, remade = (ResNet(18, 8, **options, rematerialize=on) for on in (False, True))
+    variables = jax.tree.map(
+        np.float32, jax.jit(plain.init, static_argnums=2)(jax.random.key(0), batch, True)
+    )
+    assert flatten_dict(shapes(remade, batch)) == flatten_dict(shapes(plain, batch))
+
+    def gradients(net):
+        def loss(params):
+            given = {**variables, "params": params}
+            maps, seen = net.apply(given, batch, True, mutable=["batch_stats"])
+            return sum((m**2).mean() for m in maps), seen
+
+        return jax.value_and_grad(loss, has_aux=True)
+
+    (value, seen), found = jax.jit(gradients(remade))(variables["params"])
+    (want, expected), wanted = jax.jit(gradients(plain))(variables["params"])
+    np.testing.assert_allclose(value, want, rtol=1e-5)
+    for ours, theirs in ((seen, expected), (found, wanted)):
+        ours, theirs = flatten_dict(ours), flatten_dict(theirs)
+        assert ours.keys() == theirs.keys()
+        for path, leaf in theirs.items():
+            np.testing.assert_allclose(ours[path], leaf, rtol=1e-3, atol=1e-5, err_msg=str(path))
+    for net, again in ((plain, 0), (remade, 8)):  # blocks that the backward pass makes anew
+        assert str(jax.make_jaxpr(gradients(net))(variables["params"])).count("remat") == again
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
