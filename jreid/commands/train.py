@@ -45,6 +45,14 @@ def add(verbs: Any) -> None:
         help="go on with a run in --workdir though the config or the data are not what it began "
         "with; what changed is kept in run.json",
     )
+    train.add_argument(
+        "--profile",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="record so many steps, after ten others, by jax.profiler into --workdir, and tell in "
+        "which share of their time no device computes",
+    )
     on_several_processes(train, saves_on_sigterm=True)
 
     import_ = verb(verbs, "import", _import, "make a run of a PyTorch checkpoint", config=True)
@@ -84,7 +92,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         dataset = dataset_of(config)
         for told in check_protocols(config, dataset):
             print(told)
-        train(config, run, dataset, start)
+        train(config, run, dataset, start, options.profile)
         evaluate_and_tell(config, run, dataset)
 
 

@@ -14,6 +14,7 @@ from jreid.training.epoch_end import EpochEnd
 from jreid.training.exhaustion import naming_exhaustion
 from jreid.training.model import Model
 from jreid.training.pictures import PEOPLE, Sheets
+from jreid.training.profile import Profiler
 from jreid.training.records import Recorder, StepProgress
 from jreid.training.run import Run
 from jreid.training.schedule import epochs_of, images_of, plan_training
@@ -26,7 +27,11 @@ from jreid.training.watch import AlarmWatch, Watch
 
 
 def train(
-    config: Config, run: Run, dataset: Dataset, start: Callable[[Variables], Variables]
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    start: Callable[[Variables], Variables],
+    profiled_steps: int = 0,
 ) -> None:
     """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
 
@@ -34,10 +39,12 @@ def train(
 
     Args:
         start: puts the weights that the run starts from into the initial variables.
+        profiled_steps: how many steps to record into the run's `profile`.
 
     Raises:
-        InputError: the config and the dataset do not fit, told before the first step; or a number
-            that is not finite, which stops the run.
+        InputError: the config and the dataset do not fit, or there are fewer steps than are to be
+            profiled, told before the first step; or a number that is not finite, which stops the
+            run.
     """
     table, plan = plan_training(config, dataset)
     scoring.check_protocols(config, dataset)
@@ -55,6 +62,7 @@ def train(
         first = int(state.step)
         if first >= plan.steps:
             return
+        profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
         options = Augmentation(**config.image, erase_fill=0.0)
         batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
         spikes = SpikeWatch(run.spikes, partial(images_of, table, plan))
@@ -64,9 +72,10 @@ def train(
             Recorder(run.metrics, first) as recorder,
             StepProgress(first, plan.steps, 2 * rows) as progress,
             StopRequests() as stop,
+            profiler,
         ):
             epochs = EpochEnd(model, dataset, sheets, checkpoints, recorder, progress)
-            _train_steps(model, plan, state, batches, epochs, watch, stop)
+            _train_steps(model, plan, state, batches, epochs, watch, stop, profiler)
 
 
 def _train_steps(
@@ -77,6 +86,7 @@ def _train_steps(
     epochs: EpochEnd,
     watch: Watch,
     stop: StopRequests,
+    profiler: Profiler,
 ) -> None:
     config, method, progress = model.config, model.method, epochs.progress
     step_functions = {
@@ -92,9 +102,12 @@ def _train_steps(
         if phase != before and method.warm_ups:
             progress.say(f"epoch {epoch + 1}: phase {phase}")
         before = phase
+        profiler.before(step)
         state, metrics = step_functions[phase](state, batch)
         watch.add(step, metrics)
         progress.advance()
+        if told := profiler.after(step, state):
+            progress.say(told)
         ends = step == plan.starts[epoch + 1]
         # Also where an epoch ends, so that one's lines do not depend on the one before.
         if ends or step % config.log_every_steps == 0:

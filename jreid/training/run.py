@@ -37,6 +37,7 @@ class Run:
         self.metrics = workdir / "metrics"
         self.pictures = workdir / "pictures"
         self.spikes = workdir / "spikes"
+        self.profile = workdir / "profile"
         self.result = workdir / "result.json"
 
     def config(self) -> Config:
