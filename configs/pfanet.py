@@ -106,15 +106,18 @@ def _scale_down(config: common.Config) -> None:
     config.pfanet.generator.update(width=4 if tiny else 8, residual_blocks=1 if tiny else 2)
     config.pfanet.discriminator.update(width=4 if tiny else 16, stages=4)
     config.pfanet.gan_identities = 2
-    # From random weights and in so few steps, the paper's rate is too low for the generators.
+    # From random weights and in so few steps, the paper's rate is too low for the generators, F
+    # hardly learns by its optimizer and dropout, and embeddings of the cosine become all the same.
     for player in (config.pfanet.generator, config.pfanet.discriminator):
         player.optimizer.learning_rate = 1e-3
-    config.optimizer.learning_rate = 0.1
+    config.optimizer.update(kind="adam", learning_rate=1e-3, scales=())
+    config.pfanet.classifier.dropout = 0.0
+    config.pfanet.triplet.update(metric="euclidean", margin=0.3)
     config.backbone.bng.reduction = config.backbone.mmm.reduction = 4
     config.optimizer.warmup_epochs = 0
-    lengths = {"features": 300, "generation": 500, "joint": 500}
+    lengths = {"features": 300, "generation": 300, "joint": 500}
     if tiny:
         lengths = {"features": 2, "generation": 2, "joint": 4}
-    _set_lengths(config, lengths, fall=lengths["joint"] // 2)
+    _set_lengths(config, lengths, fall=lengths["joint"] * 4 // 5)
     config.evaluation.every_epochs = 1 if tiny else 20
     config.checkpoint_every_epochs = 1 if tiny else 10
