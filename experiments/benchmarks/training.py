@@ -127,11 +127,11 @@ def beside_pytorch(dtypes: Sequence[str], images: Path | None) -> Iterator[Conte
     """
     from experiments.benchmarks import training_torch as peer
 
-    classes = _load(SAME_AS_PYTORCH).data.identities
+    classes = load_config(SAME_AS_PYTORCH).data.identities
     for dtype in dtypes:
         for compiled in (False, True):
             yield peer.contender(dtype, compiled, classes, images)
-        model = Model(_load(f"{SAME_AS_PYTORCH},dtype={dtype}"))
+        model = Model(load_config(f"{SAME_AS_PYTORCH},dtype={dtype}"))
         yield _contender(f"jreid, {dtype}", model, folder=images)
 
 
@@ -141,7 +141,7 @@ def ours(source: str, by_player: bool = False) -> Iterator[Contender]:
     Args:
         source: the config and, after commas, fields of it.
     """
-    model, name = Model(_load(source)), source.removeprefix("configs/")
+    model, name = Model(load_config(source)), source.removeprefix("configs/")
     if not by_player:
         yield _contender(name, model)
         return
@@ -201,7 +201,7 @@ def _read(folder: Path) -> Batches:
         yield from pipeline()
 
 
-def _load(source: str) -> Any:
+def load_config(source: str) -> Any:
     """The config of a file and, after commas that are not within brackets, fields of it."""
     path, *fields = re.split(r",(?![^(]*\))", source)
     return configs.load(path, [f"--config.{field}" for field in fields])

@@ -1,0 +1,117 @@
+"""Bytes that a training step needs on each device. Nothing is trained.
+
+python -m experiments.benchmarks.memory
+python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01,batch.identities=16
+JAX_NUM_CPU_DEVICES=8 python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01
+
+Without a config: every method's on SYSU-MM01, in float32, in bfloat16, and with the residual blocks
+computed anew in the backward pass.
+
+Two accounts. JAX's, for all devices together: what the forward pass keeps for the backward pass of
+the player that keeps most, by the program as it is written. XLA's, of one device: all that the
+compiled step needs, its arguments too. XLA's is of the devices that are there: for a CPU it undoes
+the computing anew, and what convolutions work in is in neither account.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.training import load_config
+from jreid.methods import Player
+from jreid.training.model import Model
+from jreid.training.sharding import replicated, split
+from jreid.training.state import merged, owned
+from jreid.training.step import make_train_step
+
+METHODS = ("agw", "pfinet", "base_derivative", "pfanet", "idkl", "mutual_prediction")
+FORMS = ("", ",dtype=bfloat16", ",backbone.rematerialize=True")
+# The memory is assigned before code is made; that code is not run and need not be good.
+QUICKLY = {"xla_backend_optimization_level": 0}
+
+
+class Memory(NamedTuple):
+    """Bytes of a method's last phase.
+
+    Attributes:
+        state: parameters, statistics and optimizer state, whole on every device.
+        kept: between forward and backward pass, over all devices.
+        step: all that the step needs on a device, the state and its part of the batch among it.
+    """
+
+    state: int
+    kept: int
+    step: int
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints a line for each config."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("configs", nargs="*", help="a file and, after commas, its fields")
+    options = parser.parse_args(arguments)
+    every = [f"configs/{method}.py:sysu_mm01{form}" for method in METHODS for form in FORMS]
+    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    for source in options.configs or every:
+        config = load_config(source)
+        state, kept, step = (size / 1e9 for size in account(config))
+        print(
+            f"{source}: {2 * config.batch.identities * config.batch.images} images, "
+            f"state {state:.2f} GB, kept for the backward pass {kept:.2f} GB, "
+            f"a step {step:.2f} GB on each of {devices}",
+            flush=True,
+        )
+
+
+def account(config: Any) -> Memory:
+    """What the training of a config needs.
+
+    Raises:
+        InputError: the config cannot be built.
+    """
+    model = Model(config)
+    rows = config.batch.identities * config.batch.images
+    images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
+    identity = jax.ShapeDtypeStruct((rows,), np.int32)
+    batch = {"visible": images, "infrared": images, "identity": identity}
+    batch, state = _on(split(model.mesh), batch), _on(replicated(model.mesh), model.shapes())
+    seeded: Any = make_train_step(
+        model.method, model.optimizers, jnp.zeros_like, config.seed, model.mesh
+    )
+    compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
+    told = compiled.memory_analysis()
+    step = told.argument_size_in_bytes + told.output_size_in_bytes + told.temp_size_in_bytes
+    kept = max(_kept(player, state, batch) for player in model.method.players)
+    return Memory(_bytes(state), kept, step - told.alias_size_in_bytes)
+
+
+def _kept(player: Player, state: Any, batch: Any) -> int:
+    """Bytes that the backward pass of a player's loss starts from."""
+
+    def backward(own: Any, params: Any, model_state: Any, batch: Any) -> Any:
+        def loss(own: Any) -> jax.Array:
+            key, progress = jax.random.key(0), jnp.zeros(())
+            return player.loss(merged(params, own), model_state, batch, key, progress)[0]
+
+        return jax.vjp(loss, own)[1]
+
+    own = owned(state.params, player)
+    return _bytes(jax.eval_shape(backward, own, state.params, state.model_state, batch))
+
+
+def _on(sharding: Any, tree: Any) -> Any:
+    def placed(leaf: Any) -> Any:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(placed, tree)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+if __name__ == "__main__":
+    main()
