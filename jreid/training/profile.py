@@ -68,16 +68,16 @@ class Profiler:
         if not self._records or step < self._begin + self._steps:
             return None
         jax.block_until_ready(state)
-        jax.profiler.stop_trace()
         self._records = False
-        return self._told()
-
-    def _told(self) -> str:
+        try:
+            jax.profiler.stop_trace()
+            (picture,) = self._folder.rglob("perfetto_trace.json.gz")
+            (trace,) = self._folder.rglob("*.xplane.pb")
+            devices = computing(trace)
+        except (OSError, ValueError, RuntimeError) as error:
+            return f"no profile: it cannot be written to {self._folder} ({error}); training goes on"
         steps = f"steps {self._begin + 1} to {self._begin + self._steps}"
-        picture = next(self._folder.rglob("perfetto_trace.json.gz"))
-        trace = next(self._folder.rglob("*.xplane.pb"))
         found = f"profile of {steps}: {picture}, to be opened on {PERFETTO}"
-        devices = computing(trace)
         if not devices:
             return f"{found}; it does not show when the devices computed"
         shares = [idle_share(intervals) for intervals in devices]
