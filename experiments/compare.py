@@ -155,7 +155,7 @@ def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> No
         axes.plot([int(rank) for rank in ranks], shares, marker=".", label=name)
     axes.set_xlabel("rank")
     axes.set_ylabel("queries with a match by this rank, %")
-    axes.set_title(f"{sweep.data}, {setting.title}, test split, {_seeds(sweep)}")
+    axes.set_title(f"{sweep.data}, {setting.title}, test split, mean of {_seeds(sweep)}")
     axes.set_xticks([1, 5, 10, 15, 20])
     axes.grid(alpha=0.3)
     axes.legend()
@@ -185,13 +185,14 @@ def _told(setting: Setting, sweep: Sweep, results: Results) -> str:
     ]
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
-        f"{sweep.data}, {setting.title}; test split, last checkpoint, {_seeds(sweep)}; "
+        f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± deviation of "
+        f"{_seeds(sweep)}; "
         f"{'; '.join(protocols)}; steps on {device}."
     )
 
 
 def _seeds(sweep: Sweep) -> str:
-    return f"mean ± deviation over {len(sweep.seeds)} seeds" if len(sweep.seeds) > 1 else "one seed"
+    return f"{len(sweep.seeds)} seeds" if len(sweep.seeds) > 1 else "one seed"
 
 
 if __name__ == "__main__":
