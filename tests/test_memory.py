@@ -14,24 +14,28 @@ from jreid.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
-np.ones(8_000_000)  # 64 MB
+def take():
+    np.empty(int(sys.argv[2]))[:8_000_000] = 1  # 64 MB of it, so that a large block needs no more
+
+take()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
-    np.ones(8_000_000)
+    take()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how):
+def faults(how, size):
     """How often the kernel hands out a page to a process that takes the same block five times."""
-    command = [sys.executable, "-c", FAULTS, how]
+    command = [sys.executable, "-c", FAULTS, how, str(size)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     return int(done.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told")
-def test_freed_blocks_are_taken_again():
-    assert faults("keep") < 100 < faults("leave")
+@pytest.mark.parametrize("size", [8_000_000, 300_000_000], ids=["64 MB", "2.4 GB"])
+def test_freed_blocks_are_taken_again(size):
+    assert faults("keep", size) < 100 < faults("leave", size)
 
 
 def test_keras_stays_out():
