@@ -155,7 +155,7 @@ def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> No
         axes.plot([int(rank) for rank in ranks], shares, marker=".", label=name)
     axes.set_xlabel("rank")
     axes.set_ylabel("queries with a match by this rank, %")
-    axes.set_title(f"{sweep.data}, {setting.title}, test split, mean of {_seeds(sweep)}")
+    axes.set_title(f"{sweep.data}, {setting.title}, test split, mean over {_seeds(sweep)}")
     axes.set_xticks([1, 5, 10, 15, 20])
     axes.grid(alpha=0.3)
     axes.legend()
@@ -185,7 +185,7 @@ def _told(setting: Setting, sweep: Sweep, results: Results) -> str:
     ]
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
-        f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± deviation of "
+        f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± deviation over "
         f"{_seeds(sweep)}; "
         f"{'; '.join(protocols)}; steps on {device}."
     )
