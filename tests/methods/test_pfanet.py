@@ -290,7 +290,8 @@ def test_options_of_the_generators_loss(played, variant, pair, half, negatives):
     _, told = losses[variant, "generators"]
     adversarial = ((judged[pair] - 1) ** 2).mean()
     assert told["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
-    triplets = generated_triplets(*embeddings, jnp.array([0, 0, 1, 1]), negatives=negatives)
+    options, identity = config_of().pfanet.triplet, jnp.array([0, 0, 1, 1])
+    triplets = generated_triplets(*embeddings, identity, options.metric, options.margin, negatives)
     assert told["gan_triplet"] == pytest.approx(half * float(triplets), rel=1e-3)
 
 
