@@ -42,8 +42,8 @@ class ResNet(nn.Module):
             every residual block before the sum, `block`.
         normalization: `none` or `mmm`, the modality alleviation module.
         mmm: options of `ModalityAlleviation`, and the `stages` of layer1-4 that it stands behind.
-        rematerialize: keep only the map between residual blocks for the backward pass, and compute
-            what lies within one anew there: less memory, a third more time.
+        rematerialize: keep only the maps between residual blocks for the backward pass, and
+            compute what lies within one anew there: less memory, more time.
         dtype: of the convolutions and the maps; parameters and statistics are float32.
     """
 

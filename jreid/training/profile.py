@@ -1,5 +1,6 @@
 """A profile of a few steps of training, and the share of their time in which no device computes."""
 
+import contextlib
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,7 +51,8 @@ class Profiler:
 
     def __exit__(self, *_: object) -> None:
         if self._records:
-            jax.profiler.stop_trace()
+            with contextlib.suppress(OSError, RuntimeError):  # what ended the steps is to be told
+                jax.profiler.stop_trace()
 
     def before(self, step: int) -> None:
         """Begins to record where this is the first step to be recorded."""

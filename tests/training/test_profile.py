@@ -1,5 +1,8 @@
+"""Steps that are profiled, and what a profile says of them."""
+
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from jreid.__main__ import main
 from jreid.errors import InputError
@@ -68,7 +71,7 @@ def test_steps_that_cannot_be_are_refused(steps, message, tmp_path):
 def test_a_run_is_profiled(tiny_folder, prepared, tmp_path, capsys):
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     small = ["--config.evaluation.searches=('all',)", "--config.evaluation.shots=(1,)"]
-    flags = ["train", "--config=configs/agw.py:tiny", *places, *small, "--profile=4"]
+    flags = ["train", f"--config={ROOT}/configs/agw.py:tiny", *places, *small, "--profile=4"]
     assert main([*flags, f"--workdir={tmp_path}/run"]) == 0
     told = next(line for line in capsys.readouterr().err.splitlines() if "profile of" in line)
     assert told.startswith(f"profile of steps {WARM_STEPS + 1} to {WARM_STEPS + 4}: ")
