@@ -170,15 +170,16 @@ class Stages(nn.Module):
         block: Any = Bottleneck if self.depth == 50 else BasicBlock
         if self.rematerialize:
             block = nn.remat(block, static_argnums=(2,))  # all but `train`
+        # XLA for GPUs (JAX 0.11.2) aborts where it compiles a rematerialized block's products.
+        products = not self.rematerialize
         width = self.width * 2 ** (stage - 1)
         blocks, non_local = BLOCKS[self.depth][stage - 1], self.non_local[stage - 1]
         first_stride = (1, 2, 2, self.last_stride)[stage - 1]
         for i in range(blocks):
             stride = first_stride if i == 0 else 1
             ibn = self.ibn and stage < 4
-            x = block(width, stride, ibn, self._bng("block"), self.dtype, name=f"layer{stage}_{i}")(
-                x, train
-            )
+            bng, name = self._bng("block"), f"layer{stage}_{i}"
+            x = block(width, stride, ibn, bng, products, self.dtype, name=name)(x, train)
             number = i - (blocks - non_local)
             if number >= 0:
                 x = NonLocal(dtype=self.dtype, name=f"layer{stage}_non_local_{number}")(x, train)
@@ -204,6 +205,7 @@ class BasicBlock(nn.Module):
     stride: int
     ibn: bool
     bng: Mapping[str, Any] | None
+    products: bool
     dtype: Any
 
     @nn.compact
@@ -214,7 +216,8 @@ class BasicBlock(nn.Module):
         y = BatchNorm(self.dtype, name="bn2")(y, train)
         if self.bng is not None:
             y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
-        return nn.relu(y + _shortcut(x, self.width, self.stride, train, self.dtype))
+        shortcut = _shortcut(x, self.width, self.stride, train, self.products, self.dtype)
+        return nn.relu(y + shortcut)
 
 
 class Bottleneck(nn.Module):
@@ -224,37 +227,45 @@ class Bottleneck(nn.Module):
     stride: int
     ibn: bool
     bng: Mapping[str, Any] | None
+    products: bool
     dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
-        y = Conv(self.width, 1, 1, self.dtype, name="conv1")(x)
+        y = Conv(self.width, 1, 1, self.dtype, self.products, name="conv1")(x)
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
         y = Conv(self.width, 3, self.stride, self.dtype, name="conv2")(y)
         y = nn.relu(BatchNorm(self.dtype, name="bn2")(y, train))
-        y = Conv(4 * self.width, 1, 1, self.dtype, name="conv3")(y)
+        y = Conv(4 * self.width, 1, 1, self.dtype, self.products, name="conv3")(y)
         y = BatchNorm(self.dtype, name="bn3")(y, train)
         if self.bng is not None:
             y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
-        return nn.relu(y + _shortcut(x, 4 * self.width, self.stride, train, self.dtype))
+        shortcut = _shortcut(x, 4 * self.width, self.stride, train, self.products, self.dtype)
+        return nn.relu(y + shortcut)
 
 
 class Conv(nn.Module):
-    """A square convolution without bias, padded by half its size on every side."""
+    """A square convolution without bias, padded by half its size on every side.
+
+    Attributes:
+        product: that of a 1x1 kernel is a product of two matrices. XLA's CPU convolution is slow at
+            a 1x1 kernel's gradient, as is its product with an array of more dimensions.
+    """
 
     features: int
     size: int
     stride: int
     dtype: Any
+    product: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j features"]:
         shape = (self.size, self.size, x.shape[-1], self.features)
         init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         kernel = self.param("kernel", init, shape, jnp.float32).astype(self.dtype)
-        if self.size == 1:
-            # As a matrix product: XLA's CPU convolution is slow at a 1x1 kernel's gradient.
-            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        if self.size == 1 and self.product:
+            x = x[:, :: self.stride, :: self.stride]
+            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
         return lax.conv_general_dilated(
             x,
             kernel,
@@ -276,9 +287,11 @@ def _first_norm(ibn: bool) -> type[BatchNorm] | type[InstanceBatchNorm]:
     return InstanceBatchNorm if ibn else BatchNorm
 
 
-def _shortcut(x: Array, features: int, stride: int, train: bool, dtype: Any) -> Array:
+def _shortcut(
+    x: Array, features: int, stride: int, train: bool, product: bool, dtype: Any
+) -> Array:
     """The block's input, projected where its shape changes. Called within the block's scope."""
     if x.shape[-1] == features and stride == 1:
         return x
-    x = Conv(features, 1, stride, dtype, name="downsample_0")(x)
+    x = Conv(features, 1, stride, dtype, product, name="downsample_0")(x)
     return BatchNorm(dtype, name="downsample_1")(x, train)
