@@ -9,6 +9,9 @@ triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weight
 channels-last, eager and compiled, on the same images. Its convolutions and matrix products are
 bfloat16 by autocast where ours are.
 
+The operations of our step are those that XLA counts before it optimises; they are set against the
+rate at which the same device multiplies two large matrices of the same dtype.
+
 With configs: these side by side, the first of them the measure. A config's fields follow its
 argument after commas: `configs/agw.py:synthetic,dtype=bfloat16`. By player: each of a method's
 players alone, and its phases.
@@ -30,6 +33,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh
 
 from experiments.benchmarks import input as reading
 from jreid import config as configs
@@ -56,6 +60,8 @@ class Contender(NamedTuple):
         parameters: of all networks.
         compile_seconds: from nothing to the end of the first step.
         memory: bytes a step needs by XLA's own account, or None.
+        operations: floating-point operations of a step, or None.
+        dtype: of the convolutions.
         step: a step.
         batches: without end.
     """
@@ -65,6 +71,8 @@ class Contender(NamedTuple):
     parameters: int
     compile_seconds: float
     memory: int | None
+    operations: float | None
+    dtype: str
     step: Step
     batches: Batches
 
@@ -101,13 +109,33 @@ def compare(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
         for contender, found in zip(contenders, speeds, strict=True):
             found.append(measure(contender, steps))
     medians = [statistics.median(found) for found in speeds]
+    dtypes = {contender.dtype for contender in contenders if contender.operations}
+    rates = {dtype: matrix_rate(dtype) for dtype in dtypes}
     for contender, speed in zip(contenders, medians, strict=True):
+        ours = ""
+        if contender.operations:
+            reached, rate = contender.operations * speed / contender.images, rates[contender.dtype]
+            ours = f", {reached / 1e12:.3g} TFLOP/s: {reached / rate:.2f} of the product's"
         memory = f", {contender.memory / 1e6:.0f} MB a step" if contender.memory else ""
         print(
             f"{contender.name}: {speed:.1f} images/s, {speed / medians[0]:.2f} of the first; "
             f"{contender.parameters / 1e6:.2f} M parameters, first step after "
-            f"{contender.compile_seconds:.0f} s{memory}"
+            f"{contender.compile_seconds:.0f} s{memory}{ours}"
         )
+
+
+def matrix_rate(dtype: str) -> float:
+    """Operations a second at which the default device multiplies two square matrices."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    left, right = jax.random.normal(jax.random.key(0), (2, size, size), dtype)
+    product = jax.jit(jax.numpy.matmul)
+    product(left, right).block_until_ready()
+    seconds = []
+    for _ in range(10):
+        start = time.monotonic()
+        product(left, right).block_until_ready()
+        seconds.append(time.monotonic() - start)
+    return 2 * size**3 / statistics.median(seconds)
 
 
 def measure(contender: Contender, steps: int) -> float:
@@ -170,15 +198,28 @@ def _contender(
         jax.block_until_ready(state)
 
     step(next(batches))
+    seconds = time.monotonic() - start
     return Contender(
         name,
         2 * config.batch.identities * config.batch.images,
         sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        time.monotonic() - start,
+        seconds,
         compiled.memory_analysis().temp_size_in_bytes,
+        operations(model, phase, next(batches)),
+        config.dtype,
         step,
         batches,
     )
+
+
+def operations(model: Model, phase: Phase | None, batch: Any) -> float:
+    """Floating-point operations of a step, as XLA counts them for a CPU; for a GPU it does not."""
+    mesh = Mesh(np.array(jax.devices("cpu")[:1]), ("data",), axis_types=(AxisType.Auto,))
+    seeded: Any = make_train_step(
+        model.method, model.optimizers, jax.numpy.zeros_like, model.config.seed, mesh, phase
+    )
+    shapes = jax.eval_shape(lambda: batch)
+    return seeded.func.lower(*seeded.args, model.shapes(), shapes).cost_analysis()["flops"]
 
 
 def _random(config: Any, model: Model) -> Batches:

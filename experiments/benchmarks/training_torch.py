@@ -113,7 +113,8 @@ def contender(dtype: str, compiled: bool, classes: int, folder: Path | None) -> 
     parameters = sum(weight.numel() for weight in network.parameters())
     seconds = time.monotonic() - start
     images = 2 * reading.P * reading.K
-    return Contender(f"PyTorch {how}, {dtype}", images, parameters, seconds, None, step, batches)
+    name = f"PyTorch {how}, {dtype}"
+    return Contender(name, images, parameters, seconds, None, None, dtype, step, batches)
 
 
 def _identity() -> torch.Tensor:
