@@ -173,14 +173,20 @@ def ours(source: str, by_player: bool = False) -> Iterator[Contender]:
     if not by_player:
         yield _contender(name, model)
         return
+    variables = model.variables()
     for player in model.method.players:
-        yield _contender(f"{name}, {player.name} alone", model, Phase("", (player,)))
+        alone = Phase("", (player,))
+        yield _contender(f"{name}, {player.name} alone", model, alone, variables=variables)
     for phase in model.method.phases:
-        yield _contender(f"{name}, phase {phase.name}", model, phase)
+        yield _contender(f"{name}, phase {phase.name}", model, phase, variables=variables)
 
 
 def _contender(
-    name: str, model: Model, phase: Phase | None = None, folder: Path | None = None
+    name: str,
+    model: Model,
+    phase: Phase | None = None,
+    folder: Path | None = None,
+    variables: Any = None,
 ) -> Contender:
     config = model.config
     batches = _read(folder) if folder else _random(config, model)
@@ -188,7 +194,7 @@ def _contender(
     seeded: Any = make_train_step(
         model.method, model.optimizers, jax.numpy.zeros_like, config.seed, model.mesh, phase
     )
-    variables = model.variables()
+    variables = variables or model.variables()
     state = model.state(variables)
     compiled = seeded.func.lower(*seeded.args, state, next(batches)).compile()
 

@@ -70,12 +70,14 @@ def config_of(options: argparse.Namespace) -> Any:
     from jreid.training.checks import check_config
     from jreid.training.processes import require_same
     from jreid.training.run import Run
+    from jreid.training.sharding import devices
 
     if getattr(options, "config", None):
         config = configs.load(options.config, options.overrides)
     else:
         config = configs.override(Run(options.workdir).config(), options.overrides)
     check_config(config)
+    devices()  # says which there are not, before JAX is asked for processes
     require_same("the config", configs.to_text(config))
     return config
 
