@@ -1,7 +1,7 @@
 """Counts the faults that jreid survives, as the last line of a run of the tests.
 
 A test that injects a fault is marked `@pytest.mark.fault("F06")`, wherever it lies. A fault is
-survived if tests of it passed and none failed.
+survived if tests of it passed and none failed, as expected or not.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ def pytest_itemcollected(item):
 
 def pytest_terminal_summary(terminalreporter):
     outcomes = defaultdict(set)
-    for outcome in ("passed", "failed", "error", "skipped"):
+    for outcome in ("passed", "failed", "xfailed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
             for name, fault in report.user_properties:
                 if name == "fault":
@@ -27,4 +27,4 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def _survived(outcomes):
-    return "passed" in outcomes and not outcomes & {"failed", "error"}
+    return "passed" in outcomes and not outcomes & {"failed", "xfailed", "error"}
