@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its status; bad input is one sentence on standard error and 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
+    # A GPU's initial parameters, some hundred draws, take a minute to compile without a kernel.
+    os.environ.setdefault("JAX_THREEFRY_GPU_KERNEL_LOWERING", "true")
     keep_freed_memory()
     leave_keras_out()
     keep_compilations()
