@@ -157,6 +157,7 @@ def defaults(argument: str) -> Config:
                 "decay": 0.1,  # by this factor
                 "scales": (("backbone/.*", 0.1),),  # parameter path pattern, factor of the rate
             },
+            "cpu_threads": 8,  # of XLA on CPUs, whatever the cores: its sums depend on them
             "log_every_steps": 10,
             "checkpoint_every_epochs": 1,
             "pictures_every_epochs": 0,  # sheets of the method's pictures; 0 for never
@@ -190,7 +191,7 @@ def scale_down(config: Config) -> bool:
     scale, *_ = config.data.name.split("_")
     if scale not in ("synthetic", "tiny"):
         return False
-    config.update(weights="none", epochs=7, log_every_steps=20)
+    config.update(weights="none", epochs=7, cpu_threads=2, log_every_steps=20)
     config.image.update(size=(96, 48), padding=4)
     config.backbone.update(depth=18, width=16)
     config.optimizer.update(warmup_epochs=1, milestones=(5, 6))

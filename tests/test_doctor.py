@@ -28,6 +28,7 @@ def test_the_installation_alone(capsys):
 def test_what_a_config_needs(capsys, places):
     assert main(["doctor", CONFIG, *places]) == 0
     out, _ = capsys.readouterr()
+    assert "devices       config.cpu_threads=2 compute, on " in out
     assert "dataset       tiny: " in out
     assert "queries without a match" in out
     assert "2 epochs are 22 steps" in out

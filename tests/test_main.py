@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, and bad input told in one sentence."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 from conftest import ROOT
 
 from jreid.__main__ import main
+from jreid.errors import InputError
+from jreid.training import cluster, sharding
 
 TINY = f"--config={ROOT}/configs/agw.py:tiny"
 
@@ -130,6 +133,7 @@ def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
     [
         ("--config.seed=-1", "config.seed=-1"),
         ("--config.log_every_steps=0", "config.log_every_steps=0"),
+        ("--config.cpu_threads=0", "config.cpu_threads=0"),
         ("--config.checkpoint_every_epochs=0", "at least 1"),
         ("--config.evaluation.distance=l2", "config.evaluation.distance=l2"),
         ("--config.evaluation.searches=()", "config.evaluation.searches"),
@@ -185,9 +189,27 @@ def test_evaluation_changes_only_how_it_evaluates(capsys, tiny, tmp_path):
     capsys.readouterr()
     told = refused(capsys, "evaluate", "--workdir", run, "--config.seed=3")
     assert "config.seed is the trained run's" in told
-    assert main(["evaluate", "--workdir", run, "--config.evaluation.shots=1"]) == 0
+    allowed = ["--config.evaluation.shots=1", "--config.cpu_threads=3"]
+    assert main(["evaluate", "--workdir", run, *allowed]) == 0
     rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
     assert {row["protocol"]["shots"] for row in rows} == {1}
+
+
+@pytest.mark.parametrize("others", [[], ["--coordinator=localhost:1", "--processes=2"]])
+def test_the_config_says_how_many_threads_compute(tiny, tmp_path, monkeypatch, others):
+    found = []
+
+    def devices(*_):
+        found.append(os.environ["NPROC"])
+        raise InputError("enough is known.")
+
+    monkeypatch.setenv("NPROC", "1")
+    monkeypatch.setattr(sharding, "devices", devices)
+    monkeypatch.setattr(cluster, "join", devices)
+    flags = [*others, "--process-id=1"] if others else []
+    run = f"--workdir={tmp_path}/run"
+    assert main(["train", *tiny, "--config.cpu_threads=3", run, *flags]) == 2
+    assert found == ["3"]
 
 
 def test_workdir_that_holds_something_else(capsys, tiny, tmp_path):

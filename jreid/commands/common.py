@@ -56,6 +56,7 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
     )
     if place is None:
         return run(options)
+    _set_threads(_load(options))
     cluster.join(place, saves_on_sigterm)
     nowhere = open(os.devnull, "w")  # noqa: SIM115
     with nowhere, contextlib.redirect_stdout(sys.stdout if is_first() else nowhere):
@@ -69,17 +70,28 @@ def config_of(options: argparse.Namespace) -> Any:
     from jreid import config as configs
     from jreid.training.checks import check_config
     from jreid.training.processes import require_same
-    from jreid.training.run import Run
     from jreid.training.sharding import devices
 
-    if getattr(options, "config", None):
-        config = configs.load(options.config, options.overrides)
-    else:
-        config = configs.override(Run(options.workdir).config(), options.overrides)
+    config = _load(options)
     check_config(config)
+    _set_threads(config)
     devices()  # says which there are not, before JAX is asked for processes
     require_same("the config", configs.to_text(config))
     return config
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from jreid import config as configs
+    from jreid.training.run import Run
+
+    if getattr(options, "config", None):
+        return configs.load(options.config, options.overrides)
+    return configs.override(Run(options.workdir).config(), options.overrides)
+
+
+def _set_threads(config: Any) -> None:
+    """To be called before JAX has devices: XLA for CPUs then makes its threads."""
+    os.environ["NPROC"] = str(config.cpu_threads)  # XLA's own variable, which goes before the cores
 
 
 def config_of_run(options: argparse.Namespace) -> Any:
@@ -89,10 +101,11 @@ def config_of_run(options: argparse.Namespace) -> Any:
 
     config = config_of(options)
     for changed in configs.differences(config, Run(options.workdir).config()):
-        if not changed.field.startswith("evaluation."):
+        if not changed.field.startswith(("evaluation.", "cpu_threads")):
             raise InputError(
                 f"config.{changed.field} is the trained run's and stays; this verb takes "
-                "config.evaluation, config.data.folder and config.data.prepared."
+                "config.evaluation, config.cpu_threads, config.data.folder and "
+                "config.data.prepared."
             )
     return config
 

@@ -22,7 +22,7 @@ def add(verbs: Any) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     """Makes every check, also after one that fails; the status is 1 where one did."""
     config = config_of(options) if options.config else None
-    checks = [("installation", _installation()), ("devices", _devices())]
+    checks = [("installation", _installation()), ("devices", _devices(config))]
     if config:
         checks += [("dataset", _dataset(config)), ("step", _step(config))]
     failed = 0
@@ -57,7 +57,7 @@ def _installation() -> Iterator[str]:
         )
 
 
-def _devices() -> Iterator[str]:
+def _devices(config: Any) -> Iterator[str]:
     import jax
 
     from jreid.training.sharding import devices
@@ -65,6 +65,8 @@ def _devices() -> Iterator[str]:
     devices()  # says so if there are none
     for device in jax.local_devices():
         yield f"{device.device_kind} {device.id}: {_bytes(_memory(device))} of memory"
+    if config and jax.default_backend() == "cpu":
+        yield f"config.cpu_threads={config.cpu_threads} compute, on {os.cpu_count()} cores"
 
 
 def _dataset(config: Any) -> Iterator[str]:

@@ -23,6 +23,7 @@ def check_config(config: Config) -> None:
         ("batch.identities", batch.identities, 2),
         ("batch.images", batch.images, 1),
         ("image.padding", image.padding, 0),
+        ("cpu_threads", config.cpu_threads, 1),
         ("log_every_steps", config.log_every_steps, 1),
         ("checkpoint_every_epochs", config.checkpoint_every_epochs, 1),
         ("pictures_every_epochs", config.pictures_every_epochs, 0),
