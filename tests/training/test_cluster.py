@@ -64,15 +64,16 @@ def test_flags_that_cannot_be_meant(flags, told):
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_processes_that_do_not_come_are_not_waited_for_long(process):
+def test_processes_that_do_not_come_are_not_waited_for_long(process, tmp_path):
     code = (
         "import sys\nfrom jreid.__main__ import main\nfrom jreid.training import cluster\n"
         "cluster.WAIT = 2\nsys.exit(main(sys.argv[1:]))"
     )
+    command = ["train", "--config=configs/agw.py:tiny", f"--workdir={tmp_path}/run"]
     flags = ["--coordinator=localhost:9", "--processes=2", f"--process-id={process}"]
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", code, "evaluate", "--workdir=none", *flags],
+        [sys.executable, "-c", code, *command, *flags],
         capture_output=True,
         text=True,
         cwd=ROOT,
