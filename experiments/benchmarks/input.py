@@ -34,6 +34,7 @@ from jreid.data.table import MODALITIES, Table
 from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation
 from jreid.errors import InputError
 from jreid.memory import keep_freed_memory
+from jreid.training.sharding import make_mesh, split
 
 P, K = 8, 4  # identities a step, images of an identity and modality
 WARM_STEPS, STEPS = 6, 24
@@ -141,27 +142,28 @@ def cores() -> int:
 
 
 def ours(
-    names: list[str], images: list[bytes], options: Augmentation
+    names: list[str],
+    images: list[bytes],
+    options: Augmentation,
+    identities: int = P,
+    images_each: int = K,
 ) -> Callable[[], Iterator[Any]]:
-    """jreid's training pipeline on made-up labels, up to the device."""
+    """jreid's training pipeline on made-up labels, up to the devices."""
     rows = np.arange(len(images))
     content = np.empty(len(images), object)
     content[:] = images
     table = Table(
         name=np.array(names),
-        identity=rows // 2 % P,
+        identity=rows // 2 % identities,
         camera=rows,
         modality=np.array(MODALITIES)[rows % 2],
         split=np.full(len(images), "train"),
         image=content,
     )
-    plan = Plan("agw", table.identity, table.modality, P, K, seed=0, epochs=1000)
-    sharding = jax.sharding.NamedSharding(
-        jax.make_mesh((1,), ("data",), devices=jax.devices()[:1]),
-        jax.sharding.PartitionSpec("data"),
-    )
+    labels = table.identity, table.modality
+    plan = Plan("agw", *labels, identities, images_each, seed=0, epochs=1000)
     first = plan.steps - WARM_STEPS - STEPS
-    return lambda: training_batches(table, plan, options, 0, first, sharding)
+    return lambda: training_batches(table, plan, options, 0, first, split(make_mesh()))
 
 
 def torch_loader(paths: list[Path], options: Augmentation) -> Callable[[], Iterator[Any]] | None:

@@ -2,6 +2,7 @@
 
 python -m experiments.benchmarks.training
 python -m experiments.benchmarks.training configs/agw.py:synthetic configs/idkl.py:synthetic
+python -m experiments.benchmarks.training --data configs/agw.py:synthetic
 python -m experiments.benchmarks.training --by-player configs/pfanet.py:synthetic
 
 Without a config: ResNet-50 with a stem for each modality, BNNeck, cross-entropy and batch-hard
@@ -38,6 +39,7 @@ from jax.sharding import AxisType, Mesh
 from experiments.benchmarks import input as reading
 from jreid import config as configs
 from jreid.data.pipeline import read_folder
+from jreid.data.transforms import Augmentation
 from jreid.memory import keep_freed_memory
 from jreid.methods import Phase
 from jreid.training.model import Model
@@ -87,15 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2, help="a round")
     options = parser.parse_args(arguments)
-    if options.data and options.configs:
-        parser.error("--data is for ResNet-50 beside PyTorch's: give no config")
     keep_freed_memory()
     with TemporaryDirectory() as folder:
         images = Path(folder) if options.data else None
         if images:
             reading.render(images, 320)
         if options.configs:
-            made = (ours(source, options.by_player) for source in options.configs)
+            made = (ours(source, options.by_player, images) for source in options.configs)
             contenders = [contender for each in made for contender in each]
         else:
             contenders = list(beside_pytorch(options.dtypes.split(","), images))
@@ -163,22 +163,23 @@ def beside_pytorch(dtypes: Sequence[str], images: Path | None) -> Iterator[Conte
         yield _contender(f"jreid, {dtype}", model, folder=images)
 
 
-def ours(source: str, by_player: bool = False) -> Iterator[Contender]:
+def ours(source: str, by_player: bool = False, images: Path | None = None) -> Iterator[Contender]:
     """The step of a config; or of each of its players alone, and of its phases.
 
     Args:
         source: the config and, after commas, fields of it.
+        images: a folder to read; None for random images.
     """
     model, name = Model(load_config(source)), source.removeprefix("configs/")
     if not by_player:
-        yield _contender(name, model)
+        yield _contender(name, model, folder=images)
         return
     variables = model.variables()
     for player in model.method.players:
         alone = Phase("", (player,))
-        yield _contender(f"{name}, {player.name} alone", model, alone, variables=variables)
+        yield _contender(f"{name}, {player.name} alone", model, alone, images, variables)
     for phase in model.method.phases:
-        yield _contender(f"{name}, phase {phase.name}", model, phase, variables=variables)
+        yield _contender(f"{name}, phase {phase.name}", model, phase, images, variables)
 
 
 def _contender(
@@ -189,7 +190,7 @@ def _contender(
     variables: Any = None,
 ) -> Contender:
     config = model.config
-    batches = _read(folder) if folder else _random(config, model)
+    batches = _read(config, folder) if folder else _random(config, model)
     start = time.monotonic()
     seeded: Any = make_train_step(
         model.method, model.optimizers, jax.numpy.zeros_like, config.seed, model.mesh, phase
@@ -239,11 +240,13 @@ def _random(config: Any, model: Model) -> Batches:
         yield batch
 
 
-def _read(folder: Path) -> Batches:
-    """AGW's augmentation and batch, as in the benchmark of reading."""
+def _read(config: Any, folder: Path) -> Batches:
+    """The config's augmentation and batch, by the pipeline of the benchmark of reading."""
     names, paths = read_folder(folder)
     images = [path.read_bytes() for path in paths]
-    pipeline = reading.ours(names, images, reading.OPTIONS["AGW, 288x144"])
+    options = Augmentation(**config.image, erase_fill=0.0)
+    identities, each = config.batch.identities, config.batch.images
+    pipeline = reading.ours(names, images, options, identities, each)
     while True:
         yield from pipeline()
 
