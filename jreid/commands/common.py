@@ -68,12 +68,10 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
 def config_of(options: argparse.Namespace) -> Any:
     """The config that the flags ask for, or else the run's own; checked."""
     from jreid import config as configs
-    from jreid.training.checks import check_config
     from jreid.training.processes import require_same
     from jreid.training.sharding import devices
 
     config = _load(options)
-    check_config(config)
     _set_threads(config)
     devices()  # says which there are not, before JAX is asked for processes
     require_same("the config", configs.to_text(config))
@@ -82,11 +80,15 @@ def config_of(options: argparse.Namespace) -> Any:
 
 def _load(options: argparse.Namespace) -> Any:
     from jreid import config as configs
+    from jreid.training.checks import check_config
     from jreid.training.run import Run
 
     if getattr(options, "config", None):
-        return configs.load(options.config, options.overrides)
-    return configs.override(Run(options.workdir).config(), options.overrides)
+        config = configs.load(options.config, options.overrides)
+    else:
+        config = configs.override(Run(options.workdir).config(), options.overrides)
+    check_config(config)
+    return config
 
 
 def _set_threads(config: Any) -> None:
