@@ -37,6 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"jreid: {error}", file=sys.stderr)
         return 2
+    except AttributeError as error:
+        from jreid.config import missing_field
+
+        field = missing_field(error)
+        if field is None:
+            raise
+        print(
+            f"jreid: the config has no field {field}, which this version of jreid reads; add it to "
+            "the config file, or to the run's config.json, as the files in configs/ have it.",
+            file=sys.stderr,
+        )
+        return 2
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
         print(f"jreid: {what}; mend that and give the same command again.", file=sys.stderr)

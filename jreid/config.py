@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +80,14 @@ def read(path: Path) -> Config:
         return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a run's config: {error}.") from error
+
+
+def missing_field(error: AttributeError) -> str | None:
+    """The field that a config was asked for and does not have, if that is what the error means."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if frame.f_code is not ConfigDict.__getattr__.__code__:
+        return None
+    return frame.f_locals["attribute"]
 
 
 class Difference(NamedTuple):

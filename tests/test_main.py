@@ -53,6 +53,24 @@ def test_unknown_config_field(capsys, tiny, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("field", ["cpu_threads", "pooling", "evaluation.flip"])
+def test_run_of_a_version_without_a_field(capsys, tiny, tmp_path, field):
+    assert main(["train", *tiny, "--workdir", f"{tmp_path}/run", "--config.epochs=0"]) == 0
+    capsys.readouterr()
+    file = tmp_path / "run" / "config.json"
+    config = json.loads(file.read_text())
+    *groups, name = field.split(".")
+    group = config
+    for part in groups:
+        group = group[part]
+    del group[name]
+    file.write_text(json.dumps(config))
+    out = ["--split", "test", "--output", tmp_path / "out.npz"]
+    for verb in (["evaluate"], ["embed", *out]):
+        told = refused(capsys, *verb, "--workdir", tmp_path / "run")
+        assert f"the config has no field {name}," in told
+
+
 def test_missing_dataset_folder(capsys, tmp_path):
     told = refused(
         capsys, "train", TINY, f"--config.data.folder={tmp_path}/no", "--workdir", tmp_path / "run"
