@@ -18,9 +18,14 @@ from jreid.training.state import TrainState, merged, owned
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Embed = Callable[[Variables, jax.Array, str], jax.Array]
 
-# XLA's defaults for CPUs but for convolutions by YNNPACK, which take half as long again as its own.
+# What XLA is told beside its defaults, by platform. CPUs: no convolutions by YNNPACK, which take
+# half as long again as XLA's own. GPUs: no products by Triton, whose tiles XLA finds by trying
+# many: so steps had not compiled in four minutes on an H200, and some resizing only compiles so.
 YNNPACK_DOES = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
-CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ",".join(YNNPACK_DOES)}
+COMPILER_OPTIONS = {
+    "cpu": {"xla_cpu_experimental_ynn_fusion_type": ",".join(YNNPACK_DOES)},
+    "gpu": {"xla_gpu_enable_triton_gemm": False},
+}
 
 
 def make_train_step(
@@ -69,7 +74,7 @@ def make_train_step(
         donate_argnums=1,
         in_shardings=(everywhere, everywhere, split(mesh)),
         out_shardings=(everywhere, everywhere),
-        compiler_options=_compiler_options(mesh),
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
     return partial(jitted, np.uint32(seed % 2**32))
 
@@ -110,12 +115,8 @@ def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
         static_argnums=2,
         in_shardings=(replicated(mesh), split(mesh)),
         out_shardings=replicated(mesh),
-        compiler_options=_compiler_options(mesh),
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
-
-
-def _compiler_options(mesh: Mesh) -> dict[str, str] | None:
-    return CPU_OPTIONS if mesh.devices.flat[0].platform == "cpu" else None
 
 
 def first_not_finite(state: TrainState) -> str | None:
