@@ -3,14 +3,16 @@
 python -m experiments.benchmarks.memory
 python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01,batch.identities=16
 JAX_NUM_CPU_DEVICES=8 python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01
+JAX_PLATFORMS=cpu python -m experiments.benchmarks.memory --h100s=8 configs/agw.py:sysu_mm01
 
 Without a config: every method's on SYSU-MM01, in float32, in bfloat16, and with the residual blocks
 computed anew in the backward pass.
 
 Two accounts. JAX's, for all devices together: what the forward pass keeps for the backward pass of
 the player that keeps most, by the program as it is written. XLA's, of one device: all that the
-compiled step needs, its arguments too. XLA's is of the devices that are there: for a CPU it undoes
-the computing anew, and what convolutions work in is in neither account.
+compiled step needs, its arguments too. XLA's is of the devices that are there, or of H100s that
+need not be (`experiments/benchmarks/gpus.py`): for a CPU it undoes the computing anew. What
+convolutions work in is in neither account.
 """
 
 import argparse
@@ -20,11 +22,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from experiments.benchmarks import gpus
 from experiments.benchmarks.training import load_config
 from jreid.methods import Player
 from jreid.training.model import Model
-from jreid.training.sharding import replicated, split
+from jreid.training.sharding import make_mesh, replicated, split
 from jreid.training.state import merged, owned
 from jreid.training.step import make_train_step
 
@@ -52,12 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a line for each config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("configs", nargs="*", help="a file and, after commas, its fields")
+    parser.add_argument("--h100s", type=int, metavar="N", help="for N of them, none being here")
     options = parser.parse_args(arguments)
+    if options.h100s is not None and options.h100s < 1:
+        parser.error("--h100s takes 1 or more.")
+    mesh = gpus.h100s(options.h100s) if options.h100s else make_mesh()
     every = [f"configs/{method}.py:sysu_mm01{form}" for method in METHODS for form in FORMS]
-    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     for source in options.configs or every:
         config = load_config(source)
-        state, kept, step = (size / 1e9 for size in account(config))
+        state, kept, step = (size / 1e9 for size in account(config, mesh))
         print(
             f"{source}: {2 * config.batch.identities * config.batch.images} images, "
             f"state {state:.2f} GB, kept for the backward pass {kept:.2f} GB, "
@@ -66,21 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def account(config: Any) -> Memory:
-    """What the training of a config needs.
+def account(config: Any, mesh: Mesh) -> Memory:
+    """What the training of a config needs on a mesh.
 
     Raises:
         InputError: the config cannot be built.
     """
-    model = Model(config)
+    model = Model(config, mesh)
     rows = config.batch.identities * config.batch.images
     images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
     identity = jax.ShapeDtypeStruct((rows,), np.int32)
     batch = {"visible": images, "infrared": images, "identity": identity}
-    batch, state = _on(split(model.mesh), batch), _on(replicated(model.mesh), model.shapes())
-    seeded: Any = make_train_step(
-        model.method, model.optimizers, jnp.zeros_like, config.seed, model.mesh
-    )
+    batch, state = _on(split(mesh), batch), _on(replicated(mesh), model.shapes())
+    seeded: Any = make_train_step(model.method, model.optimizers, jnp.zeros_like, config.seed, mesh)
     compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
     told = compiled.memory_analysis()
     step = told.argument_size_in_bytes + told.output_size_in_bytes + told.temp_size_in_bytes

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float
 
 from jreid.data.pipeline import embedding_batches, own_rows
@@ -27,15 +28,15 @@ class Model:
     Attributes:
         config: the config.
         method: the method.
-        mesh: all devices; batches are split over it.
+        mesh: the devices; batches are split over it.
         optimizers: by player.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Raises InputError where the config names what does not exist."""
+    def __init__(self, config: Config, mesh: Mesh | None = None) -> None:
+        """On all devices, or a mesh's; InputError where the config names what does not exist."""
         self.config = config
         self.method = load(config)
-        self.mesh = make_mesh()
+        self.mesh = mesh or make_mesh()
         self.optimizers = {
             name: optimizers.build(player.optimizer) for name, player in self.method.cast.items()
         }
