@@ -40,8 +40,11 @@ def main() -> None:
     if options.memory_of:
         print(memory_of(*options.memory_of.split(",", 1)))
         return
-    for size in options.sizes.split(","):
-        compare(size, options.methods.split(","), options.rounds)
+    sizes, methods = options.sizes.split(","), options.methods.split(",")
+    for unknown in sorted({*sizes} - {*SIZES} | {*methods} - {*METHODS}):
+        parser.error(f"{unknown} is none of the sizes {[*SIZES]} or methods {[*METHODS]}.")
+    for size in sizes:
+        compare(size, methods, options.rounds)
 
 
 def compare(size: str, methods: list[str], rounds: int) -> None:
