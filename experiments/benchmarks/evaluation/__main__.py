@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -29,14 +30,14 @@ from experiments.benchmarks.evaluation.methods import (
 from jreid.evaluation.ranking import Ranking, mean_metrics
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table for each size."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", default="sysu,regdb,market")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-of", help="measures one method on a saved problem: METHOD,FILE")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.memory_of:
         print(memory_of(*options.memory_of.split(",", 1)))
         return

@@ -1,0 +1,42 @@
+"""Benchmarks measure what they say, and refuse what they do not know before they measure."""
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from experiments.benchmarks import memory
+from experiments.benchmarks.evaluation import __main__ as evaluation
+from experiments.benchmarks.evaluation.methods import METHODS, make_problem
+from jreid.training.sharding import make_mesh
+
+
+def test_memory_grows_with_the_batch():
+    config = memory.load_config(f"{ROOT}/configs/agw.py:tiny")
+    small = memory.account(config, make_mesh())
+    config.batch.images *= 4
+    large = memory.account(config, make_mesh())
+    assert large.state == small.state
+    assert large.kept > 2 * small.kept
+    assert large.step > small.step > small.state
+
+
+@pytest.mark.parametrize("name", ["numpy_argsort", "jax_argsort"])
+def test_ways_to_rank_agree(name):
+    problem = make_problem(40, 90, 9, 3)
+    ours, other = METHODS["ours"](problem), METHODS[name](problem)
+    np.testing.assert_array_equal(other.rank, ours.rank)
+    np.testing.assert_allclose(other.average_precision, ours.average_precision, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("main", "flag", "told"),
+    [
+        (memory.main, "--h100s=0", "1 or more"),
+        (evaluation.main, "--sizes=msmt17", "msmt17 is none of the sizes"),
+        (evaluation.main, "--methods=ours,faster", "faster is none of"),
+    ],
+)
+def test_bad_flags_are_refused_before_anything_is_measured(capsys, main, flag, told):
+    with pytest.raises(SystemExit):
+        main([flag])
+    assert told in capsys.readouterr().err
