@@ -49,9 +49,9 @@ def h100s(number: int) -> Mesh:
         topology = topologies.get_topology_desc(
             platform="cuda", target_config=H100, topology=f"1x1x{number}"
         )
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError) as error:
         sys.exit(
-            "JAX cannot compile for GPUs that are not here: pip install 'jax[cuda12]' and set "
-            "JAX_PLATFORMS=cpu."
+            f"JAX cannot compile for GPUs that are not here ({str(error).partition(chr(10))[0]}): "
+            "pip install 'jax[cuda12]' and set JAX_PLATFORMS=cpu."
         )
     return Mesh(np.array(topology.devices), ("data",), axis_types=(AxisType.Auto,))
