@@ -3,16 +3,16 @@
 python -m experiments.benchmarks.memory
 python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01,batch.identities=16
 JAX_NUM_CPU_DEVICES=8 python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01
-JAX_PLATFORMS=cpu python -m experiments.benchmarks.memory --h100s=8 configs/agw.py:sysu_mm01
+JAX_PLATFORMS=cpu python -m experiments.benchmarks.memory --devices=8xH100 configs/agw.py:sysu_mm01
 
 Without a config: every method's on SYSU-MM01, in float32, in bfloat16, and with the residual blocks
 computed anew in the backward pass.
 
 Two accounts. JAX's, for all devices together: what the forward pass keeps for the backward pass of
 the player that keeps most, by the program as it is written. XLA's, of one device: all that the
-compiled step needs, its arguments too. XLA's is of the devices that are there, or of H100s that
-need not be (`experiments/benchmarks/gpus.py`): for a CPU it undoes the computing anew. What
-convolutions work in is in neither account.
+compiled step needs, its arguments too. XLA's is of the devices that are there, or of GPUs or TPUs
+that need not be (`experiments/benchmarks/absent.py`): for a CPU it undoes the computing anew. What
+convolutions work in on CPUs and GPUs is in neither account.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.benchmarks import gpus
+from experiments.benchmarks import absent
 from experiments.benchmarks.training import load_config
 from jreid.methods import Player
 from jreid.training.model import Model
@@ -56,11 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a line for each config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("configs", nargs="*", help="a file and, after commas, its fields")
-    parser.add_argument("--h100s", type=int, metavar="N", help="for N of them, none being here")
+    parser.add_argument("--devices", help="that need not be here, such as 8xH100 or v5e:2x4")
     options = parser.parse_args(arguments)
-    if options.h100s is not None and options.h100s < 1:
-        parser.error("--h100s takes 1 or more.")
-    mesh = gpus.h100s(options.h100s) if options.h100s else make_mesh()
+    mesh = absent.make_mesh(options.devices) if options.devices else make_mesh()
     every = [f"configs/{method}.py:sysu_mm01{form}" for method in METHODS for form in FORMS]
     devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     for source in options.configs or every:
