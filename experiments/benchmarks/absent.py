@@ -9,9 +9,10 @@ import re
 import sys
 
 import jax
-import numpy as np
 from jax.experimental import topologies
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
+
+from jreid.training.sharding import mesh_over
 
 # An H100 SXM as NVIDIA describes it, in XLA's words.
 H100 = """
@@ -66,4 +67,4 @@ def make_mesh(devices: str) -> Mesh:
             f"JAX cannot compile for an absent {devices} ({cause}): name it as 8xH100 or "
             f"v5e:2x4, pip install 'jax[{plugin}]', and set JAX_PLATFORMS=cpu."
         )
-    return Mesh(np.array(topology.devices), ("data",), axis_types=(AxisType.Auto,))
+    return mesh_over(topology.devices)

@@ -33,15 +33,16 @@ def make_mesh() -> Mesh:
     """One axis, `data`, over every device of every process; InputError as `devices`."""
     devices()
     # By process, since each one reads a part of the batch that is in one piece.
-    return _mesh(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
+    return mesh_over(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
 
 
 def local_mesh() -> Mesh:
     """The same over the devices of this process."""
-    return _mesh(jax.local_devices())
+    return mesh_over(jax.local_devices())
 
 
-def _mesh(members: Sequence[Any]) -> Mesh:
+def mesh_over(members: Sequence[Any]) -> Mesh:
+    """One axis, `data`, over the given devices."""
     # Auto, since metric losses compare each row with all others, which Explicit axes refuse.
     return Mesh(np.array(members), ("data",), axis_types=(AxisType.Auto,))
 
