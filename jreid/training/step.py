@@ -20,7 +20,7 @@ Embed = Callable[[Variables, jax.Array, str], jax.Array]
 
 # What XLA is told beside its defaults, by platform. CPUs: no convolutions by YNNPACK, which take
 # half as long again as XLA's own. GPUs: no products by Triton, whose tiles XLA finds by trying
-# many: steps had not compiled in four minutes on an H200, and without trying some never do.
+# many: without trying, PFANet's steps do not compile, and docs/scaling.md says what trying took.
 YNNPACK_DOES = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
 COMPILER_OPTIONS = {
     "cpu": {"xla_cpu_experimental_ynn_fusion_type": ",".join(YNNPACK_DOES)},
