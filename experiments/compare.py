@@ -34,7 +34,9 @@ from experiments.tables import (
     per_cent,
 )
 from jreid.errors import InputError
+from jreid.files import write_text
 from jreid.memory import keep_freed_memory
+from jreid.terminal import replace_what_cannot_be_shown
 from jreid.training.costs import Costs, measure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     options, flags = parser.parse_known_args(arguments)
     keep_freed_memory()
+    replace_what_cannot_be_shown()
     try:
         _compare({name: sweep_of(f"configs/{name}.py", options, flags) for name in methods()})
     except InputError as error:
@@ -98,7 +101,7 @@ def _compare(sweeps: Mapping[str, Sweep]) -> None:
     folder = first.folder.parent.parent / "compare" / first.folder.name
     folder.mkdir(parents=True, exist_ok=True)
     text = format_methods(setting, first, results, costs)
-    (folder / "methods.md").write_text(text)
+    write_text(folder / "methods.md", text)
     plot_cmc(setting, first, results, folder / "cmc.png")
     print(f"\n{text}\n{folder / 'methods.md'}\n{folder / 'cmc.png'}")
 

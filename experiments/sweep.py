@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from experiments.tables import Row, Table, format_table, measured_by
 from jreid import config as configs
 from jreid.errors import InputError
+from jreid.files import write_text
+from jreid.terminal import replace_what_cannot_be_shown
 
 TINY = {"sysu_mm01": "tiny", "regdb": "tiny_regdb", "llcm": "tiny_llcm"}  # by layout
 
@@ -53,6 +55,7 @@ def main(
         told: the experiment's docstring.
         arguments: the command line's, unless these are given.
     """
+    replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(
         description=(told or "").partition("\n")[0],
         epilog="config fields of every row are set as --config.field=value",
@@ -107,7 +110,7 @@ def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str
         results = run_table(sweep, table)
         text = format_table(table, sweep.data, layout, results, sweep.seeds)
         file = sweep.folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
-        file.write_text(text)
+        write_text(file, text)
         print(f"\n{text}\n{file}")
 
 

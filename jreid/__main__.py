@@ -14,10 +14,12 @@ from jreid.commands import data, doctor, embed, evaluate, pictures, train
 from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError, Stopped
 from jreid.memory import keep_freed_memory, leave_keras_out
+from jreid.terminal import replace_what_cannot_be_shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its status; bad input is one sentence on standard error and 2."""
+    replace_what_cannot_be_shown()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     # A GPU's initial parameters, some hundred draws, take a minute to compile without a kernel.

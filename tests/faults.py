@@ -17,7 +17,9 @@ def pytest_terminal_summary(terminalreporter):
     outcomes = defaultdict(set)
     for outcome in ("passed", "failed", "xfailed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
-            for name, fault in report.user_properties:
+            for name, fault in getattr(
+                report, "user_properties", ()
+            ):  # not where a file does not import
                 if name == "fault":
                     outcomes[fault].add(outcome)
     if outcomes:

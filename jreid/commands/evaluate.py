@@ -143,10 +143,11 @@ def _evaluate_features(options: argparse.Namespace) -> None:
                 for rerank in rerankings
             ]
         )
-    _print_table(str(options.features), rows)
     if output:
         result = {"features": str(options.features), "rows": rows}
         on_first(lambda: write_result(output, result))
+    _print_table(str(options.features), rows)
+    if output:
         print(f"result       {output}")
 
 
