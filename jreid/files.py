@@ -1,31 +1,46 @@
-"""Files that are written whole or not at all. Imports nothing of jreid but its errors."""
+"""Files and folders that are written whole or not at all, through kills and power cuts alike.
+
+Imports nothing of jreid but its errors.
+"""
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from jreid.errors import InputError
 
+UNFINISHED = re.compile(r"\..+\.\d+\.unfinished")  # the name of a file that is being written
+# What file systems that sync no folders answer, and folders that only their owner may list.
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file under another name and then renames it; its folder is made if need be.
+
+    The file is on the disk before it gets its name, and its name before this returns.
 
     Raises:
         InputError: the file cannot be written; what was there before is still there.
     """
     if not path.name or os.path.isdir(path):
         raise InputError(f"{path} is a folder; name a file.")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with unfinished.open("wb") as file:
             write(file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
+        sync(path.parent)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror}); make room or choose another place."
+            f"{path} cannot be written ({error.strerror or error}); make room or choose another "
+            "place."
         ) from error
     finally:
         with contextlib.suppress(OSError):  # its folder may not be one
@@ -35,3 +50,49 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text in UTF-8; InputError as `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def rename_whole(unfinished: Path, path: Path) -> None:
+    """Gives a finished folder its name, once all that it holds is on the disk.
+
+    Raises:
+        OSError: as `os.rename`; or the disk has failed.
+    """
+    for place, _, names in os.walk(unfinished):
+        for name in names:
+            sync(Path(place, name))
+        sync(Path(place))
+    rename(unfinished, path)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Renames, and returns once that is on the disk; OSError as `os.rename`."""
+    os.rename(old, new)
+    sync(new.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, where they lack; OSError as `Path.mkdir`."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync(place.parent)
+
+
+def sync(path: Path) -> None:
+    """Returns once a file's content, or a folder's list of names, is on the disk.
+
+    Where folders cannot be synced, nothing is done about them.
+
+    Raises:
+        OSError: the disk has failed or is full.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC or not path.is_dir():
+            raise

@@ -24,6 +24,7 @@ from jreid.data.rendering.randomness import Purpose, generator
 from jreid.data.synthetic_layouts import LAYOUTS, PRESETS, Plan, Shot
 from jreid.data.table import MODALITIES
 from jreid.errors import InputError
+from jreid.files import rename_whole
 
 VERSION = 1  # of the renderer: raised whenever the same preset and seed give other bytes
 
@@ -88,7 +89,7 @@ def synthesize(
         found = counts(shot.row for shot in plan.shots)
         label["counts"] = [[*group, *count] for group, count in found.items()]
         (partial_folder / LABEL_FILE).write_text(json.dumps(label) + "\n")
-        partial_folder.replace(output)
+        rename_whole(partial_folder, output)
     except OSError as error:
         raise InputError(
             f"{output} cannot be written ({error.strerror or error}): "

@@ -6,14 +6,13 @@ So a folder with such a name was whole once, and its manifest tells whether it s
 
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jreid.files import write_text
+from jreid.files import rename, rename_whole, write_text
 from jreid.training import manifest
 
 KEPT = 2  # of the newest, so that one that is damaged does not end the run
@@ -69,7 +68,7 @@ class StepFolders:
         write_text(written / NOTES_FILE, json.dumps(notes))
         manifest.seal(written)
         self._remove(step)  # a damaged one that is made anew
-        written.rename(self.path(step))
+        rename_whole(written, self.path(step))
         self._faults[step] = None
         whole = [known for known in self._steps() if known <= step and self.is_whole(known)]
         for known in self._steps():
@@ -96,5 +95,6 @@ class StepFolders:
     def _remove(self, step: int) -> None:
         # Renamed first, since a folder of a step must never lack files only because of a kill.
         if self.path(step).exists():
-            os.replace(self.path(step), self.folder / f"{step}.old{UNFINISHED}")
-            shutil.rmtree(self.folder / f"{step}.old{UNFINISHED}")
+            old = self.folder / f"{step}.old{UNFINISHED}"
+            rename(self.path(step), old)
+            shutil.rmtree(old)
