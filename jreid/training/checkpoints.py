@@ -19,10 +19,12 @@ from jreid.training.step_folders import StepFolders
 KINDS = ("last", "best")  # newest, and best on the validation identities
 # A file an array: then the bytes of a checkpoint depend on its values alone, but for those of
 # _CHECKPOINT_METADATA (time) and commit_success.txt (place).
+# Folders are made at once: where that fails, Orbax's threads would wait 5 minutes for them.
 FORMAT = orbax.Context(
     array_options=orbax.options.ArrayOptions(
         saving=orbax.options.ArrayOptions.Saving(use_ocdbt=False)
-    )
+    ),
+    async_options=orbax.options.AsyncOptions(create_directories_asynchronously=False),
 )
 
 

@@ -15,7 +15,7 @@ from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.errors import InputError
 from jreid.evaluation import describe, read_result, write_result
-from jreid.files import write_text
+from jreid.files import UNFINISHED, write_text
 from jreid.methods import Config
 from jreid.training.lock import LOCK_FILE
 from jreid.training.processes import on_first
@@ -132,7 +132,10 @@ class Run:
     def _holds_something(self) -> bool:
         if not self.workdir.is_dir():
             return self.workdir.exists()
-        return any(path.name != LOCK_FILE for path in self.workdir.iterdir())
+        return any(
+            path.name != LOCK_FILE and not UNFINISHED.fullmatch(path.name)
+            for path in self.workdir.iterdir()
+        )
 
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
