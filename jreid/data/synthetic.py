@@ -8,7 +8,6 @@ the images; `synthetic_layouts` decides which there are; this file runs the one 
 import json
 import multiprocessing
 import os
-import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -23,8 +22,8 @@ from jreid.data.rendering.photograph import photograph
 from jreid.data.rendering.randomness import Purpose, generator
 from jreid.data.synthetic_layouts import LAYOUTS, PRESETS, Plan, Shot
 from jreid.data.table import MODALITIES
+from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
-from jreid.files import rename_whole
 
 VERSION = 1  # of the renderer: raised whenever the same preset and seed give other bytes
 
@@ -54,6 +53,7 @@ def synthesize(
     """Renders a dataset into `output`, or returns at once if it already stands there.
 
     The folder appears complete or not at all: it is rendered beside its place and then renamed.
+    Of several calls at once the first to end makes it, and the others take it if it is the same.
     The same preset and seed give the same bytes, whatever the number of workers.
 
     Args:
@@ -76,20 +76,17 @@ def synthesize(
         raise InputError(f"seed {seed} is negative: give 0 or more.")
     label = {"layout": layout, "preset": preset, "seed": seed, "version": VERSION}
     output = Path(output).absolute()
-    partial_folder = output.parent / f".{output.name}.partial"
     try:
         if _is_complete(output, label):
             return
-        if partial_folder.exists():
-            shutil.rmtree(partial_folder)
-        partial_folder.mkdir(parents=True)
         how_much = PRESETS[preset][layout]
         plan = LAYOUTS[layout](how_much, seed)
-        _render_all(partial_folder, plan, how_much.size, seed, progress, workers)
         found = counts(shot.row for shot in plan.shots)
-        label["counts"] = [[*group, *count] for group, count in found.items()]
-        (partial_folder / LABEL_FILE).write_text(json.dumps(label) + "\n")
-        rename_whole(partial_folder, output)
+        with whole_folder(output) as folder:
+            _render_all(folder, plan, how_much.size, seed, progress, workers)
+            rows = [[*group, *count] for group, count in found.items()]
+            (folder / LABEL_FILE).write_text(json.dumps({**label, "counts": rows}) + "\n")
+        _is_complete(output, label)  # else another process was faster, with something else
     except OSError as error:
         raise InputError(
             f"{output} cannot be written ({error.strerror or error}): "

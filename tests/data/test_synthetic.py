@@ -125,19 +125,37 @@ def test_anything_else_in_the_folder_is_refused_and_kept(tiny, tmp_path):
         synthesize(tmp_path / "thesis.txt", "tiny")
 
 
-def test_a_killed_rendering_leaves_nothing_and_the_next_one_cleans_up(tiny, tmp_path):
-    class KilledError(BaseException):
+def test_a_stopped_rendering_leaves_nothing(tmp_path):
+    class StoppedError(BaseException):
         pass
 
-    def kill(done: int, total: int) -> None:
-        raise KilledError
+    def stop(done: int, total: int) -> None:
+        raise StoppedError
 
-    with pytest.raises(KilledError):
-        synthesize(tmp_path / "data", "tiny", 0, kill)
-    assert not (tmp_path / "data").exists() and any(tmp_path.iterdir())
-    synthesize(tmp_path / "data", "tiny", 0)
+    with pytest.raises(StoppedError):
+        synthesize(tmp_path / "data", "tiny", 0, stop)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.fault("B4")
+@pytest.mark.parametrize("seeds", [(0, 0), (1, 0)])
+def test_of_two_at_once_the_second_takes_the_firsts_folder(seeds, tmp_path, monkeypatch):
+    output, ours = tmp_path / "data", iter((True, False))
+
+    def render(folder, plan, size, seed, *_):
+        (folder / "image").write_text(f"{seed}")
+        if next(ours):
+            synthesize(output, "tiny", seeds[1])
+            (folder / "image").write_text("of the second")
+
+    monkeypatch.setattr(synthetic, "_render_all", render)
+    if seeds[0] == seeds[1]:
+        synthesize(output, "tiny", seeds[0])
+    else:
+        with pytest.raises(InputError, match="holds something else"):
+            synthesize(output, "tiny", seeds[0])
+    assert (output / "image").read_text() == f"{seeds[1]}"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
-    assert contents(tmp_path / "data") == contents(tiny)
 
 
 def test_an_empty_folder_and_missing_parents_are_filled(tiny, tmp_path):

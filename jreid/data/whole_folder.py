@@ -1,0 +1,63 @@
+"""Folders that appear whole or not at all, however many processes make them at once."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from jreid.files import make_folder, rename_whole
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to fill, which becomes `target` when the block ends without an error.
+
+    The folder and all in it are on the disk before it has its name. Where another process has made
+    `target` by then, that stays and this one's is removed. What processes that were killed have
+    left is removed, too.
+
+    Raises:
+        OSError: the folder cannot be made or renamed, or the disk has failed.
+    """
+    make_folder(target.parent)
+    _remove_abandoned(target)
+    folder, lock = _make(target)
+    try:
+        yield folder
+        try:
+            rename_whole(folder, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _make(target: Path) -> tuple[Path, int]:
+    """An unfinished folder and its lock, which ends with this process."""
+    while True:
+        folder = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
+        folder.mkdir()
+        lock = os.open(folder, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody removes it then
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():  # else another process took it for abandoned, before it had its lock
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes the unfinished folders whose process is gone."""
+    for folder in target.parent.glob(f".{target.name}.*.partial"):
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
