@@ -79,6 +79,7 @@ def dataset(argument: str) -> Config:
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # take a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
+        "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
         **DATASETS[name],  # identities: in the training splits
     }
     return ConfigDict({**block, "folder": f"data/{block['name']}"})

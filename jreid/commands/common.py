@@ -125,6 +125,7 @@ def dataset_of(config: Any) -> Any:
         data.trial,
         data.allow_partial,
         data.on_bad_image,
+        data.depth_range,
     )
     # The first process packs the images, the others then find them packed.
     dataset = first_goes_ahead(lambda: load(source, Path(data.prepared), track))

@@ -58,6 +58,14 @@ def add(verbs: Any) -> None:
 def _source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", choices=DATASETS, help="which; `folder` is one of your own")
     parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
+    parser.add_argument(
+        "--depth-range",
+        nargs=2,
+        type=int,
+        default=(),
+        metavar=("LOW", "HIGH"),
+        help="raw counts of 16-bit images that become black and white: config.data.depth_range",
+    )
 
 
 def _prepared(parser: argparse.ArgumentParser) -> None:
@@ -148,4 +156,4 @@ def _source_of(options: argparse.Namespace) -> Any:
                 f"--output={folder}."
             )
         layout = label["layout"]
-    return Source(name, layout, folder)
+    return Source(name, layout, folder, depth_range=tuple(options.depth_range))

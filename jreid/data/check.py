@@ -1,13 +1,14 @@
 """Everything that is wrong with a dataset's folder, in one pass, beside its known counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import rich.box
 import rich.table
 
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
-from jreid.data.images import Track, read_images, silent
+from jreid.data.forms import DEEP
+from jreid.data.images import Image, Track, read_images, silent
 from jreid.data.listing import Count, Fault, Group, Listing, by_split, counts
 
 
@@ -37,15 +38,35 @@ def check(source: Source, track: Track = silent) -> Report:
         InputError: no such folder, or a synthetic dataset under a real one's name.
     """
     listing, expected = examine(source)
-    report, sound = _count(listing, expected), []
-    for image in track(read_images(listing.rows), "checking images", len(listing.rows)):
-        if image.fault:
+    report, sound, deep = _count(listing, expected), [], []
+    reading = read_images(listing.rows, source.depth_range)
+    for image in track(reading, "checking images", len(listing.rows)):
+        if image.counts:
+            deep.append(image._replace(content=b""))
+        if not image.fault:
+            sound.append(image)
+        elif image.fault != DEEP:
             place = str(image.row.path.relative_to(source.folder))
             report.faults.append(Fault(place, f"{image.fault}; replace the file"))
-        else:
-            sound.append(image)
+    report.faults.extend(_depth_faults(deep, source))
     report.faults.extend(duplicate_faults(make_table(sound)))
     return report
+
+
+def _depth_faults(deep: Sequence[Image], source: Source) -> list[Fault]:
+    """The images of 16 bits a channel and their counts; `wrong` without a range for them."""
+    if not deep:
+        return []
+    lows, highs = zip(*(image.counts for image in deep if image.counts), strict=True)
+    first = deep[0].row.path.relative_to(source.folder)
+    told = f"and {len(deep) - 1:,} more images have" if deep[1:] else "has"
+    told += f" 16 bits a channel, raw counts of {min(lows):,} to {max(highs):,}; "
+    if source.depth_range:
+        low, high = source.depth_range
+        told += f"counts up to {low:,} become black, from {high:,} white"
+        return [Fault(str(first), told, "odd")]
+    told += "say which of them become black and white: `data check --depth-range LOW HIGH`, "
+    return [Fault(str(first), f"{told}`train --config.data.depth_range='(LOW,HIGH)'`")]
 
 
 def survey(source: Source) -> Report:

@@ -83,7 +83,7 @@ def _draw(people: dict[int, Person], columns: list[Column]) -> Image.Image:
 
 
 def _decode(content: bytes) -> Image.Image:
-    """The image as training sees it: Pillow would show 16 bits a pixel as white."""
+    """The image as training sees it."""
     return Image.fromarray(np.asarray(decode(content))).resize((WIDTH, HEIGHT))
 
 

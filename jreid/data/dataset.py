@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jreid.data.forms import DEEP, check_depth_range
 from jreid.data.images import Image, Track, silent
 from jreid.data.listing import (
     Count,
@@ -43,6 +44,8 @@ class Source(NamedTuple):
         trial: which of RegDB's ten splits, from 1; 0 for datasets with one split.
         allow_partial: whether images may be missing; results are then marked.
         on_bad_image: `raise`, or `skip` training images that cannot be decoded, up to 0.1 %.
+        depth_range: the raw counts that become black and white in images of 16 bits a channel, or
+            empty, which refuses such images.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Source(NamedTuple):
     trial: int = 0
     allow_partial: bool = False
     on_bad_image: str = "raise"
+    depth_range: tuple[int, ...] = ()
 
 
 class Dataset(NamedTuple):
@@ -105,8 +109,10 @@ def examine(source: Source) -> Examined:
     """Lists a folder without opening an image, and compares the counts with those known.
 
     Raises:
-        InputError: no such folder, or a synthetic dataset under a real one's name.
+        InputError: no such folder, a synthetic dataset under a real one's name, or a depth range
+            that is none.
     """
+    check_depth_range(source.depth_range)
     module, folder = layout_module(source.layout), source.folder
     if not folder.is_dir():
         wrong = "is no folder" if folder.exists() else "does not exist"
@@ -147,7 +153,7 @@ def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
         refuse(missing, source.folder, TAKE_PARTIAL)
     if not listing.rows:
         raise InputError(f"{source.folder} holds no image that its own lists name.")
-    images = list(pack(listing.rows, prepared, track))
+    images = list(pack(listing.rows, prepared, track, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
     refuse(duplicate_faults(table, across_splits=True), source.folder)
@@ -190,10 +196,11 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     images = list(images)
     bad = [image for image in images if image.fault]
     training = sum(image.row.split == "train" for image in images)
-    skippable = [image for image in bad if image.row.split == "train"]
+    skippable = [image for image in bad if image.row.split == "train" and image.fault != DEEP]
     told = [Fault(str(image.row.path.relative_to(source.folder)), image.fault) for image in bad]
     if source.on_bad_image != "skip" or len(skippable) < len(bad):
-        refuse(told, source.folder, "replace the file")
+        deep = bool(bad) and all(image.fault == DEEP for image in bad)
+        refuse(told, source.folder, "" if deep else "replace the file")
     if len(skippable) > MOST_SKIPPED * training:
         limit = f"more than {MOST_SKIPPED:.1%} of {training} training images cannot be decoded"
         refuse(told, source.folder, f"{limit}, so they are not skipped; replace the files")

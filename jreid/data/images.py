@@ -1,17 +1,17 @@
-"""Image files on disk: read whole, decoded once to know that they can be."""
+"""Image files on disk: read whole, hashed, and decoded once to know that they can be."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jreid.data.forms import ImageError, to_decodable
 from jreid.data.listing import Row
-from jreid.data.transforms import decode
 
-LARGEST_IMAGE = 50_000_000  # pixels; a file that says more is refused before it is decoded
-LARGEST_FILE = 200_000_000  # bytes, a BMP of that many pixels
-FORMATS = ("JPEG", "PNG", "BMP")
+MAX_BYTES = 200_000_000  # of a file: a BMP of as many pixels as an image may have
 READ_AT_ONCE = 512  # images held beside those that are written
 
 # Wraps an iterable of known length to show its progress.
@@ -24,44 +24,58 @@ def silent(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
 
 
 class Image(NamedTuple):
-    """An image file: its bytes, or what is wrong with it."""
+    """An image file: bytes to decode, or what is wrong with it.
+
+    Attributes:
+        content: of the file itself, or of its pixels where TensorFlow would read others.
+        fault: cause, to be read after the file's name; empty for a sound image.
+        digest: SHA-256 of the file; empty where it cannot be read.
+        counts: the least and the greatest raw count of an image of 16 bits a channel.
+    """
 
     row: Row
     content: bytes
     fault: str
+    digest: str = ""
+    counts: tuple[int, int] | None = None
 
 
-def read_images(rows: Sequence[Row]) -> Iterator[Image]:
-    """Reads and decodes every row's file, in order; a faulty one comes with empty content."""
-    todo = iter(rows)
+def read_images(rows: Sequence[Row], depth_range: tuple[int, ...] = ()) -> Iterator[Image]:
+    """Reads and decodes every row's file, in order; a faulty one comes with empty content.
+
+    Args:
+        depth_range: as in `forms.to_decodable`.
+    """
+    read, todo = partial(_read, depth_range=depth_range), iter(rows)
     with ThreadPoolExecutor() as pool:
         while some := list(islice(todo, READ_AT_ONCE)):
-            yield from pool.map(_read, some)
+            yield from pool.map(read, some)
 
 
-def _read(row: Row) -> Image:
-    fault = _fault(row.path)
-    return Image(row, b"" if fault else row.path.read_bytes(), fault)
-
-
-def _fault(path: Path) -> str:
-    """What is wrong with a file: its header by Pillow, its content by the decoder of training."""
-    import PIL.Image
-    import tensorflow as tf
-
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits; empty where it cannot be read."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            return f"is larger than {LARGEST_FILE:,} bytes"
-        with PIL.Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > LARGEST_IMAGE:
-                return f"has {image.width} x {image.height} pixels, more than {LARGEST_IMAGE:,}"
-        decode(path.read_bytes())
-    except PIL.UnidentifiedImageError:
-        return f"is no {', '.join(FORMATS)} image"
-    except PIL.Image.DecompressionBombError:
-        return f"has more than {LARGEST_IMAGE:,} pixels"
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"cannot be read ({error})"
-    except tf.errors.InvalidArgumentError:
-        return "is damaged or of a form that cannot be decoded"
-    return ""
+        return hashlib.sha256(_bytes_of(path)).hexdigest()
+    except ImageError:
+        return ""
+
+
+def _read(row: Row, depth_range: tuple[int, ...]) -> Image:
+    digest = ""
+    try:
+        file = _bytes_of(row.path)
+        digest = hashlib.sha256(file).hexdigest()
+        content, counts = to_decodable(file, depth_range)
+    except ImageError as error:
+        fault, *counts = error.args
+        return Image(row, b"", fault, digest, *counts)
+    return Image(row, content, "", digest, counts)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"is larger than {MAX_BYTES:,} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror})") from error

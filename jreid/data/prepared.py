@@ -1,13 +1,16 @@
 """Images packed for reading: TFDS keeps the images of each camera, made once, all or none.
 
-A camera's copy is found again by its files' names, sizes and times, so that an interrupted
-preparation goes on with the cameras that are not done, and a changed file costs one camera.
+A camera's copy is found again by its files' names and contents, which are hashed each time: sizes
+and times say nothing, since all of RegDB's files are of one size and archives carry their times. An
+interrupted preparation goes on with the cameras that are not done, and a changed file costs one
+camera.
 """
 
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,39 +18,80 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
-from jreid.data.images import Image, Track, read_images, silent
+from jreid.data.forms import VERSION
+from jreid.data.images import Image, Track, hash_file, read_images, silent
 from jreid.data.listing import Row
+from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
 
+HASHED_AT_ONCE = 256  # files; to hand one over to a thread takes longer than to hash it
 
-def pack(rows: Sequence[Row], folder: Path, track: Track = silent) -> Iterator[Image]:
+
+def pack(
+    rows: Sequence[Row], folder: Path, track: Track = silent, depth_range: tuple[int, ...] = ()
+) -> Iterator[Image]:
     """The rows' images from their packed copies in `folder`, which are made where they lack.
 
+    Args:
+        depth_range: as in `forms.to_decodable`.
+
     Raises:
-        InputError: a packed copy is damaged.
+        InputError: a packed copy is damaged or cannot be written, or an image changes meanwhile.
     """
     by_part: dict[str, list[Row]] = {}
     for row in rows:
         by_part.setdefault(f"{row.modality}_{row.camera}", []).append(row)
-    for part, part_rows in by_part.items():
-        place = folder / f"{part}-{_fingerprint(part_rows)}"
-        with _naming(place):
-            builder = PackedImages(part_rows, part, track, data_dir=place)
-        if not builder.data_path.exists():
-            tfds.disable_progress_bar()
-            with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads: none here
-                builder.download_and_prepare()
-        with _naming(place):
-            yield from _read_back(builder, {row.name: row for row in part_rows})
+    with _hashing(by_part) as hashing:
+        for part, part_rows in by_part.items():
+            camera, digests = part.replace("_", " camera "), []
+            for future in track(hashing[part], f"hashing {camera}", len(hashing[part])):
+                digests += future.result()
+            place = folder / f"{part}-{_key(part_rows, digests, depth_range)}"
+            if not place.exists():
+                reading = track(
+                    read_images(part_rows, depth_range), f"preparing {camera}", len(part_rows)
+                )
+                _write(place, _unchanged(reading, digests))
+            yield from _read_back(place, {row.name: row for row in part_rows})
 
 
 @contextlib.contextmanager
-def _naming(place: Path) -> Iterator[None]:
-    """Tells which packed copy is damaged, in whatever way its readers find out."""
+def _hashing(by_part: Mapping[str, Sequence[Row]]) -> Iterator[dict[str, list[Future[list[str]]]]]:
+    """Hashes the files on threads, one part after the other, while the parts are read back."""
+    pool = ThreadPoolExecutor()
+
+    def hashed(rows: Sequence[Row]) -> list[str]:
+        return [hash_file(row.path) for row in rows]
+
     try:
-        yield
-    except (tf.errors.OpError, json_format.ParseError, AssertionError, KeyError) as error:
-        raise InputError(f"{place} is damaged; remove it, it is made again.") from error
+        yield {
+            part: [
+                pool.submit(hashed, rows[start : start + HASHED_AT_ONCE])
+                for start in range(0, len(rows), HASHED_AT_ONCE)
+            ]
+            for part, rows in by_part.items()
+        }
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _key(rows: Sequence[Row], digests: Sequence[str], depth_range: tuple[int, ...]) -> str:
+    """What a packed copy is made of, as 16 digits: names and contents, and how it is made."""
+    key = hashlib.sha256(f"{VERSION}\t{depth_range}\n".encode())
+    for row, digest in zip(rows, digests, strict=True):
+        key.update(f"{row.name}\t{digest}\n".encode())
+    return key.hexdigest()[:16]
+
+
+def _unchanged(images: Iterable[Image], digests: Sequence[str]) -> Iterator[Image]:
+    """The images, whose files must still be those that were hashed."""
+    for image, digest in zip(images, digests, strict=True):
+        if image.digest != digest:
+            raise InputError(
+                f"{image.row.path} changed while it was packed; wait until nothing writes to the "
+                "dataset's folder and give the command again."
+            )
+        yield image
 
 
 class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -55,8 +99,8 @@ class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(self, rows: Sequence[Row], part: str, track: Track, **arguments: Any) -> None:
-        self.rows, self.part, self.track = rows, part, track
+    def __init__(self, images: Iterator[Image], **arguments: Any) -> None:
+        self.images = images
         super().__init__(**arguments)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -68,24 +112,34 @@ class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {"images": self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        told = f"preparing {self.part.replace('_', ' camera ')}"
-        for row, content, fault in self.track(read_images(self.rows), told, len(self.rows)):
-            yield row.name, {"name": row.name, "image": content, "fault": fault}
+        for image in self.images:
+            name = image.row.name
+            yield name, {"name": name, "image": image.content, "fault": image.fault}
 
 
-def _read_back(builder: PackedImages, rows: dict[str, Row]) -> Iterator[Image]:
+def _write(place: Path, images: Iterator[Image]) -> None:
+    tfds.disable_progress_bar()
+    try:
+        with whole_folder(place) as folder, contextlib.redirect_stdout(io.StringIO()):
+            # Its standard output speaks of downloads, which there are none of.
+            PackedImages(images, data_dir=folder).download_and_prepare()
+    except (OSError, tf.errors.OpError) as error:
+        told = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise InputError(
+            f"{place} cannot be written ({told}); make room, or give another place for packed "
+            "images by --config.data.prepared."
+        ) from error
+
+
+def _read_back(place: Path, rows: dict[str, Row]) -> Iterator[Image]:
     # One file after the other and little at once: a dataset's bytes should be in memory once.
     reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    stored = cast(Any, builder).as_dataset(split="images", read_config=reading)
-    for part in tfds.as_numpy(stored.batch(64)):
-        for name, content, fault in zip(part["name"], part["image"], part["fault"], strict=True):
-            yield Image(rows[name.decode()], content, fault.decode())
-
-
-def _fingerprint(rows: Sequence[Row]) -> str:
-    """Names, sizes and times of the files, as 16 digits."""
-    digest = hashlib.sha256()
-    for row in rows:
-        stat = row.path.stat()
-        digest.update(f"{row.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    try:
+        builder = PackedImages(iter(()), data_dir=place)
+        stored = cast(Any, builder).as_dataset(split="images", read_config=reading)
+        for part in tfds.as_numpy(stored.batch(64)):
+            columns = part["name"], part["image"], part["fault"]
+            for name, content, fault in zip(*columns, strict=True):
+                yield Image(rows[name.decode()], content, fault.decode())
+    except (tf.errors.OpError, json_format.ParseError, AssertionError, KeyError) as error:
+        raise InputError(f"{place} is damaged; remove it, it is made again.") from error

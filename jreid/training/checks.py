@@ -1,6 +1,7 @@
 """Whether a config's values can be meant at all, told before anything is read or made."""
 
 from jreid.data.dataset import ON_BAD_IMAGE, layout_module
+from jreid.data.forms import check_depth_range
 from jreid.data.samplers import SAMPLERS
 from jreid.data.transforms import ORDERS, RESIZE
 from jreid.errors import InputError
@@ -47,6 +48,7 @@ def check_config(config: Config) -> None:
     require_choice("evaluation.distance", evaluation.distance, ("", *DISTANCES))
     require_choice("data.protocol", data.protocol, PROTOCOLS)
     require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
+    check_depth_range(data.depth_range)
     for kind in evaluation.rerank:
         require_choice("evaluation.rerank", kind, ("none", *KINDS))
     splits = {*data.train_splits}

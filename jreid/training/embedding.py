@@ -42,7 +42,7 @@ def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path)
     rows = [
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
     ]
-    images = list(read_images(rows))
+    images = list(read_images(rows, config.data.depth_range))
     refuse((Fault(image.row.path.name, image.fault) for image in images if image.fault), folder)
     model = Model(config)
     variables = _variables(model, run, kind)

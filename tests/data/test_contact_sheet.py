@@ -102,12 +102,6 @@ def test_without_test_identities_all_are_shown(tmp_path):
     assert levels(draw(shown, tmp_path), columns=1, images=2) == [[33, 255], [44, 255]]
 
 
-def test_sixteen_bits_are_shown_as_training_sees_them(tmp_path):
-    image = png(np.full((17, 5), 100 << 8, np.uint16))
-    sheet = draw(table((1, 1, "infrared", "test", image)), tmp_path)
-    assert levels(sheet, columns=1, images=2) == [[100, 255]]
-
-
 @pytest.mark.parametrize("people", [1, 300])
 def test_a_jpeg_is_small_whatever_it_shows(people, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (16, 128, 64, 3), np.uint8)

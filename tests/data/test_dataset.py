@@ -2,16 +2,18 @@
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from jreid.data import prepared as packing
 from jreid.data.dataset import Source, duplicate_faults, load
-from jreid.data.images import read_images
-from jreid.data.listing import Row
 from jreid.data.synthetic import synthesize
+from jreid.data.transforms import decode
 from jreid.errors import InputError
 
 
@@ -105,7 +107,7 @@ def test_an_interrupted_preparation_goes_on_with_the_rest(source, tmp_path, monk
     read = packing.read_images
     seen = []
 
-    def interrupted(rows):
+    def interrupted(rows, depth_range):
         seen.append(rows[0].camera)
         if len(seen) == 3:
             raise KeyboardInterrupt
@@ -117,7 +119,7 @@ def test_an_interrupted_preparation_goes_on_with_the_rest(source, tmp_path, monk
             load(source, tmp_path / "prepared")
     done, seen[:] = seen[:2], []
     monkeypatch.setattr(
-        packing, "read_images", lambda rows: seen.append(rows[0].camera) or read(rows)
+        packing, "read_images", lambda rows, _: seen.append(rows[0].camera) or read(rows)
     )
     resumed = load(source, tmp_path / "prepared")
     assert len(seen) == 4
@@ -283,24 +285,99 @@ def test_an_unreadable_image_is_named(source, tmp_path):
         load(source, tmp_path / "prepared")
 
 
-def test_odd_images_are_read_or_refused(tmp_path):
-    from PIL import Image
+def swap_unseen(one: Path, other: Path) -> None:
+    """Writes the other's content over a file of equal size, and sets its time back."""
+    stat = one.stat()
+    one.write_bytes(other.read_bytes().ljust(stat.st_size, b"\0")[: stat.st_size])
+    os.utime(one, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (one.stat().st_size, one.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
-    made = {
-        "one_pixel.png": Image.new("RGB", (1, 1)),
-        "sixteen_bits.png": Image.new("I;16", (8, 16)),
-        "inks.jpg": Image.new("CMYK", (8, 16)),
-        "gray.bmp": Image.new("L", (8, 16)),
-        "bomb.png": Image.new("1", (9000, 9000)),
-    }
-    for name, image in made.items():
-        image.save(tmp_path / name)
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("RGB", (8, 16)).save(tmp_path / "turned.jpg", exif=turned)
-    Image.new("RGB", (8, 16)).save(tmp_path / "moving.gif")
-    rows = [Row(p.stem, 1, 1, "visible", "test", p) for p in sorted(tmp_path.iterdir())]
-    faults = {image.row.name: image.fault for image in read_images(rows)}
-    assert faults.pop("bomb") == "has 9000 x 9000 pixels, more than 50,000,000"
-    assert faults.pop("moving") == "is no JPEG, PNG, BMP image"
-    assert {*faults.values()} == {""}, faults
+
+@pytest.mark.fault("A4")
+def test_images_of_the_same_size_and_time_are_told_apart(source, tmp_path):
+    before = load(source, tmp_path / "prepared")
+    smaller, larger = sorted((source.folder / "cam6").glob("*/*.jpg"), key=os.path.getsize)[::11][
+        :2
+    ]
+    swap_unseen(larger, smaller)
+    after = load(source, tmp_path / "prepared")
+    name = larger.relative_to(source.folder).with_suffix("").as_posix()
+    (image,) = after.table.image[after.table.name == name]
+    assert image == larger.read_bytes()
+    assert after.fingerprint != before.fingerprint
+    assert after.fingerprint == load(source, tmp_path / "anew").fingerprint
+    assert len(list((tmp_path / "prepared").iterdir())) == 7  # six cameras, one of them twice
+
+
+@pytest.mark.fault("A4")
+def test_a_file_that_changes_while_it_is_packed_is_told(source, tmp_path, monkeypatch):
+    path, hash_file = image_of(source.folder, "train"), packing.hash_file
+
+    def then_changed(file):
+        digest = hash_file(file)
+        if file == path:
+            file.write_bytes(file.read_bytes() + b"\0")
+        return digest
+
+    monkeypatch.setattr(packing, "hash_file", then_changed)
+    with pytest.raises(InputError, match="changed while it was packed") as error:
+        load(source, tmp_path / "prepared")
+    assert str(path) in str(error.value)
+    assert not list((tmp_path / "prepared").glob("*infrared_6*"))
+
+
+@pytest.mark.fault("A4")
+def test_a_fault_is_forgotten_with_its_file(source, tmp_path, monkeypatch):
+    path, read_bytes = image_of(source.folder, "train"), Path.read_bytes
+
+    def refused(file):
+        if file == path:
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refused)
+        with pytest.raises(InputError, match="cannot be read \\(Permission denied\\)"):
+            load(source, tmp_path / "prepared")
+    assert load(source, tmp_path / "prepared").table.name.size
+
+
+def test_deep_images_are_packed_by_their_range(source, tmp_path):
+    path = image_of(source.folder, "train")
+    counts = np.linspace(51_200, 52_220, 64 * 32).astype(np.uint16).reshape(64, 32)
+    path.unlink()
+    PIL.Image.fromarray(counts).save(path.with_suffix(".png"))
+    for on_bad_image in ("raise", "skip"):
+        with pytest.raises(InputError, match=r"16 bits a channel; .*depth_range.*\)\.$"):
+            load(source._replace(on_bad_image=on_bad_image), tmp_path / "prepared")
+    name = path.relative_to(source.folder).with_suffix("").as_posix()
+    for high in (52_220, 60_000):
+        stretched = source._replace(depth_range=(51_200, high))
+        table = load(stretched, tmp_path / "prepared").table
+        (image,) = table.image[table.name == name]
+        level = np.asarray(decode(image))[-1, -1, 0]
+        assert level == round((52_220 - 51_200) / (high - 51_200) * 255)
+    with pytest.raises(InputError, match=r"config\.data\.depth_range=\(5, 5\)"):
+        load(source._replace(depth_range=(5, 5)), tmp_path / "prepared")
+
+
+@pytest.mark.fault("B4")
+def test_of_jobs_that_pack_at_once_all_have_the_dataset(source, tmp_path, monkeypatch):
+    barrier, read = threading.Barrier(3), packing.read_images
+
+    def at_once(rows, depth_range):
+        if rows[0].camera == 1:
+            barrier.wait(30)
+        yield from read(rows, depth_range)
+
+    monkeypatch.setattr(packing, "read_images", at_once)
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(load, source, tmp_path / "prepared") for _ in range(3)]
+        assert len({job.result().fingerprint for job in jobs}) == 1
+    assert len(list((tmp_path / "prepared").iterdir())) == 6  # cameras, and nothing unfinished
+
+
+def test_a_place_that_cannot_be_written_is_told(source, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file.* cannot be written \(Not a directory\)"):
+        load(source, tmp_path / "file" / "prepared")
