@@ -1,9 +1,12 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from conftest import ROOT
+
+from jreid.compilation_cache import VARIABLE, keep_compilations
 
 # Compiles something, however fast that is, and tells where JAX keeps it.
 COMPILE = """
@@ -42,6 +45,74 @@ def test_jaxs_own_variables_count(tmp_path):
     named, users = tmp_path / "named", tmp_path / "users"
     assert compiled(XDG_CACHE_HOME=str(users), JAX_COMPILATION_CACHE_DIR=str(named)) == str(named)
     assert any(named.iterdir())
-    assert not any((users / "jreid" / "jax").iterdir())
+    assert not users.exists()
     compiled(XDG_CACHE_HOME=str(users), JAX_ENABLE_COMPILATION_CACHE="false")
     assert not any((users / "jreid" / "jax").iterdir())
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Names the cache below a folder of the test's; what it is, and the warnings."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def keep(named=None):
+        monkeypatch.setenv(VARIABLE, named) if named else monkeypatch.delenv(VARIABLE, False)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            keep_compilations()
+        return os.environ.get(VARIABLE), [str(warning.message) for warning in found]
+
+    return keep
+
+
+@pytest.mark.fault("A12")
+def test_the_folder_is_the_users_alone(kept, tmp_path):
+    folder = tmp_path / "jreid" / "jax"
+    mask = os.umask(0)
+    try:
+        assert kept() == (str(folder), [])
+    finally:
+        os.umask(mask)
+    assert [place.stat().st_mode & 0o777 for place in (folder, folder.parent)] == [0o700, 0o700]
+    folder.chmod(0o755)  # as older versions made it
+    assert kept() == (str(folder), [])
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("place", ["jreid", "jreid/jax"])
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_folder_that_others_write_to_is_not_used(kept, tmp_path, place, mode):
+    (tmp_path / "jreid" / "jax").mkdir(parents=True)
+    (tmp_path / place).chmod(mode)
+    folder, told = kept()
+    assert folder is None
+    assert len(told) == 1
+    assert "can be written to by other users" in told[0]
+
+
+@pytest.mark.fault("A12")
+def test_a_folder_of_another_user_is_not_used(kept, tmp_path, monkeypatch):
+    (tmp_path / "jreid" / "jax").mkdir(parents=True, mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    folder, told = kept()
+    assert folder is None
+    assert "belongs to another user" in told[0]
+
+
+@pytest.mark.fault("A12")
+def test_a_folder_that_is_asked_for_is_used_and_strangers_are_warned_of(kept, tmp_path):
+    named = tmp_path / "group"
+    named.mkdir()
+    for mode, warned in ((0o700, 0), (0o2770, 0), (0o1777, 1)):
+        named.chmod(mode)
+        folder, told = kept(str(named))
+        assert folder == str(named)
+        assert len(told) == warned
+
+
+@pytest.mark.fault("B5")
+def test_without_a_home_there_is_no_cache(kept, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a uid without a name
+    assert kept() == (None, [])
