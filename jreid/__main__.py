@@ -9,12 +9,14 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from jreid.commands import data, doctor, embed, evaluate, pictures, train
 from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError, Stopped
 from jreid.memory import keep_freed_memory, leave_keras_out
-from jreid.terminal import replace_what_cannot_be_shown
+from jreid.paths import local_path
+from jreid.terminal import one_line, replace_what_cannot_be_shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("JAX_THREEFRY_GPU_KERNEL_LOWERING", "true")
     keep_freed_memory()
     leave_keras_out()
-    keep_compilations()
     _speak()
+    keep_compilations()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
@@ -35,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown or (options.overrides and not options.takes_config):
         parser.error(f"unrecognized arguments: {' '.join(unknown or options.overrides)}")
     try:
+        _take_local_paths(options)
         return options.run(options) or 0
     except InputError as error:
-        print(f"jreid: {error}", file=sys.stderr)
+        print(f"jreid: {one_line(str(error))}", file=sys.stderr)
         return 2
     except AttributeError as error:
         from jreid.config import missing_field
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
-        print(f"jreid: {what}; mend that and give the same command again.", file=sys.stderr)
+        told = f"jreid: {one_line(what)}; remove the cause and give the same command again."
+        print(told, file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"jreid: {stopped}.", file=sys.stderr)
@@ -63,17 +67,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _take_local_paths(options: argparse.Namespace) -> None:
+    """Expands `~` in every flag that is a path, and refuses URLs."""
+
+    def local(name: str, value: object) -> object:
+        if isinstance(value, list):
+            return [local(name, item) for item in value]
+        flag = f"--{name.replace('_', '-')}"
+        return Path(local_path(str(value), flag)) if isinstance(value, Path) else value
+
+    for name, value in vars(options).items():
+        setattr(options, name, local(name, value))
+
+
 class _Warnings(logging.Handler):
     """What jreid and its libraries warn of: one sentence each on standard error, by whom."""
 
     def emit(self, record: logging.LogRecord) -> None:
         who, _, _ = record.name.partition(".")
-        print(f"{who}: {record.getMessage()}", file=sys.stderr, flush=True)
+        print(f"{who}: {one_line(record.getMessage())}", file=sys.stderr, flush=True)
 
 
 def _speak() -> None:
     # A user needs the sentence, not the line of code that says it.
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(str(message))}\n"
     # Of all loggers, since absl else adds a handler there that says everything once more.
     if not any(isinstance(handler, _Warnings) for handler in logging.root.handlers):
         logging.root.addHandler(_Warnings(logging.WARNING))

@@ -139,8 +139,9 @@ def dataset_of(config: Any) -> Any:
 
 def track(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
     """Shows the progress through items, on a terminal."""
-    from rich.console import Console
     from rich.progress import track
+
+    from jreid.console import Console
 
     console = Console(stderr=True)
     return track(
@@ -151,8 +152,9 @@ def track(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
 @contextlib.contextmanager
 def ranking_progress() -> Iterator[tuple[Callable[[str, int], None], Callable[[int, int], None]]]:
     """`tell` and `progress` for `evaluate`: a bar on a terminal, and a line for what is large."""
-    from rich.console import Console
     from rich.progress import Progress
+
+    from jreid.console import Console
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

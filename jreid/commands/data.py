@@ -1,11 +1,13 @@
 """`jreid data`: render, check, prepare and look at datasets."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import track, verb
 from jreid.errors import InputError
+from jreid.paths import from_here
 
 LAYOUTS = ("sysu_mm01", "regdb", "llcm")
 DATASETS = (*LAYOUTS, "folder", "synthetic")
@@ -80,9 +82,10 @@ def _prepared(parser: argparse.ArgumentParser) -> None:
 def _synthesize(options: argparse.Namespace) -> None:
     from rich.progress import Progress
 
+    from jreid.console import Console
     from jreid.data.synthetic import synthesize
 
-    with Progress(transient=True) as progress:
+    with Progress(console=Console(), transient=True) as progress:
         task = progress.add_task("rendering")
         synthesize(
             options.output,
@@ -98,8 +101,7 @@ def _synthesize(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from jreid.console import Console
     from jreid.data.check import check, format_report
 
     source = _source_of(options)
@@ -122,8 +124,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from jreid.console import Console
     from jreid.data.check import format_report, survey
     from jreid.data.contact_sheet import contact_sheet, format_of
 
@@ -152,8 +153,8 @@ def _source_of(options: argparse.Namespace) -> Any:
         label = read_label(folder)
         if label is None:
             raise InputError(
-                f"{folder} holds no synthetic dataset; make it by jreid data synthesize "
-                f"--output={folder}."
+                f"{from_here(folder)} holds no synthetic dataset; make it by jreid data synthesize "
+                f"--output={shlex.quote(str(folder))}."
             )
         layout = label["layout"]
     return Source(name, layout, folder, depth_range=tuple(options.depth_range))

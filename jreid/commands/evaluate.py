@@ -156,8 +156,7 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def _compare(first: Path, second: Path) -> None:
-    from rich.console import Console
-
+    from jreid.console import Console
     from jreid.evaluation.compare import compare, format_comparison, read_result
 
     rows = compare(read_result(first), read_result(second))
@@ -165,8 +164,7 @@ def _compare(first: Path, second: Path) -> None:
 
 
 def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-
+    from jreid.console import Console
     from jreid.evaluation.evaluate import format_table
 
     console = Console(width=max(Console().width, 150))

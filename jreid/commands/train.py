@@ -98,8 +98,9 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
 
 def _tell_changes(run: Any, config: Any) -> None:
     """A table of what the config asks for otherwise than the run that is there."""
-    from rich.console import Console
     from rich.table import Table
+
+    from jreid.console import Console
 
     changes = run.changes(config)
     if not changes:

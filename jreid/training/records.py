@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from jreid.console import Console
 from jreid.files import write_text
 from jreid.training.processes import is_first
 
