@@ -1,10 +1,8 @@
 """Configs: a Python file with an argument, overridden by flags, and kept as JSON in a run."""
 
 import difflib
-import importlib.util
 import json
 import re
-import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,43 +11,37 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from jreid.config_file import run_config_file
 from jreid.errors import InputError
+from jreid.paths import local_path
 
 # A locked ConfigDict, whose fields a type checker cannot know.
 Config = Any
 
 PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
+PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
 
 def load(source: str, overrides: Sequence[str] = ()) -> Config:
-    """The locked config of a file such as `configs/agw.py:synthetic`.
+    """The locked config of a file such as `configs/agw.py:synthetic`, whose code is run.
 
     Args:
         source: path of a Python file with `get_config`, and its argument after a colon.
         overrides: flags such as `--config.batch.images=8`.
 
     Raises:
-        InputError: no such file, argument or field, or a value of the wrong type.
+        InputError: no such file, argument or field, a value of the wrong type, or code that raises
+            or returns no ConfigDict.
     """
-    file, _, argument = source.partition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(
-            f"{file} is no config file; give one such as --config=configs/agw.py:synthetic."
-        )
-    try:
-        get_config = _module(path).get_config
-        config = get_config(argument) if argument else get_config()
-    except (ValueError, TypeError, AttributeError, ImportError, SyntaxError) as error:
-        raise InputError(f"--config={source} does not load: {error}.") from error
-    return override(config, overrides)
+    return override(run_config_file(source), overrides)
 
 
 def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
     """A locked copy of the config with `--config.field=value` flags applied.
 
     Raises:
-        InputError: an unknown flag or field (the nearest is named), or a value of the wrong type.
+        InputError: an unknown flag or field (the nearest is named), a value of the wrong type, or a
+            URL in place of a path.
     """
     config = config.copy_and_resolve_references()
     for flag in overrides:
@@ -66,7 +58,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
         values(arguments)
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{' '.join(str(error).split())}.") from error
-    return values["config"].value
+    return _with_local_paths(values["config"].value)
 
 
 def to_text(config: ConfigDict) -> str:
@@ -103,7 +95,7 @@ class Difference(NamedTuple):
 
 def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
     """The fields that differ. Where the data lies does not count."""
-    left, right = _flat(ours.to_dict()), _flat(theirs.to_dict())
+    left, right = flat(ours.to_dict()), flat(theirs.to_dict())
     found = [
         Difference(field, left.get(field, "-"), right.get(field, "-"))
         for field in sorted({*left, *right} - PLACES)
@@ -111,23 +103,18 @@ def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
     return [difference for difference in found if difference.ours != difference.theirs]
 
 
-def _module(path: Path) -> Any:
-    """Runs a config file with its project's root importable, for `from configs import common`."""
-    root = str(path.resolve().parent.parent)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, root)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(root)
-    return module
+def _with_local_paths(config: Config) -> Config:
+    """The config with `~` expanded in the fields that name places."""
+    for field, value in flat(config.to_dict()).items():
+        if field in PATHS and isinstance(value, str):
+            group, _, name = field.rpartition(".")
+            owner = config[group] if group else config
+            owner[name] = local_path(value, f"config.{field}")
+    return config
 
 
 def _check_known(config: ConfigDict, field: str) -> None:
-    known = _flat(config.to_dict())
+    known = flat(config.to_dict())
     if field in known:
         return
     inside = [name for name in known if name.startswith(f"{field}.")]
@@ -137,14 +124,15 @@ def _check_known(config: ConfigDict, field: str) -> None:
     raise InputError(f"config.{field} is no config field; did you mean config.{nearest}?")
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of nested groups by their whole names, such as `data.folder`."""
+    found = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found
 
 
 def _tuples(value: Any) -> Any:

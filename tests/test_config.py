@@ -1,3 +1,6 @@
+import sys
+import types
+
 import pytest
 from conftest import ROOT
 
@@ -89,3 +92,52 @@ def test_an_option_of_a_config_stands_beside_the_datasets():
             common.choose(argument, "variant", variants)
     with pytest.raises(InputError, match="variant=code"):
         configs.load(f"{AGW}:sysu_mm01,variant=code")
+
+
+@pytest.mark.fault("C5")
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("def get_config(argument=''):\n    return {}['no']", "KeyError: 'no' (line 2)"),
+        ("def get_config(argument=''):\n    return get_config()", "RecursionError"),
+        ("import no_such_module", "no_such_module"),
+        ("def get_config(argument=''):\n    return {'epochs': 1}", "returns a dict"),
+        ("def get_config(argument=''): pass", "returns a NoneType"),
+        ("get_config = 3", "not callable"),
+        ("config = {}", "get_config"),
+        ("def get_config(:", "invalid syntax"),
+        ("raise ValueError('a\\nb\\n')", "does not load: a b (line 1)."),
+        ("class Odd(Exception): pass\nraise Odd", "Odd (line 2)"),
+    ],
+)
+def test_a_config_file_that_fails_is_named_with_its_error(code, told, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(code)
+    with pytest.raises(InputError) as error:
+        configs.load(f"{file}:x")
+    assert told in str(error.value)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.fault("C5")
+def test_a_planted_package_of_the_name_does_not_run(tmp_path, monkeypatch):
+    planted = tmp_path / "configs"
+    planted.mkdir()
+    for name in ("__init__", "common"):
+        (planted / f"{name}.py").write_text("raise SystemExit('planted')")
+    (planted / "mine.py").write_text((ROOT / "configs" / "agw.py").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "configs"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert configs.load("configs/mine.py:tiny").method == "agw"
+    assert "configs" not in sys.modules
+
+
+def test_a_config_file_leaves_other_modules_of_the_name(monkeypatch):
+    theirs = types.ModuleType("configs")
+    monkeypatch.setitem(sys.modules, "configs", theirs)
+    assert configs.load(f"{AGW}:tiny").method == "agw"
+    assert sys.modules["configs"] is theirs

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,7 @@ from jreid.data.listing import (
 from jreid.data.synthetic import read_label
 from jreid.data.table import Table
 from jreid.errors import InputError
+from jreid.paths import from_here
 
 ON_BAD_IMAGE = ("raise", "skip")
 TAKE_PARTIAL = (
@@ -117,8 +119,8 @@ def examine(source: Source) -> Examined:
     if not folder.is_dir():
         wrong = "is no folder" if folder.exists() else "does not exist"
         raise InputError(
-            f"{folder} {wrong}; give the dataset's folder, or render the synthetic one: "
-            f"jreid data synthesize --layout={source.layout} --output={folder}. {module.APPLY}"
+            f"{from_here(folder)} {wrong}; give the dataset's folder"
+            f"{_how_to_render(source) or f'. {module.APPLY}'}"
         )
     expected, label = module.COUNTS, read_label(folder)
     if source.name != source.layout:
@@ -132,6 +134,16 @@ def examine(source: Source) -> Examined:
     listing = module.list_images(folder, source.trial)
     faults = listing.faults + count_faults(expected, listing.rows)
     return Examined(listing._replace(faults=faults), expected)
+
+
+def _how_to_render(source: Source) -> str:
+    """The command that makes a synthetic dataset; empty for any other."""
+    preset = " --preset=tiny" if source.name.startswith("tiny") else ""
+    if not preset and not source.name.startswith("synthetic"):
+        return ""
+    output = shlex.quote(str(source.folder))
+    command = f"jreid data synthesize --layout={source.layout}{preset} --output={output}"
+    return f", or render it: {command}."
 
 
 def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
