@@ -13,6 +13,11 @@ from jreid.errors import InputError
 
 Verb = Callable[[argparse.Namespace], int | None]
 LARGE = 1_000_000_000  # bytes of memory
+PROCESSES = (
+    "without these flags JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID count, else "
+    "a step of several tasks by srun, else mpirun, else a TPU pod; a shell inside an allocation "
+    "(salloc, sbatch) is a process of its own"
+)
 FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
 
 
@@ -34,12 +39,13 @@ def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool
     """
     run = functools.partial(_among_others, parser.get_default("run"), saves_on_sigterm)
     parser.set_defaults(run=run)
-    flags = parser.add_argument_group(
-        "several processes", "which srun, mpirun and TPU pods start without flags"
-    )
+    flags = parser.add_argument_group("several processes", PROCESSES)
     flags.add_argument("--coordinator", metavar="HOST:PORT", help="where the first one is")
     flags.add_argument(
-        "--processes", metavar="N", help="how many; auto has JAX look for a cluster that it knows"
+        "--processes",
+        metavar="N",
+        help="how many; 1 for a process of its own whatever the environment says; auto has JAX "
+        "look for a cluster that it knows",
     )
     flags.add_argument(
         "--process-id", metavar="I", help="which one this is, from 0; 0 speaks and writes for all"
@@ -56,7 +62,8 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
     )
     if place is None:
         return run(options)
-    _set_threads(_load(options))
+    if options.workdir or getattr(options, "config", None):  # else nothing reads a config
+        _set_threads(_load(options))
     cluster.join(place, saves_on_sigterm)
     nowhere = open(os.devnull, "w")  # noqa: SIM115
     with nowhere, contextlib.redirect_stdout(sys.stdout if is_first() else nowhere):

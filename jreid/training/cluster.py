@@ -27,11 +27,13 @@ class Place(NamedTuple):
         coordinator: host and port of the first process.
         processes: how many there are.
         process: the number of this one, from 0.
+        cluster: JAX's name for what started the processes; None for any that it finds.
     """
 
     coordinator: str | None = None
     processes: int | None = None
     process: int | None = None
+    cluster: str | None = None
 
 
 def find_place(
@@ -40,23 +42,27 @@ def find_place(
     process: str | None,
     environment: Mapping[str, str],
 ) -> Place | None:
-    """Where this process belongs by its flags or else by the environment; None if it is alone.
+    """Where this process belongs; None if it is alone.
 
-    Environment: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; or what `srun` or
-    `mpirun` tell each of several tasks; or a TPU pod's list of hosts. `processes=auto` has JAX look
-    for any cluster that it knows.
+    The first of these that says something counts: the flags; JAX_COORDINATOR_ADDRESS,
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; a step of several tasks by srun; several processes by
+    mpirun; the hosts of a TPU pod. A shell inside an allocation is alone, however many tasks the
+    allocation has. `processes` is `auto` to have JAX look for any cluster that it knows, and 1, by
+    itself, to be alone whatever the environment says.
 
     Raises:
-        InputError: a part of it is missing or cannot be meant.
+        InputError: a part of it is missing or cannot be used.
     """
     if (coordinator, processes, process) == (None, None, None):
         if "JAX_NUM_PROCESSES" not in environment:
-            return Place() if _has_several(environment) else None
+            return _started_by_cluster(environment)
         names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
         coordinator, processes, process = (environment.get(name) for name in names)
     if processes == "auto" and coordinator is process is None:
         return Place()
     count, number = _number(processes), _number(process)
+    if count == 1 and not coordinator and not number:
+        return None
     if not count:
         raise InputError(f"--processes={processes} is not how many there are; {START}.")
     if number is None or number >= count:
@@ -66,11 +72,15 @@ def find_place(
     return Place(coordinator, count, number)
 
 
-def _has_several(environment: Mapping[str, str]) -> bool:
-    """Whether a cluster has started several processes of which this is one."""
-    tasks = "SLURM_NTASKS" if "SLURM_STEP_NODELIST" in environment else "OMPI_COMM_WORLD_SIZE"
+def _started_by_cluster(environment: Mapping[str, str]) -> Place | None:
+    """The cluster that has started several processes of which this is one."""
+    # Of the step, since in a shell of salloc's SLURM_NTASKS is of the allocation.
+    counts = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE"}
+    for cluster, variable in counts.items():
+        if (_number(environment.get(variable)) or 1) > 1:
+            return Place(cluster=cluster)
     hosts = environment.get("TPU_WORKER_HOSTNAMES", "").split(",")
-    return (_number(environment.get(tasks)) or 1) > 1 or len(hosts) > 1
+    return Place() if len(hosts) > 1 else None
 
 
 def _number(text: str | None) -> int | None:
@@ -92,7 +102,7 @@ def join(place: Place, saves_on_sigterm: bool) -> None:
     told = (
         f"the processes of this run do not find each other {where} (%s); start all of them at "
         "once, with the same --coordinator: the first one's host, and a port that is free there "
-        "and open to the others."
+        "and open to the others. For a process of its own give --processes=1."
     )
     # JAX aborts where the others do not come: by then this has told why.
     late = threading.Timer(WAIT, _leave, [told % f"some have not come in {WAIT} s"])
@@ -100,8 +110,8 @@ def join(place: Place, saves_on_sigterm: bool) -> None:
     late.start()
     try:
         jax.distributed.initialize(
-            *place,
-            cluster_detection_method="deactivate" if place.coordinator else None,
+            *place[:3],
+            cluster_detection_method="deactivate" if place.coordinator else place.cluster,
             initialization_timeout=2 * WAIT,
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=SHUTDOWN,

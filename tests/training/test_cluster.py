@@ -8,30 +8,39 @@ import pytest
 from conftest import ROOT
 from together import environment
 
+from jreid.__main__ import main
 from jreid.errors import InputError
+from jreid.training import cluster
 from jreid.training.cluster import Place, find_place
 
-SLURM = {"SLURM_NTASKS": "8", "SLURM_PROCID": "3"}
+ALLOCATION = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8", "SLURM_JOB_NODELIST": "node[1-2]"}
+STEP = {"SLURM_STEP_NODELIST": "node[1-2]", "SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}
+SHELL = STEP | {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}
+MPIRUN = {"OMPI_COMM_WORLD_SIZE": "2"}
+JAX = {
+    "JAX_COORDINATOR_ADDRESS": "host:1234",
+    "JAX_NUM_PROCESSES": "4",
+    "JAX_PROCESS_ID": "2",
+}
 
 
+@pytest.mark.fault("B3")
 @pytest.mark.parametrize(
     ("environment", "place"),
     [
         ({}, None),
-        (SLURM, None),  # inside sbatch, not started by srun
-        (SLURM | {"SLURM_STEP_NODELIST": "node[1-2]"}, Place()),
-        ({"SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "node1"}, None),
-        ({"OMPI_COMM_WORLD_SIZE": "2"}, Place()),
+        (ALLOCATION, None),  # a script of sbatch
+        (ALLOCATION | {"SLURM_PROCID": "0"}, None),
+        (ALLOCATION | SHELL, None),  # a shell of salloc or of srun --pty
+        (ALLOCATION | STEP, Place(cluster="slurm")),
+        (ALLOCATION | SHELL | MPIRUN, Place(cluster="ompi")),
+        (MPIRUN, Place(cluster="ompi")),
+        ({"OMPI_COMM_WORLD_SIZE": "1"}, None),
         ({"TPU_WORKER_HOSTNAMES": "a,b"}, Place()),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
-        (
-            {
-                "JAX_COORDINATOR_ADDRESS": "host:1234",
-                "JAX_NUM_PROCESSES": "4",
-                "JAX_PROCESS_ID": "2",
-            },
-            Place("host:1234", 4, 2),
-        ),
+        (JAX, Place("host:1234", 4, 2)),
+        (JAX | ALLOCATION | STEP, Place("host:1234", 4, 2)),
+        (ALLOCATION | STEP | {"JAX_NUM_PROCESSES": "1"}, None),
     ],
 )
 def test_without_flags_the_environment_tells(environment, place):
@@ -39,9 +48,16 @@ def test_without_flags_the_environment_tells(environment, place):
 
 
 def test_flags_come_before_the_environment():
-    environment = SLURM | {"SLURM_STEP_NODELIST": "node[1-2]"}
+    environment = ALLOCATION | STEP | JAX
     assert find_place("host:1", "2", "1", environment) == Place("host:1", 2, 1)
-    assert find_place(None, "auto", None, {}) == Place()
+    assert find_place(None, "auto", None, environment) == Place()
+
+
+@pytest.mark.fault("B3")
+def test_one_process_is_alone_whatever_the_environment_says():
+    environment = ALLOCATION | STEP | MPIRUN | JAX
+    assert find_place(None, "1", None, environment) is None
+    assert find_place(None, "1", "0", environment) is None
 
 
 @pytest.mark.parametrize(
@@ -85,3 +101,17 @@ def test_processes_that_do_not_come_are_not_waited_for_long(process, tmp_path):
     (told,) = [line for line in done.stderr.splitlines() if line.startswith("jreid: ")]
     assert "do not find each other at localhost:9" in told
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.fault("B3")
+@pytest.mark.parametrize("flag", ["--features", "--compare"])
+def test_what_needs_no_config_runs_on_several_processes(flag, monkeypatch, tmp_path, capsys):
+    joined = []
+    monkeypatch.setattr(cluster, "join", lambda place, saves_on_sigterm: joined.append(place))
+    for name, value in (ALLOCATION | STEP).items():
+        monkeypatch.setenv(name, value)
+    files = [f"{tmp_path}/a", f"{tmp_path}/b"] if flag == "--compare" else [f"{tmp_path}/a"]
+    protocol = ["--protocol=folder"] if flag == "--features" else []
+    assert main(["evaluate", flag, *files, *protocol]) == 2
+    assert f"{tmp_path}/a" in capsys.readouterr().err
+    assert joined == [Place(cluster="slurm")]
