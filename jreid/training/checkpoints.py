@@ -1,6 +1,7 @@
 """Checkpoints of a run, by Orbax: the newest two and the best on the validation identities."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -87,6 +88,10 @@ class Checkpoints:
         """The metrics that were seen and not yet logged when the step was saved."""
         return on_first(lambda: self._folders.notes(step)["unlogged"])
 
+    def score(self, step: int) -> float | None:
+        """The mAP on the validation identities that a step was saved with, if it was."""
+        return on_first(lambda: self._folders.notes(step).get("score"))
+
     def save(
         self,
         state: TrainState,
@@ -125,10 +130,17 @@ class Checkpoints:
         if self._saving is not None and self._saving.done():
             self.finish()
 
+    def wait(self) -> None:
+        """Returns once the save in the background has ended, well or not; for any thread."""
+        if self._saving is not None:
+            futures.wait([self._saving])
+
     def finish(self) -> None:
         """Waits for the save in the background; InputError where it failed."""
         if self._saving is not None:
-            saving, self._saving = self._saving, None
+            saving = self._saving
+            futures.wait([saving])
+            self._saving = None
             saving.result()
 
     def restore(self, step: int, like: TrainState, sharding: NamedSharding) -> TrainState:

@@ -4,13 +4,30 @@ import warnings
 
 from jreid.data.dataset import Dataset
 from jreid.errors import Stopped
+from jreid.methods import Config
 from jreid.training import scoring
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.model import Model
 from jreid.training.pictures import Sheets
 from jreid.training.records import Recorder, StepProgress
 from jreid.training.state import TrainState
+from jreid.training.stopping import Interrupted, StopRequests
 from jreid.training.watch import CollapseWatch, Watch
+
+
+def is_scored(config: Config, dataset: Dataset, epochs: int) -> bool:
+    """Whether a run is scored on its validation identities once `epochs` epochs are done."""
+    due = epochs == config.epochs or epochs % max(config.evaluation.every_epochs, 1) == 0
+    return epochs > 0 and due and scoring.validates(config, dataset)
+
+
+def is_unscored(config: Config, dataset: Dataset, checkpoints: Checkpoints, epochs: int) -> bool:
+    """Whether a run that goes on was stopped after `epochs` epochs before it had its score.
+
+    Args:
+        checkpoints: whose newest one is of the end of that epoch.
+    """
+    return is_scored(config, dataset, epochs) and checkpoints.score(checkpoints.newest()) is None
 
 
 class EpochEnd:
@@ -24,22 +41,43 @@ class EpochEnd:
         checkpoints: Checkpoints,
         recorder: Recorder,
         progress: StepProgress,
+        stop: StopRequests,
     ) -> None:
         self.model, self.dataset, self.sheets = model, dataset, sheets
         self.checkpoints, self.recorder, self.progress = checkpoints, recorder, progress
+        self._stop = stop
         self._collapse = CollapseWatch(checkpoints)
 
     def end(self, epochs: int, state: TrainState, watch: Watch) -> None:
-        """`epochs` epochs are done. Raises InputError where the state is not finite."""
-        config = self.model.config
+        """`epochs` epochs are done.
+
+        The state is saved before it is scored, and once more with its score, so that a run that is
+        stopped meanwhile loses no step. `is_unscored` says whether that happened.
+
+        Raises:
+            InputError: the state is not finite.
+            Stopped: the run is to stop; the state is saved.
+        """
+        try:
+            self._end(epochs, state, watch)
+        except Interrupted:
+            self.leave(self._stop.status, state, watch)
+
+    def _end(self, epochs: int, state: TrainState, watch: Watch) -> None:
+        config, method = self.model.config, self.model.method
         last = epochs == config.epochs
-        due = last or epochs % max(config.evaluation.every_epochs, 1) == 0
-        scored = due and scoring.validates(config, self.dataset)
-        if scored or last or epochs % config.checkpoint_every_epochs == 0:
+        scored = is_scored(config, self.dataset, epochs)
+        # The next phase's first step is compiled for so long that a run may be stopped there.
+        new_phase = method.phase_at(epochs).name != method.phase_at(epochs - 1).name
+        if scored or last or new_phase or epochs % config.checkpoint_every_epochs == 0:
             watch.check_state(state)
-            self.checkpoints.save(state, self._score(epochs, state) if scored else None)
+            if self.checkpoints.latest != int(state.step):
+                self.checkpoints.save(state)
+        if scored:
+            self.checkpoints.save(state, self._score(epochs, state))
         if self.sheets and (last or epochs % config.pictures_every_epochs == 0):
-            self.sheets.draw(state.variables, int(state.step))
+            with self._stop.interrupting():
+                self.sheets.draw(state.variables, int(state.step))
 
     def leave(self, status: int, state: TrainState, watch: Watch) -> None:
         """Saves the state, unless it is, and raises Stopped; InputError where it is not finite."""
@@ -53,11 +91,11 @@ class EpochEnd:
     def _score(self, epochs: int, state: TrainState) -> float:
         """The mAP on the validation identities, told and recorded."""
         wanted = [scoring.monitored(self.model.config)]
-        table, features = scoring.split_embeddings(
-            self.model, state.variables, self.dataset, "validation"
-        )
-        with warnings.catch_warnings():
+        with self._stop.interrupting(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of collapse, which is told below
+            table, features = scoring.split_embeddings(
+                self.model, state.variables, self.dataset, "validation"
+            )
             (row,) = scoring.score(self.model, self.dataset, table, features, wanted)
         told = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
         self.recorder.write(

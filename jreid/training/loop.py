@@ -10,14 +10,14 @@ from jreid.data.transforms import Augmentation
 from jreid.methods import Batch, Config, Variables
 from jreid.training import scoring
 from jreid.training.checkpoints import Checkpoints
-from jreid.training.epoch_end import EpochEnd
+from jreid.training.epoch_end import EpochEnd, is_unscored
 from jreid.training.exhaustion import naming_exhaustion
 from jreid.training.model import Model
 from jreid.training.pictures import PEOPLE, Sheets
 from jreid.training.profile import Profiler
 from jreid.training.records import Recorder, StepProgress
 from jreid.training.run import Run
-from jreid.training.schedule import epochs_of, images_of, plan_training
+from jreid.training.schedule import ended_epochs, epochs_of, images_of, plan_training
 from jreid.training.sharding import check_divisible, split
 from jreid.training.spikes import SpikeWatch
 from jreid.training.state import TrainState
@@ -32,6 +32,7 @@ def train(
     dataset: Dataset,
     start: Callable[[Variables], Variables],
     profiled_steps: int = 0,
+    grace: float | None = None,
 ) -> None:
     """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
 
@@ -40,6 +41,7 @@ def train(
     Args:
         start: puts the weights that the run starts from into the initial variables.
         profiled_steps: how many steps to record into the run's `profile`.
+        grace: as in `StopRequests`.
 
     Raises:
         InputError: the config and the dataset do not fit, or there are fewer steps than are to be
@@ -60,7 +62,9 @@ def train(
         if fresh:
             checkpoints.save(fresh)
         first = int(state.step)
-        if first >= plan.steps:
+        epochs_done = ended_epochs(plan, first)
+        unscored = not fresh and is_unscored(config, dataset, checkpoints, epochs_done)
+        if first >= plan.steps and not unscored:
             return
         profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
         options = Augmentation(**config.image, erase_fill=0.0)
@@ -69,12 +73,14 @@ def train(
         watch = Watch(checkpoints, spikes, () if fresh else checkpoints.unlogged(first))
         with (
             naming_exhaustion("a training step", partial(_remedy, checkpoints)),
-            Recorder(run.metrics, first) as recorder,
+            Recorder(run.metrics, first, unscored) as recorder,
             StepProgress(first, plan.steps, 2 * rows) as progress,
-            StopRequests() as stop,
+            StopRequests(grace, checkpoints.wait) as stop,
             profiler,
         ):
-            epochs = EpochEnd(model, dataset, sheets, checkpoints, recorder, progress)
+            epochs = EpochEnd(model, dataset, sheets, checkpoints, recorder, progress, stop)
+            if unscored:
+                epochs.end(epochs_done, state, watch)
             _train_steps(model, plan, state, batches, epochs, watch, stop, profiler)
 
 
@@ -117,12 +123,12 @@ def _train_steps(
             progress.tell(epoch, means)
             for warning in alarms.told(means):
                 progress.say(f"step {step}: {warning}")
+        if stop.after(step):
+            epochs.leave(stop.status, state, watch)
         if ends:
             epochs.end(epoch + 1, state, watch)
             progress.pause()
         epochs.checkpoints.check()
-        if stop.after(step):
-            epochs.leave(stop.status, state, watch)
 
 
 def _remedy(checkpoints: Checkpoints) -> str:

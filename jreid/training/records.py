@@ -21,19 +21,20 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
 
-    Lines of steps after `start` are dropped: a run that resumes writes them anew. Once training
-    goes on, no fault of writing ends it; the first one is told. Of several processes the first one
-    writes.
+    Lines of steps after `start` are dropped: a run that resumes writes them anew. So are lines that
+    cannot be read. Once training goes on, no fault of writing ends it; the first one is reported.
+    Of several processes the first one writes.
     """
 
-    def __init__(self, folder: Path, start: int) -> None:
+    def __init__(self, folder: Path, start: int, unscored: bool = False) -> None:
+        """`unscored`: the validation metrics of step `start` are dropped too."""
         import tensorflow as tf
 
         self._path, self._writes = folder / "metrics.jsonl", is_first()
         self._told = False
         if not self._writes:
             return
-        kept = [line for line in _complete_lines(self._path) if json.loads(line)["step"] <= start]
+        kept = _lines_until(start, unscored, self._path)
         write_text(self._path, "".join(f"{line}\n" for line in kept))
         self._board = tf.summary.create_file_writer(str(folder))
 
@@ -80,10 +81,31 @@ class Recorder:
                 self._path.parent.mkdir(exist_ok=True)  # in case it was removed
 
 
-def _complete_lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    return [line for line in path.read_text().splitlines() if line.endswith("}")]
+def _lines_until(start: int, unscored: bool, path: Path) -> list[str]:
+    """The lines of the steps up to `start`; damaged ones are left out, with a warning."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    kept, damaged = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            metrics = json.loads(line)
+            step = metrics["step"]
+            if step < start or (step == start and not (unscored and _is_validation(metrics))):
+                kept.append(line.decode())
+        except (ValueError, TypeError, KeyError, RecursionError):
+            damaged.append(number)
+    if damaged:
+        log.warning(
+            "%s: %s cannot be read and %s left out, line %d first; training goes on.",
+            path,
+            "1 line" if len(damaged) == 1 else f"{len(damaged)} lines",
+            "is" if len(damaged) == 1 else "are",
+            damaged[0],
+        )
+    return kept
+
+
+def _is_validation(metrics: Mapping[str, float]) -> bool:
+    return any(name.startswith("validation/") for name in metrics)
 
 
 class StepProgress:

@@ -51,6 +51,12 @@ def epochs_of(plan: Plan) -> Epochs:
     return epochs
 
 
+def ended_epochs(plan: Plan, step: int) -> int:
+    """How many epochs are done where one ends at the step; 0 where none does."""
+    epochs = int(np.searchsorted(plan.starts, step, side="right")) - 1
+    return epochs if plan.starts[epochs] == step else 0
+
+
 def images_of(table: Table, plan: Plan, step: int) -> dict[str, list[str]]:
     """The names of the images of a step, counted from 1, by modality and in the batch's order."""
     visible, infrared = table.name[plan.rows(step - 1)].tolist()

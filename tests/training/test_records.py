@@ -67,3 +67,38 @@ def test_a_removed_folder_is_told_once_and_does_not_end_the_run(tmp_path, caplog
     (told,) = caplog.messages
     assert "metrics cannot be written to" in told
     assert [line["step"] for line in read(tmp_path / "metrics")] == [3, 4]
+
+
+@pytest.mark.fault("B6")
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'{"step": 2, "lo',
+        b"",
+        b"null",
+        b"[1]",
+        b"3",
+        b'{"loss": 1}',
+        b'{"step": "2"}',
+        b"\xff\x00}",
+    ],
+)
+def test_damaged_lines_are_left_out_with_a_warning(tmp_path, damaged, caplog):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + damaged + b'\n{"step": 3}\n' + damaged)
+    with Recorder(tmp_path, 3) as recorder:
+        recorder.write(4, {"loss": 1.0})
+    assert [line["step"] for line in read(tmp_path)] == [1, 3, 4]
+    (message,) = caplog.messages
+    assert str(path) in message
+    assert "line 2" in message
+
+
+def test_the_validation_of_a_step_that_is_scored_anew_is_dropped(tmp_path):
+    with Recorder(tmp_path, 0) as recorder:
+        for step in (1, 2):
+            recorder.write(step, {"loss": 1.0})
+            recorder.write(step, {"validation/mAP": 0.5})
+    with Recorder(tmp_path, 2, unscored=True):
+        pass
+    assert [*map(len, read(tmp_path))] == [2, 2, 2]

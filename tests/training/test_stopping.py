@@ -7,7 +7,8 @@ import time
 import pytest
 from conftest import ROOT
 
-from jreid.training.stopping import StopRequests
+from jreid.training import stopping
+from jreid.training.stopping import Interrupted, StopRequests
 
 WAIT = """
 import time
@@ -48,6 +49,63 @@ def stopped(grace, *signals):
         return status, process.stderr.read(), time.monotonic() - start
 
 
+class Clock:
+    """Seconds that pass only when the test says so."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("jreid.training.stopping.time.monotonic", lambda: self.now)
+
+
+@pytest.mark.fault("B9")
+def test_the_grace_follows_the_slowest_recent_step(monkeypatch):
+    clock, stop = Clock(monkeypatch), StopRequests()
+    assert stop.grace == stopping.GRACE  # before any step: while one is compiled
+    for step in range(3):
+        stop.after(step)
+        clock.now += 1
+    assert stop.grace == stopping.GRACE
+    clock.now += 59
+    stop.after(3)
+    assert stop.grace == 3 * 60
+    with stop.interrupting():
+        clock.now += 1000  # scoring is no step
+    for step in range(4, 4 + stopping.RECENT + 1):
+        stop.after(step)
+        clock.now += 5
+    assert stop.grace == 3 * 5
+    assert StopRequests(grace=120.0).grace == 120
+
+
+@pytest.mark.fault("B9")
+def test_a_request_ends_what_may_be_interrupted():
+    done = []
+    with StopRequests() as stop:
+        with pytest.raises(Interrupted), stop.interrupting():
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):
+                time.sleep(0.01)
+            done.append("to its end")
+        with pytest.raises(Interrupted), stop.interrupting():
+            done.append("begun after the request")
+    assert not done
+
+
+@pytest.mark.fault("B9")
+def test_what_is_being_saved_is_waited_for():
+    code = WAIT.format(grace=0.1).replace(
+        "StopRequests()",
+        "StopRequests(wait_for_save=lambda: (time.sleep(0.5), print('saved', flush=True)))",
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as process:
+        assert process.stdout.readline() == "listening\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (143, "saved\n")
+    assert "no step ended in 0 s" in err
+
+
 def test_the_second_interrupt_stops_at_once():
     status, told, seconds = stopped(30, signal.SIGINT, signal.SIGINT)
     assert status == 130
@@ -58,5 +116,5 @@ def test_the_second_interrupt_stops_at_once():
 def test_a_step_that_does_not_end_is_not_waited_for():
     status, told, seconds = stopped(0.5, signal.SIGTERM)
     assert status == 143
-    assert "no step ended in time" in told
+    assert "no step ended in 0 s" in told
     assert 0.5 <= seconds < 5
