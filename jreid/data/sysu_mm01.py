@@ -23,6 +23,7 @@ from jreid.data.index_files import (
     read_identities,
 )
 from jreid.data.listing import Count, Fault, GalleryIndex, Group, Listing, Row
+from jreid.data.mat_file import read_cells
 from jreid.data.table import INFRARED, VISIBLE
 from jreid.errors import InputError
 
@@ -32,7 +33,7 @@ SPLIT_FILES = {
     "validation": "exp/val_id.txt",
     "test": "exp/test_id.txt",
 }
-GALLERY_FILE = "exp/rand_perm_cam.mat"
+GALLERY_FILE, GALLERY_CELLS = "exp/rand_perm_cam.mat", "rand_perm_cam"
 PLACES = re.compile("cam[1-6](?:/(?P<identity>[0-9]{4}))?")
 
 TRIALS = 0
@@ -83,36 +84,42 @@ def read_gallery_index(path: Path) -> GalleryIndex:
     Raises:
         InputError: the file is missing or has another form.
     """
-    from scipy.io import loadmat
-
     if not os.path.isfile(path):
         raise InputError(
             f"{path} is missing; it is not in the dataset's archive: take it from the repository "
             "of the official SYSU-MM01 evaluation, folder data_split."
         )
     try:
-        cameras = loadmat(path)["rand_perm_cam"]
+        cameras = read_cells(path, GALLERY_CELLS)
         index = {
-            (camera, identity): cell.astype(np.int64)
-            for camera, cells in enumerate(cameras[:, 0], 1)
-            for identity, cell in enumerate(cells[:, 0], 1)
+            (camera, identity): cell
+            for camera, cells in enumerate(_column(cameras), 1)
+            for identity, cell in enumerate(_column(cells), 1)
             if cell.shape[1]
         }
-        wrong = [pair for pair, draws in index.items() if not _permutations(draws)]
-    except Exception as error:  # loadmat raises whatever a damaged file leads it into
-        told = " ".join(str(error).split())
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} does not have the official form ({told}); download it again."
+            f"{path} does not have the official form ({error}); download it again."
         ) from error
+    wrong = [pair for pair, draws in index.items() if not _permutations(draws)]
     if wrong:
         raise InputError(
             f"{path} has rows of camera {wrong[0][0]}, identity {wrong[0][1]}, that are no "
             "permutations of its images; download it again."
         )
-    return index
+    return {pair: draws.astype(np.int64) for pair, draws in index.items()}
+
+
+def _column(cells: np.ndarray) -> np.ndarray:
+    """The entries of a column of cells."""
+    if cells.dtype != object or cells.ndim != 2 or cells.shape[1] != 1:
+        raise ValueError(f"{GALLERY_CELLS} is no column of cells for each camera")
+    return cells[:, 0]
 
 
 def _permutations(draws: np.ndarray) -> bool:
+    if draws.ndim != 2 or draws.dtype == object:
+        return False
     return bool((np.sort(draws, axis=1) == np.arange(1, draws.shape[1] + 1)).all())
 
 
