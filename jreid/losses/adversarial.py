@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.losses.shapes import checked
+
 FORMS = ("lsgan", "log")
 
 
+@checked
 def real_or_fake(logits: Float[Array, "*n"], real: bool, form: str = "lsgan") -> Float[Array, ""]:
     """How far a discriminator is from calling all of these real, or all of them fake.
 
@@ -41,6 +44,7 @@ def discriminator_loss(
     return (real_or_fake(real, True, form) + fake) / 2
 
 
+@checked
 def cycle_loss(
     visible: Float[Array, "n h w c"],
     visible_again: Float[Array, "n h w c"],
@@ -51,6 +55,7 @@ def cycle_loss(
     return jnp.abs(visible_again - visible).mean() + jnp.abs(infrared_again - infrared).mean()
 
 
+@checked
 def relative_variation(
     images: Float[Array, "n h w c"], real: Float[Array, "m h w c"]
 ) -> Float[Array, ""]:

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.losses.divergence import kl_divergence
+from jreid.losses.shapes import checked
 from jreid.losses.triplet import euclidean_distances
 
 CROSSES = ("full", "mixed", "none")
 NOBODY = -1e30  # logit of an affinity that is left out; its probability is zero
 
 
+@checked
 def log_affinity(
     left: Float[Array, "n d"],
     right: Float[Array, "m d"] | None = None,
@@ -47,6 +49,7 @@ def log_affinity(
     return jax.nn.log_softmax(logits, axis=1)
 
 
+@checked
 def graph_alignment(
     a: Float[Array, "n d"],
     b: Float[Array, "n d"],

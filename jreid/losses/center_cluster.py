@@ -5,9 +5,11 @@ import jax.numpy as jnp
 from jax.lax import Precision
 from jaxtyping import Array, Float, Int
 
+from jreid.losses.shapes import checked
 from jreid.losses.triplet import SMALLEST_SQUARE, euclidean_distances
 
 
+@checked
 def center_cluster(
     features: Float[Array, "n d"], identity: Int[Array, " n"], margin: float = 0.7, groups: int = 1
 ) -> Float[Array, ""]:

@@ -3,9 +3,12 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.losses.shapes import checked
+
 REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum}
 
 
+@checked
 def kl_divergence(
     log_p: Float[Array, "n m"],
     log_q: Float[Array, "n m"],

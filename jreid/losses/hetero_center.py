@@ -5,9 +5,11 @@ import jax.numpy as jnp
 from jax.lax import Precision
 from jaxtyping import Array, Float, Int
 
+from jreid.losses.shapes import checked
 from jreid.losses.triplet import euclidean_distances
 
 
+@checked
 def hetero_center_triplet(
     features: Float[Array, "n d"],
     identity: Int[Array, " n"],

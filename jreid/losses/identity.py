@@ -4,7 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jreid.losses.shapes import checked
 
+
+@checked
 def cross_entropy(
     logits: Float[Array, "n classes"], identity: Int[Array, " n"]
 ) -> Float[Array, ""]:

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jreid.losses.shapes import checked
 from jreid.losses.triplet import SMALLEST_SQUARE, batch_hard_triplet, euclidean_distances
 
 REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum}
 
 
+@checked
 def cross_modality_triplet(
     anchors: Float[Array, "n d"],
     candidates: Float[Array, "m d"],
@@ -91,6 +93,7 @@ def multi_mode_triplet(
     return sum(terms, start=jnp.zeros(()))
 
 
+@checked
 def unit_length(features: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Each row over its Euclidean length, in float32; zeros stay, and their gradient is finite."""
     features = features.astype(jnp.float32)

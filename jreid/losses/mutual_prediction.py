@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from jreid.losses.divergence import kl_divergence
 from jreid.losses.identity import cross_entropy
+from jreid.losses.shapes import checked
 
 Features = Mapping[str, Float[Array, "n d"]]
 Classifiers = Mapping[str, Any]
@@ -28,6 +29,7 @@ def linear(weights: Float[Array, "d identities"], features: Array) -> Array:
     return features @ weights
 
 
+@checked
 def specific_ce(
     features: Features,
     classifiers: Classifiers,
@@ -45,6 +47,7 @@ def specific_ce(
     return sum((cross_entropy(logits, identity) for logits in values), start=jnp.zeros(()))
 
 
+@checked
 def swap_ce(
     features: Features,
     classifiers: Classifiers,
@@ -55,6 +58,7 @@ def swap_ce(
     return swap_ce_joint(features, jax.lax.stop_gradient(classifiers), identity, predict)
 
 
+@checked
 def swap_ce_joint(
     features: Features,
     classifiers: Classifiers,

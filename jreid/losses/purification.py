@@ -11,17 +11,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.losses.shapes import checked
 from jreid.losses.triplet import SMALLEST_SQUARE
 
 HINGES = ("softplus", "relu")
 
 
+@checked
 def entropy(logits: Float[Array, "n classes"]) -> Float[Array, " n"]:
     """The entropy of each row's softmax in nats, in float32."""
     log_probability = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -(jnp.exp(log_probability) * log_probability).sum(1)
 
 
+@checked
 def entropy_margin(
     enhanced: Float[Array, "n classes"], before: Float[Array, "n classes"], hinge: str = "softplus"
 ) -> Float[Array, ""]:
@@ -37,6 +40,7 @@ def entropy_margin(
     return _find(hinges, hinge)(entropy(enhanced) - entropy(before)).mean()
 
 
+@checked
 def modality_centroid_distance(
     visible: Float[Array, "n d"], infrared: Float[Array, "n d"], images: int
 ) -> Float[Array, " p"]:

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.losses.divergence import kl_divergence
+from jreid.losses.shapes import checked
 
 FORMS = ("sample", "stacked")
 
 
+@checked
 def semantic_alignment(
     a: Float[Array, "n classes"],
     b: Float[Array, "n classes"],

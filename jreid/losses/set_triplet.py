@@ -6,6 +6,7 @@ from jax.lax import Precision
 from jaxtyping import Array, Float, Int
 
 from jreid.losses.modality_triplet import unit_length
+from jreid.losses.shapes import checked
 from jreid.losses.triplet import euclidean_distances
 
 METRICS = ("cosine", "euclidean")
@@ -15,6 +16,7 @@ Features = Float[Array, "n d"]
 Identity = Int[Array, " n"]
 
 
+@checked
 def set_triplet(
     anchors: Features,
     positives: Features,
@@ -46,6 +48,7 @@ def set_triplet(
     return jax.nn.relu(margin + hardest_positive - hardest_negative).mean()
 
 
+@checked
 def generated_triplets(
     generated: Features,
     real: Features,
@@ -72,6 +75,7 @@ def generated_triplets(
     )
 
 
+@checked
 def distances(
     left: Float[Array, "n d"], right: Float[Array, "m d"], metric: str
 ) -> Float[Array, "n m"]:

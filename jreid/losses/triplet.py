@@ -5,12 +5,15 @@ import jax.numpy as jnp
 from jax.lax import Precision
 from jaxtyping import Array, Bool, Float, Int
 
+from jreid.losses.shapes import checked
+
 # Below it a squared distance is rounding, and the square root's gradient would be infinite.
 SMALLEST_SQUARE = 1e-12
 
 TRIPLETS = ("batch_hard", "weighted_regularized")
 
 
+@checked
 def euclidean_distances(
     left: Float[Array, "n d"], right: Float[Array, "m d"]
 ) -> Float[Array, "n m"]:
@@ -21,6 +24,7 @@ def euclidean_distances(
     return jnp.sqrt(jnp.maximum(squares, SMALLEST_SQUARE))
 
 
+@checked
 def batch_hard_triplet(
     features: Float[Array, "n d"], identity: Int[Array, " n"], margin: float = 0.3
 ) -> Float[Array, ""]:
@@ -41,6 +45,7 @@ def batch_hard_triplet(
     return jax.nn.relu(hardest_positive - hardest_negative + margin).mean()
 
 
+@checked
 def weighted_triplet(features: Float[Array, "n d"], identity: Int[Array, " n"]) -> Float[Array, ""]:
     """AGW's weighted regularised triplet loss.
 
