@@ -167,7 +167,8 @@ def _import(options: argparse.Namespace) -> None:
     from jreid.training.lock import locked
     from jreid.training.model import Model
     from jreid.training.run import Run
-    from jreid.weights.torch import convert, read_checkpoint
+    from jreid.weights.checkpoint_file import read_checkpoint
+    from jreid.weights.torch import convert
 
     # The run starts from the checkpoint: it needs no other weights, now or when it is trained on.
     options.overrides.append("--config.weights=none")

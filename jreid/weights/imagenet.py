@@ -9,7 +9,9 @@ import numpy as np
 
 from jreid.errors import InputError
 from jreid.nn.torch_layout import Layout, resnet_renames
-from jreid.weights.torch import Leaf, expected_leaves, fill, read_checkpoint, refuse_misfits
+from jreid.paths import require_file
+from jreid.weights.checkpoint_file import read_checkpoint
+from jreid.weights.torch import Leaf, expected_leaves, fill, refuse_misfits
 
 HUB_REPOSITORY = "timm/resnet50.tv_in1k"
 HUB_REVISION = "99108565f2fd2a9d8a1b640156f564d7f4ad7188"
@@ -62,8 +64,7 @@ def locate(source: str) -> str:
     """
     if source == "imagenet":
         return _fetch()
-    if not Path(source).is_file():
-        raise InputError(f"config.weights={source} is no file; {REMEDIES}.")
+    require_file(Path(source), f"as config.weights, {REMEDIES}")
     return source
 
 

@@ -1,6 +1,8 @@
 import hashlib
+import json
 import os
 import pickle
+import zipfile
 
 import flax.linen as nn
 import jax
@@ -14,7 +16,9 @@ from jreid.config import load as load_config
 from jreid.errors import InputError
 from jreid.methods import load
 from jreid.nn import BatchNormNeck, Layout
-from jreid.weights.torch import convert, read_checkpoint
+from jreid.weights import checkpoint_file
+from jreid.weights.checkpoint_file import read_checkpoint
+from jreid.weights.torch import convert
 
 
 @pytest.fixture
@@ -235,9 +239,9 @@ def test_broken_files_are_refused(torch, tmp_path):
 
 
 def test_paths_that_are_no_checkpoint_are_refused(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="does not exist"):
         read_checkpoint(tmp_path / "missing.pth")
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="is a folder"):
         read_checkpoint(tmp_path)
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(InputError, match="safetensors"):
@@ -246,6 +250,114 @@ def test_paths_that_are_no_checkpoint_are_refused(tmp_path):
 
 def test_a_pickle_without_torch_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    (tmp_path / "a.pth").write_bytes(b"PK")
+    (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="pip install torch"):
         read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("version", ["2.9.1+cu118", "1.13.0", "2.4.0a0+git", "unknown"])
+def test_a_torch_that_unpickles_unsafely_is_refused(torch, tmp_path, monkeypatch, version):
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(InputError, match=r"a\.pth is not read by PyTorch .*torch>=2\.10"):
+        read_checkpoint(tmp_path / "a.pth")
+    for version in ("2.10.0", "2.13.0+cpu", "3.0"):
+        checkpoint_file._require_new_torch(tmp_path, version)
+
+
+@pytest.mark.fault("C4")
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda entries: {f"module.module.{name}": value for name, value in entries.items()},
+        lambda entries: {f"_orig_mod.module.{name}": value for name, value in entries.items()},
+        lambda entries: {f"module._orig_mod.{name}": value for name, value in entries.items()},
+        lambda entries: {name.replace(".", "._orig_mod.", 1): v for name, v in entries.items()},
+        lambda entries: {"model_state_dict": {"state_dict": entries}, "epoch": 3},
+        lambda entries: {"model": {"net": entries}},
+    ],
+)
+def test_wrappers_are_taken_off(torch, tmp_path, wrap):
+    entries = {"a.weight": torch.ones(2), "b.weight": torch.zeros(2)}
+    torch.save(wrap(entries), tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").keys() == entries.keys()
+
+
+@pytest.mark.fault("C4")
+def test_names_that_only_a_prefix_tells_apart_are_refused(tmp_path):
+    one = np.ones(1, np.float32)
+    save_file({"a._orig_mod.b": one, "a.b": one}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"'a\.b' twice"):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+@pytest.mark.fault("C4")
+def test_the_content_says_what_a_file_is(torch, tmp_path):
+    save_file({"a": np.ones(2, np.float32)}, tmp_path / "a.pth")
+    torch.save({"a": torch.ones(2)}, tmp_path / "b.safetensors")
+    torch.save({"a": torch.ones(2)}, tmp_path / "c", _use_new_zipfile_serialization=False)
+    for name in ("a.pth", "b.safetensors", "c"):
+        np.testing.assert_array_equal(read_checkpoint(tmp_path / name)["a"], [1, 1])
+    (tmp_path / "d.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1")
+    with pytest.raises(InputError, match="Git LFS pointer"):
+        read_checkpoint(tmp_path / "d.pth")
+
+
+def raw_safetensors(path, dtype, content):
+    header = {"a": {"dtype": dtype, "shape": [4], "data_offsets": [0, len(content)]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content)
+
+
+@pytest.mark.fault("C4")
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F8_E8M0", "C64", "F8_E4M3FNUZ"])
+def test_numbers_that_numpy_lacks_are_one_sentence(tmp_path, dtype):
+    raw_safetensors(tmp_path / "a.safetensors", dtype, bytes(32 if dtype == "C64" else 4))
+    with pytest.raises(InputError, match=rf"a\.safetensors: 'a' holds .* type {dtype},.*float32"):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+@pytest.mark.fault("C4")
+def test_bfloat16_is_converted_exactly(tmp_path):
+    values = np.array([1, -(2.0**-120), 3.140625, np.inf], np.float32)
+    halves = (values.view(np.uint32) >> 16).astype(np.uint16)
+    raw_safetensors(tmp_path / "a.safetensors", "BF16", halves.tobytes())
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "a.safetensors")["a"], values)
+
+
+@pytest.mark.fault("B7")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_contains_itself_ends(torch, tmp_path, legacy):
+    saved = {"a": torch.ones(1)}
+    saved["model"] = saved
+    torch.save(saved, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(InputError, match="'model' is a dict"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.fault("B7")
+def test_checkpoints_that_grow_without_bounds_are_refused(torch, tmp_path):
+    torch.save({"a": torch.ones(1).expand(10**12)}, tmp_path / "strides.pth")
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in plain.infolist():
+            bomb.writestr(entry.filename, plain.read(entry))
+    for name in ("strides.pth", "bomb.pth"):
+        with pytest.raises(InputError, match=r"would take [\d,]+ of memory"):
+            read_checkpoint(tmp_path / name)
+    tied = torch.zeros(10**4)
+    torch.save({"a": tied, "b": tied, "c": tied}, tmp_path / "tied.pth")
+    assert len(read_checkpoint(tmp_path / "tied.pth")) == 3
+
+
+@pytest.mark.fault("B7")
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(InputError, match="no regular file"):
+        read_checkpoint(tmp_path / "pipe.pth")
