@@ -16,6 +16,7 @@ DISTANCES = ("cosine", "euclidean")
 CMC_KINDS = ("identity", "image")
 # The range of largest values whose squares, summed over the dimensions, stay within float32.
 MODERATE = (2.0**-50, 2.0**50)
+JUNK = -1  # the identity of junk images by Market-1501's convention
 
 Features = Float[np.ndarray, "n d"] | Float[Array, "n d"]
 
@@ -123,10 +124,37 @@ def one_device(features: Features) -> Mesh:
     return Mesh(np.array([min(devices, key=lambda device: device.id)]), ("gallery",))
 
 
+def exact_integers(labels: ArrayLike, name: str) -> np.ndarray:
+    """The labels as int64, so that no two of them become equal when types are mixed.
+
+    Raises:
+        ValueError: they are no integers, or int64 cannot hold one.
+    """
+    array = np.asarray(labels)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} is {array.dtype}{list(array.shape)}: it must be integers.")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} holds {array.max()}: it must be integers that int64 can hold.")
+    return array.astype(np.int64)
+
+
+def refuse_junk(labels: Labels) -> Labels:
+    """Raises InputError where an image of query or gallery has the identity -1."""
+    for role, identity in (("query", labels.query_identity), ("gallery", labels.gallery_identity)):
+        junk = np.flatnonzero(identity == JUNK)
+        if junk.size:
+            raise InputError(
+                f"{role}_identities holds -1 in {junk.size} rows, first row {junk[0]}: by "
+                "Market-1501's convention these are junk images, which show neither a person "
+                "to be found nor a distractor; leave them out."
+            )
+    return labels
+
+
 def _labels(labels: ArrayLike, name: str, length: int) -> np.ndarray:
     array = np.asarray(labels)
-    if array.shape != (length,) or not np.issubdtype(array.dtype, np.integer):
+    if array.shape != (length,):
         raise ValueError(
             f"{name} is {array.dtype}{list(array.shape)}: it must be [{length}] integers."
         )
-    return array
+    return exact_integers(array, name)

@@ -1,5 +1,6 @@
 """Anybody's features from an .npz file, as a Table that the protocols can be asked of."""
 
+import os
 import posixpath
 import re
 import zipfile
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from jreid.data.table import MODALITIES, Table
 from jreid.errors import InputError
 from jreid.evaluation.ranking import require_finite
+from jreid.paths import require_file
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")
 SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$", re.IGNORECASE)
@@ -77,16 +79,18 @@ def _check(path: Path, features: np.ndarray, table: Table) -> None:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The file's arrays, as they are."""
-    if not path.is_file():
-        raise InputError(f"{path} is no file; give the .npz file of your features.")
+    require_file(path, "give the .npz file of your features")
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .npz file, or only a part of one; save it by np.savez.")
     arrays, reading = {}, "its list of arrays"
     try:
+        _refuse_bomb(path)
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             for reading in ARRAYS if not missing else ():
                 arrays[reading] = file[reading]
+    except InputError:
+        raise
     except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them into
         raise InputError(
             f"{path}: {reading} cannot be read ({' '.join(str(error).split())}); save it again by "
@@ -103,13 +107,27 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _refuse_bomb(path: Path) -> None:
+    """Refuses arrays that unpacked are larger than the machine's memory."""
+    with zipfile.ZipFile(path) as archive:
+        needed = sum(member.file_size for member in archive.infolist())
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(
+            f"{path} takes {needed / 1e9:,.0f} GB when it is unpacked, and this machine has "
+            f"{there / 1e9:,.0f} GB of memory; save fewer features, or use float32."
+        )
+
+
 def _integers(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " n"]:
-    if array.dtype.kind in "iuf":
-        with np.errstate(invalid="ignore"):  # what does not fit comes out different
-            whole = array.astype(np.int64)
-        if (whole == array).all():
-            return whole
-    raise _unusable(path, name, array, "whole numbers")
+    if array.dtype.kind in "iu" and (array <= np.iinfo(np.int64).max).all():
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        # Beyond this, neighbouring whole numbers are one number of this type.
+        largest = 2.0 ** (np.finfo(array.dtype).nmant + 1)
+        if (np.abs(array) < largest).all() and (array == np.floor(array)).all():
+            return array.astype(np.int64)
+    raise _unusable(path, name, array, "whole numbers that their type holds exactly, within int64")
 
 
 def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:

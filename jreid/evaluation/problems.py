@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from jreid.data.table import Table
 from jreid.errors import InputError
+from jreid.evaluation.arguments import JUNK, exact_integers
 from jreid.evaluation.draws import GalleryIndex, draw
 from jreid.evaluation.protocols import Protocol
 
@@ -35,12 +36,20 @@ class Problem(NamedTuple):
 def problem(table: Table, gallery_index: GalleryIndex, protocol: Protocol) -> Problem:
     """The queries and galleries that a protocol draws from a Table; images are not read.
 
+    Identities and cameras are compared exactly. The identity -1, which marks junk images by
+    Market-1501's convention, is refused among them; other rows may have it.
+
     Args:
         gallery_index: the dataset's own permutations; read by the official draw only.
 
     Raises:
         InputError: the Table does not allow the protocol, or some trial has no query with a match.
+        ValueError: identities or cameras are no integers within int64.
     """
+    table = table._replace(
+        identity=exact_integers(table.identity, "table.identity"),
+        camera=exact_integers(table.camera, "table.camera"),
+    )
     query_modality, gallery_modality = protocol.direction.split("_to_")
     roles = {
         "query": (query_modality, protocol.query_cameras),
@@ -129,6 +138,13 @@ def _rows(
         raise InputError(
             f"The {protocol.split} split has no {modality} images{of_cameras}, so {empty}: check "
             "the dataset's cameras and lists of identities, or choose another protocol."
+        )
+    junk = rows[table.identity[rows] == JUNK]
+    if junk.size:
+        raise InputError(
+            f"{table.name[junk[0]]} has the identity -1 ({junk.size} such {modality} images): by "
+            "Market-1501's convention that is a junk image, which shows neither a person to be "
+            "found nor a distractor; leave it out."
         )
     return rows
 

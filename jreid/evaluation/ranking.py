@@ -19,6 +19,7 @@ from jreid.evaluation.arguments import (
     check_options,
     moderate,
     one_device,
+    refuse_junk,
     require_finite,
 )
 from jreid.evaluation.gallery import TILE, put_gallery, round_up
@@ -60,8 +61,9 @@ def cmc_map(
     Args:
         query: `[Q, D]` floating-point features, of numpy or jax.
         gallery: `[G, D]` floating-point features.
-        query_identities: `[Q]` integers.
-        gallery_identities: `[G]` integers.
+        query_identities: `[Q]` integers within int64, compared exactly; -1 marks junk images by
+            Market-1501's convention and is refused.
+        gallery_identities: `[G]` integers, likewise. Distractors have an identity of no query.
         query_places: `[Q]` integers; a query ignores the gallery images of an equal place.
         gallery_places: `[G]` integers, given if and only if `query_places` is.
         cmc: `identity` ranks identities by their nearest image (SYSU-MM01's rule), `image` images.
@@ -71,15 +73,16 @@ def cmc_map(
         progress: told, now and then, how many queries are done, and how many there are.
 
     Raises:
-        InputError: features hold NaN or infinity.
+        InputError: features hold NaN or infinity, or an identity is -1.
         ValueError: shapes, types or options do not fit.
     """
     check_options(cmc, distance, block)
     query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(f"query has {query.shape[1]} dimensions, gallery {gallery.shape[1]}.")
-    labels = check_labels(
-        query_identities, gallery_identities, query_places, gallery_places, len(query), len(gallery)
+    Q, G = len(query), len(gallery)
+    labels = refuse_junk(
+        check_labels(query_identities, gallery_identities, query_places, gallery_places, Q, G)
     )
     query = check_finite(query, {"query": np.arange(len(query))})
     gallery = check_finite(gallery, {"gallery": np.arange(len(gallery))})
@@ -122,12 +125,14 @@ def rank_blocks(
     Ties, places and CMC as in `cmc_map`.
 
     Raises:
-        InputError: a distance is NaN or infinite.
+        InputError: a distance is NaN or infinite, or an identity is -1.
         ValueError: shapes, types or options do not fit.
     """
     check_options(cmc, "cosine", 1)
     Q, G = np.size(query_identities), np.size(gallery_identities)
-    labels = check_labels(query_identities, gallery_identities, query_places, gallery_places, Q, G)
+    labels = refuse_junk(
+        check_labels(query_identities, gallery_identities, query_places, gallery_places, Q, G)
+    )
     order = np.argsort(labels.gallery_identity, kind="stable")
     identity = labels.gallery_identity[order]
     names, codes = np.unique(identity, return_inverse=True)

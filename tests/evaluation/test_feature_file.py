@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_missing_array_is_named(tmp_path, name):
 
 def test_files_that_are_no_features(tmp_path):
     path = tmp_path / "f.npz"
-    with pytest.raises(InputError, match=r"f\.npz is no file"):
+    with pytest.raises(InputError, match=r"f\.npz does not exist"):
         read_features(path)
     whole = io.BytesIO()
     np.savez(whole, **ARRAYS)
@@ -177,3 +178,43 @@ def test_damage_anywhere_is_refused_or_harmless(tmp_path):
         else:
             np.testing.assert_array_equal(features, FEATURES)
     assert refused > 100
+
+
+@pytest.mark.fault("A11")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_whole_numbers_that_their_type_may_have_rounded_are_refused(tmp_path, dtype):
+    largest = 2 ** (np.finfo(dtype).nmant + 1)
+    for value, fits in ((largest - 1, True), (largest, False)):
+        identities = changed(TABLE.identity.astype(dtype), value)
+        path = save(tmp_path / "f.npz", **ARRAYS | {"identities": identities})
+        if fits:
+            assert read_features(path)[1].identity.max() == value
+        else:
+            with pytest.raises(InputError, match=rf"identities is {dtype}"):
+                read_features(path)
+
+
+@pytest.mark.fault("A11")
+def test_the_largest_integers_stay_what_they_are(tmp_path):
+    for value in (2**63 - 1, 2**53 + 1):
+        identities = changed(TABLE.identity.astype(np.uint64), value)
+        path = save(tmp_path / "f.npz", **ARRAYS | {"identities": identities})
+        assert value in read_features(path)[1].identity.tolist()
+
+
+@pytest.mark.fault("B7")
+@pytest.mark.timeout(20)
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "f.npz"
+    np.savez_compressed(path, **ARRAYS | {"features": np.zeros((N, 10**5), np.float32)})
+    monkeypatch.setattr("os.sysconf", lambda name: 2**11)  # pages of as many bytes
+    with pytest.raises(InputError, match="GB when it is unpacked"):
+        read_features(path)
+
+
+@pytest.mark.fault("B7")
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "f.npz")
+    with pytest.raises(InputError, match="no regular file"):
+        read_features(tmp_path / "f.npz")

@@ -313,3 +313,34 @@ def test_official_index_gives_the_known_counts(
         assert len(set(rows)) == gallery
         assert (drawn.gallery_place[rows] != 2).sum() == from_camera_3
         assert 3803 - sum(unmatched(drawn, table, trial)) == valid
+
+
+@pytest.mark.fault("A11")
+def test_a_table_of_large_identities_is_compared_exactly():
+    table, index = make_table(COUNTS), make_index(COUNTS)
+    protocol = folder()
+    want = problem(table, index, protocol)
+    for offset, kind in ((2**62, np.uint64), (2**62, np.int64)):
+        shifted = table._replace(identity=(table.identity + offset).astype(kind))
+        drawn = problem(shifted, index, protocol)
+        for got, expected in zip(drawn, want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+        for trial in range(protocol.trials):
+            assert unmatched(drawn, shifted, trial) == unmatched(want, table, trial)
+    for identity in (table.identity.astype(float), table.identity.astype(np.uint64) + 2**63):
+        with pytest.raises(ValueError, match=r"table\.identity .* integers"):
+            problem(table._replace(identity=identity), index, protocol)
+
+
+@pytest.mark.fault("A11")
+def test_junk_is_refused_where_it_would_be_ranked_only():
+    table, index = make_table(COUNTS), make_index(COUNTS)
+    protocol = folder()
+    for row in (0, int(np.flatnonzero(table.modality == "infrared")[0])):
+        identity = table.identity.copy()
+        identity[row] = -1
+        with pytest.raises(InputError, match=rf"{table.name[row]} has the identity -1 .1 such"):
+            problem(table._replace(identity=identity), index, protocol)
+        split = table.split.copy()
+        split[row] = "train"
+        problem(table._replace(identity=identity, split=split), index, protocol)

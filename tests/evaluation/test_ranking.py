@@ -326,3 +326,42 @@ def test_counting_by_chunks_and_at_once_are_the_same():
     counts = (distance[:, None] <= match).sum(axis=0)
     np.testing.assert_array_equal(counting.count_by_chunks(distance, match), counts)
     np.testing.assert_array_equal(counting.count_at_once(distance, match), counts)
+
+
+@pytest.mark.fault("A11")
+def test_identities_of_mixed_types_are_compared_exactly():
+    features = np.eye(3, dtype=np.float32)
+    near = [2**62, 2**62 + 1, 2**62 + 2]  # one number in float64
+    for types in ((np.int64, np.uint64), (np.uint64, np.int64)):
+        query, gallery = (np.array(near, kind) for kind in types)
+        for result in (
+            cmc_map(features[:1], features, query[:1], gallery),
+            rank_blocks([np.zeros((1, 3))], query[:1], gallery),
+        ):
+            assert result.matches.tolist() == [1]
+        places = cmc_map(features[:1], features, [1], [1, 1, 1], query[:1], gallery)
+        assert places.matches.tolist() == [2]
+
+
+@pytest.mark.fault("A11")
+@pytest.mark.parametrize(
+    "identities", [[1.0], [2**63], [True], [2**64], np.array([1], np.float64), [None], ["1"]]
+)
+def test_identities_that_int64_cannot_hold_are_refused(identities):
+    features = np.ones((1, 2), np.float32)
+    for given_ in ((identities, [1]), ([1], identities)):
+        with pytest.raises(ValueError, match=r"identities .* integers"):
+            cmc_map(features, features, *given_)
+        with pytest.raises(ValueError, match=r"identities .* integers"):
+            rank_blocks([np.zeros((1, 1))], *given_)
+
+
+@pytest.mark.fault("A11")
+def test_junk_is_refused_and_not_taken_for_a_person():
+    features = np.eye(3, dtype=np.float32)
+    for role, given_ in (("query", ([-1, 1], [1, 2, 3])), ("gallery", ([1, 2], [1, -1, -1]))):
+        with pytest.raises(InputError, match=f"{role}_identities holds -1 in"):
+            cmc_map(features[:2], features, *given_)
+        with pytest.raises(InputError, match=f"{role}_identities holds -1 in"):
+            rank_blocks([np.zeros((2, 3))], *given_)
+    assert cmc_map(features[:1], features, [-2], [-2, 0, 3]).rank.tolist() == [1]
