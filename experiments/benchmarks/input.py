@@ -24,7 +24,8 @@ import numpy as np
 import psutil
 from PIL import Image, ImageOps
 
-from jreid.data.pipeline import read_folder, training_batches
+from jreid.data.images_on_disk import read_folder
+from jreid.data.pipeline import training_batches
 from jreid.data.rendering.cameras import CAMERAS
 from jreid.data.rendering.pedestrians import sample_person
 from jreid.data.rendering.photograph import photograph
@@ -68,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         if not arguments.folder:
             render(Path(temporary), arguments.images)
-        names, paths = read_folder(arguments.folder or Path(temporary))
+        names, paths, _ = read_folder(arguments.folder or Path(temporary))
         if len(paths) < 4 * P:
             raise InputError(f"there are {len(paths)} images; give at least {4 * P}")
         images = [path.read_bytes() for path in paths]

@@ -38,7 +38,7 @@ from jax.sharding import AxisType, Mesh
 
 from experiments.benchmarks import input as reading
 from jreid import config as configs
-from jreid.data.pipeline import read_folder
+from jreid.data.images_on_disk import read_folder
 from jreid.data.transforms import Augmentation
 from jreid.memory import keep_freed_memory
 from jreid.methods import Phase
@@ -242,7 +242,7 @@ def _random(config: Any, model: Model) -> Batches:
 
 def _read(config: Any, folder: Path) -> Batches:
     """The config's augmentation and batch, by the pipeline of the benchmark of reading."""
-    names, paths = read_folder(folder)
+    names, paths, _ = read_folder(folder)
     images = [path.read_bytes() for path in paths]
     options = Augmentation(**config.image, erase_fill=0.0)
     identities, each = config.batch.identities, config.batch.images

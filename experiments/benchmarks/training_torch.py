@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from experiments.benchmarks import input as reading
 from experiments.benchmarks.training import Contender
-from jreid.data.pipeline import read_folder
+from jreid.data.images_on_disk import read_folder
 
 HEIGHT, WIDTH = 288, 144
 MARGIN = 0.3
@@ -130,7 +130,7 @@ def _random() -> Iterator[Any]:
 
 
 def _read(folder: Path) -> Iterator[Any]:
-    _, paths = read_folder(folder)
+    _, paths, _ = read_folder(folder)
     loader = reading.torch_loader(paths, reading.OPTIONS["AGW, 288x144"])
     assert loader
     while True:

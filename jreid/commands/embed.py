@@ -51,5 +51,5 @@ def _embed(options: argparse.Namespace) -> None:
         return
     if options.overrides:
         raise InputError(f"{options.overrides[0]} is for --split; leave it out.")
-    count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
+    count = embed_folder(run, options.checkpoint, options.images, options.modality, output, print)
     print(f"{output}: embeddings of {count} {options.modality} images")

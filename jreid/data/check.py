@@ -1,6 +1,7 @@
 """Everything that is wrong with a dataset's folder, in one pass, beside its known counts."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import rich.box
@@ -9,7 +10,9 @@ import rich.table
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
 from jreid.data.forms import DEEP
 from jreid.data.images import Image, Track, read_images, silent
-from jreid.data.listing import Count, Fault, Group, Listing, by_split, counts
+from jreid.data.images_on_disk import first_of
+from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row, by_split, counts
+from jreid.data.table import MODALITIES
 
 
 class Report(NamedTuple):
@@ -76,7 +79,30 @@ def survey(source: Source) -> Report:
 
 def _count(listing: Listing, expected: Mapping[Group, Count]) -> Report:
     totals = counts([row._replace(camera=0) for row in listing.rows])
-    return Report(expected, totals | counts(listing.rows), [*listing.faults])
+    faults = [*listing.faults, *_one_sided_faults(listing.rows)]
+    return Report(expected, totals | counts(listing.rows), faults)
+
+
+def _one_sided_faults(rows: Sequence[Row]) -> list[Fault]:
+    """Identities in one modality only, by the names of their folders; training refuses them."""
+    sides: dict[tuple[str, int], dict[str, str]] = {}
+    for row in rows:
+        sides.setdefault((row.split, row.identity), {})[row.modality] = row.path.parent.name
+    faults = []
+    for split, modality in product(SPLITS, MODALITIES):
+        folders = [
+            side[modality]
+            for (of, _), side in sides.items()
+            if of == split and side.keys() == {modality}
+        ]
+        if folders:
+            told = f"has {len(folders):,} identities with {modality} images only: "
+            told += first_of(sorted(folders))
+            remedy = "; add images of the other modality or leave them out of the split"
+            training = split == "train"
+            told += remedy if training else "; as queries they have no match"
+            faults.append(Fault(split, told, "wrong" if training else "odd"))
+    return faults
 
 
 def format_report(report: Report) -> rich.table.Table:

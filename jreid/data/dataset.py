@@ -176,7 +176,7 @@ def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
 
 
 def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
-    """Images of equal bytes: `wrong` in two splits, else `odd`.
+    """Images of equal bytes: each one that is in two splits is `wrong`, all others are one note.
 
     Args:
         across_splits: find the wrong ones only.
@@ -184,23 +184,28 @@ def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
     same: dict[bytes, list[int]] = {}
     for row, image in enumerate(table.image):
         same.setdefault(hashlib.sha256(image).digest(), []).append(row)
-    faults = []
-    for first, *others in same.values():
-        for row in others:
-            wrong = table.split[row] != table.split[first]
-            if across_splits and not wrong:
-                continue
-            where = f"{table.name[first]} of identity {table.identity[first]}"
-            remedy = "an image must not be in two splits, so " if wrong else ""
-            faults.append(
-                Fault(
-                    str(table.name[row]),
-                    f"({table.split[row]}, identity {table.identity[row]}) holds the same bytes as "
-                    f"{where} ({table.split[first]}); {remedy}unpack the dataset again",
-                    "wrong" if wrong else "odd",
-                )
-            )
+    pairs = [(row, first) for first, *others in same.values() for row in others]
+    crossing = [(row, first) for row, first in pairs if table.split[row] != table.split[first]]
+    faults = [
+        Fault(
+            str(table.name[row]),
+            f"{_labels(table, row)} holds the same bytes as {table.name[first]} "
+            f"{_labels(table, first)}; an image must not be in two splits, so unpack the dataset "
+            "again",
+        )
+        for row, first in crossing
+    ]
+    within = [pair for pair in pairs if table.split[pair[0]] == table.split[pair[1]]]
+    if within and not across_splits:
+        row, first = within[0]
+        told = f"holds the same bytes as {table.name[first]} {_labels(table, first)}; "
+        told += f"{len(within):,} images repeat another one of their split"
+        faults.append(Fault(f"{table.name[row]} {_labels(table, row)}", told, "odd"))
     return faults
+
+
+def _labels(table: Table, row: int) -> str:
+    return f"({table.split[row]}, identity {table.identity[row]})"
 
 
 def _bad_images(images: Iterable[Image], source: Source) -> list[str]:

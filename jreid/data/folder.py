@@ -5,26 +5,32 @@ visible/IDENTITY/*.jpg    infrared/IDENTITY/*.jpg    (or .jpeg, .png, .bmp)
 splits.txt                lines `IDENTITY SPLIT`; SPLIT is train, validation or test
 ```
 In splits.txt, `#` at the start of a line or after a space starts a comment. IDENTITY is a folder's
-name. Where all that splits.txt names are whole numbers, they are the identities; else these are
-numbered from 1 in the order of the names.
+name, in whichever form its accents are coded. Where all that splits.txt names are whole numbers,
+they are the identities; else these are numbered from 1 in the order of the names.
 
-A file's name may tell its camera: `c3`, `c03` or `cam3` between underscores, hyphens and the
-name's ends. Without that, visible images are of camera 1 and infrared ones of camera 2.
+A file's name may tell its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
+underscores, hyphens and the name's ends, or MSMT17's `0000_000_03_0303morning_`. Without that,
+visible images are of camera 1 and infrared ones of camera 2.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from jreid.data.images_on_disk import UNPRINTABLE, Found, find_images
+from jreid.data.images_on_disk import UNPRINTABLE, Found, find_images, first_of
 from jreid.data.index_files import existing, read_lines, whole_number
 from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row
 from jreid.data.table import INFRARED, MODALITIES, VISIBLE
 
 PLACES = re.compile("(?:visible|infrared)(?:/(?P<identity>[^/]+))?")
 SPLIT_FILE = "splits.txt"
-CAMERA = re.compile("(?<![^_-])c(?:am)?([0-9]{1,4})(?![^_-])", re.IGNORECASE)
+CAMERA = re.compile(
+    r"(?<![^_-])c(?:am(?:era)?)?([0-9]{1,4})(?:s[0-9]+)?(?![^_-])"
+    r"|^[0-9]{4}_[0-9]{3}_([0-9]{2})_[0-9]{4}(?:morning|noon|afternoon)_",
+    re.IGNORECASE,
+)
 CAMERA_OF_ALL: Mapping[str, int] = {VISIBLE: 1, INFRARED: 2}
 
 TRIALS = 0
@@ -46,27 +52,32 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
     Args:
         trial: not used; there is one split.
     """
-    found = find_images(folder, PLACES)
+    found = find_images(folder, PLACES, keep_suffixes=True)
     faults = [*found.faults]
     splits = _read_splits(folder, faults)
     numbers = _number(splits, faults)
     rows = []
     for name, file in found.images.items():
-        modality, identity, _ = name.split("/")
+        modality, identity = name.split("/")[0], _identity_of(name)
         camera = _camera(file, modality, faults) if identity in splits else 0
         if camera:
             split = splits[identity][0]
             rows.append(Row(name, numbers[identity], camera, modality, split, folder / file))
-    faults.extend(_unnumbered(rows))
+    faults.extend(_camera_notes(rows))
     if splits:
         faults.extend(_left_out(found, splits))
     faults.extend(_absences(found, splits))
     return Listing(rows, faults, {})
 
 
+def _identity_of(name: str) -> str:
+    """The name of an image's folder; one name may be coded in several forms of Unicode."""
+    return unicodedata.normalize("NFC", name.split("/")[1])
+
+
 def _camera(file: str, modality: str, faults: list[Fault]) -> int:
     """The camera of a file's name or else of its modality; 0 where that is a fault."""
-    cameras = {int(number) for number in CAMERA.findall(Path(file).stem)}
+    cameras = {int(match[1] or match[2]) for match in CAMERA.finditer(Path(file).stem)}
     if len(cameras) > 1 or 0 in cameras:
         told = f"names the cameras {sorted(cameras)}; name one, from 1, or none"
         faults.append(Fault(file, told))
@@ -74,26 +85,32 @@ def _camera(file: str, modality: str, faults: list[Fault]) -> int:
     return cameras.pop() if cameras else CAMERA_OF_ALL[modality]
 
 
-def _unnumbered(rows: Sequence[Row]) -> list[Fault]:
-    """Modalities in which only some of the names tell a camera."""
-    faults = []
+def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
+    """Modalities with names that tell no camera, and those that one camera took."""
+    notes = []
     for modality in MODALITIES:
-        told = [bool(CAMERA.search(row.path.stem)) for row in rows if row.modality == modality]
-        if any(told) and not all(told):
-            what = f"has {told.count(False):,} images whose names tell no camera, beside others; "
-            what += f"they are taken to be of camera {CAMERA_OF_ALL[modality]}"
-            faults.append(Fault(modality, what, "odd"))
-    return faults
+        mine = [row for row in rows if row.modality == modality]
+        silent = [row.path.name for row in mine if not CAMERA.search(row.path.stem)]
+        cameras = {row.camera for row in mine}
+        if silent:
+            told = f"has {len(silent):,} of {len(mine):,} images whose names tell no camera and "
+            told += f"which are taken to be of camera {CAMERA_OF_ALL[modality]}; {first_of(silent)}"
+            notes.append(Fault(modality, told, "odd"))
+        elif len(cameras) == 1:
+            told = f"has {len(mine):,} images, all of camera {cameras.pop()}"
+            notes.append(Fault(modality, told, "odd"))
+    return notes
 
 
 def _left_out(found: Found, splits: Collection[str]) -> list[Fault]:
-    """Folders of identities that the list does not name."""
+    """The folders of identities that the list does not name."""
     counts = Counter(name.rpartition("/")[0] for name in found.images)
-    return [
-        Fault(place, f"is left out, {count:,} images; to use it, name it in {SPLIT_FILE}", "odd")
-        for place, count in counts.items()
-        if place.split("/")[1] not in splits
-    ]
+    places = [place for place in counts if _identity_of(place) not in splits]
+    if not places:
+        return []
+    images = sum(counts[place] for place in places)
+    told = f"does not name {len(places):,} folders, {images:,} images, which are left out; "
+    return [Fault(SPLIT_FILE, told + first_of(places), "odd")]
 
 
 def _absences(found: Found, splits: Mapping[str, tuple[str, str]]) -> list[Fault]:
@@ -103,7 +120,7 @@ def _absences(found: Found, splits: Mapping[str, tuple[str, str]]) -> list[Fault
         if modality not in found.folders:
             told = f"is missing; put the {modality} images into folders {modality}/IDENTITY"
             faults.append(Fault(modality, told))
-    there = {name.split("/")[1] for name in found.images}
+    there = {_identity_of(name) for name in found.images}
     for identity, (_, place) in splits.items():
         if identity not in there:
             told = f"names identity {identity}, who has no image in visible or infrared; "
@@ -116,7 +133,7 @@ def _read_splits(folder: Path, faults: list[Fault]) -> dict[str, tuple[str, str]
     remedy = "write one line IDENTITY SPLIT for each identity"
     splits: dict[str, tuple[str, str]] = {}
     for line in read_lines(folder, SPLIT_FILE, faults, remedy):
-        text = re.sub(r"(^|\s)#.*", "", line.text)
+        text = unicodedata.normalize("NFC", re.sub(r"(^|\s)#.*", "", line.text))
         if not text.strip():
             continue
         *identities, split = text.rsplit(maxsplit=1)

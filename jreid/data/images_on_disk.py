@@ -1,23 +1,31 @@
-"""Which image files a dataset's folder holds, found in one walk without opening any of them."""
+"""Which image files a folder holds, found in one walk without opening any of them."""
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jreid.data.listing import Fault
+from jreid.data.listing import Fault, refuse
+from jreid.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # in small or capital letters
-ARCHIVER = "__MACOSX"  # a folder that an archiver leaves behind
+# Of images that are not read; .db is that of Windows' Thumbs.db, which holds small copies.
+OTHER_SUFFIXES = re.compile(
+    r"\.(?:avif|db|dib|gif|hei[cf]|jfif|jp2|jpe|pgm|ppm|tga|tiff?|webp)", re.IGNORECASE
+)
+ARCHIVER = "__MACOSX"  # a folder that an archiver leaves behind, with hidden files
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are no UTF-8
+EXAMPLES = 3  # files that a note names
 
 
 class Found(NamedTuple):
     """What a walk found; all places are relative to the dataset's folder, with `/`.
 
     Attributes:
-        images: an image's place without suffix to its place, sorted.
+        images: an image's name to its place, sorted. The name is the place without suffix; with it
+            where two images would have one name.
         folders: every folder.
         faults: what is wrong or odd about them.
     """
@@ -27,48 +35,130 @@ class Found(NamedTuple):
     faults: list[Fault]
 
 
-def find_images(folder: Path, places: re.Pattern[str]) -> Found:
-    """The image files in the folders that a layout has; hidden files are nobody.
+class Folder(NamedTuple):
+    """The images of a folder of no layout, in order of name.
+
+    Attributes:
+        names: places without suffix, as in `Found`.
+        paths: where they are.
+        notes: what was left out.
+    """
+
+    names: list[str]
+    paths: list[Path]
+    notes: list[Fault]
+
+
+class _Walk(NamedTuple):
+    """What is collected on the way: the places of images, and of what is left out and why."""
+
+    images: list[str]
+    folders: set[str]
+    faults: list[Fault]
+    misplaced: list[str]
+    unread: list[str]
+    hidden: list[str]
+    links: list[str]
+
+
+def read_folder(folder: Path) -> Folder:
+    """All images of a folder and of the folders in it, whatever their names; links to folders are
+    not followed.
+
+    Raises:
+        InputError: the folder is missing, cannot be read whole, or holds no JPEG, PNG or BMP file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give the folder of the images.")
+    found = find_images(folder, None, keep_suffixes=True)
+    notes = [fault for fault in found.faults if fault.kind == "odd"]
+    refuse((fault for fault in found.faults if fault.kind != "odd"), folder)
+    if not found.images:
+        left_out = "; ".join(str(note) for note in notes)
+        raise InputError(
+            f"{folder} holds no {', '.join(SUFFIXES)} file{left_out and f' ({left_out})'}."
+        )
+    return Folder([*found.images], [folder / place for place in found.images.values()], notes)
+
+
+def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: bool = False) -> Found:
+    """The image files in the folders that a layout has; the rest is counted and left out.
 
     Args:
         places: matches the layout's folders; its group `identity` matches in those that hold
             images. Links are followed to these folders only, and beyond a link only they are
-            entered: no loop of links, and no walk through all of a disk.
+            entered: no loop of links, and no walk through all of a disk. None: every folder holds
+            images, and no link to a folder is followed.
+        keep_suffixes: whether `a.jpg` and `a.png` are two images, which then keep their suffixes;
+            else they are a fault.
     """
-    images: dict[str, str] = {}
-    misplaced: list[str] = []
-    found = Found(images, {""}, [])
-    todo = [("", False)]
+    walk = _Walk([], {""}, [], [], [], [], [])
+    todo = [("", False, False)]
     while todo:
-        place, linked = todo.pop()
-        home = _holds_images(place, places)
-        for entry in _scan(folder, place, found.faults):
+        place, linked, hidden = todo.pop()
+        home = places is None or _holds_images(place, places)
+        for entry in _scan(folder, place, [] if hidden else walk.faults):
             path = f"{place}/{entry.name}" if place else entry.name
-            stem, suffix = os.path.splitext(path)
-            in_layout = places.fullmatch(path) is not None
-            is_folder = _is_folder(entry, follow=in_layout)
-            if is_folder and linked and not in_layout:
-                continue
-            if not is_folder and suffix.lower() not in SUFFIXES:
-                continue
-            if UNPRINTABLE.search(entry.name):
-                told = "has a name that is not plain UTF-8 text; rename it"
-                found.faults.append(Fault(UNPRINTABLE.sub("?", path), told))
-            elif is_folder:
-                found.folders.add(path)
-                todo.append((path, linked or entry.is_symlink()))
-            elif not _is_file(entry):
-                told = "is a link that leads nowhere or no file; put the image in its place"
-                found.faults.append(Fault(path, told, "missing"))
-            elif not home:
-                misplaced.append(path)
-            elif stem in images:
-                told = f"has the name of {images[stem]}; remove one of the two"
-                found.faults.append(Fault(path, told))
+            in_layout = places is not None and places.fullmatch(path) is not None
+            is_hidden = hidden or entry.name.startswith(".") or entry.name == ARCHIVER
+            if _is_folder(entry, follow=in_layout and not is_hidden):
+                if is_hidden:
+                    todo.append((path, False, True))
+                elif (in_layout or not linked) and _is_text(path, walk.faults):
+                    walk.folders.add(path)
+                    todo.append((path, linked or entry.is_symlink(), False))
+            elif places is None and not is_hidden and _is_folder(entry, follow=True):
+                walk.links.append(path)
             else:
-                images[stem] = path
-    found.faults.extend(_misplaced_faults(sorted(misplaced), places, bool(images)))
-    return found._replace(images=dict(sorted(images.items())))
+                _sort_in(path, entry, home, is_hidden, walk)
+    images, faults = _named(sorted(walk.images), keep_suffixes)
+    if places:
+        faults += _one_further_in(walk, places)
+    return Found(images, walk.folders, [*walk.faults, *faults, *_notes(walk)])
+
+
+def _sort_in(path: str, entry: os.DirEntry[str], home: bool, hidden: bool, walk: _Walk) -> None:
+    """Puts a file where it belongs in the walk; files that are no images belong nowhere."""
+    suffix = os.path.splitext(path)[1]
+    is_read = suffix.lower() in SUFFIXES
+    if not is_read and not OTHER_SUFFIXES.fullmatch(suffix):
+        return
+    if hidden:
+        walk.hidden.append(path)
+    elif not is_read:
+        walk.unread.append(path)
+    elif not _is_text(path, walk.faults):
+        return
+    elif not _is_file(entry):
+        told = "is a link that leads nowhere or no file; put the image in its place"
+        walk.faults.append(Fault(path, told, "missing"))
+    else:
+        (walk.images if home else walk.misplaced).append(path)
+
+
+def _is_text(path: str, faults: list[Fault]) -> bool:
+    if not UNPRINTABLE.search(path):
+        return True
+    told = "has a name that is not plain UTF-8 text; rename it"
+    faults.append(Fault(UNPRINTABLE.sub("?", path), told))
+    return False
+
+
+def _named(paths: Sequence[str], keep_suffixes: bool) -> tuple[dict[str, str], list[Fault]]:
+    """The images by name, and those whose name another one has."""
+    stems = Counter(os.path.splitext(path)[0] for path in paths)
+    whole, images, faults = {*paths}, {}, []
+    for path in paths:
+        stem = os.path.splitext(path)[0]
+        # A name with its suffix must not be another one's name without: a.png and a.png.jpg.
+        if keep_suffixes and (stems[stem] > 1 or stem in whole):
+            images[path] = path
+        elif stem in images:
+            told = f"has the name of {images[stem]}; remove one of the two"
+            faults.append(Fault(path, told))
+        else:
+            images[stem] = path
+    return dict(sorted(images.items())), faults
 
 
 def outermost_gone(place: str, folders: set[str]) -> str:
@@ -84,7 +174,7 @@ def _holds_images(place: str, places: re.Pattern[str]) -> bool:
 
 
 def _scan(folder: Path, place: str, faults: list[Fault]) -> Iterator[os.DirEntry[str]]:
-    """A folder's entries by name, without the hidden ones."""
+    """A folder's entries by name."""
     try:
         with os.scandir(folder / place) as entries:
             seen = sorted(entries, key=lambda entry: entry.name)
@@ -92,7 +182,7 @@ def _scan(folder: Path, place: str, faults: list[Fault]) -> Iterator[os.DirEntry
         told = f"cannot be read ({error.strerror}); make it readable or unpack the dataset again"
         faults.append(Fault(place or ".", told))
         return
-    yield from (e for e in seen if not e.name.startswith(".") and e.name != ARCHIVER)
+    yield from seen
 
 
 def _is_folder(entry: os.DirEntry[str], follow: bool) -> bool:
@@ -109,20 +199,41 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _misplaced_faults(
-    misplaced: Iterable[str], places: re.Pattern[str], any_in_place: bool
-) -> list[Fault]:
-    """Images where the layout has no place; a whole dataset one folder further in is one fault."""
-    faults, inner = [], {}
-    for path in misplaced:
+def _one_further_in(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
+    """A whole dataset one folder further in, which is one fault; its images leave the walk."""
+    inner: Counter[str] = Counter()
+    for path in walk.misplaced:
         outer, _, rest = path.partition("/")
         if _holds_images(rest.rpartition("/")[0], places):
-            inner[outer] = inner.get(outer, 0) + 1
-        else:
-            told = "is an image where this layout has no place for one; it is left out"
-            faults.append(Fault(path, told, "odd"))
-    for outer, count in inner.items():
+            inner[outer] += 1
+    walk.misplaced[:] = [path for path in walk.misplaced if path.partition("/")[0] not in inner]
+    faults = []
+    for outer, count in sorted(inner.items()):
         told = f"holds {count:,} images of this layout one folder further in; "
-        told += "they are left out" if any_in_place else f"give {outer} as the dataset's folder"
-        faults.append(Fault(outer, told, "odd" if any_in_place else "wrong"))
+        told += "they are left out" if walk.images else f"give {outer} as the dataset's folder"
+        faults.append(Fault(outer, told, "odd" if walk.images else "wrong"))
     return faults
+
+
+def _notes(walk: _Walk) -> list[Fault]:
+    """What is left out, one note a kind."""
+    kinds = (
+        (walk.misplaced, "images where this layout has no place for one", ""),
+        (walk.unread, "files of formats that are not read", "; convert what you need to .png"),
+        (walk.hidden, "images in hidden files and folders", ""),
+        (walk.links, "links to folders", ""),
+    )
+    notes = []
+    for paths, what, remedy in kinds:
+        suffixes = Counter(os.path.splitext(path)[1].lower() for path in paths)
+        by_suffix = [f"{count:,} {suffix}" for suffix, count in sorted(suffixes.items()) if suffix]
+        counted = f" ({', '.join(by_suffix)})" if by_suffix else ""
+        told = f"holds {len(paths):,} {what}{counted}, left out{remedy}; {first_of(sorted(paths))}"
+        notes += [Fault("the folder", told, "odd")] if paths else []
+    return notes
+
+
+def first_of(places: Sequence[str]) -> str:
+    """The first places in words."""
+    shown = ", ".join(UNPRINTABLE.sub("?", place) for place in places[:EXAMPLES])
+    return f"first {shown}" if places[EXAMPLES:] else shown

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -208,22 +207,6 @@ def _telling_of_a_wait() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def read_folder(folder: Path) -> tuple[list[str], list[Path]]:
-    """Names (relative, without suffix) and paths of a folder's images, in order of name.
-
-    Raises:
-        InputError: the folder is missing or holds no JPEG, PNG or BMP file.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give the images' folder as --images=DIR.")
-    suffixes = {".jpg", ".jpeg", ".png", ".bmp"}
-    paths = [path for path in folder.rglob("[!.]*") if path.suffix.lower() in suffixes]
-    if not paths:
-        raise InputError(f"{folder} holds no .jpg, .jpeg, .png or .bmp file.")
-    named = sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths)
-    return [name for name, _ in named], [path for _, path in named]
 
 
 def own_rows(N: int) -> slice:

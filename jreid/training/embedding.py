@@ -1,6 +1,6 @@
 """Embeddings of images by a run's model, for others to use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,8 +9,8 @@ import numpy as np
 from jreid.data import sysu_mm01
 from jreid.data.dataset import Dataset
 from jreid.data.images import read_images
+from jreid.data.images_on_disk import read_folder
 from jreid.data.listing import Fault, Row, refuse
-from jreid.data.pipeline import read_folder
 from jreid.errors import InputError
 from jreid.files import write_whole
 from jreid.methods import Config, Variables
@@ -21,7 +21,14 @@ from jreid.training.run import Run
 from jreid.training.scoring import embed_table
 
 
-def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path) -> int:
+def embed_folder(
+    run: Run,
+    kind: str,
+    folder: Path,
+    modality: str,
+    output: Path,
+    tell: Callable[[str], None] = lambda note: None,
+) -> int:
     """Writes the embeddings of a folder's images and returns how many there are.
 
     The file holds `features` [N, D] float32, not normalised, `names` [N] and `modalities` [N];
@@ -31,19 +38,23 @@ def embed_folder(run: Run, kind: str, folder: Path, modality: str, output: Path)
         kind: `last` or `best`, the run's checkpoint.
         folder: searched through for images.
         modality: `visible` or `infrared`, of all of them.
+        tell: called with a note on each kind of image that is left out.
 
     Raises:
         InputError: no run, no image, a file that is no image, or one from a camera of the other
             modality.
     """
     config = run.config()
-    names, paths = read_folder(folder)
+    names, paths, notes = read_folder(folder)
+    for note in notes:
+        tell(f"note: {note}")
     labels = _labels(paths, modality)
     rows = [
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
     ]
     images = list(read_images(rows, config.data.depth_range))
-    refuse((Fault(image.row.path.name, image.fault) for image in images if image.fault), folder)
+    faulty = [image for image in images if image.fault]
+    refuse((Fault(str(i.row.path.relative_to(folder)), i.fault) for i in faulty), folder)
     model = Model(config)
     variables = _variables(model, run, kind)
     features = model.embed(variables, [image.content for image in images], names, modality)

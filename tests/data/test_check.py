@@ -3,7 +3,9 @@
 import io
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from jreid.data.check import check, format_report
@@ -63,3 +65,39 @@ def test_the_table_shows_expected_and_found(source):
         line for line in shown(report) if line.split()[:3] == [differs.split, differs.modality, "4"]
     ]
     assert line.split()[-2:] == [str(images - 1), str(images)]
+
+
+@pytest.mark.fault("C1")
+def test_identities_of_one_modality_are_told_by_the_names_of_their_folders(tmp_path):
+    folder = tmp_path / "mine"
+    people = ["visible/ann", "infrared/ann", "visible/bob", "visible/cyd", "infrared/cyd"]
+    for number, name in enumerate([*people, "infrared/dan", "visible/eve"]):
+        (folder / name).mkdir(parents=True)
+        Image.new("L", (8, 8), number).save(folder / name / "c1.png")
+    text = "ann train\nbob train\ncyd test\ndan test\neve validation\n"
+    (folder / "splits.txt").write_text(text)
+    report = check(Source("mine", "folder", folder))
+    told = {str(fault).split(";")[0]: fault.kind for fault in report.faults if "only" in fault.what}
+    assert told == {
+        "train has 1 identities with visible images only: bob": "wrong",
+        "test has 1 identities with infrared images only: dan": "odd",
+        "validation has 1 identities with visible images only: eve": "odd",
+    }
+
+
+@pytest.mark.fault("A9")
+def test_deep_images_are_told_with_their_counts(source):
+    paths = sorted((source.folder / "cam3").glob("*/*.jpg"))[:2]
+    for number, path in enumerate(paths):
+        path.unlink()
+        counts = np.arange(number + 600, number + 600 + 64 * 32, dtype=np.uint16)
+        Image.fromarray(counts.reshape(64, 32)).save(path.with_suffix(".png"))
+    (fault,) = check(source).faults
+    assert fault.kind == "wrong"
+    assert fault.place == str(paths[0].with_suffix(".png").relative_to(source.folder))
+    assert "and 1 more images have 16 bits a channel, raw counts of 600 to 2,648" in fault.what
+    assert "--config.data.depth_range='(LOW,HIGH)'" in fault.what
+    report = check(source._replace(depth_range=(600, 2_648)))
+    assert report.sound
+    (note,) = report.faults
+    assert "counts up to 600 become black, from 2,648 white" in note.what

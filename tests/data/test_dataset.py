@@ -255,6 +255,7 @@ def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
     image[one] = image[other]
     (fault,) = duplicate_faults(table._replace(image=image))
     assert fault.kind == "odd"
+    assert "1 images repeat another one of their split" in str(fault)
     assert str(table.identity[one]) in str(fault) and str(table.identity[other]) in str(fault)
     assert not duplicate_faults(table._replace(image=image), across_splits=True)
 

@@ -241,7 +241,7 @@ def test_all_faults_come_in_one_pass(folder):
     (folder / "idx/test_id.txt").write_text("3,20,x")
     assert [told for told, _ in faults_of(folder)] == [
         f"{train_names('vis')[1]}.jpg has the name of {train_names('vis')[1]}.PNG",
-        "test_vis/0003/stray.jpg is an image where this layout has no place for one",
+        "the folder holds 1 images where this layout has no place for one (1 .jpg), left out",
         f"{TRAIN_VIS}:7 has 1 columns, not PATH LABEL",
         "idx/train_nir.txt is missing",
         "idx/test_id.txt:1 names 'x', which is no identity",

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.data import pipeline
-from jreid.data.pipeline import embedding_batches, read_folder, training_batches
+from jreid.data.pipeline import embedding_batches, training_batches
 from jreid.data.samplers import Plan
 from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, prepare
 from jreid.errors import InputError
@@ -156,23 +156,6 @@ def test_embedding_batches_are_gray_if_told(table):
     np.testing.assert_array_equal(gray, expected)
     (plain,) = embedding_batches(images, names, (32, 16), "bilinear", 2)
     assert (plain != gray).any()
-
-
-def test_folders_are_searched_through(tmp_path, tiny_folder):
-    for number, name in enumerate(("b/2.JPG", "a/1.jpg", "c.png", "note.txt", ".hidden.jpg")):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(bytes([number]))
-    names, paths = read_folder(tmp_path)
-    assert names == ["a/1", "b/2", "c"]
-    assert [path.name for path in paths] == ["1.jpg", "2.JPG", "c.png"]
-
-
-def test_folders_without_images_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no \.jpg"):
-        read_folder(tmp_path)
-    with pytest.raises(InputError, match="is no folder"):
-        read_folder(tmp_path / "nothing")
 
 
 def test_only_as_many_batches_are_made_as_asked_for(table, plan, sharding):

@@ -305,14 +305,19 @@ def test_a_byte_order_mark_line_ends_and_blank_lines_are_only_odd(folder):
     assert [fault.kind for fault in listing.faults] == ["odd"] * 3
 
 
-def test_other_systems_files_are_nobody(folder):
+def test_other_systems_files_are_only_counted(folder):
     rows = list_images(folder).rows
     for place in (folder, folder / "exp", folder / "cam1/0001"):
         for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0001.jpg", ".hidden.png"):
             (place / name).touch()
         (place / "__MACOSX").mkdir()
         (place / "__MACOSX/0001.jpg").touch()
-    assert list_images(folder)[:2] == (rows, [])
+    listing = list_images(folder)
+    assert listing.rows == rows
+    unread, hidden = listing.faults
+    assert "3 files of formats that are not read (3 .db)" in unread.what
+    assert "9 images in hidden files and folders (6 .jpg, 3 .png)" in hidden.what
+    assert unread.kind == hidden.kind == "odd"
 
 
 def test_capital_suffixes_are_the_same_images(folder):
@@ -341,11 +346,8 @@ def test_misplaced_images_are_told_and_identities_of_no_list_are_not(folder):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     (folder / "cam1/0002/x.jpg").touch()
-    told = "is an image where this layout has no place for one"
-    assert faults_of(folder) == [
-        (f"{path} {told}", "odd")
-        for path in ("a.jpg", "cam1/0001/old/c.jpg", "cam1/b.jpg", "cam7/0001/d.jpg", "exp/e.bmp")
-    ]
+    told = "the folder holds 5 images where this layout has no place for one (1 .bmp, 4 .jpg)"
+    assert faults_of(folder) == [(f"{told}, left out", "odd")]
     assert names_of(folder) == NAMES
 
 

@@ -8,7 +8,8 @@ from conftest import ROOT
 
 from jreid.__main__ import main
 from jreid.config import load as load_config
-from jreid.data.pipeline import embedding_batches, read_folder
+from jreid.data.images_on_disk import read_folder
+from jreid.data.pipeline import embedding_batches
 from jreid.errors import InputError
 from jreid.losses import cross_entropy, weighted_triplet
 from jreid.methods import load
@@ -123,7 +124,7 @@ def test_an_imported_checkpoint_embeds_as_pytorch_does(tmp_path, tiny_folder):
         folder = tiny_folder / f"cam{camera}"
         embed = ["embed", f"--workdir={run}", f"--images={folder}", f"--modality={modality}"]
         assert main([*embed, f"--output={output}"]) == 0
-        names, paths = read_folder(folder)
+        names, paths, _ = read_folder(folder)
         images = [path.read_bytes() for path in paths]
         (pixels,) = embedding_batches(images, names, size, "lanczos", len(images))
         with torch.no_grad():
