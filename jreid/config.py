@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jreid.config_file import run_config_file
+from jreid.config_file import run_config_file, shared_defaults
+from jreid.config_types import wrong_type
 from jreid.errors import InputError
 from jreid.paths import local_path
 
@@ -33,7 +34,9 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
         InputError: no such file, argument or field, a value of the wrong type, or code that raises
             or returns no ConfigDict.
     """
-    return override(run_config_file(source), overrides)
+    config = override(run_config_file(source), overrides)
+    _check_types(config, f"--config={source}: ")
+    return config
 
 
 def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
@@ -67,11 +70,36 @@ def to_text(config: ConfigDict) -> str:
 
 
 def read(path: Path) -> Config:
-    """The config of a JSON file, tuples as tuples again."""
+    """The config of a JSON file, tuples as tuples again.
+
+    Raises:
+        InputError: it cannot be read, holds no config, or a value is of another type than its
+            default.
+    """
     try:
-        return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a run's config: {error}.") from error
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        config = ConfigDict(_tuples(content)).lock()
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be read as a run's config ({cause}); put back what `jreid train` wrote "
+            "there: run.json beside it has the same under `config`."
+        ) from error
+    _check_types(config, f"{path}: ")
+    return config
+
+
+def _check_types(config: Config, source: str) -> None:
+    """Raises InputError where a value is of another type than its default."""
+    fault = wrong_type(config.to_dict(), shared_defaults())
+    if fault:
+        raise InputError(f"{source}config.{fault}.")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no JSON")
 
 
 def missing_field(error: AttributeError) -> str | None:

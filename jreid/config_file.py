@@ -1,12 +1,14 @@
 """Config files: Python code of the user's, which is run to get its config."""
 
 import contextlib
+import functools
 import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -41,6 +43,13 @@ def run_config_file(source: str) -> ConfigDict:
             raise InputError(f"--config={source} does not load: {_cause(error, path)}.") from error
 
 
+@functools.cache
+def shared_defaults() -> dict[str, Any]:
+    """The defaults that all configs share; empty where jreid came without them."""
+    home = _own_home()
+    return _load(home / "common.py").defaults("sysu_mm01").to_dict() if home else {}
+
+
 def _file_and_argument(source: str) -> tuple[Path, str]:
     """The longest part before a colon that is a file, and what follows that colon."""
     parts = source.split(":")
@@ -66,10 +75,8 @@ def _load(path: Path) -> ModuleType:
 @contextlib.contextmanager
 def _own_configs(path: Path) -> Iterator[None]:
     """Has `configs` be jreid's own package; where jreid came without, the config file's folder."""
-    places = [place / "configs" for place in (PACKAGE, PACKAGE.parent)]
-    home = next((place for place in places if (place / "common.py").is_file()), path.parent)
     package = ModuleType("configs")
-    package.__path__ = [str(home)]
+    package.__path__ = [str(_own_home() or path.parent)]
     others = _forget_configs()
     sys.modules["configs"] = package
     try:
@@ -77,6 +84,12 @@ def _own_configs(path: Path) -> Iterator[None]:
     finally:
         _forget_configs()
         sys.modules.update(others)
+
+
+def _own_home() -> Path | None:
+    """The folder of jreid's own configs, if it came with them."""
+    places = [place / "configs" for place in (PACKAGE, PACKAGE.parent)]
+    return next((place for place in places if (place / "common.py").is_file()), None)
 
 
 def _forget_configs() -> dict[str, ModuleType]:

@@ -1,0 +1,55 @@
+"""Whether a config's values are of the types that the defaults have."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+LARGE = 2**63  # a whole number is smaller, as in numpy and JAX
+
+
+def wrong_type(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str | None:
+    """The first field whose value is of another type than its default, in words; None if all fit.
+
+    A field that only one of the two has does not count, nor what is in a list of the defaults that
+    is empty. Where a number with a fraction may stand, a whole one may too; both are finite.
+    """
+    for name in values:
+        if name not in defaults:
+            continue
+        value, default = values[name], defaults[name]
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            inside = wrong_type(value, default)
+            if inside:
+                return f"{name}.{inside}"
+        elif not _fits(value, default):
+            return f"{name} is {value!r:.60}, but must be {_needed(default)}"
+    return None
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, Mapping):
+        return False
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and abs(value) < LARGE and math.isfinite(value)
+    if isinstance(default, int):
+        return isinstance(value, int) and abs(value) < LARGE
+    if isinstance(default, tuple | list):
+        return isinstance(value, tuple | list) and _all_fit(value, default)
+    return isinstance(value, type(default))
+
+
+def _all_fit(values: tuple | list, defaults: tuple | list) -> bool:
+    """A list of one type may have any length; one of several has its own."""
+    if len({type(default) for default in defaults}) > 1:
+        return len(values) == len(defaults) and all(map(_fits, values, defaults))
+    return not defaults or all(_fits(value, defaults[0]) for value in values)
+
+
+def _needed(default: Any) -> str:
+    """What a field must be, in words, with its default as the example."""
+    kinds = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+    if isinstance(default, Mapping):
+        return f"a group of fields ({', '.join(default)})"
+    return f"{kinds.get(type(default), 'a list')}, such as {default!r}"
