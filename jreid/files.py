@@ -5,15 +5,20 @@ Imports nothing of jreid but its errors.
 
 import contextlib
 import errno
+import fcntl
+import glob
 import os
 import re
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from jreid.errors import InputError
 
-UNFINISHED = re.compile(r"\..+\.\d+\.unfinished")  # the name of a file that is being written
+UNFINISHED = re.compile(
+    r"\..+\.[0-9a-f]{8}\.unfinished"
+)  # the name of a file that is being written
 # What file systems that sync no folders answer, and folders that only their owner may list.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 
@@ -28,23 +33,45 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     if not path.name or os.path.isdir(path):
         raise InputError(f"{path} is a folder; name a file.")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         make_folder(path.parent)
-        with unfinished.open("wb") as file:
+        _remove_abandoned(path)
+        with _unfinished(path) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+            os.replace(file.name, path)
         sync(path.parent)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror or error}); make room or choose another "
             "place."
         ) from error
+
+
+@contextlib.contextmanager
+def _unfinished(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside a path, with a lock that ends with this process; removed at the end."""
+    file = None
+    while file is None or not os.path.exists(file.name):  # removed before it had its lock
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
+        file = name.open("xb")
+        with contextlib.suppress(OSError):  # a file system without locks: nobody removes it then
+            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        with file:
+            yield file
     finally:
-        with contextlib.suppress(OSError):  # its folder may not be one
-            unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(file.name)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes what processes that were killed have left beside a path."""
+    for name in path.parent.glob(f".{glob.escape(path.name)}.*.unfinished"):
+        with contextlib.suppress(OSError), name.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            name.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
