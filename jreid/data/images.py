@@ -1,6 +1,7 @@
 """Image files on disk: read whole, hashed, and decoded once to know that they can be."""
 
 import hashlib
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -74,7 +75,10 @@ def _read(row: Row, depth_range: tuple[int, ...]) -> Image:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe may never return
+            raise ImageError("is no regular file")
+        if found.st_size > MAX_BYTES:
             raise ImageError(f"is larger than {MAX_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:

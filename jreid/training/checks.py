@@ -1,5 +1,11 @@
 """Whether a config's values can be meant at all, told before anything is read or made."""
 
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from jreid.config import flat
 from jreid.data.dataset import ON_BAD_IMAGE, layout_module
 from jreid.data.forms import check_depth_range
 from jreid.data.samplers import SAMPLERS
@@ -10,6 +16,17 @@ from jreid.methods import Config
 from jreid.methods.method import require_choice
 from jreid.training.scoring import protocols
 
+# The most that a whole number may be, which decides how much is made or done: by a field's last
+# name, or else OTHERS. Far more than anybody needs, and far less than what never ends.
+OTHERS = 1_000_000
+LARGEST = {
+    **dict.fromkeys(("size", "reid_size", "padding"), 10_000),  # pixels
+    **dict.fromkeys(("width", "hidden", "dim", "embedding", "cpu_threads"), 16_384),
+    **dict.fromkeys(("residual_blocks", "stages", "non_local", "groups", "n", "shots"), 100),
+    **dict.fromkeys(("images", "trials", "k1", "k2"), 10_000),
+}
+UNBOUNDED = {"seed"}
+
 
 def check_config(config: Config) -> None:
     """Checks the fields that all methods share; a method checks its own when it is created.
@@ -18,6 +35,7 @@ def check_config(config: Config) -> None:
         InputError: a value that cannot be meant; names the field and what it may be.
     """
     batch, image, evaluation, data = config.batch, config.image, config.evaluation, config.data
+    _check_numbers(config)
     for field, value, least in (
         ("seed", config.seed, 0),
         ("epochs", config.epochs, 0),
@@ -35,6 +53,7 @@ def check_config(config: Config) -> None:
         _require(value >= least, field, value, f"at least {least}")
     _require(len(image.size) == 2, "image.size", image.size, "a height and a width")
     _require(min(image.size) > 0, "image.size", image.size, "positive")
+    _check_memory(config)
     for field, value in (
         ("searches", evaluation.searches),
         ("shots", evaluation.shots),
@@ -67,6 +86,37 @@ def check_config(config: Config) -> None:
         allowed,
     )
     protocols(config, "test")  # refuses what the protocol does not have
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuses numbers that are not finite, and whole ones by which a run would never end."""
+    for field, value in flat(config.to_dict()).items():
+        largest = LARGEST.get(field.rpartition(".")[2], OTHERS)
+        for number in _numbers(value):
+            _require(math.isfinite(number), field, value, "finite")
+            if isinstance(number, int) and field not in UNBOUNDED:
+                _require(abs(number) <= largest, field, value, f"at most {largest:,}")
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def _check_memory(config: Config) -> None:
+    """Refuses batches whose images alone are more than the machine's memory."""
+    batch, (height, width) = config.batch, config.image.size
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for field, value, rows in (
+        ("batch.identities", batch.identities, 2 * batch.identities * batch.images),
+        ("evaluation.batch_size", config.evaluation.batch_size, config.evaluation.batch_size),
+    ):
+        needed = rows * height * width * 3 * 4  # float32
+        allowed = f"less: {rows:,} images take {needed / 1e9:,.0f} GB, and this machine has "
+        _require(needed <= memory, field, value, f"{allowed}{memory / 1e9:,.0f} GB")
 
 
 def _require(holds: bool, field: str, value: object, allowed: str) -> None:

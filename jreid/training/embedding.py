@@ -15,6 +15,7 @@ from jreid.errors import InputError
 from jreid.files import write_whole
 from jreid.methods import Config, Variables
 from jreid.training.checkpoints import Checkpoints
+from jreid.training.checks import check_config
 from jreid.training.model import Model
 from jreid.training.processes import on_first
 from jreid.training.run import Run
@@ -45,6 +46,7 @@ def embed_folder(
             modality.
     """
     config = run.config()
+    check_config(config)
     names, paths, notes = read_folder(folder)
     for note in notes:
         tell(f"note: {note}")

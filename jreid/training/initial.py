@@ -9,6 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jreid.errors import InputError
 from jreid.methods import Variables
 from jreid.training.checkpoints import Checkpoints, shape_of
+from jreid.training.checks import check_config
 from jreid.training.model import Model
 from jreid.training.run import Run
 
@@ -45,7 +46,9 @@ def take_over(variables: Variables, other: Path, kind: str) -> Taken:
         InputError: there is no such checkpoint, it is damaged, or nothing of it fits.
     """
     run = Run(other)
-    model = Model(run.config())
+    config = run.config()
+    check_config(config)
+    model = Model(config)
     with Checkpoints(run.checkpoints) as checkpoints:
         step = checkpoints.step(kind)
         if step is None:
