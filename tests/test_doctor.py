@@ -28,7 +28,7 @@ def test_the_installation_alone(capsys):
 def test_what_a_config_needs(capsys, places):
     assert main(["doctor", CONFIG, *places]) == 0
     out, _ = capsys.readouterr()
-    assert "devices       config.cpu_threads=2 compute, on " in out
+    assert "config        config.cpu_threads=2 compute, on " in out
     assert "dataset       tiny: " in out
     assert "queries without a match" in out
     assert "2 epochs are 22 steps" in out
@@ -42,7 +42,7 @@ def test_every_check_is_made_and_faults_are_counted(capsys, tmp_path, monkeypatc
     out, err = capsys.readouterr()
     assert f"dataset       FAULT: {tmp_path / 'no'} does not exist" in out
     assert "MB where 0 MB are; lower config.batch.identities" in out
-    assert err == "jreid: 2 of 4 checks found a fault.\n"
+    assert err == "jreid: 2 of 5 checks found a fault.\n"
 
 
 def test_a_missing_package_is_named(capsys, monkeypatch):
@@ -51,6 +51,36 @@ def test_a_missing_package_is_named(capsys, monkeypatch):
     assert "FAULT: no-such-package cannot be found; install" in capsys.readouterr().out
 
 
-def test_a_config_that_is_none(capsys):
-    assert main(["doctor", f"--config={ROOT}/configs/agw.py:market"]) == 2
-    assert "no dataset is called 'market'" in capsys.readouterr().err
+@pytest.mark.fault("C6")
+def test_a_config_that_is_none_ends_no_other_check(capsys):
+    assert main(["doctor", f"--config={ROOT}/configs/agw.py:market"]) == 1
+    out, err = capsys.readouterr()
+    assert "GB of memory" in out
+    assert "config        FAULT: " in out
+    assert "no dataset is called 'market'" in out
+    assert err == "jreid: 1 of 3 checks found a fault.\n"
+
+
+@pytest.mark.fault("C6")
+def test_a_check_that_breaks_ends_no_other(capsys, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("of nothing\nat all")
+
+    for name in ("jreid.training.costs.measure", "jreid.training.schedule.plan_training"):
+        monkeypatch.setattr(name, broken)
+    monkeypatch.setattr(doctor, "dataset_of", lambda _: None)
+    assert main(["doctor", CONFIG]) == 1
+    out, err = capsys.readouterr()
+    for name in ("dataset", "step"):
+        assert f"{name:<12}  FAULT: ZeroDivisionError: of nothing at all" in out.splitlines()
+    assert err == "jreid: 2 of 5 checks found a fault.\n"
+
+
+@pytest.mark.fault("C6")
+def test_a_dataset_whose_identities_are_not_known_has_no_step(capsys, tmp_path):
+    (tmp_path / "visible").mkdir()
+    flags = [f"--config={ROOT}/configs/agw.py:folder", "--config.weights=none"]
+    assert main(["doctor", *flags, f"--config.data.folder={tmp_path}"]) == 1
+    out, _ = capsys.readouterr()
+    assert "dataset       FAULT: " in out
+    assert "step          FAULT: config.data.identities=0" in out

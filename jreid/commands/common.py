@@ -18,6 +18,10 @@ PROCESSES = (
     "a step of several tasks by srun, else mpirun, else a TPU pod; a shell inside an allocation "
     "(salloc, sbatch) is a process of its own"
 )
+CONFIG_FILE = (
+    "config file, which is Python code that runs with your rights, and its argument: "
+    "configs/agw.py:synthetic"
+)
 FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from jreid.commands.common import config_of, dataset_of, verb
+from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, verb
 from jreid.errors import InputError
 
 
@@ -14,15 +14,19 @@ def add(verbs: Any) -> None:
     """Adds the verb."""
     told = "check the installation, the devices, and what a config needs of both"
     doctor = verb(verbs, "doctor", _doctor, told, config=True)
-    doctor.add_argument(
-        "--config", help="config file and argument: configs/agw.py:synthetic; none: no dataset"
-    )
+    doctor.add_argument("--config", help=f"{CONFIG_FILE}; none: no dataset")
 
 
 def _doctor(options: argparse.Namespace) -> int:
     """Makes every check, also after one that fails; the status is 1 where one did."""
-    config = config_of(options) if options.config else None
-    checks = [("installation", _installation()), ("devices", _devices(config))]
+    config, fault = None, None
+    try:  # before there are devices, since it says how many threads compute
+        config = config_of(options) if options.config else None
+    except Exception as error:
+        fault = error
+    checks = [("installation", _installation()), ("devices", _devices())]
+    if options.config:
+        checks += [("config", _config(config, fault))]
     if config:
         checks += [("dataset", _dataset(config)), ("step", _step(config))]
     failed = 0
@@ -30,12 +34,18 @@ def _doctor(options: argparse.Namespace) -> int:
         try:
             for line in check:
                 print(f"{name:<12}  {line}", flush=True)
-        except InputError as error:
+        except Exception as error:  # a check that breaks is a finding, and the next is made
             failed += 1
-            print(f"{name:<12}  FAULT: {error}", flush=True)
+            print(f"{name:<12}  FAULT: {_sentence(error)}", flush=True)
     if failed:
         print(f"jreid: {failed} of {len(checks)} checks found a fault.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, in one line; with its type where it was not made for users."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def _installation() -> Iterator[str]:
@@ -57,7 +67,7 @@ def _installation() -> Iterator[str]:
         )
 
 
-def _devices(config: Any) -> Iterator[str]:
+def _devices() -> Iterator[str]:
     import jax
 
     from jreid.training.sharding import devices
@@ -65,7 +75,15 @@ def _devices(config: Any) -> Iterator[str]:
     devices()  # says so if there are none
     for device in jax.local_devices():
         yield f"{device.device_kind} {device.id}: {_bytes(_memory(device))} of memory"
-    if config and jax.default_backend() == "cpu":
+
+
+def _config(config: Any, fault: Exception | None) -> Iterator[str]:
+    import jax
+
+    if fault:
+        raise fault
+    yield f"{config.method} on {config.data.name}"
+    if jax.default_backend() == "cpu":
         yield f"config.cpu_threads={config.cpu_threads} compute, on {os.cpu_count()} cores"
 
 
@@ -85,6 +103,11 @@ def _step(config: Any) -> Iterator[str]:
 
     from jreid.training.costs import measure
 
+    if config.data.identities < 1:
+        raise InputError(
+            f"config.data.identities={config.data.identities} gives a classifier no size; set it "
+            "to the number of people in the training splits."
+        )
     (costs,) = measure([config], rounds=1)
     rows = 2 * config.batch.identities * config.batch.images
     yield (

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import config_of, dataset_of, on_several_processes, verb
+from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, on_several_processes, verb
 from jreid.errors import InputError
 
 
@@ -16,7 +16,7 @@ def add(verbs: Any) -> None:
     train = verb(verbs, "train", _train, "train a method, then evaluate it", config=True)
     train.add_argument(
         "--config",
-        help="config file and argument: configs/agw.py:synthetic; may be left out to resume",
+        help=f"{CONFIG_FILE}; may be left out to resume",
     )
     train.add_argument(
         "--workdir", type=Path, required=True, help="the run's folder; a run there goes on"
@@ -64,9 +64,7 @@ def add(verbs: Any) -> None:
     on_several_processes(train, saves_on_sigterm=True)
 
     import_ = verb(verbs, "import", _import, "make a run of a PyTorch checkpoint", config=True)
-    import_.add_argument(
-        "--config", required=True, help="config file and argument: configs/agw.py:sysu_mm01"
-    )
+    import_.add_argument("--config", required=True, help=CONFIG_FILE)
     import_.add_argument(
         "--checkpoint", type=Path, required=True, help="the .pth or .safetensors file"
     )
