@@ -145,15 +145,17 @@ def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
 
 def run_row(sweep: Sweep, row: Row, seed: int, told: str) -> dict[str, Any] | None:
     """The result of one run, which is made unless it is there; None where it fails."""
+    from jreid.training.finished import is_finished
     from jreid.training.run import Run
 
     folder = workdir(sweep, row, seed)
     source = f"{sweep.config}:{sweep.data}"
     flags = [*sweep.flags, *(row.flags or ()), f"--config.seed={seed}"]
     run = Run(folder)
+    config = configs.load(source, flags)
     if not sweep.trials:
-        run.check(configs.load(source, flags))
-    if sweep.trials or not run.result.is_file():
+        run.check(config)
+    if sweep.trials or not is_finished(run, config):
         print(f"{told} ({folder})", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         trials = [f"--trials={sweep.trials}"] if sweep.trials else []

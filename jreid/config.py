@@ -1,10 +1,11 @@
 """Configs: a Python file with an argument, overridden by flags, and kept as JSON in a run."""
 
 import difflib
+import hashlib
 import json
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +103,20 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"it holds {name}, which is no JSON")
 
 
+def of_record(record: Mapping[str, Any], own: Config) -> Config:
+    """The config that a run's record has, with the fields of its own file that it lacks.
+
+    A version of jreid that knew fewer fields recorded fewer.
+    """
+    return ConfigDict(_tuples(_filled(record, own.to_dict()))).lock()
+
+
+def digest(config: ConfigDict) -> str:
+    """SHA-256 of every field, as hexadecimal digits. Where the data lies does not count."""
+    fields = {name: value for name, value in flat(config.to_dict()).items() if name not in PLACES}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
 def missing_field(error: AttributeError) -> str | None:
     """The field that a config was asked for and does not have, if that is what the error means."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
@@ -161,6 +176,15 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = value
     return found
+
+
+def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, and the others where there are none."""
+    filled = {**others, **values}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and isinstance(others.get(name), Mapping):
+            filled[name] = _filled(value, others[name])
+    return filled
 
 
 def _tuples(value: Any) -> Any:

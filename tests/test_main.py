@@ -57,14 +57,14 @@ def test_unknown_config_field(capsys, tiny, tmp_path):
 def test_run_of_a_version_without_a_field(capsys, tiny, tmp_path, field):
     assert main(["train", *tiny, "--workdir", f"{tmp_path}/run", "--config.epochs=0"]) == 0
     capsys.readouterr()
-    file = tmp_path / "run" / "config.json"
-    config = json.loads(file.read_text())
     *groups, name = field.split(".")
-    group = config
-    for part in groups:
-        group = group[part]
-    del group[name]
-    file.write_text(json.dumps(config))
+    for file, way in (("config.json", groups), ("run.json", ["config", *groups])):
+        content = json.loads((tmp_path / "run" / file).read_text())
+        group = content
+        for part in way:
+            group = group[part]
+        del group[name]
+        (tmp_path / "run" / file).write_text(json.dumps(content))
     out = ["--split", "test", "--output", tmp_path / "out.npz"]
     for verb in (["evaluate"], ["embed", *out]):
         told = refused(capsys, *verb, "--workdir", tmp_path / "run")

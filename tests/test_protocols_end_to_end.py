@@ -195,6 +195,7 @@ def test_sysu_mm01_from_features_alone(tiny_folder, tiny_dataset, tmp_path):
     columns = {"identities": table.identity, "cameras": table.camera, "names": table.name}
     np.savez(tmp_path / "f.npz", features=features, modalities=table.modality, **columns)
     flags = ["evaluate", f"--features={tmp_path}/f.npz", "--protocol=sysu_mm01", "--search=indoor"]
+    flags += ["--dataset=tiny"]
     flags += [f"--gallery-index={tiny_folder}/exp/rand_perm_cam.mat", "--shots=10", "--trials=3"]
     assert call(*flags, f"--output={tmp_path}/result.json") == 0
     (row,) = rows_of(tmp_path)

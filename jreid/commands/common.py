@@ -97,7 +97,8 @@ def _load(options: argparse.Namespace) -> Any:
     if getattr(options, "config", None):
         config = configs.load(options.config, options.overrides)
     else:
-        config = configs.override(Run(options.workdir).config(), options.overrides)
+        run = Run(options.workdir, getattr(options, "allow_config_drift", False))
+        config = configs.override(run.config(), options.overrides)
     check_config(config)
     return config
 
@@ -113,8 +114,9 @@ def config_of_run(options: argparse.Namespace) -> Any:
     from jreid.training.run import Run
 
     config = config_of(options)
+    free = ("evaluation.", "cpu_threads", *(["data."] if getattr(options, "other_data", 0) else []))
     for changed in configs.differences(config, Run(options.workdir).config()):
-        if not changed.field.startswith(("evaluation.", "cpu_threads")):
+        if not changed.field.startswith(free):
             raise InputError(
                 f"config.{changed.field} is the trained run's and stays; this verb takes "
                 "config.evaluation, config.cpu_threads, config.data.folder and "
@@ -125,19 +127,11 @@ def config_of_run(options: argparse.Namespace) -> Any:
 
 def dataset_of(config: Any) -> Any:
     """The config's dataset; says so if a part of it is left out."""
-    from jreid.data.dataset import Source, load
+    from jreid.data.dataset import load
     from jreid.training.processes import first_goes_ahead, require_same
+    from jreid.training.run import source_of
 
-    data = config.data
-    source = Source(
-        data.name,
-        data.layout,
-        Path(data.folder),
-        data.trial,
-        data.allow_partial,
-        data.on_bad_image,
-        data.depth_range,
-    )
+    data, source = config.data, source_of(config)
     # The first process packs the images, the others then find them packed.
     dataset = first_goes_ahead(lambda: load(source, Path(data.prepared), track))
     require_same("the dataset", dataset.fingerprint)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import config_of_run, dataset_of, on_several_processes, verb
+from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
 
 
@@ -30,6 +31,7 @@ def add(verbs: Any) -> None:
         default="last",
         help="which weights (default: last)",
     )
+    add_flag(embed)
     on_several_processes(embed)
 
 
@@ -44,12 +46,12 @@ def _embed(options: argparse.Namespace) -> None:
         raise InputError("--modality is needed with --images, and with nothing else.")
     if options.split:
         config = config_of_run(options)
-        count = embed_split(
-            config, run, options.checkpoint, dataset_of(config), options.split, output
-        )
+        dataset = dataset_of(config)
+        marks = marks_of_data(run, config, dataset, options.split, options.other_data, dataset_of)
+        count = embed_split(config, run, options.checkpoint, dataset, options.split, output, marks)
         print(f"{output}: embeddings of the {count} images of the {options.split} split")
         return
-    if options.overrides:
-        raise InputError(f"{options.overrides[0]} is for --split; leave it out.")
+    for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
+        raise InputError(f"{flag} is for --split; leave it out.")
     count = embed_folder(run, options.checkpoint, options.images, options.modality, output, print)
     print(f"{output}: embeddings of {count} {options.modality} images")

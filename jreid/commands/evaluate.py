@@ -12,11 +12,13 @@ from jreid.commands.common import (
     ranking_progress,
     verb,
 )
+from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
 
 # Flags of --features: what the protocol may be told, and the rest.
 CHOICES = ("search", "shots", "draw", "direction", "trial", "trials", "cmc", "distance")
-OTHERS = ("protocol", "gallery_index", "rerank", "k1", "k2", "rerank_weight", "output")
+OTHERS = ("protocol", "dataset", "gallery_index", "rerank", "k1", "k2", "rerank_weight", "output")
+OF_FILE = ("config_hash", "extraction", "data_fingerprint")  # kept from a run's embeddings
 
 
 def add(verbs: Any) -> None:
@@ -37,8 +39,20 @@ def add(verbs: Any) -> None:
         metavar=("A.json", "B.json"),
         help="two result files: their rows of equal fingerprint side by side",
     )
+    add_flag(evaluate.add_argument_group("with --workdir"))
     of_features = evaluate.add_argument_group("with --features")
     of_features.add_argument("--protocol", help="sysu_mm01, regdb, llcm, ...")
+    of_features.add_argument(
+        "--dataset",
+        help="whose images they are (default: what `jreid embed` wrote, else the protocol's own, "
+        "whose counts are known and checked)",
+    )
+    of_features.add_argument(
+        "--allow-partial",
+        action="store_true",
+        default=None,
+        help="take fewer images than the dataset has; every row is marked as partial",
+    )
     of_features.add_argument("--search", help="of sysu_mm01: all or indoor")
     of_features.add_argument("--shots", type=int, help="of sysu_mm01: 1 or 10")
     of_features.add_argument("--draw", help="of sysu_mm01: official or agw")
@@ -68,12 +82,13 @@ def add(verbs: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    if options.overrides and not options.workdir:
-        raise InputError(f"{options.overrides[0]} is for --workdir; leave it out.")
+    for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
+        if not options.workdir:
+            raise InputError(f"{flag} is for --workdir; leave it out.")
     if options.features:
         _evaluate_features(options)
         return
-    for name in (*CHOICES, *OTHERS):
+    for name in (*CHOICES, *OTHERS, "allow_partial"):
         if getattr(options, name) is not None:
             raise InputError(
                 f"--{name.replace('_', '-')} is for --features; a run's evaluation is set by "
@@ -90,19 +105,27 @@ def _evaluate_run(options: argparse.Namespace) -> None:
 
     run = Run(options.workdir)
     config = config_of_run(options)
-    evaluate_and_tell(config, run, dataset_of(config))
+    dataset = dataset_of(config)
+    marks = marks_of_data(run, config, dataset, "test", options.other_data, dataset_of)
+    evaluate_and_tell(config, run, dataset, marks)
 
 
-def evaluate_and_tell(config: Any, run: Any, dataset: Any) -> None:
-    """Scores the run's last and best checkpoints on the test split, tells and keeps the rows."""
+def evaluate_and_tell(
+    config: Any, run: Any, dataset: Any, marks: Mapping[str, Any] | None = None
+) -> None:
+    """Scores the run's last and best checkpoints on the test split, tells and keeps the rows.
+
+    Args:
+        marks: fields for every row, if the data are not the run's own.
+    """
     from jreid.training.evaluation import evaluate_run
-    from jreid.training.run import provenance
 
     with ranking_progress() as (tell, progress):
-        rows = evaluate_run(config, run, dataset, tell, progress)
-    run.write_result({**provenance(config), "rows": rows})
-    tell_rows(config, rows)
-    print(f"result       {run.result}")
+        result = evaluate_run(config, run, dataset, tell, progress, marks)
+    name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
+    run.write_result(result, name)
+    tell_rows(config, result["rows"])
+    print(f"result       {run.workdir / name}")
     print(f"metrics      {run.metrics / 'metrics.jsonl'}")
     print(f"TensorBoard  tensorboard --logdir={run.metrics}")
     print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
@@ -134,21 +157,53 @@ def _evaluate_features(options: argparse.Namespace) -> None:
         for kind in dict.fromkeys((options.rerank or "none").split(","))
     ]
     features, table = read_features(options.features)
+    origin = _origin(options, table, protocols)
     index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
     with ranking_progress() as (tell, progress):
         rows = on_first(
             lambda: [
                 evaluate(features, table, index, protocol, rerank, tell=tell, progress=progress)
+                | origin["row"]
                 for protocol in protocols
                 for rerank in rerankings
             ]
         )
     if output:
-        result = {"features": str(options.features), "rows": rows}
+        of_file = {name: origin[name] for name in OF_FILE if name in origin}
+        result = {"features": str(options.features), **of_file, "rows": rows}
         on_first(lambda: write_result(output, result))
     _print_table(str(options.features), rows)
     if output:
         print(f"result       {output}")
+
+
+def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:
+    """What is known of the features' images and model; `row` are fields of every result row."""
+    from jreid.data.known_counts import dataset_of_protocol, feature_faults
+    from jreid.data.listing import refuse
+    from jreid.evaluation.feature_file import read_origin
+
+    origin = read_origin(options.features, table)
+    row = origin.get("row", {})
+    written = row.get("dataset", options.dataset)
+    if options.dataset not in (None, written):
+        raise InputError(
+            f"{options.features} holds features of {written}, not of {options.dataset}; leave "
+            "--dataset out."
+        )
+    name = written or dataset_of_protocol(options.protocol)
+    cameras = {}
+    for protocol in protocols:
+        query, gallery = protocol.direction.split("_to_")
+        cameras |= {query: protocol.query_cameras, gallery: protocol.gallery_cameras}
+    faults = feature_faults(name, table, row.get("of_split", "test"), cameras)
+    partial = bool(faults) or bool(row.get("partial"))
+    other = f"or say by --dataset=NAME that they are not of {name}"
+    refuse((fault for fault in faults if fault.kind == "wrong"), options.features, other, most=6)
+    if not row.get("partial") and not options.allow_partial:
+        remedy = f"take them as they are by --allow-partial, which marks every row, {other}"
+        refuse(faults, options.features, remedy, most=6)
+    return {**origin, "row": {"skipped_images": 0, **row, "dataset": name, "partial": partial}}
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -157,16 +212,24 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def _compare(first: Path, second: Path) -> None:
     from jreid.console import Console
-    from jreid.evaluation.compare import compare, format_comparison, read_result
+    from jreid.evaluation.compare import (
+        compare,
+        extraction_differences,
+        format_comparison,
+        read_result,
+    )
 
-    rows = compare(read_result(first), read_result(second))
-    Console(width=max(Console().width, 200)).print(format_comparison(rows))
+    results = read_result(first), read_result(second)
+    rows = compare(*results)
+    Console(width=max(Console().width, 250)).print(format_comparison(rows))
+    for told in extraction_differences(*results, [f"{first}", f"{second}"]):
+        print(told)
 
 
 def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     from jreid.console import Console
     from jreid.evaluation.evaluate import format_table
 
-    console = Console(width=max(Console().width, 150))
+    console = Console(width=max(Console().width, 200))
     console.print(title, markup=False)
     console.print(format_table(rows))

@@ -86,14 +86,21 @@ def _train(options: argparse.Namespace) -> None:
 
 def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
-    from jreid.commands.evaluate import evaluate_and_tell
+    from jreid.commands.evaluate import evaluate_and_tell, tell_rows
+    from jreid.training.finished import is_finished
     from jreid.training.lock import locked
     from jreid.training.loop import train
+    from jreid.training.processes import on_first
     from jreid.training.scoring import check_protocols
     from jreid.training.sharding import devices
 
     _tell_changes(run, config)
     run.check(config)
+    if not options.profile and is_finished(run, config):
+        print(f"{run.workdir} is finished; its result is there")
+        tell_rows(config, on_first(lambda: run.read_result()["rows"]))
+        print(f"result       {run.result}")
+        return
     print(f"on {devices()}")
     with locked(run.workdir):
         start = _start(config, run, options)
@@ -123,6 +130,7 @@ def _train_trials(options: argparse.Namespace) -> None:
     """Trains RegDB's trials one after the other and tells their mean; done ones are kept."""
     from jreid.commands.evaluate import tell_rows
     from jreid.evaluation.trial_means import mean_over_trials
+    from jreid.training.finished import is_finished
     from jreid.training.processes import on_first
     from jreid.training.run import Run, provenance
 
@@ -137,12 +145,15 @@ def _train_trials(options: argparse.Namespace) -> None:
         run.check(config)
         runs.append((config, run))
     for trial, (config, run) in zip(trials, runs, strict=True):
-        if not on_first(run.result.is_file):
+        if not is_finished(run, config):
             print(f"trial {trial} of {len(trials)}: {run.workdir}")
             _train_one(config, run, options)
     whole, config = Run(options.workdir), runs[0][0]
-    rows = on_first(lambda: mean_over_trials([run.read_result() for _, run in runs]))
-    whole.write_result({**provenance(config), "trials": trials, "rows": rows})
+    results = on_first(lambda: [run.read_result() for _, run in runs])
+    rows = on_first(lambda: mean_over_trials(results))
+    extraction = results[0]["extraction"]
+    told = {**provenance(config), "trials": trials, "extraction": extraction}
+    whole.write_result({**told, "rows": rows})
     tell_rows(config, rows)
     print(f"result       {whole.result}")
 

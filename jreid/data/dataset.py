@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jreid.data.forms import DEEP, check_depth_range
-from jreid.data.images import Image, Track, silent
+from jreid.data.images import Image, Track, hash_file, silent
 from jreid.data.listing import (
     Count,
     Fault,
@@ -68,6 +69,7 @@ class Dataset(NamedTuple):
         fingerprint: SHA-256 of both.
         partial: whether images of the dataset are missing.
         skipped: names of training images that were left out since they cannot be decoded.
+        files_fingerprint: SHA-256 of the folder's lists and of its image files, as they are.
     """
 
     table: Table
@@ -75,6 +77,7 @@ class Dataset(NamedTuple):
     fingerprint: str
     partial: bool = False
     skipped: Sequence[str] = ()
+    files_fingerprint: str = ""
 
 
 class Examined(NamedTuple):
@@ -158,13 +161,7 @@ def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
     """
     from jreid.data.prepared import pack
 
-    listing = examine(source).listing
-    refuse((fault for fault in listing.faults if fault.kind == "wrong"), source.folder)
-    missing = [fault for fault in listing.faults if fault.kind == "missing"]
-    if not source.allow_partial:
-        refuse(missing, source.folder, TAKE_PARTIAL)
-    if not listing.rows:
-        raise InputError(f"{source.folder} holds no image that its own lists name.")
+    listing, missing = _accepted(source)
     images = list(pack(listing.rows, prepared, track, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
@@ -172,7 +169,41 @@ def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
     index = listing.gallery_index
     if missing or skipped:
         index = _present(index, table)
-    return Dataset(table, index, _fingerprint(table, index), bool(missing), skipped)
+    fingerprint = _fingerprint(table.fingerprint(), index)
+    files = _files_fingerprint(listing, {image.row.name: image.digest for image in images})
+    return Dataset(table, index, fingerprint, missing, skipped, files)
+
+
+def files_fingerprint(source: Source) -> str:
+    """`Dataset.files_fingerprint` of a folder as it is now; no image is decoded or packed.
+
+    Raises:
+        InputError: the folder is missing, incomplete, or contradicts itself.
+    """
+    listing, _ = _accepted(source)
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(hash_file, [row.path for row in listing.rows])
+        names = [row.name for row in listing.rows]
+        return _files_fingerprint(listing, dict(zip(names, digests, strict=True)))
+
+
+def _files_fingerprint(listing: Listing, digests: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for row in sorted(listing.rows, key=lambda row: row.name):
+        digest.update("\t".join([*map(str, row[:5]), digests[row.name]]).encode() + b"\n")
+    return _fingerprint(digest.hexdigest(), listing.gallery_index)
+
+
+def _accepted(source: Source) -> tuple[Listing, bool]:
+    """A folder's listing and whether images are missing; InputError where it is not accepted."""
+    listing = examine(source).listing
+    refuse((fault for fault in listing.faults if fault.kind == "wrong"), source.folder)
+    missing = [fault for fault in listing.faults if fault.kind == "missing"]
+    if not source.allow_partial:
+        refuse(missing, source.folder, TAKE_PARTIAL)
+    if not listing.rows:
+        raise InputError(f"{source.folder} holds no image that its own lists name.")
+    return listing, bool(missing)
 
 
 def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
@@ -252,8 +283,8 @@ def _present(index: GalleryIndex, table: Table) -> GalleryIndex:
     return kept
 
 
-def _fingerprint(table: Table, index: GalleryIndex) -> str:
-    digest = hashlib.sha256(table.fingerprint().encode())
+def _fingerprint(of_table: str, index: GalleryIndex) -> str:
+    digest = hashlib.sha256(of_table.encode())
     for pair in sorted(index):
         digest.update(f"{pair}".encode() + index[pair].tobytes())
     return digest.hexdigest()

@@ -97,7 +97,9 @@ def by_split(group: Group) -> tuple[int, str, int]:
     return SPLITS.index(group.split), group.modality, group.camera
 
 
-def count_faults(expected: Mapping[Group, Count], rows: Sequence[Row]) -> list[Fault]:
+def count_faults(
+    expected: Mapping[Group, Count], rows: Sequence[Row], remedy: str = "; unpack the dataset again"
+) -> list[Fault]:
     """Where the rows' counts are not those expected; too few is `missing`, too many `wrong`.
 
     A group of camera 0 counts all cameras of its split and modality.
@@ -112,8 +114,7 @@ def count_faults(expected: Mapping[Group, Count], rows: Sequence[Row]) -> list[F
                 Fault(
                     named(group),
                     f"has {there.images:,} images of {there.identities} identities, not the "
-                    f"{count.images:,} of {count.identities} that belong there; unpack the dataset "
-                    "again",
+                    f"{count.images:,} of {count.identities} that belong there{remedy}",
                     "missing" if few else "wrong",
                 )
             )

@@ -52,7 +52,9 @@ def pack(
                     read_images(part_rows, depth_range), f"preparing {camera}", len(part_rows)
                 )
                 _write(place, _unchanged(reading, digests))
-            yield from _read_back(place, {row.name: row for row in part_rows})
+            known = dict(zip((row.name for row in part_rows), digests, strict=True))
+            for image in _read_back(place, {row.name: row for row in part_rows}):
+                yield image._replace(digest=known[image.row.name])
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import rich.box
 import rich.table
 
 from jreid.errors import InputError
+from jreid.evaluation.marks import marks
 
 METRICS = ("R1", "mAP", "mINP")
 
@@ -38,8 +39,9 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
 
     Returns:
         Rows of `label`, `rerank`, `checkpoint`, `fingerprint`, and `first`, `second` and
-        `difference` (second less first): R1, mAP and mINP in per cent and in points. A row of one
-        result without a partner in the other has None for the other and for the difference.
+        `difference` (second less first): R1, mAP and mINP in per cent and in points; and `marks`,
+        in which way one of both is not what it seems to be. A row of one result without a partner
+        in the other has None for the other and for the difference.
 
     Raises:
         InputError: no two rows can be compared, or two are of different images; the sentence names
@@ -63,6 +65,28 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     ]
 
 
+def extraction_differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str]
+) -> list[str]:
+    """In which way the features of two results were extracted differently, a sentence each.
+
+    Args:
+        first, second: as in `compare`.
+        names: of both.
+    """
+    ours, theirs = (_extraction(content) for content in (first, second))
+    unknown = [name for name, found in zip(names, (ours, theirs), strict=True) if not found]
+    if unknown:
+        return [f"{name} does not say how its features were extracted." for name in unknown]
+    differing = _fields_that_differ(ours, theirs)
+    return [f"Features were extracted differently: {'; '.join(differing)}."] if differing else []
+
+
+def _extraction(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = content.get("extraction")
+    return found if isinstance(found, Mapping) else {}
+
+
 def format_comparison(
     rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ("first", "second")
 ) -> rich.table.Table:
@@ -74,6 +98,10 @@ def format_comparison(
         for name in (*(f"{metric} {name}" for name in names), "difference"):
             table.add_column(name, no_wrap=True, justify="right")
     table.add_column("fingerprint", no_wrap=True)
+    rows = list(rows)
+    marked = any(row["marks"] for row in rows)
+    if marked:
+        table.add_column("marks")
     for row in rows:
         cells = [
             format(row[side][metric], form) if row[side] else "-"
@@ -81,12 +109,14 @@ def format_comparison(
             for side, form in (("first", ".2f"), ("second", ".2f"), ("difference", "+.2f"))
         ]
         told = row["checkpoint"], row["label"], row["rerank"]
-        table.add_row(*told, *cells, row["fingerprint"])
+        last = [", ".join(row["marks"])] if marked else []
+        table.add_row(*told, *cells, row["fingerprint"], *last)
     return table
 
 
 def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, Any]:
     told = [row for row in (a, b) if row is not None]
+    sides = {"first": a, "second": b}
     first, second = (_metrics(row) if row else None for row in (a, b))
     difference = {m: second[m] - first[m] for m in METRICS} if first and second else None
     return {
@@ -95,6 +125,7 @@ def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, 
         "first": first,
         "second": second,
         "difference": difference,
+        "marks": [f"{side}: {mark}" for side, row in sides.items() for mark in marks(row or {})],
     }
 
 
@@ -121,6 +152,10 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     left, right = ({**row["protocol"], "rerank": row["rerank"]} for row in (a, b))
     if "checkpoint" in a and "checkpoint" in b:
         left["checkpoint"], right["checkpoint"] = a["checkpoint"], b["checkpoint"]
+    return _fields_that_differ(left, right)
+
+
+def _fields_that_differ(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
     return [
         f"{field}: {left.get(field, '-')}, {right.get(field, '-')}"
         for field in {**left, **right}

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from jreid.data.table import Table
 from jreid.evaluation.choices import describe
 from jreid.evaluation.draws import GalleryIndex
+from jreid.evaluation.marks import marks
 from jreid.evaluation.problems import Problem, fingerprint, most_unmatched, problem
 from jreid.evaluation.protocols import REGDB_TRIALS, Protocol
 from jreid.evaluation.ranking import (
@@ -119,16 +120,20 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
-    """The rows for the terminal, in per cent, R1 and mAP with their deviation over the trials."""
+    """The rows for the terminal, in per cent, R1 and mAP with their deviation over the trials.
+
+    Their marks stand in a last column, if there are any.
+    """
     rows = list(rows)
-    with_checkpoint = any("checkpoint" in row for row in rows)
+    of_runs, marked = any("checkpoint" in row for row in rows), any(map(marks, rows))
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     names = ["protocol", "rerank", *(f"R{rank}" for rank in RANKS), "mAP", "mINP", "trials"]
-    names = [*(["checkpoint"] if with_checkpoint else []), *names, "queries", "fingerprint"]
-    for name in names:
+    names = [*(["checkpoint", "step"] if of_runs else []), *names, "queries", "fingerprint"]
+    for name in [*names, *(["marks"] if marked else [])]:
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*([row.get("checkpoint", "")] if with_checkpoint else []), *_cells(row))
+        run = [row.get("checkpoint", ""), str(row.get("step", ""))] if of_runs else []
+        table.add_row(*run, *_cells(row), *([", ".join(marks(row))] if marked else []))
     return table
 
 

@@ -1,10 +1,13 @@
 """Anybody's features from an .npz file, as a Table that the protocols can be asked of."""
 
+import hashlib
+import json
 import os
 import posixpath
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +18,7 @@ from jreid.evaluation.ranking import require_finite
 from jreid.paths import require_file
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")
+ORIGIN = "origin"  # an array more, of a run's features
 SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$", re.IGNORECASE)
 
 
@@ -55,6 +59,40 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
         features = features.astype(np.float32)[order]
     _check(path, features, table)
     return features, table
+
+
+def read_origin(path: Path, table: Table) -> dict[str, Any]:
+    """What `jreid embed` wrote beside a run's features: `row`, fields of a result row, and more.
+
+    Nothing, where somebody else made them. A row is marked as partial where the labels are not
+    those that were written.
+
+    Args:
+        table: as `read_features` gives it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        if ORIGIN not in file:
+            return {}
+        try:
+            origin = json.loads(str(file[ORIGIN]))
+            row, labels = dict(origin["row"]), origin["labels"]
+        except Exception as error:  # as in `_read`
+            raise InputError(
+                f"{path}: {ORIGIN} is not what `jreid embed` wrote; embed the images again, or "
+                "save the file without it."
+            ) from error
+    if labels != labels_of(table):
+        row |= {"partial": True, "images": ""}
+    return {**origin, "row": row}
+
+
+def labels_of(table: Table) -> str:
+    """SHA-256 of a table's names, identities, cameras and modalities, in order of name."""
+    columns = (column.tolist() for column in table[:4])
+    return hashlib.sha256(json.dumps(sorted(zip(*columns, strict=True))).encode()).hexdigest()
 
 
 def _check(path: Path, features: np.ndarray, table: Table) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 
 from jreid.errors import InputError
 
+STEPS = ("step", "asked_step", "of_steps")
+MARKED = ("fallback", "other_data", "trained_on_unknown")  # where one trial is, so is the mean
+
 
 def mean_over_trials(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row for each rule that all results have, from the `rows` of single trials.
@@ -47,10 +50,14 @@ def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     trials = [row["protocol"]["trial"] for row in rows]
     told = hashlib.sha256(json.dumps(sorted(row["fingerprint"] for row in rows)).encode())
     metrics = {statistic: _over(rows, statistic) for statistic in ("mean", "std")}
-    # A single image's hash or step says nothing of ten runs.
-    kept = {name: first[name] for name in first if name not in ("images", "step", "unmatched")}
+    # A single run's hashes and steps say nothing of ten, unless all have the same.
+    of_one = {"images", "unmatched", "weights"}
+    of_one |= {name for name in STEPS if len({row.get(name) for row in rows}) > 1}
+    kept = {name: first[name] for name in first if name not in of_one}
+    marked = {name: True for name in MARKED if any(row.get(name) for row in rows)}
     return {
         **kept,
+        **marked,
         "label": first["label"].split(", trial")[0],
         "protocol": {**first["protocol"], "trial": trials},
         "fingerprint": told.hexdigest()[:12],

@@ -15,7 +15,7 @@ from jreid.errors import InputError
 from jreid.methods import Variables
 from jreid.training.processes import is_first, on_first, wait_for_all
 from jreid.training.state import TrainState
-from jreid.training.step_folders import StepFolders
+from jreid.training.step_folders import Chosen, StepFolders
 
 KINDS = ("last", "best")  # newest, and best on the validation identities
 # A file an array: then the bytes of a checkpoint depend on its values alone, but for those of
@@ -72,6 +72,11 @@ class Checkpoints:
         """The step of the checkpoint of a kind, None where there is none; see `StepFolders`."""
         self.finish()
         return on_first({"last": self._folders.latest, "best": self._folders.best}[kind])
+
+    def chosen(self, kind: str) -> Chosen:
+        """The checkpoint of a kind, and which it would be if none were damaged."""
+        self.finish()
+        return Chosen(*on_first(lambda: [*self._folders.chosen(kind)]))
 
     def newest(self) -> int:
         """The step of the newest checkpoint.

@@ -1,6 +1,7 @@
 """Embeddings of images by a run's model, for others to use."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,14 +13,16 @@ from jreid.data.images import read_images
 from jreid.data.images_on_disk import read_folder
 from jreid.data.listing import Fault, Row, refuse
 from jreid.errors import InputError
+from jreid.evaluation.feature_file import labels_of
 from jreid.files import write_whole
 from jreid.methods import Config, Variables
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.checks import check_config
+from jreid.training.evaluation import checkpoint_fields, stands_for
 from jreid.training.model import Model
 from jreid.training.processes import on_first
 from jreid.training.run import Run
-from jreid.training.scoring import embed_table
+from jreid.training.scoring import embed_table, marks_of
 
 
 def embed_folder(
@@ -58,16 +61,28 @@ def embed_folder(
     faulty = [image for image in images if image.fault]
     refuse((Fault(str(i.row.path.relative_to(folder)), i.fault) for i in faulty), folder)
     model = Model(config)
-    variables = _variables(model, run, kind)
+    variables, _ = _variables(model, run, kind)
     features = model.embed(variables, [image.content for image in images], names, modality)
     _write(output, features, names=names, modalities=[modality] * len(names), **labels)
     return len(names)
 
 
 def embed_split(
-    config: Config, run: Run, kind: str, dataset: Dataset, split: str, output: Path
+    config: Config,
+    run: Run,
+    kind: str,
+    dataset: Dataset,
+    split: str,
+    output: Path,
+    marks: Mapping[str, Any],
 ) -> int:
     """Writes the embeddings of a dataset's split, as `embed_folder` does, always with labels.
+
+    The file has an array `origin` more, a JSON text: what a number of these features stands for,
+    and how it must be marked.
+
+    Args:
+        marks: more of its fields.
 
     Raises:
         InputError: no such checkpoint, or no image in the split.
@@ -76,7 +91,13 @@ def embed_split(
     if not len(table.name):
         raise InputError(f"{config.data.name} has no image in its {split} split; choose another.")
     model = Model(config)
-    features = embed_table(model, _variables(model, run, kind), table)
+    variables, checkpoint = _variables(model, run, kind)
+    features = embed_table(model, variables, table)
+    row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
+    row |= {**checkpoint, **marks_of(dataset), **marks}
+    if split != "test":
+        row["of_split"] = split
+    origin = {**stands_for(config, dataset), "labels": labels_of(table), "row": row}
     _write(
         output,
         features,
@@ -84,19 +105,22 @@ def embed_split(
         identities=table.identity,
         cameras=table.camera,
         modalities=table.modality,
+        origin=json.dumps(origin),
     )
     return len(table.name)
 
 
-def _variables(model: Model, run: Run, kind: str) -> Variables:
+def _variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
+    """The variables of the checkpoint of a kind, and what a row says of it."""
     with Checkpoints(run.checkpoints) as checkpoints:
-        step = checkpoints.step(kind)
-        if step is None:
+        of_kinds = checkpoint_fields(checkpoints, run.record())
+        fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
+        if fields is None:
             raise InputError(
                 f"{run.workdir} has no {kind} checkpoint; 'last' is there once it is trained, "
                 "'best' where its config keeps validation identities to choose by."
             )
-        return model.restore_variables(checkpoints, step)
+        return model.restore_variables(checkpoints, fields["step"]), fields
 
 
 def _write(output: Path, features: np.ndarray, **labels: Any) -> None:

@@ -1,15 +1,36 @@
-"""A run's result: its checkpoints' scores on the test split."""
+"""A run's result: its checkpoints' scores on the test split, and what these numbers stand for."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.errors import InputError
 from jreid.methods import Config
 from jreid.training import scoring
 from jreid.training.checkpoints import KINDS, Checkpoints
 from jreid.training.model import Model
-from jreid.training.run import Run
+from jreid.training.run import Run, provenance
+from jreid.training.step_folders import Chosen
+
+# What makes other features of the same weights, and how large the network's outputs are.
+EXTRACTION = (
+    "method",
+    "dtype",
+    "pooling",
+    "image.size",
+    "image.resize",
+    "image.gray_visible",
+    "evaluation.flip",
+)
+
+
+class Folders(Protocol):
+    """Who knows a run's checkpoints: `Checkpoints` or `StepFolders`."""
+
+    def chosen(self, kind: str) -> Chosen:
+        """The checkpoint of a kind."""
+        ...
 
 
 def evaluate_run(
@@ -18,35 +39,79 @@ def evaluate_run(
     dataset: Dataset,
     tell: Callable[[str, int], None] = lambda text, needed: None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Result rows on the test split, of the last checkpoint and of the best on validation.
+    marks: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The result on the test split, of the last checkpoint and of the best on validation.
 
     They are two results: the test split picks neither.
 
     Args:
         tell, progress: as in `jreid.evaluation.evaluate`.
+        marks: fields for every row.
+
+    Returns:
+        `provenance`, `stands_for`, and `rows`.
 
     Raises:
         InputError: the run has no checkpoint, or the dataset does not allow the protocols.
     """
     scoring.check_protocols(config, dataset)
     model = Model(config)
-    wanted = scoring.protocols(config, "test")
+    wanted, reranked = scoring.protocols(config, "test"), scoring.rerankings(config)
     results: dict[int, list[dict[str, Any]]] = {}
     with Checkpoints(run.checkpoints) as checkpoints:
-        steps = {kind: checkpoints.step(kind) for kind in KINDS}
-        if steps["last"] is None:
-            raise InputError(f"{run.workdir} has no checkpoint yet; train it first.")
-        for step in {step for step in steps.values() if step is not None}:
+        of_kinds = checkpoint_fields(checkpoints, run.record())
+        if not of_kinds:
+            raise InputError(f"{run.workdir} has no whole checkpoint; train it first.")
+        for step in {fields["step"] for fields in of_kinds}:
             variables = model.restore_variables(checkpoints, step)
             table, features = scoring.split_embeddings(model, variables, dataset, "test")
-            reranked = scoring.rerankings(config)
             results[step] = scoring.score(
                 model, dataset, table, features, wanted, reranked, tell, progress
             )
-    return [
-        {"checkpoint": kind, "step": step, **row}
-        for kind, step in steps.items()
-        if step is not None
-        for row in results[step]
+    rows = [
+        {**fields, **row, **(marks or {})} for fields in of_kinds for row in results[fields["step"]]
     ]
+    return {**provenance(config), **stands_for(config, dataset), "rows": rows}
+
+
+def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a row says of its checkpoint, for each kind that there is.
+
+    Args:
+        record: of the run, which says after which step it is finished.
+
+    Returns:
+        `checkpoint`: `last` or `best`; `step`; `asked_step`: which it would be if none were
+        damaged; `fallback`: whether that is another; `of_steps`: the run's last step, None where it
+        is not known; `weights`: 12 digits of the hash of the model's arrays.
+    """
+    chosen = {kind: folders.chosen(kind) for kind in KINDS}
+    return [
+        {
+            "checkpoint": kind,
+            "step": one.step,
+            "asked_step": one.asked_step,
+            "fallback": one.step != one.asked_step,
+            "of_steps": record.get("steps"),
+            "weights": one.weights[:12],
+        }
+        for kind, one in chosen.items()
+        if one.step is not None
+    ]
+
+
+def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """What a result's numbers stand for beside their protocols.
+
+    Returns:
+        `config_hash`; `extraction`: the fields that decide how features are extracted;
+        `data_fingerprint`; and `files_fingerprint`, of the files as they were.
+    """
+    fields = configs.flat(config.to_dict())
+    return {
+        "config_hash": configs.digest(config),
+        "extraction": {name: fields[name] for name in EXTRACTION},
+        "data_fingerprint": dataset.fingerprint,
+        "files_fingerprint": dataset.files_fingerprint,
+    }

@@ -58,7 +58,7 @@ def train(
     fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
         state = fresh or model.restore(checkpoints, checkpoints.newest())
-        run.claim(config, dataset)
+        run.claim(config, dataset, plan.steps)
         if fresh:
             checkpoints.save(fresh)
         first = int(state.step)

@@ -34,6 +34,13 @@ def fault(folder: Path) -> str | None:
     return f"its {MANIFEST} is not as it was written"
 
 
+def digest(folder: Path, prefixes: tuple[str, ...]) -> str:
+    """SHA-256 of the manifest's lines of files whose names start so: what these files hold."""
+    lines = (folder / MANIFEST).read_text().splitlines(keepends=True)
+    chosen = [line for line in lines if line.partition("  ")[2].startswith(prefixes)]
+    return hashlib.sha256("".join(chosen).encode()).hexdigest()
+
+
 def _listed(folder: Path) -> str:
     files = sorted(
         path.relative_to(folder).as_posix()

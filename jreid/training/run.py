@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jreid import config as configs
-from jreid.data.dataset import Dataset
+from jreid.data.dataset import Dataset, Source
 from jreid.errors import InputError
 from jreid.evaluation import describe, read_result, write_result
 from jreid.files import UNFINISHED, write_text
@@ -44,22 +44,54 @@ class Run:
         """The config of the run that is here.
 
         Raises:
-            InputError: no run is here.
+            InputError: no run is here, or its config is not what `run.json` says that it was
+                trained by, unless drift is allowed.
         """
         if not self.config_file.is_file():
             raise InputError(
                 f"{self.workdir} holds no run (no config.json); give the --workdir of one that "
                 "`jreid train` or `jreid import` made."
             )
-        return configs.read(self.config_file)
+        config = configs.read(self.config_file)
+        edited = configs.differences(config, self._trained_by(config))
+        if edited and not self.allow_drift:
+            raise InputError(
+                f"{self.config_file} is not the config that the run was trained by, which "
+                f"{self.provenance_file.name} records ({len(edited)} fields differ, here and "
+                f"recorded: {'; '.join(map(str, edited[:5]))}); put these values back, or "
+                "go on with the new ones by `train --allow-config-drift`."
+            )
+        return config
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` records; empty where there is none.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            record = json.loads(self.provenance_file.read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+                raise ValueError("it holds no config")
+            return record
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.provenance_file} cannot be read ({error}); put back what `jreid train` "
+                "wrote there, or remove it and give the same `jreid train` again."
+            ) from error
+
+    def _trained_by(self, own: Config) -> Config:
+        return configs.of_record(self.record().get("config", {}), own)
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
         return on_first(lambda: bool(self._steps()))
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
-        """Writes `result.json`, all of it or nothing."""
-        on_first(lambda: write_result(self.result, result))
+    def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
+        """Writes `result.json`, or a file of another name, all of it or nothing."""
+        on_first(lambda: write_result(self.workdir / name, result))
 
     def read_result(self) -> dict[str, Any]:
         """The content of `result.json`; InputError where it is none."""
@@ -67,8 +99,9 @@ class Run:
 
     def changes(self, config: Config) -> list[configs.Difference]:
         """The fields that the config asks for otherwise than the run that is here, if one is."""
-        there = self.config_file.is_file()
-        return configs.differences(config, self.config()) if there else []
+        if not self.config_file.is_file():
+            return []
+        return configs.differences(config, self._trained_by(self.config()))
 
     def check(self, config: Config) -> None:
         """Whether a run of this config may be here.
@@ -88,23 +121,23 @@ class Run:
                 f"{self.workdir} holds files that are no run; choose an empty --workdir."
             )
 
-    def claim(self, config: Config, dataset: Dataset | None) -> None:
+    def claim(self, config: Config, dataset: Dataset | None, steps: int | None = None) -> None:
         """Makes the folder this config's run on this data, or finds that it is already.
 
-        An imported run has no data yet. What drifts is kept in `run.json`, with the step.
+        An imported run has no data yet, and no number of `steps`, after which it is finished. What
+        drifts is kept in `run.json`, with the step.
 
         Raises:
             InputError: as `check`; or the run is on other data.
         """
-        on_first(lambda: self._claim(config, dataset))
+        on_first(lambda: self._claim(config, dataset, steps))
 
-    def _claim(self, config: Config, dataset: Dataset | None) -> None:
+    def _claim(self, config: Config, dataset: Dataset | None, steps: int | None) -> None:
         self.check(config)
         data_fingerprint = dataset.fingerprint if dataset else None
-        before: dict[str, Any] = {}
+        before = self.record()
         changed = [*map(str, self.changes(config))]
-        if self.provenance_file.is_file():
-            before = json.loads(self.provenance_file.read_text())
+        if before:
             there = before["data_fingerprint"]
             if there not in (None, data_fingerprint):
                 changed.append(f"data: {data_fingerprint}, {there}")
@@ -114,12 +147,14 @@ class Run:
                         f"{config.data.folder}; give its own by --config.data.folder, choose "
                         "another --workdir, or go on with these by --allow-config-drift."
                     )
-            if there == data_fingerprint and not changed:
+            same = there == data_fingerprint and before.get("steps") == steps and not changed
+            if same and not configs.differences(config, configs.read(self.config_file)):
                 return
         told = {
             **provenance(config),
             "config": config.to_dict(),
             "data_fingerprint": data_fingerprint,
+            "steps": steps,
             "table": dataset.table.fingerprint() if dataset else None,
             "protocols": [describe(protocol) for protocol in protocols(config, "test")],
         }
@@ -139,6 +174,20 @@ class Run:
 
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
+
+
+def source_of(config: Config) -> Source:
+    """Where the config's dataset lies, and what is accepted of it."""
+    data = config.data
+    return Source(
+        data.name,
+        data.layout,
+        Path(data.folder),
+        data.trial,
+        data.allow_partial,
+        data.on_bad_image,
+        data.depth_range,
+    )
 
 
 def provenance(config: Config) -> dict[str, Any]:

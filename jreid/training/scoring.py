@@ -96,6 +96,11 @@ def split_embeddings(
     return table, embed_table(model, variables, table)
 
 
+def marks_of(dataset: Dataset) -> dict[str, Any]:
+    """The fields of a row that mark it as of a dataset that is not whole."""
+    return {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
+
+
 def score(
     model: Model,
     dataset: Dataset,
@@ -115,7 +120,7 @@ def score(
         tell, progress: as in `evaluate`.
     """
     images = table.fingerprint()[:12]
-    marks = {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
+    marks = marks_of(dataset)
 
     def row(protocol: Protocol, rerank: Rerank | None) -> dict[str, Any]:
         ranked = evaluate(

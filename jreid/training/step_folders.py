@@ -6,11 +6,12 @@ So a folder with such a name was whole once, and its manifest tells whether it s
 
 import json
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jreid.files import rename, rename_whole, write_text
 from jreid.training import manifest
@@ -18,7 +19,22 @@ from jreid.training import manifest
 KEPT = 2  # of the newest, so that one that is damaged does not end the run
 UNFINISHED = ".unfinished"
 NOTES_FILE = "notes.json"
+WEIGHTS = ("model/params.", "model/model_state.")  # the arrays, which know no time and no place
 log = logging.getLogger(__name__)
+
+
+class Chosen(NamedTuple):
+    """The checkpoint of a kind, `last` or `best`.
+
+    Attributes:
+        step: of the checkpoint that is used, None where there is none.
+        asked_step: of the one that would be used if none were damaged.
+        weights: SHA-256 of the model's arrays, empty without a step.
+    """
+
+    step: int | None
+    asked_step: int | None
+    weights: str
 
 
 class StepFolders:
@@ -53,6 +69,25 @@ class StepFolders:
         scores = {step: self.notes(step).get("score") for step in self._steps()}
         scored = [(score, step) for step, score in scores.items() if score is not None]
         return max(scored)[1] if scored else None
+
+    def chosen(self, kind: str) -> Chosen:
+        """The checkpoint of a kind, `last` or `best`, and which it should be."""
+        steps = self._steps()
+        if kind == "last":
+            step, asked = self.latest(), max(steps, default=None)
+        else:
+            scores = {step: self._score(step) for step in steps}
+            scored = [(score, step) for step, score in scores.items() if score is not None]
+            step, asked = self.best(), max(scored)[1] if scored else None
+        weights = manifest.digest(self.path(step), WEIGHTS) if step is not None else ""
+        return Chosen(step, asked, weights)
+
+    def _score(self, step: int) -> float | None:
+        """A step's score, damaged or not; infinite where a damaged one's cannot be read."""
+        try:
+            return json.loads((self.path(step) / NOTES_FILE).read_text())["score"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None if self.is_whole(step) else math.inf
 
     def notes(self, step: int) -> dict[str, Any]:
         """What was noted beside a step; nothing where it is damaged."""

@@ -46,6 +46,7 @@ def test_rows_of_one_fingerprint_stand_side_by_side():
         "first": {"R1": 50, "mAP": 40, "mINP": 25},
         "second": {"R1": 53.125, "mAP": 40, "mINP": 25},
         "difference": {"R1": 3.125, "mAP": 0, "mINP": 0},
+        "marks": [],
     }
     assert rows[1]["difference"] == {"R1": -12.5, "mAP": pytest.approx(10), "mINP": 0}
 

@@ -9,6 +9,7 @@ from conftest import ROOT
 from experiments import sweep
 from experiments.tables import SYSU_ALL, Row, Table
 from jreid.errors import InputError
+from jreid.training import finished
 
 RESULT_ROW = {
     "checkpoint": "last",
@@ -56,6 +57,7 @@ def runs(tmp_path, monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(sweep.subprocess, "run", run)
+    monkeypatch.setattr(finished, "is_finished", lambda run, config: run.result.is_file())
     file = f"{ROOT}/configs/agw.py"
     return sweep.Sweep(file, "tiny", (), (0, 1), "", tmp_path / "runs"), asked
 

@@ -1,0 +1,43 @@
+"""Counts that authors print of their datasets, and features that are not as many."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from jreid.data.dataset import layout_module
+from jreid.data.listing import Fault, Row, count_faults
+from jreid.data.table import Table
+
+LAYOUTS = ("sysu_mm01", "regdb", "llcm")  # of the authors' own datasets, which are named so
+
+
+def dataset_of_protocol(protocol: str) -> str:
+    """The authors' dataset that a protocol is of: `llcm` for `llcm_all`; else its own name."""
+    return next((name for name in LAYOUTS if protocol.startswith(name)), protocol)
+
+
+def feature_faults(
+    name: str, table: Table, split: str, cameras: Mapping[str, Collection[int]]
+) -> list[Fault]:
+    """Where a table has not the images that the named dataset has in a split.
+
+    Args:
+        name: the dataset's; none is found for one that is not the authors' own.
+        cameras: by modality, those that are asked for; none for all.
+    """
+    if name not in LAYOUTS:
+        return []
+    expected = {
+        group: count
+        for group, count in layout_module(name).COUNTS.items()
+        if group.split == split and _asked(group.camera, cameras.get(group.modality))
+    }
+    labels = zip(table.name, table.identity, table.camera, table.modality, strict=True)
+    rows = [
+        Row(str(name), int(identity), int(camera), str(modality), split, Path())
+        for name, identity, camera, modality in labels
+    ]
+    return count_faults(expected, rows, remedy="")
+
+
+def _asked(camera: int, asked: Collection[int] | None) -> bool:
+    return asked is not None and (not asked or camera == 0 or camera in asked)

@@ -1,0 +1,312 @@
+"""What a result stands for: its run, checkpoint, config and images, and marks for what differs."""
+
+import json
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from training.small_method import create_method
+
+from jreid import config as configs
+from jreid.__main__ import main
+from jreid.data.dataset import files_fingerprint
+from jreid.evaluation.marks import marks
+from jreid.methods import agw
+from jreid.training import finished
+from jreid.training.run import Run, source_of
+
+SHORT = [
+    "--config.evaluation.searches=('all',)",
+    "--config.evaluation.shots=(1,)",
+    "--config.evaluation.rerank=('none',)",
+    "--config.evaluation.trials=2",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_network():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agw, "create", create_method)
+        yield
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_folder, prepared):
+    places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+    return [f"--config={ROOT}/configs/agw.py:tiny", *places, *SHORT, "--config.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def trained(flags, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", *flags, f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of a finished run, to be spoiled."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def config(flags):
+    source, *overrides = flags
+    return configs.load(source.removeprefix("--config="), overrides)
+
+
+def call(capsys, *arguments):
+    """The status, what was printed, and the last line of standard error."""
+    capsys.readouterr()
+    status = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return status, out, (err.strip().splitlines() or [""])[-1]
+
+
+def edit(file, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def damage(run, step):
+    (run / "checkpoints" / str(step) / "model/params.Conv_0.bias/c/0").write_bytes(b"no")
+
+
+def last_step(run):
+    return max(int(path.name) for path in (run / "checkpoints").iterdir())
+
+
+def test_a_finished_run_is_not_evaluated_again(run, flags, capsys, monkeypatch):
+    written = (run / "result.json").read_bytes()
+    monkeypatch.setattr("jreid.training.loop.train", None)
+    monkeypatch.setattr("jreid.training.evaluation.evaluate_run", None)
+    status, out, _ = call(capsys, "train", *flags, f"--workdir={run}")
+    assert status == 0
+    assert "is finished" in out and str(last_step(run)) in out
+    assert (run / "result.json").read_bytes() == written
+
+
+def cut(run):
+    (run / "result.json").write_text((run / "result.json").read_text()[:-100])
+
+
+@pytest.mark.fault("A1")
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda run: shutil.rmtree(run / "checkpoints" / str(last_step(run))),
+        lambda run: damage(run, last_step(run)),
+        lambda run: edit(run / "result.json", lambda told: told.update(config_hash="other")),
+        lambda run: edit(run / "result.json", lambda told: told.update(files_fingerprint="other")),
+        lambda run: edit(run / "result.json", lambda told: told["rows"][0].update(step=0)),
+        lambda run: edit(run / "result.json", lambda told: told["rows"][0].update(weights="0")),
+        lambda run: edit(run / "result.json", lambda told: told["rows"].pop()),
+        lambda run: edit(run / "result.json", lambda told: told.pop("data_fingerprint")),
+        lambda run: edit(run / "run.json", lambda told: told.update(steps=told["steps"] + 1)),
+        lambda run: edit(run / "run.json", lambda told: told.pop("steps")),
+        lambda run: (run / "result.json").unlink(),
+        cut,
+    ],
+)
+def test_what_is_not_finished(run, config, spoil):
+    assert finished.is_finished(Run(run), config)
+    spoil(run)
+    assert not finished.is_finished(Run(run), config)
+
+
+@pytest.mark.fault("A1")
+def test_a_run_is_not_finished_on_other_images_or_another_config(
+    run, config, tiny_folder, tmp_path
+):
+    folder = shutil.copytree(tiny_folder, tmp_path / "copy")
+    other = configs.override(config, [f"--config.data.folder={folder}"])
+    assert finished.is_finished(Run(run), other)
+    image = next((folder / "cam1").glob("*/*.jpg"))
+    image.write_bytes(image.read_bytes()[:-2] + b"\xff\xd9\n")
+    assert not finished.is_finished(Run(run), other)
+    flipped = configs.override(config, ["--config.evaluation.flip=true"])
+    assert not finished.is_finished(Run(run), flipped)
+
+
+@pytest.mark.fault("A1")
+def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsys, monkeypatch):
+    workdir = tmp_path / "run"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jreid.training.loop._train_steps", stop)
+        assert call(capsys, "train", *flags, f"--workdir={workdir}")[0] == 130
+    status, out, _ = call(capsys, "evaluate", f"--workdir={workdir}")
+    assert status == 0
+    assert "stopped before step" in out
+    (row,) = json.loads((workdir / "result.json").read_text())["rows"]
+    assert (row["step"], row["fallback"]) == (0, False) and row["of_steps"] > 0
+    assert call(capsys, "train", *flags, f"--workdir={workdir}")[0] == 0
+    rows = json.loads((workdir / "result.json").read_text())["rows"]
+    assert (
+        {row["step"] for row in rows} == {row["of_steps"] for row in rows} == {last_step(workdir)}
+    )
+
+
+@pytest.mark.fault("A2")
+def test_other_data_are_another_result(run, tmp_path, capsys):
+    from jreid.data.synthetic import synthesize
+
+    other, written = tmp_path / "other", (run / "result.json").read_bytes()
+    synthesize(other, "tiny", seed=1)
+    evaluate = ["evaluate", f"--workdir={run}", f"--config.data.folder={other}"]
+    status, _, err = call(capsys, *evaluate)
+    assert status == 2
+    assert str(other) in err and "--other-data" in err
+    status, out, _ = call(capsys, *evaluate, "--other-data")
+    assert status == 0
+    assert "other data" in out
+    assert (run / "result.json").read_bytes() == written
+    (file,) = run.glob("result-*.json")
+    result = json.loads(file.read_text())
+    assert all(row["other_data"] for row in result["rows"])
+    assert result["data_fingerprint"].startswith(file.stem.removeprefix("result-"))
+    _, out, _ = call(capsys, "evaluate", "--compare", file, file)
+    assert "first: other data" in out
+
+    features = tmp_path / "features.npz"
+    embed = ["embed", *evaluate[1:], "--split=test", f"--output={features}"]
+    assert "--other-data" in call(capsys, *embed)[2]
+    assert call(capsys, *embed, "--other-data")[0] == 0
+    told = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--draw=agw"]
+    assert "other data" in call(capsys, *told)[1]
+
+
+@pytest.mark.fault("A2")
+def test_people_that_were_trained_on_are_no_test_people(run, tiny_folder, tmp_path, capsys):
+    folder = shutil.copytree(tiny_folder, tmp_path / "swapped")
+    lists = folder / "exp" / "train_id.txt", folder / "exp" / "test_id.txt"
+    train, test = (file.read_text() for file in lists)
+    lists[0].write_text(test)
+    lists[1].write_text(train)
+    for label in folder.glob("*.json"):  # its counts are of the splits as they were
+        edit(label, lambda content: content.update(counts=[]))
+    evaluate = ["evaluate", f"--workdir={run}", f"--config.data.folder={folder}", "--other-data"]
+    status, _, err = call(capsys, *evaluate)
+    assert status == 2
+    assert "8 identities, are images that the run" in err and "trained on" in err
+    assert not [*run.glob("result-*.json")]
+
+
+def test_the_runs_own_data_at_another_place_are_its_own(run, tiny_folder, tmp_path, capsys):
+    folder = shutil.copytree(tiny_folder, tmp_path / "copy")
+    evaluate = ["evaluate", f"--workdir={run}", f"--config.data.folder={folder}"]
+    before = json.loads((run / "result.json").read_text())
+    assert call(capsys, *evaluate)[0] == 0
+    after = json.loads((run / "result.json").read_text())
+    same = ("rows", "config_hash", "extraction", "data_fingerprint", "files_fingerprint")
+    assert [before[name] for name in same] == [after[name] for name in same]
+
+
+@pytest.mark.fault("A5")
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["evaluate"],
+        ["train"],
+        ["pictures"],
+        ["embed", "--split=test", "--output=x.npz"],
+        ["embed", "--images=.", "--modality=visible", "--output=x.npz"],
+    ],
+)
+def test_a_config_that_was_edited_is_refused(run, capsys, verb):
+    edit(run / "config.json", lambda content: content["image"].update(resize="bilinear"))
+    status, _, err = call(capsys, *verb, f"--workdir={run}")
+    assert status == 2
+    assert "image.resize: bilinear, lanczos" in err and "config.json" in err
+
+
+@pytest.mark.fault("A5")
+def test_an_edited_config_is_a_drift_of_training(run, capsys):
+    edit(run / "config.json", lambda content: content["image"].update(resize="bilinear"))
+    assert call(capsys, "train", f"--workdir={run}", "--allow-config-drift")[0] == 0
+    drifts = json.loads((run / "run.json").read_text())["drifts"]
+    assert "image.resize: bilinear, lanczos" in drifts[-1]["changed"]
+    assert call(capsys, "evaluate", f"--workdir={run}")[0] == 0
+
+
+@pytest.mark.fault("A5")
+def test_features_extracted_otherwise_are_told_in_a_comparison(trained, tmp_path, capsys):
+    results = [json.loads((trained / "result.json").read_text()) for _ in range(2)]
+    assert results[0]["extraction"]["evaluation.flip"] is False
+    results[1]["extraction"]["evaluation.flip"] = True
+    files = [tmp_path / f"{number}.json" for number in range(2)]
+    for file, result in zip(files, results, strict=True):
+        file.write_text(json.dumps(result))
+    out = call(capsys, "evaluate", "--compare", *files)[1]
+    assert "extracted differently: evaluation.flip: False, True" in out
+    assert "differently" not in call(capsys, "evaluate", "--compare", files[0], files[0])[1]
+    del results[1]["extraction"]  # as older versions wrote
+    files[1].write_text(json.dumps(results[1]))
+    out = call(capsys, "evaluate", "--compare", *files)[1]
+    assert f"{files[1]} does not say how" in out.replace("\n", "")
+
+
+@pytest.mark.fault("A6")
+def test_a_row_of_an_earlier_step_than_asked_for_is_marked(run, tmp_path, capsys):
+    step = last_step(run)
+    damage(run, step)
+    status, out, _ = call(capsys, "evaluate", f"--workdir={run}")
+    assert status == 0
+    assert f"step {step} is damaged" in out
+    rows = json.loads((run / "result.json").read_text())["rows"]
+    assert [(r["checkpoint"], r["step"], r["asked_step"], r["fallback"]) for r in rows] == [
+        ("last", 0, step, True)
+    ]
+    features, result = tmp_path / "f.npz", tmp_path / "r.json"
+    embed = ["embed", f"--workdir={run}", "--split=test", f"--output={features}"]
+    assert call(capsys, *embed)[0] == 0
+    told = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--draw=agw"]
+    assert f"step {step} is damaged" in call(capsys, *told, f"--output={result}")[1]
+    _, out, _ = call(capsys, "evaluate", "--compare", result, result)
+    assert f"second: step {step} is damaged" in out
+
+
+def test_the_files_fingerprint_is_that_of_the_dataset(config, tiny_dataset):
+    assert files_fingerprint(source_of(config)) == tiny_dataset.files_fingerprint
+
+
+@pytest.mark.fault("A7")
+def test_what_is_known_survives_embedding(run, tmp_path, capsys):
+    file, output = tmp_path / "f.npz", tmp_path / "r.json"
+    embed = ["embed", f"--workdir={run}", f"--output={file}"]
+    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--draw=agw"]
+    evaluate += ["--trials=2", f"--output={output}"]
+    assert call(capsys, *embed, "--split=test")[0] == 0
+    assert " marks" not in call(capsys, *evaluate)[1]
+    (row,) = json.loads(output.read_text())["rows"]
+    theirs = json.loads((run / "result.json").read_text())["rows"][0]
+    for name in ("dataset", "images", "checkpoint", "step", "weights", "partial", "skipped_images"):
+        assert row[name] == theirs[name]
+    assert call(capsys, *evaluate, "--dataset=sysu_mm01")[0] == 2
+
+    arrays = dict(np.load(file))
+    few = {name: array[1:] if array.ndim else array for name, array in arrays.items()}
+    np.savez(file, **few)
+    assert "partial" in call(capsys, *evaluate)[1]
+    assert json.loads(output.read_text())["rows"][0]["partial"]
+
+    assert call(capsys, *embed, "--split=train")[0] == 0
+    assert "train split" in call(capsys, *evaluate)[1]
+    np.savez(file, **(arrays | {"origin": np.array("[")}))
+    status, _, err = call(capsys, *evaluate)
+    assert status == 2 and "origin" in err
+
+
+def test_marks_in_words():
+    assert marks({"partial": False, "skipped_images": 0, "fallback": False, "step": 3}) == []
+    say = partial(dict, checkpoint="last", step=3, of_steps=9)
+    assert marks(say()) == ["stopped before step 9"]
+    assert marks(say(fallback=True, asked_step=9)) == ["step 9 is damaged"]
+    row = {"partial": True, "skipped_images": 2, "other_data": True, "trained_on_unknown": True}
+    assert len(marks(row)) == 4
