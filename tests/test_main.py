@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -277,8 +278,14 @@ def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
     run = str(tmp_path / "run")
     assert main(["train", *tiny, "--config.epochs=0", "--workdir", run]) == 0
     output = tmp_path / "cam3.npz"
-    arguments = ["embed", "--workdir", run, "--images", str(tiny_folder / "cam3")]
+    folder = shutil.copytree(tiny_folder / "cam3", tmp_path / "copy" / "cam3")
+    (folder / "left_out.tif").touch()
+    arguments = ["embed", "--workdir", run, "--images", str(folder)]
+    capsys.readouterr()
     assert main([*arguments, "--modality=infrared", "--output", str(output)]) == 0
+    assert "note: the folder holds 1 files of formats that are not read (1 .tif)" in (
+        capsys.readouterr().out
+    )
     with np.load(output) as arrays:
         found = dict(arrays)
     paths = sorted((tiny_folder / "cam3").glob("*/*.jpg"))

@@ -24,8 +24,8 @@ import numpy as np
 import psutil
 from PIL import Image, ImageOps
 
-from jreid.data.images_on_disk import read_folder
 from jreid.data.pipeline import training_batches
+from jreid.data.plain_folder import read_folder
 from jreid.data.rendering.cameras import CAMERAS
 from jreid.data.rendering.pedestrians import sample_person
 from jreid.data.rendering.photograph import photograph

@@ -38,7 +38,7 @@ from jax.sharding import AxisType, Mesh
 
 from experiments.benchmarks import input as reading
 from jreid import config as configs
-from jreid.data.images_on_disk import read_folder
+from jreid.data.plain_folder import read_folder
 from jreid.data.transforms import Augmentation
 from jreid.memory import keep_freed_memory
 from jreid.methods import Phase

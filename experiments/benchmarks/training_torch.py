@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from experiments.benchmarks import input as reading
 from experiments.benchmarks.training import Contender
-from jreid.data.images_on_disk import read_folder
+from jreid.data.plain_folder import read_folder
 
 HEIGHT, WIDTH = 288, 144
 MARGIN = 0.3

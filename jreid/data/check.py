@@ -10,8 +10,7 @@ import rich.table
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
 from jreid.data.forms import DEEP
 from jreid.data.images import Image, Track, read_images, silent
-from jreid.data.images_on_disk import first_of
-from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row, by_split, counts
+from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row, by_split, counts, first_of
 from jreid.data.table import MODALITIES
 
 

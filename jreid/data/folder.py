@@ -19,9 +19,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from jreid.data.images_on_disk import UNPRINTABLE, Found, find_images, first_of
+from jreid.data.images_on_disk import UNPRINTABLE, Found, find_images
 from jreid.data.index_files import existing, read_lines, whole_number
-from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row
+from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row, first_of
 from jreid.data.table import INFRARED, MODALITIES, VISIBLE
 
 PLACES = re.compile("(?:visible|infrared)(?:/(?P<identity>[^/]+))?")

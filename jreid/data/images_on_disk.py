@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jreid.data.listing import Fault, refuse
-from jreid.errors import InputError
+from jreid.data.listing import Fault, first_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # in small or capital letters
 # Of images that are not read; .db is that of Windows' Thumbs.db, which holds small copies.
@@ -17,7 +16,6 @@ OTHER_SUFFIXES = re.compile(
 )
 ARCHIVER = "__MACOSX"  # a folder that an archiver leaves behind, with hidden files
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are no UTF-8
-EXAMPLES = 3  # files that a note names
 
 
 class Found(NamedTuple):
@@ -35,20 +33,6 @@ class Found(NamedTuple):
     faults: list[Fault]
 
 
-class Folder(NamedTuple):
-    """The images of a folder of no layout, in order of name.
-
-    Attributes:
-        names: places without suffix, as in `Found`.
-        paths: where they are.
-        notes: what was left out.
-    """
-
-    names: list[str]
-    paths: list[Path]
-    notes: list[Fault]
-
-
 class _Walk(NamedTuple):
     """What is collected on the way: the places of images, and of what is left out and why."""
 
@@ -59,26 +43,6 @@ class _Walk(NamedTuple):
     unread: list[str]
     hidden: list[str]
     links: list[str]
-
-
-def read_folder(folder: Path) -> Folder:
-    """All images of a folder and of the folders in it, whatever their names; links to folders are
-    not followed.
-
-    Raises:
-        InputError: the folder is missing, cannot be read whole, or holds no JPEG, PNG or BMP file.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give the folder of the images.")
-    found = find_images(folder, None, keep_suffixes=True)
-    notes = [fault for fault in found.faults if fault.kind == "odd"]
-    refuse((fault for fault in found.faults if fault.kind != "odd"), folder)
-    if not found.images:
-        left_out = "; ".join(str(note) for note in notes)
-        raise InputError(
-            f"{folder} holds no {', '.join(SUFFIXES)} file{left_out and f' ({left_out})'}."
-        )
-    return Folder([*found.images], [folder / place for place in found.images.values()], notes)
 
 
 def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: bool = False) -> Found:
@@ -108,7 +72,7 @@ def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: boo
                     walk.folders.add(path)
                     todo.append((path, linked or entry.is_symlink(), False))
             elif places is None and not is_hidden and _is_folder(entry, follow=True):
-                walk.links.append(path)
+                walk.links.append(_printable(path))
             else:
                 _sort_in(path, entry, home, is_hidden, walk)
     images, faults = _named(sorted(walk.images), keep_suffixes)
@@ -124,9 +88,9 @@ def _sort_in(path: str, entry: os.DirEntry[str], home: bool, hidden: bool, walk:
     if not is_read and not OTHER_SUFFIXES.fullmatch(suffix):
         return
     if hidden:
-        walk.hidden.append(path)
+        walk.hidden.append(_printable(path))
     elif not is_read:
-        walk.unread.append(path)
+        walk.unread.append(_printable(path))
     elif not _is_text(path, walk.faults):
         return
     elif not _is_file(entry):
@@ -140,8 +104,12 @@ def _is_text(path: str, faults: list[Fault]) -> bool:
     if not UNPRINTABLE.search(path):
         return True
     told = "has a name that is not plain UTF-8 text; rename it"
-    faults.append(Fault(UNPRINTABLE.sub("?", path), told))
+    faults.append(Fault(_printable(path), told))
     return False
+
+
+def _printable(path: str) -> str:
+    return UNPRINTABLE.sub("?", path)
 
 
 def _named(paths: Sequence[str], keep_suffixes: bool) -> tuple[dict[str, str], list[Fault]]:
@@ -231,9 +199,3 @@ def _notes(walk: _Walk) -> list[Fault]:
         told = f"holds {len(paths):,} {what}{counted}, left out{remedy}; {first_of(sorted(paths))}"
         notes += [Fault("the folder", told, "odd")] if paths else []
     return notes
-
-
-def first_of(places: Sequence[str]) -> str:
-    """The first places in words."""
-    shown = ", ".join(UNPRINTABLE.sub("?", place) for place in places[:EXAMPLES])
-    return f"first {shown}" if places[EXAMPLES:] else shown

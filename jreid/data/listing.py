@@ -18,6 +18,7 @@ from jreid.errors import InputError
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
 SPLITS = ("train", "validation", "test")
+EXAMPLES = 3  # places that a message names of many
 
 
 class Row(NamedTuple):
@@ -134,3 +135,9 @@ def refuse(faults: Iterable[Fault], folder: Path, remedy: str = "", most: int = 
         more = [f"and {len(told) - most} more, see `jreid data check`"] if told[most:] else []
         last = [remedy] if remedy else []
         raise InputError(f"{folder}: {'; '.join(told[:most] + more + last)}.")
+
+
+def first_of(places: Sequence[str]) -> str:
+    """The first places in words."""
+    shown = ", ".join(places[:EXAMPLES])
+    return f"first {shown}" if places[EXAMPLES:] else shown

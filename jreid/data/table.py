@@ -17,7 +17,8 @@ class Table(NamedTuple):
         camera: `[N]` int64, the dataset's own camera number.
         modality: `[N]` str, `visible` or `infrared`.
         split: `[N]` str, `train`, `validation` or `test`.
-        image: `[N]` object, the encoded bytes as they lie on disk.
+        image: `[N]` object, the encoded bytes as they lie on disk; of the few forms that TensorFlow
+            decodes otherwise than Pillow, Pillow's pixels as a BMP.
     """
 
     name: np.ndarray

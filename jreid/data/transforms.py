@@ -188,8 +188,9 @@ def prepare(image: Tensor, size: tuple[int, int], method: str, as_gray: bool = F
 def decode(image: Tensor) -> Tensor:
     """Encoded JPEG, PNG or BMP bytes to uint8 `[h, w, 3]`; gray is repeated over the channels.
 
-    A JPEG equals Pillow's bit for bit. Like the released loaders, it is not turned by its EXIF
-    orientation. Bytes that are no image, or cut off, raise TensorFlow's InvalidArgumentError.
+    Pillow's pixels bit for bit, of the bytes that `forms.to_decodable` gives for a file. Like the
+    released loaders, it does not turn an image by its EXIF orientation. Bytes that are no image, or
+    cut off, raise TensorFlow's InvalidArgumentError.
     """
     import tensorflow as tf
 

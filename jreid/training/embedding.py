@@ -10,8 +10,8 @@ import numpy as np
 from jreid.data import sysu_mm01
 from jreid.data.dataset import Dataset
 from jreid.data.images import read_images
-from jreid.data.images_on_disk import read_folder
 from jreid.data.listing import Fault, Row, refuse
+from jreid.data.plain_folder import read_folder
 from jreid.errors import InputError
 from jreid.evaluation.feature_file import labels_of
 from jreid.files import write_whole

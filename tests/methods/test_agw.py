@@ -8,8 +8,8 @@ from conftest import ROOT
 
 from jreid.__main__ import main
 from jreid.config import load as load_config
-from jreid.data.images_on_disk import read_folder
 from jreid.data.pipeline import embedding_batches
+from jreid.data.plain_folder import read_folder
 from jreid.errors import InputError
 from jreid.losses import cross_entropy, weighted_triplet
 from jreid.methods import load

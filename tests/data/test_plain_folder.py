@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jreid.data.images_on_disk import read_folder
+from jreid.data.plain_folder import read_folder
 from jreid.errors import InputError
 
 

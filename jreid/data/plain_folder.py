@@ -1,0 +1,42 @@
+"""The images of a folder of no layout, which `jreid embed --images` takes."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from jreid.data.images_on_disk import SUFFIXES, find_images
+from jreid.data.listing import Fault, refuse
+from jreid.errors import InputError
+
+
+class Folder(NamedTuple):
+    """The images of a folder of no layout, in order of name.
+
+    Attributes:
+        names: places without suffix, as in `Found`.
+        paths: where they are.
+        notes: what was left out.
+    """
+
+    names: list[str]
+    paths: list[Path]
+    notes: list[Fault]
+
+
+def read_folder(folder: Path) -> Folder:
+    """All images of a folder and of the folders in it, whatever their names; links to folders are
+    not followed.
+
+    Raises:
+        InputError: the folder is missing, cannot be read whole, or holds no JPEG, PNG or BMP file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give the folder of the images.")
+    found = find_images(folder, None, keep_suffixes=True)
+    notes = [fault for fault in found.faults if fault.kind == "odd"]
+    refuse((fault for fault in found.faults if fault.kind != "odd"), folder)
+    if not found.images:
+        left_out = "; ".join(str(note) for note in notes)
+        raise InputError(
+            f"{folder} holds no {', '.join(SUFFIXES)} file{left_out and f' ({left_out})'}."
+        )
+    return Folder([*found.images], [folder / place for place in found.images.values()], notes)
