@@ -1,5 +1,6 @@
 """Checkpoints of a run, by Orbax: the newest two and the best on the validation identities."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +33,8 @@ FORMAT = orbax.Context(
 class Checkpoints:
     """The checkpoints in a folder, by step. A context manager: leaving it finishes pending saves.
 
-    The model and the optimiser are kept side by side, so that evaluation reads the model alone.
+    Within it, one that only reads has the run that writes remove none. The model and the optimiser
+    are kept side by side, so that evaluation reads the model alone.
     Of several processes every one saves and restores; the first one decides what.
     """
 
@@ -40,6 +42,7 @@ class Checkpoints:
         """`writes` is for the one run that saves: it clears away what a killed one left."""
         self.folder = folder
         self._folders = StepFolders(folder)
+        self._reading = contextlib.nullcontext() if writes else self._folders.reading()
         self._saver = ThreadPoolExecutor(1)
         self._saving: Future[None] | None = None
         if writes and is_first():
@@ -47,6 +50,7 @@ class Checkpoints:
         wait_for_all("checkpoints")
 
     def __enter__(self) -> Self:
+        self._reading.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -57,6 +61,7 @@ class Checkpoints:
                 raise
         finally:
             self._saver.shutdown()
+            self._reading.__exit__(None, None, None)
 
     @property
     def latest(self) -> int | None:

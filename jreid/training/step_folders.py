@@ -4,12 +4,15 @@ A step is written into a folder of another name and sealed before it gets its nu
 So a folder with such a name was whole once, and its manifest tells whether it still is.
 """
 
+import contextlib
+import fcntl
 import json
 import logging
 import math
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,9 +109,33 @@ class StepFolders:
         rename_whole(written, self.path(step))
         self._faults[step] = None
         whole = [known for known in self._steps() if known <= step and self.is_whole(known)]
-        for known in self._steps():
-            if known <= step and known not in {*whole[-KEPT:], self.best()}:
-                self._remove(known)
+        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as nobody_reads:
+            for known in self._steps() if nobody_reads else ():  # else the next time
+                if known <= step and known not in {*whole[-KEPT:], self.best()}:
+                    self._remove(known)
+
+    def reading(self) -> contextlib.AbstractContextManager[bool]:
+        """Within the block no step is removed by the run that writes."""
+        return self._lock(fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
+    def _lock(self, kind: int) -> Iterator[bool]:
+        """Whether nobody's lock of the folder is in the way, or it cannot be locked at all."""
+        if not self.folder.is_dir():
+            yield True
+            return
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, kind)
+            free = True
+        except BlockingIOError:
+            free = False
+        except OSError:  # a file system without locks
+            free = True
+        try:
+            yield free
+        finally:
+            os.close(handle)
 
     def clear(self) -> None:
         """Removes what unfinished saves have left."""

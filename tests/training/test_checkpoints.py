@@ -115,6 +115,21 @@ def test_a_damaged_step_is_made_anew(tmp_path):
         assert equal(checkpoints.restore(6, state_of(0), everywhere), state_of(6))
 
 
+def test_no_step_is_removed_while_it_is_read(tmp_path):
+    folder = tmp_path / "c"
+    with Checkpoints(folder, writes=True) as writing:
+        writing.save(state_of(1))
+        writing.finish()
+        with Checkpoints(folder) as reading:
+            step = reading.newest()
+            for later in (2, 3, 4):
+                writing.save(state_of(later))
+            writing.finish()
+            assert equal(reading.restore(step, state_of(0), replicated(make_mesh())), state_of(1))
+        writing.save(state_of(5))
+    assert sorted(path.name for path in folder.iterdir()) == ["4", "5"]
+
+
 def test_what_a_killed_save_has_left_is_removed(tmp_path):
     folder = tmp_path / "c"
     with Checkpoints(folder, writes=True) as checkpoints:
