@@ -9,7 +9,7 @@ from jreid.evaluation.neighbours import nearest
 from jreid.evaluation.problems import Problem, fingerprint, most_unmatched, problem
 from jreid.evaluation.protocols import PROTOCOLS, Protocol
 from jreid.evaluation.ranking import DISTANCES, Metrics, Ranking, cmc_map, mean_metrics
-from jreid.evaluation.reranking import KINDS, Rerank, rerank, rerank_blocks
+from jreid.evaluation.reranking import KINDS, Rerank, rerank, rerank_blocks, rerank_fault
 
 __all__ = [
     "DISTANCES",
@@ -38,5 +38,6 @@ __all__ = [
     "read_result",
     "rerank",
     "rerank_blocks",
+    "rerank_fault",
     "write_result",
 ]

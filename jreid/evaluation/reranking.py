@@ -118,28 +118,32 @@ def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> 
     return features + tiles + codes + 64 * SHARED + compiled
 
 
-def _check(rerank: Rerank, Q: int, G: int) -> None:
+def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
+    """Which parameter cannot be used with Q queries and G gallery images, and what it must be."""
     if rerank.kind not in KINDS:
-        raise InputError(
-            f"The re-ranking {rerank.kind!r} is unknown: choose one of {', '.join(KINDS)}."
-        )
+        return "kind", f"it must be one of {', '.join(KINDS)}"
     candidates = Q if rerank.kind == "query_only" else Q + G
     if candidates == 1:
-        raise InputError(
-            f"The re-ranking {rerank.kind} seeks neighbours among {candidates} image: it needs two "
-            "or more."
-        )
+        return "kind", "it seeks neighbours among 1 image, and needs two or more"
     if not 1 <= rerank.k1 < candidates:
-        raise InputError(
-            f"k1 of the re-ranking is {rerank.k1}: with {candidates} images among which the "
-            f"neighbours are sought it must be 1 to {candidates - 1}."
+        return "k1", (
+            f"with {candidates} images among which the neighbours are sought it must be 1 to "
+            f"{candidates - 1}"
         )
     if not 1 <= rerank.k2 <= rerank.k1 + 1:
-        raise InputError(
-            f"k2 of the re-ranking is {rerank.k2}: it must be 1 to k1 + 1 = {rerank.k1 + 1}."
-        )
+        return "k2", f"it must be 1 to k1 + 1 = {rerank.k1 + 1}"
     if not 0 <= rerank.weight <= 1:
-        raise InputError(f"The weight of the re-ranking is {rerank.weight}: it must be 0 to 1.")
+        return "weight", "it must be 0 to 1"
+    return None
+
+
+def _check(rerank: Rerank, Q: int, G: int) -> None:
+    fault = rerank_fault(rerank, Q, G)
+    if fault:
+        parameter, why = fault
+        raise InputError(
+            f"The {parameter} of the re-ranking is {getattr(rerank, parameter)!r}: {why}."
+        )
 
 
 def _rerank(

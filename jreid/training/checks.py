@@ -54,6 +54,18 @@ def check_config(config: Config) -> None:
     _require(len(image.size) == 2, "image.size", image.size, "a height and a width")
     _require(min(image.size) > 0, "image.size", image.size, "positive")
     _check_memory(config)
+    for field, value, most in (
+        ("image.flip_probability", image.flip_probability, 1),
+        ("image.erase_probability", image.erase_probability, 1),
+        ("image.padding_fill", image.padding_fill, 255),
+    ):
+        _require(0 <= value <= most, field, value, f"0 to {most}")
+    for field, value, most in (
+        ("image.erase_area", image.erase_area, 1),
+        ("image.erase_ratio", image.erase_ratio, math.inf),
+    ):
+        holds = len(value) == 2 and 0 < value[0] <= value[1] <= most
+        _require(holds, field, value, "a least and a greatest number, above 0")
     for field, value in (
         ("searches", evaluation.searches),
         ("shots", evaluation.shots),

@@ -9,7 +9,16 @@ from jaxtyping import Float
 from jreid import evaluation
 from jreid.data.dataset import Dataset
 from jreid.data.table import MODALITIES, Table
-from jreid.evaluation import Protocol, Rerank, describe, evaluate, most_unmatched, problem
+from jreid.errors import InputError
+from jreid.evaluation import (
+    Protocol,
+    Rerank,
+    describe,
+    evaluate,
+    most_unmatched,
+    problem,
+    rerank_fault,
+)
 from jreid.methods import Config, Variables
 from jreid.training.model import Model
 from jreid.training.processes import on_first
@@ -51,22 +60,38 @@ def check_protocols(config: Config, dataset: Dataset) -> list[str]:
     """What each protocol that will be evaluated asks, in words: queries, and those without match.
 
     Raises:
-        InputError: the dataset does not allow one of them.
+        InputError: the dataset does not allow one of them, or has too few images for one of the
+            config's re-rankings.
     """
-    wanted = protocols(config, "test")
+    told = [_told(protocol, dataset, rerankings(config)) for protocol in protocols(config, "test")]
     if validates(config, dataset):
-        wanted.append(monitored(config))
-    return [_told(protocol, dataset) for protocol in wanted]
+        told.append(_told(monitored(config), dataset, []))
+    return told
 
 
-def _told(protocol: Protocol, dataset: Dataset) -> str:
+def _told(protocol: Protocol, dataset: Dataset, reranked: Sequence[Rerank | None]) -> str:
     drawn = problem(dataset.table, dataset.gallery_index, protocol)
+    for rerank in reranked:
+        if rerank:
+            _check_rerank(rerank, drawn.query_rows.shape[1], drawn.gallery_rows.shape[1], protocol)
     absent, ignored = most_unmatched(drawn, dataset.table)
     return (
         f"{describe(protocol)}: {drawn.query_rows.shape[1]:,} queries, "
         f"{drawn.gallery_rows.shape[1]:,} gallery images; {absent + ignored:,} queries without a "
         f"match ({absent:,} of identities not in the gallery, {ignored:,} only in ignored images)"
     )
+
+
+def _check_rerank(rerank: Rerank, Q: int, G: int, protocol: Protocol) -> None:
+    fault = rerank_fault(rerank, Q, G)
+    if fault:
+        parameter, why = fault
+        field = {"kind": "rerank", "weight": "rerank_weight"}.get(parameter, parameter)
+        raise InputError(
+            f"config.evaluation.{field}={getattr(rerank, parameter)} cannot be used for re-ranking "
+            f"{Q} queries and {G} gallery images ({describe(protocol)}): {why}; or evaluate "
+            "without by --config.evaluation.rerank=\"('none',)\"."
+        )
 
 
 def validates(config: Config, dataset: Dataset) -> bool:
