@@ -34,6 +34,7 @@ from experiments.tables import (
     per_cent,
 )
 from jreid.errors import InputError
+from jreid.evaluation.marks import marks
 from jreid.files import write_text
 from jreid.memory import keep_freed_memory
 from jreid.terminal import replace_what_cannot_be_shown
@@ -186,11 +187,18 @@ def _told(setting: Setting, sweep: Sweep, results: Results) -> str:
         + (f" of {', '.join(names)}" if len(groups) > 1 else "")
         for found, names in groups.items()
     ]
+    marked = [
+        f"; {name}: {', '.join(marks(find(result, setting, kind)))}"
+        for name, of_seeds in results.items()
+        for result in of_seeds
+        for kind in RERANKINGS
+        if marks(find(result, setting, kind))
+    ]
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
         f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± deviation over "
         f"{_seeds(sweep)}; "
-        f"{'; '.join(protocols)}; steps on {device}."
+        f"{'; '.join(protocols)}{''.join(dict.fromkeys(marked))}; steps on {device}."
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jreid.errors import InputError
+from jreid.evaluation.marks import marks
 
 DATASETS = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}  # by layout
 
@@ -132,15 +133,22 @@ def format_table(
 def _told(
     setting: Setting, results: Mapping[Row, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> str:
-    """Whose numbers ours are: the split, the seeds, and the protocols' fingerprints."""
+    """Whose numbers ours are: the split, the seeds, the protocols' fingerprints, and marks."""
     found = [
         find(result, setting, row.rerank)["fingerprint"]
         for row, of_seeds in results.items()
         for result in of_seeds
     ]
+    marked = [
+        f"{row.name}: {', '.join(marks(find(result, setting, row.rerank)))}"
+        for row, of_seeds in results.items()
+        for result in of_seeds
+        if marks(find(result, setting, row.rerank))
+    ]
     kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
     number = f"mean ± deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    return f"test split, last checkpoint, {number}; protocol {kinds}"
+    told = f"test split, last checkpoint, {number}; protocol {kinds}"
+    return "; ".join([told, *dict.fromkeys(marked)])
 
 
 def _cells(

@@ -310,3 +310,33 @@ def test_marks_in_words():
     assert marks(say(fallback=True, asked_step=9)) == ["step 9 is damaged"]
     row = {"partial": True, "skipped_images": 2, "other_data": True, "trained_on_unknown": True}
     assert len(marks(row)) == 4
+
+
+@pytest.mark.fault("A7")
+def test_features_that_are_not_all_of_the_dataset(tmp_path, capsys):
+    people, cameras = np.repeat([6, 10, 17], 12), np.tile(np.repeat([1, 2, 3, 6], 3), 3)
+    labels = {"identities": people, "cameras": cameras, "names": np.arange(36).astype(str)}
+    labels["modalities"] = np.where(cameras > 2, "infrared", "visible")
+    labels["features"] = np.random.default_rng(0).normal(size=(36, 4))
+    file, output = tmp_path / "f.npz", tmp_path / "r.json"
+    np.savez(file, **labels)
+    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--draw=agw"]
+    evaluate += [f"--output={output}"]
+    status, _, err = call(capsys, *evaluate)
+    assert status == 2 and not output.exists()
+    assert "camera 3 has 9 images of 3 identities, not the 1,883 of 93" in err
+    assert "--allow-partial" in err and "--dataset=NAME" in err
+    status, out, _ = call(capsys, *evaluate, "--allow-partial")
+    assert status == 0 and " marks" in out
+    (row,) = json.loads(output.read_text())["rows"]
+    assert row["partial"] and row["dataset"] == "sysu_mm01"
+    assert "first: partial" in call(capsys, "evaluate", "--compare", output, output)[1]
+    assert " marks" not in call(capsys, *evaluate, "--dataset=mine")[1]
+    (row,) = json.loads(output.read_text())["rows"]
+    assert not row["partial"] and row["dataset"] == "mine"
+    # An origin marks a row and never sets its metrics.
+    origin = {"labels": "others", "row": {"dataset": "mine", "mAP": 1.0, "checkpoint": "last"}}
+    np.savez(file, **labels, origin=json.dumps(origin))
+    assert call(capsys, *evaluate)[0] == 0
+    (marked,) = json.loads(output.read_text())["rows"]
+    assert marked["mAP"] == row["mAP"] and marked["partial"]

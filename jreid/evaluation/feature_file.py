@@ -19,6 +19,10 @@ from jreid.paths import require_file
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")
 ORIGIN = "origin"  # an array more, of a run's features
+OF_ROW = (  # the fields of a result row that it may set: none of them is a metric
+    *("dataset", "images", "checkpoint", "step", "asked_step", "of_steps", "fallback", "weights"),
+    *("partial", "skipped_images", "other_data", "trained_on_unknown", "of_split"),
+)
 SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$", re.IGNORECASE)
 
 
@@ -77,8 +81,9 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
         if ORIGIN not in file:
             return {}
         try:
-            origin = json.loads(str(file[ORIGIN]))
-            row, labels = dict(origin["row"]), origin["labels"]
+            origin = json.loads(str(file[ORIGIN]), parse_constant=_refuse_constant)
+            written, labels = origin["row"], origin["labels"]
+            row = {name: written[name] for name in OF_ROW if name in written}
         except Exception as error:  # as in `_read`
             raise InputError(
                 f"{path}: {ORIGIN} is not what `jreid embed` wrote; embed the images again, or "
@@ -90,9 +95,13 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
 
 
 def labels_of(table: Table) -> str:
-    """SHA-256 of a table's names, identities, cameras and modalities, in order of name."""
-    columns = (column.tolist() for column in table[:4])
+    """SHA-256 of a table's identities, cameras and modalities, whatever the order of its rows."""
+    columns = (column.tolist() for column in (table.identity, table.camera, table.modality))
     return hashlib.sha256(json.dumps(sorted(zip(*columns, strict=True))).encode()).hexdigest()
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}")
 
 
 def _check(path: Path, features: np.ndarray, table: Table) -> None:

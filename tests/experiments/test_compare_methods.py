@@ -54,6 +54,15 @@ def test_the_table_has_means_costs_and_the_papers_numbers(tmp_path):
     assert told in text and " of agw" not in text
 
 
+@pytest.mark.fault("A7")
+def test_a_marked_result_is_marked_beside_the_methods(tmp_path):
+    marked = result(0.35)
+    marked["rows"][0]["skipped_images"] = 3
+    results = {**RESULTS, "agw": [result(0.25), marked]}
+    text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)
+    assert "agw: 3 training images skipped" in text
+
+
 def test_numbers_of_different_protocols_are_told_apart(tmp_path):
     results = {**RESULTS, "pfinet": [result(0.45, 1.0)] * 2}
     text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)

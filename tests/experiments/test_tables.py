@@ -31,6 +31,18 @@ def result(rank1, mAP, search="all", rerank="none"):
     return {"rows": [row]}
 
 
+@pytest.mark.fault("A7")
+def test_a_marked_result_is_marked_in_the_table():
+    table = Table("Table 9", (SYSU_ALL,), (Row("ours"),))
+    whole, partial = result(0.5, 0.5), result(0.5, 0.5)
+    partial["rows"][0]["partial"] = True
+    text = format_table(table, "tiny", "sysu_mm01", {table.rows[0]: [whole, partial]}, (0, 1))
+    assert "ours: partial" in text
+    assert "partial" not in format_table(
+        table, "tiny", "sysu_mm01", {table.rows[0]: [whole, whole]}, (0, 1)
+    )
+
+
 def test_pfinet_and_base_derivative_are_found():
     assert {"pfinet", "base_derivative"} <= {*NAMES}
 
