@@ -244,11 +244,12 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     images = list(images)
     bad = [image for image in images if image.fault]
     training = sum(image.row.split == "train" for image in images)
-    skippable = [image for image in bad if image.row.split == "train" and image.fault != DEEP]
+    skippable = [image for image in bad if image.row.split == "train"]
     told = [Fault(str(image.row.path.relative_to(source.folder)), image.fault) for image in bad]
+    deep = sorted(fault for fault in told if fault.what == DEEP)
+    refuse(deep[:1], source.folder, f"{len(deep):,} images have 16 bits a channel")
     if source.on_bad_image != "skip" or len(skippable) < len(bad):
-        deep = bool(bad) and all(image.fault == DEEP for image in bad)
-        refuse(told, source.folder, "" if deep else "replace the file")
+        refuse(told, source.folder, "replace the file")
     if len(skippable) > MOST_SKIPPED * training:
         limit = f"more than {MOST_SKIPPED:.1%} of {training} training images cannot be decoded"
         refuse(told, source.folder, f"{limit}, so they are not skipped; replace the files")

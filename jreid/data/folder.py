@@ -90,7 +90,7 @@ def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
     notes = []
     for modality in MODALITIES:
         mine = [row for row in rows if row.modality == modality]
-        silent = [row.path.name for row in mine if not CAMERA.search(row.path.stem)]
+        silent = [row.name for row in mine if not CAMERA.search(row.path.stem)]
         cameras = {row.camera for row in mine}
         if silent:
             told = f"has {len(silent):,} of {len(mine):,} images whose names tell no camera and "
