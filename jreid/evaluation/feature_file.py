@@ -5,6 +5,7 @@ import json
 import os
 import posixpath
 import re
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them into
+        cause = textwrap.shorten(str(error), 200)
         raise InputError(
-            f"{path}: {reading} cannot be read ({' '.join(str(error).split())}); save it again by "
-            "np.savez, as numbers or text and not as objects."
+            f"{path}: {reading} cannot be read ({cause}); save it again by np.savez, as numbers or "
+            "text and not as objects."
         ) from error
     if missing:
         raise InputError(

@@ -203,11 +203,11 @@ class Checkpoints:
         except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
             if is_first():
                 self._folders.clear_after_failure()
-            cause = str(error).strip().splitlines()[0]
+            cause, before = str(error).strip().splitlines()[0], self._folders.latest()
+            whole = "none" if before is None else f"that of step {before}"
             raise InputError(
                 f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); "
-                f"that of step {self._folders.latest()} is whole: make room and give the same "
-                "command again."
+                f"{whole} is whole: make room and give the same command again."
             ) from error
 
 

@@ -161,6 +161,18 @@ def test_a_full_disk_keeps_the_steps_before_and_says_so(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["5"]
 
 
+@pytest.mark.fault("B10")
+def test_a_first_checkpoint_that_cannot_be_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("jreid.training.manifest.seal", full)
+    with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
+        checkpoints.save(state_of(0))
+        with pytest.raises(InputError, match=r"step 0 cannot.*; none is whole"):
+            checkpoints.finish()
+
+
 def test_equal_states_make_equal_files_but_for_time_stamps(tmp_path):
     found = []
     for name in ("a", "b"):
