@@ -158,9 +158,9 @@ def test_a_full_disk(flags, small_disk):
 @pytest.mark.fault("F07")
 @pytest.mark.parametrize("verb", ["evaluate", "embed"])
 def test_a_checkpoint_of_another_config(copy, trained, capsys, verb):
-    """Its own config file says otherwise than its arrays do."""
-    config = copy / "config.json"
-    config.write_text(config.read_text().replace('"width": 8', '"width": 16'))
+    """Its own config file and record say otherwise than its arrays do."""
+    for file in (copy / "config.json", copy / "run.json"):
+        file.write_text(file.read_text().replace('"width": 8', '"width": 16'))
     flags = ["--split=test", f"--output={copy}/x.npz"] if verb == "embed" else []
     before = (copy / "result.json").read_bytes()
     assert main([verb, f"--workdir={copy}", *flags]) == 2
