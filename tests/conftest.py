@@ -1,4 +1,4 @@
-"""Shared by all tests: four fake devices, strict shapes, and a tiny dataset rendered once."""
+"""Shared by all tests: four fake devices, checked shapes, and a tiny dataset rendered once."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,12 @@ os.environ.setdefault(
 )
 
 import jax
+import jaxtyping
 import pytest
 
 pytest_plugins = ["faults"]
 jax.config.update("jax_num_cpu_devices", 4)
+jaxtyping.install_import_hook("jreid.losses", "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).resolve().parent.parent

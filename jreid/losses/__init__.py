@@ -1,16 +1,20 @@
-"""Losses as pure functions of arrays, one family a file, usable without the rest of jreid."""
+"""Losses as pure functions of arrays, one family a file, usable without the rest of jreid.
+
+Features and logits are of any float type and computed in float32; the loss is a float32 scalar.
+Every function checks the shapes and types of its arrays, in and out of jit, and raises ValueError
+where they do not fit its annotations.
+"""
 
 from jreid.losses.adversarial import cycle_loss, discriminator_loss, real_or_fake
-from jreid.losses.affinity import graph_alignment, log_affinity
-from jreid.losses.center_cluster import center_cluster
-from jreid.losses.divergence import kl_divergence
-from jreid.losses.hetero_center import hetero_center_triplet
-from jreid.losses.identity import cross_entropy
-from jreid.losses.modality_triplet import (
-    cross_modality_triplet,
-    multi_directional_triplet,
-    multi_mode_triplet,
+from jreid.losses.alignment import (
+    graph_alignment,
+    kl_divergence,
+    log_affinity,
+    semantic_alignment,
 )
+from jreid.losses.centers import center_cluster, hetero_center_triplet
+from jreid.losses.classification import cross_entropy
+from jreid.losses.mining import mined_triplet
 from jreid.losses.mutual_prediction import (
     kl_detach,
     kl_ema,
@@ -18,19 +22,27 @@ from jreid.losses.mutual_prediction import (
     swap_ce,
     swap_ce_joint,
 )
+from jreid.losses.pairwise import cosine_distances, euclidean_distances
 from jreid.losses.purification import (
     discrepancy_margin,
     entropy,
     entropy_margin,
     modality_centroid_distance,
 )
-from jreid.losses.semantic import semantic_alignment
-from jreid.losses.set_triplet import generated_triplets, set_triplet
-from jreid.losses.triplet import batch_hard_triplet, euclidean_distances, weighted_triplet
+from jreid.losses.triplet import (
+    batch_hard_triplet,
+    cross_modality_triplet,
+    generated_triplets,
+    multi_directional_triplet,
+    multi_mode_triplet,
+    set_triplet,
+    weighted_triplet,
+)
 
 __all__ = [
     "batch_hard_triplet",
     "center_cluster",
+    "cosine_distances",
     "cross_entropy",
     "cross_modality_triplet",
     "cycle_loss",
@@ -46,6 +58,7 @@ __all__ = [
     "kl_divergence",
     "kl_ema",
     "log_affinity",
+    "mined_triplet",
     "modality_centroid_distance",
     "multi_directional_triplet",
     "multi_mode_triplet",

@@ -1,4 +1,4 @@
-"""What discriminators and generators play for, and the cycle that keeps an image's content."""
+"""Losses of discriminators and generators, and the cycle loss that keeps an image's content."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.losses.shapes import checked
+from jreid.losses._checks import checked
 
 FORMS = ("lsgan", "log")
 
 
 @checked
-def real_or_fake(logits: Float[Array, "*n"], real: bool, form: str = "lsgan") -> Float[Array, ""]:
+def real_or_fake(logits: Float[Array, "..."], real: bool, form: str = "lsgan") -> Float[Array, ""]:
     """How far a discriminator is from calling all of these real, or all of them fake.
 
     Args:
-        logits: of any shape; the mean over all patches of all images counts.
+        logits: of any shape; the mean over all patches of all images counts. Any float type,
+            computed in float32.
+        real: the answer that costs nothing.
         form: `lsgan`, the squared distance from 1 or 0 (Mao et al., 2017), as CycleGAN and AlignGAN
             have it; `log`, -log D or -log(1 - D) with D the sigmoid (Goodfellow et al., 2014), as
-            PFANet (2022) prints it in equations 1, 3 and 4, there to be maximised.
+            PFANet (2022) prints it in equations 1, 3 and 4, there to be maximized.
 
     Raises:
-        ValueError: an unknown form.
+        ValueError: arrays that do not fit their annotations, or an unknown form.
+
+    >>> float(real_or_fake(jnp.array([[1.0, 3.0]]), real=True))
+    2.0
     """
     logits = logits.astype(jnp.float32)
     if form == "lsgan":
@@ -32,13 +37,20 @@ def real_or_fake(logits: Float[Array, "*n"], real: bool, form: str = "lsgan") ->
     raise ValueError(f"adversarial loss {form!r} is none of {', '.join(FORMS)}")
 
 
+@checked
 def discriminator_loss(
-    real: Float[Array, "*n"], fakes: Sequence[Float[Array, "*n"]], form: str = "lsgan"
+    real: Float[Array, "..."], fakes: Sequence[Float[Array, "..."]], form: str = "lsgan"
 ) -> Float[Array, ""]:
-    """Half the loss on what is real and half the mean over the sets of what is fake.
+    """Half the loss on what is real plus half the mean loss over the sets of what is fake.
 
-    PFANet's equations 2 to 5, where the sets are three of pairs (image, features), of equal sizes;
-    the half is CycleGAN's and AlignGAN's.
+    PFANet's (2022) equations 2 to 5, where the sets are three of pairs (image, features); the half
+    is CycleGAN's and AlignGAN's. The arguments are those of `real_or_fake`.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations, or an unknown form.
+
+    >>> float(discriminator_loss(jnp.array([2.0]), [jnp.array([1.0]), jnp.array([3.0])]))
+    3.0
     """
     fake = jnp.stack([real_or_fake(logits, False, form) for logits in fakes]).mean()
     return (real_or_fake(real, True, form) + fake) / 2
@@ -51,7 +63,15 @@ def cycle_loss(
     infrared: Float[Array, "m h w c"],
     infrared_again: Float[Array, "m h w c"],
 ) -> Float[Array, ""]:
-    """Mean absolute difference of images and their ways there and back (PFANet, equation 6)."""
+    """Mean absolute difference between images and their reconstructions (PFANet, equation 6).
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> visible, infrared = jnp.zeros((2, 1, 2, 3)), jnp.ones((1, 1, 2, 3))
+    >>> float(cycle_loss(visible, visible + 0.5, infrared, infrared / 4))
+    1.25
+    """
     return jnp.abs(visible_again - visible).mean() + jnp.abs(infrared_again - infrared).mean()
 
 
@@ -59,9 +79,9 @@ def cycle_loss(
 def relative_variation(
     images: Float[Array, "n h w c"], real: Float[Array, "m h w c"]
 ) -> Float[Array, ""]:
-    """How much images differ from each other, as a share of how much real ones do.
+    """How much images differ from each other, divided by how much real ones do.
 
-    The variance over images at each place, averaged over places. Near 0 a generator has collapsed:
-    it makes one image of all.
+    The variance over images at each pixel, averaged over pixels. Near 0 a generator has collapsed:
+    it makes the same image of every input.
     """
     return images.var(0).mean() / jnp.maximum(real.var(0).mean(), 1e-12)

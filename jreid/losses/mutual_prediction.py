@@ -1,7 +1,8 @@
 """Mutual prediction: each modality's features, judged by the other modality's identity classifier.
 
-Four readings of one idea, since the equations of the paper that named it (cross-modality identity
-mutual prediction learning) are lost to us. They differ in what they compare and in what learns.
+Four readings of one idea, since we do not have the equations of the paper that named it
+(cross-modality identity mutual prediction learning). They differ in what they compare and in what
+learns.
 Everywhere `features` are by modality, `visible` and `infrared`, and so are `classifiers`: each
 modality's weights, which `predict` takes with features to identity logits.
 """
@@ -11,11 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
-from jreid.losses.divergence import kl_divergence
-from jreid.losses.identity import cross_entropy
-from jreid.losses.shapes import checked
+from jreid.losses._checks import checked
+from jreid.losses.alignment import kl_divergence
+from jreid.losses.classification import cross_entropy
 
 Features = Mapping[str, Float[Array, "n d"]]
 Classifiers = Mapping[str, Any]
@@ -33,7 +34,7 @@ def linear(weights: Float[Array, "d identities"], features: Array) -> Array:
 def specific_ce(
     features: Features,
     classifiers: Classifiers,
-    identity: Int[Array, " m"],
+    identity: Integer[Array, " m"],
     predict: Predict = linear,
 ) -> Float[Array, ""]:
     """What makes the classifiers specific: cross-entropy of each on its own modality, added up.
@@ -42,6 +43,14 @@ def specific_ce(
 
     Args:
         identity: class numbers of the rows that `predict` returns, the same for both modalities.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> features = {"visible": jnp.log(jnp.array([[3.0, 1.0]])), "infrared": jnp.zeros((1, 2))}
+    >>> classifiers = {"visible": jnp.eye(2), "infrared": jnp.eye(2)}
+    >>> float(jnp.exp(-specific_ce(features, classifiers, jnp.array([0]))).round(4))
+    0.375
     """
     values = (predict(classifiers[name], features[name]) for name in OTHER)
     return sum((cross_entropy(logits, identity) for logits in values), start=jnp.zeros(()))
@@ -51,10 +60,19 @@ def specific_ce(
 def swap_ce(
     features: Features,
     classifiers: Classifiers,
-    identity: Int[Array, " m"],
+    identity: Integer[Array, " m"],
     predict: Predict = linear,
 ) -> Float[Array, ""]:
-    """As `swap_ce_joint`, with classifiers that only judge: their gradient is zero."""
+    """As `swap_ce_joint`, with classifiers that only judge: their gradient is zero.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> features = {"visible": jnp.log(jnp.array([[3.0, 1.0]])), "infrared": jnp.zeros((1, 2))}
+    >>> classifiers = {"visible": jnp.eye(2), "infrared": jnp.eye(2)[::-1]}
+    >>> float(jnp.exp(-swap_ce(features, classifiers, jnp.array([0]))).round(4))
+    0.125
+    """
     return swap_ce_joint(features, jax.lax.stop_gradient(classifiers), identity, predict)
 
 
@@ -62,7 +80,7 @@ def swap_ce(
 def swap_ce_joint(
     features: Features,
     classifiers: Classifiers,
-    identity: Int[Array, " m"],
+    identity: Integer[Array, " m"],
     predict: Predict = linear,
 ) -> Float[Array, ""]:
     """Cross-entropy of each classifier on the other modality's features, added up.
@@ -71,11 +89,20 @@ def swap_ce_joint(
 
     Args:
         identity: as `specific_ce`.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> features = {"visible": jnp.log(jnp.array([[3.0, 1.0]])), "infrared": jnp.zeros((1, 2))}
+    >>> classifiers = {"visible": jnp.eye(2), "infrared": jnp.eye(2)[::-1]}
+    >>> float(jnp.exp(-swap_ce_joint(features, classifiers, jnp.array([0]))).round(4))
+    0.125
     """
     swapped = {name: features[other] for name, other in OTHER.items()}
     return specific_ce(swapped, classifiers, identity, predict)
 
 
+@checked
 def kl_ema(
     features: Features,
     classifiers: Classifiers,
@@ -90,6 +117,14 @@ def kl_ema(
 
     Args:
         averages: of the classifiers over the steps (`exponential_average`).
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> features = {"visible": jnp.log(jnp.array([[3.0, 1.0]])), "infrared": jnp.zeros((1, 2))}
+    >>> classifiers = {"visible": jnp.eye(2), "infrared": jnp.eye(2)[::-1]}
+    >>> float(jnp.exp(4 * kl_ema(features, classifiers, classifiers)).round(4))
+    3.0
     """
     terms = [
         _divergence(
@@ -101,6 +136,7 @@ def kl_ema(
     return sum(terms, start=jnp.zeros(())) / len(terms)
 
 
+@checked
 def kl_detach(
     features: Features, classifiers: Classifiers, predict: Predict = linear
 ) -> Float[Array, ""]:
@@ -108,6 +144,14 @@ def kl_detach(
 
     The sum over modalities of the mean of KL(other || own). The other's side is given: gradients go
     through the own side, to features and classifiers.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> features = {"visible": jnp.log(jnp.array([[3.0, 1.0]])), "infrared": jnp.zeros((1, 2))}
+    >>> classifiers = {"visible": jnp.eye(2), "infrared": jnp.eye(2)[::-1]}
+    >>> float(jnp.exp(2 * kl_detach(features, classifiers)).round(4))
+    3.0
     """
     terms = [
         _divergence(

@@ -5,21 +5,30 @@ compare a number of the masked features to the same of the features before, by a
 of the difference, as printed, or `relu`, as in the released code.
 """
 
-from collections.abc import Callable, Mapping
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.losses.shapes import checked
-from jreid.losses.triplet import SMALLEST_SQUARE
+from jreid.losses._checks import checked, choose
+from jreid.losses.pairwise import MIN_SQUARED_DISTANCE
 
-HINGES = ("softplus", "relu")
+HINGES = {"softplus": jax.nn.softplus, "relu": jax.nn.relu}
 
 
 @checked
 def entropy(logits: Float[Array, "n classes"]) -> Float[Array, " n"]:
-    """The entropy of each row's softmax in nats, in float32."""
+    """The entropy of each row's softmax in nats.
+
+    Args:
+        logits: any float type; computed in float32.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> logits = jnp.array([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, -99.0, -99.0]])
+    >>> jnp.exp(entropy(logits)).round(4).tolist()
+    [4.0, 2.0]
+    """
     log_probability = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -(jnp.exp(log_probability) * log_probability).sum(1)
 
@@ -28,31 +37,46 @@ def entropy(logits: Float[Array, "n classes"]) -> Float[Array, " n"]:
 def entropy_margin(
     enhanced: Float[Array, "n classes"], before: Float[Array, "n classes"], hinge: str = "softplus"
 ) -> Float[Array, ""]:
-    """The discrimination enhancing loss L_e: enhanced features shall be classified more surely.
+    """The discrimination enhancing loss L_e (equation 10): enhanced features have less entropy.
 
     Mean over rows of softplus(h(enhanced) - h(before)), where h is the `entropy`, or, with the
     hinge `relu`, of exp(relu(h(enhanced) - h(before))) - 1, as in the released code.
 
+    Args:
+        enhanced: identity logits of the enhanced features; any float type, computed in float32.
+        before: likewise, of the features before.
+        hinge: `softplus` or `relu`.
+
     Raises:
-        ValueError: an unknown hinge.
+        ValueError: arrays that do not fit their annotations, or an unknown hinge.
+
+    >>> even, sure = jnp.zeros((1, 4)), jnp.array([[99.0, 0.0, 0.0, 0.0]])
+    >>> float(entropy_margin(even, sure, "relu").round(4))  # exp(log 4 - 0) - 1
+    3.0
     """
-    hinges = {"softplus": jax.nn.softplus, "relu": lambda x: jnp.expm1(jax.nn.relu(x))}
-    return _find(hinges, hinge)(entropy(enhanced) - entropy(before)).mean()
+    excess = choose(HINGES, hinge, "hinge")(entropy(enhanced) - entropy(before))
+    return (jnp.expm1(excess) if hinge == "relu" else excess).mean()
 
 
 @checked
 def modality_centroid_distance(
     visible: Float[Array, "n d"], infrared: Float[Array, "n d"], images: int
 ) -> Float[Array, " p"]:
-    """The Euclidean distance, for each identity, of the centres of its two modalities.
+    """The Euclidean distance between the centers of an identity's two modalities, for each.
 
     Args:
-        visible: features, not normalised; the rows of an identity are neighbours.
+        visible: features, not normalized; the rows of an identity are neighbors. Any float type,
+            computed in float32.
         infrared: likewise, identities in the same order.
         images: rows of an identity in each.
 
     Raises:
-        ValueError: rows that are no multiple of `images`.
+        ValueError: arrays that do not fit their annotations, or rows that are no multiple of
+            `images`.
+
+    >>> visible, infrared = jnp.array([[0.0, 0.0], [2.0, 0.0]]), jnp.array([[4.0, 4.0], [4.0, 4.0]])
+    >>> modality_centroid_distance(visible, infrared, images=2).round(4).tolist()
+    [5.0]
     """
     if len(visible) % images:
         raise ValueError(f"{len(visible)} rows are no whole identities of {images}")
@@ -60,16 +84,17 @@ def modality_centroid_distance(
         -1, images, visible.shape[1]
     )
     squares = (difference.mean(1) ** 2).sum(1)
-    return jnp.sqrt(jnp.maximum(squares, SMALLEST_SQUARE))
+    return jnp.sqrt(jnp.maximum(squares, MIN_SQUARED_DISTANCE))
 
 
+@checked
 def discrepancy_margin(
     reduced: tuple[Float[Array, "n d"], Float[Array, "n d"]],
     before: tuple[Float[Array, "n d"], Float[Array, "n d"]],
     images: int,
     hinge: str = "softplus",
 ) -> Float[Array, ""]:
-    """The discrepancy reducing loss L_r: reduced features shall differ less between modalities.
+    """The discrepancy reducing loss L_r (equation 11): reduced features' modalities are nearer.
 
     Mean over identities of the hinge of d(reduced) - d(before), d the `modality_centroid_distance`,
     which is the released code's: the paper leaves its d open.
@@ -81,14 +106,12 @@ def discrepancy_margin(
         hinge: `softplus` or `relu`.
 
     Raises:
-        ValueError: an unknown hinge, or rows that are no multiple of `images`.
+        ValueError: arrays that do not fit their annotations, an unknown hinge, or rows that are no
+            multiple of `images`.
+
+    >>> near, wide = (jnp.zeros((1, 1)), jnp.ones((1, 1))), (jnp.zeros((1, 1)), jnp.array([[3.0]]))
+    >>> float(discrepancy_margin(wide, near, images=1, hinge="relu").round(4))
+    2.0
     """
-    hinges = {"softplus": jax.nn.softplus, "relu": jax.nn.relu}
     distances = [modality_centroid_distance(*pair, images) for pair in (reduced, before)]
-    return _find(hinges, hinge)(distances[0] - distances[1]).mean()
-
-
-def _find(hinges: Mapping[str, Callable[[Array], Array]], name: str) -> Callable[[Array], Array]:
-    if name not in hinges:
-        raise ValueError(f"the hinge is one of {', '.join(HINGES)}, not {name!r}")
-    return hinges[name]
+    return choose(HINGES, hinge, "hinge")(distances[0] - distances[1]).mean()

@@ -1,32 +1,23 @@
-"""Triplet losses over all pairs of a batch: batch-hard, and AGW's weighted regularised form."""
+"""Triplet losses of papers, each a use of `mined_triplet`."""
 
-import jax
+from collections.abc import Iterable, Mapping
+
 import jax.numpy as jnp
-from jax.lax import Precision
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Integer
 
-from jreid.losses.shapes import checked
-
-# Below it a squared distance is rounding, and the square root's gradient would be infinite.
-SMALLEST_SQUARE = 1e-12
+from jreid.losses._checks import REDUCTIONS, Margin, checked, choose
+from jreid.losses.mining import mined_triplet
 
 TRIPLETS = ("batch_hard", "weighted_regularized")
+NEGATIVES = ("other", "generated")
 
-
-@checked
-def euclidean_distances(
-    left: Float[Array, "n d"], right: Float[Array, "m d"]
-) -> Float[Array, "n m"]:
-    """Euclidean distances in float32, at least 1e-6, with finite gradients at coincident points."""
-    left, right = left.astype(jnp.float32), right.astype(jnp.float32)
-    squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :]
-    squares -= 2 * jnp.matmul(left, right.T, precision=Precision.HIGHEST)
-    return jnp.sqrt(jnp.maximum(squares, SMALLEST_SQUARE))
+Features = Float[Array, "n d"]
+Identity = Integer[Array, " n"]
 
 
 @checked
 def batch_hard_triplet(
-    features: Float[Array, "n d"], identity: Int[Array, " n"], margin: float = 0.3
+    features: Features, identity: Identity, margin: Margin = 0.3
 ) -> Float[Array, ""]:
     """Mean over anchors of max(0, hardest positive - hardest negative + margin).
 
@@ -34,38 +25,42 @@ def batch_hard_triplet(
     the anchor, which is never the hardest unless it is alone.
 
     Args:
-        features: not normalised; every row is a candidate, whatever its modality.
+        features: not normalized; every row is a candidate, whatever its modality.
         identity: at least two different ones, or there is no negative and the loss is 0.
         margin: in units of the features' Euclidean distance.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> line = jnp.array([[0.0], [1.0], [3.0], [7.0]])
+    >>> float(batch_hard_triplet(line, jnp.array([0, 0, 1, 1]), margin=0.5).round(4))
+    0.625
     """
-    distances = _distances_among(features)
-    positive = _same(identity)
-    hardest_positive = jnp.where(positive, distances, 0.0).max(1)
-    hardest_negative = jnp.where(positive, jnp.inf, distances).min(1)
-    return jax.nn.relu(hardest_positive - hardest_negative + margin).mean()
+    return mined_triplet(features, identity, margin=margin)
 
 
 @checked
-def weighted_triplet(features: Float[Array, "n d"], identity: Int[Array, " n"]) -> Float[Array, ""]:
-    """AGW's weighted regularised triplet loss.
+def weighted_triplet(features: Features, identity: Identity) -> Float[Array, ""]:
+    """AGW's weighted regularized triplet loss.
 
     Mean over anchors of softplus(weighted positive distance - weighted negative distance), the
     weights a softmax of the distances over the positives and of their negation over the negatives
     (Ye et al., TPAMI 2021, equations 5 and 6). The anchor counts among its own positives, as in
     the released code. That code adds 1e-6 to the softmax's denominator after shifting by zero, so
     its negative term vanishes beyond a distance of about 13; this is the formula, at any distance.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations.
+
+    >>> far_apart = jnp.array([[0.0], [0.0], [100.0], [100.0]])
+    >>> float(weighted_triplet(far_apart, jnp.array([0, 0, 1, 1])).round(4))
+    0.0
     """
-    distances = _distances_among(features)
-    positive = _same(identity)
-    far = (_masked_softmax(distances, positive) * distances).sum(1)
-    near = (_masked_softmax(-distances, ~positive) * distances).sum(1)
-    return jax.nn.softplus(far - near).mean()
+    return mined_triplet(features, identity, margin=None, mining="weighted")
 
 
-def triplet(
-    kind: str, features: Float[Array, "n d"], identity: Int[Array, " n"], margin: float
-) -> Float[Array, ""]:
-    """The triplet loss of this name, one of `TRIPLETS`; `margin` is batch-hard's alone."""
+def triplet(kind: str, features: Features, identity: Identity, margin: float) -> Float[Array, ""]:
+    """The triplet loss of this name, one of `TRIPLETS`; only `batch_hard` uses the margin."""
     if kind == "batch_hard":
         return batch_hard_triplet(features, identity, margin)
     if kind == "weighted_regularized":
@@ -73,16 +68,173 @@ def triplet(
     raise ValueError(f"triplet loss {kind!r} is none of {', '.join(TRIPLETS)}")
 
 
-def _distances_among(features: Float[Array, "n d"]) -> Float[Array, "n n"]:
-    """Distances of all pairs of rows; a row's distance to itself is 0, not rounding."""
-    itself = jnp.eye(len(features), dtype=bool)
-    return jnp.where(itself, 0.0, euclidean_distances(features, features))
+@checked
+def cross_modality_triplet(
+    anchors: Features,
+    candidates: Float[Array, "m d"],
+    anchor_identity: Identity,
+    candidate_identity: Integer[Array, " m"],
+    margin: Margin = 0.5,
+    reduce: str = "mean",
+) -> Float[Array, ""]:
+    """Over anchors of one modality: max(0, hardest positive - hardest negative + margin).
+
+    Positives and negatives are all of another modality. Liu et al., Base-Derivative Framework (ICPR
+    2020), equations 3 to 5, where equation 5 is read as meant: as printed, its product with a mask
+    leaves zeros at the positives, so that the nearest "negative" would always be at distance 0.
+
+    Args:
+        anchors: not normalized.
+        candidates: likewise. An anchor that has no positive or no negative among them costs 0.
+        anchor_identity: class numbers.
+        candidate_identity: likewise.
+        margin: in units of the features' Euclidean distance.
+        reduce: `sum` over anchors, as equation 4 has it, or their `mean`.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations, or an unknown `reduce`.
+
+    >>> visible, infrared = jnp.array([[0.0], [1.0]]), jnp.array([[0.5], [3.0]])
+    >>> identity = jnp.array([0, 1])
+    >>> float(cross_modality_triplet(visible, infrared, identity, identity, 0.5, "sum").round(4))
+    2.0
+    """
+    return mined_triplet(
+        anchors,
+        anchor_identity,
+        candidates,
+        candidate_identity=candidate_identity,
+        margin=margin,
+        reduce=reduce,
+    )
 
 
-def _same(identity: Int[Array, " n"]) -> Bool[Array, "n n"]:
-    return identity[:, None] == identity[None, :]
+@checked
+def multi_directional_triplet(
+    features: Mapping[str, Float[Array, "_ d"]],
+    identity: Mapping[str, Integer[Array, " _"]],
+    pairs: Iterable[tuple[str, str]],
+    margin: Margin = 0.5,
+    reduce: str = "mean",
+) -> Float[Array, ""]:
+    """Sum over pairs of modalities of `cross_modality_triplet` from each to the other.
+
+    Liu et al., Base-Derivative Framework (ICPR 2020), equation 2.
+
+    Args:
+        features: by modality, not normalized.
+        identity: by modality, of the rows of its features.
+        pairs: of different modalities; their order within a pair means nothing.
+        margin: as `cross_modality_triplet`.
+        reduce: as `cross_modality_triplet`, of each direction.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations, or an unknown `reduce`.
+
+    >>> features = {"visible": jnp.array([[0.0], [1.0]]), "infrared": jnp.array([[0.5], [3.0]])}
+    >>> identity = {"visible": jnp.array([0, 1]), "infrared": jnp.array([0, 1])}
+    >>> pairs = [("visible", "infrared")]
+    >>> float(multi_directional_triplet(features, identity, pairs, 0.5, "sum").round(4))
+    2.5
+    """
+    directions = [direction for a, b in pairs for direction in ((a, b), (b, a))]
+    terms = [
+        cross_modality_triplet(features[a], features[b], identity[a], identity[b], margin, reduce)
+        for a, b in directions
+    ]
+    return sum(terms, start=jnp.zeros(()))
 
 
-def _masked_softmax(scores: Float[Array, "n m"], mask: Bool[Array, "n m"]) -> Float[Array, "n m"]:
-    """Softmax over each row's masked entries; zeros in a row without any."""
-    return jnp.where(mask, jax.nn.softmax(jnp.where(mask, scores, -1e30), axis=1), 0.0)
+@checked
+def multi_mode_triplet(
+    features: Mapping[str, Float[Array, "_ d"]],
+    identity: Mapping[str, Integer[Array, " _"]],
+    margin: Margin = 0.3,
+    reduce: str = "mean",
+) -> Float[Array, ""]:
+    """Sum over modalities of the batch-hard triplet loss within each.
+
+    Liu et al., Base-Derivative Framework (ICPR 2020), equations 6 and 7; the arguments are those of
+    `multi_directional_triplet`.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations, or an unknown `reduce`.
+
+    >>> features = {"visible": jnp.array([[0.0], [1.0], [3.0], [7.0]])}
+    >>> identity = {"visible": jnp.array([0, 0, 1, 1])}
+    >>> float(multi_mode_triplet(features, identity, 0.5).round(4))
+    0.625
+    """
+    choose(REDUCTIONS, reduce, "reduction")
+    terms = [
+        mined_triplet(values, identity[name], margin=margin, reduce=reduce)
+        for name, values in features.items()
+    ]
+    return sum(terms, start=jnp.zeros(()))
+
+
+@checked
+def set_triplet(
+    anchors: Features,
+    positives: Features,
+    negatives: Features,
+    identity: Identity,
+    distance: str = "cosine",
+    margin: Margin = 1.0,
+) -> Float[Array, ""]:
+    """Mean over anchors of max(0, hardest positive - hardest negative + margin), of three sets.
+
+    PFANet (2022), the L_tri(anchor, positive, negative) of equations 14 and 15; the paper gives
+    neither distance nor margin, the defaults are those of AlignGAN's code.
+
+    Args:
+        anchors: not normalized, like the others.
+        positives: the set that positives are taken from.
+        negatives: the set that negatives are taken from.
+        identity: of row i of each of the three sets; two different ones at least, or there is no
+            negative and the loss is 0.
+        distance: `cosine` or `euclidean`.
+        margin: in units of the distance.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations, or an unknown distance.
+
+    >>> anchors, candidates = jnp.array([[0.0], [4.0]]), jnp.array([[1.0], [6.0]])
+    >>> identity = jnp.array([0, 1])
+    >>> float(set_triplet(anchors, candidates, candidates, identity, "euclidean", 3.0).round(4))
+    1.0
+    """
+    return mined_triplet(anchors, identity, positives, negatives, margin=margin, distance=distance)
+
+
+@checked
+def generated_triplets(
+    generated: Features,
+    real: Features,
+    identity: Identity,
+    distance: str = "cosine",
+    margin: Margin = 1.0,
+    negatives: str = "other",
+) -> Float[Array, ""]:
+    """Sum of `set_triplet` from generated to real images and back.
+
+    PFANet (2022), equation 15; equation 14 is half of it. The arguments are those of `set_triplet`.
+
+    Args:
+        negatives: `other`, the set that the anchor is not in, as AlignGAN's code has it in both
+            terms; `generated` as the paper prints them, where the first term takes its negatives
+            from its anchors' own set, which is most likely a slip.
+
+    Raises:
+        ValueError: arrays that do not fit their annotations, or an unknown option.
+
+    >>> generated, real = jnp.array([[0.0], [4.0]]), jnp.array([[1.0], [6.0]])
+    >>> float(generated_triplets(generated, real, jnp.array([0, 1]), "euclidean", 3.0).round(4))
+    1.5
+    """
+    if negatives not in NEGATIVES:
+        raise ValueError(f"negatives {negatives!r} are none of {', '.join(NEGATIVES)}")
+    first = real if negatives == "other" else generated
+    return set_triplet(generated, real, first, identity, distance, margin) + set_triplet(
+        real, generated, generated, identity, distance, margin
+    )

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.losses.identity import cross_entropy
+from jreid.losses.classification import cross_entropy
 from jreid.losses.triplet import TRIPLETS, triplet
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.heads import BatchNormNeck, Classifier

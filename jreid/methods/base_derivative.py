@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.losses.identity import cross_entropy
-from jreid.losses.modality_triplet import (
+from jreid.losses.classification import cross_entropy
+from jreid.losses.pairwise import unit_length
+from jreid.losses.triplet import (
     REDUCTIONS,
     multi_directional_triplet,
     multi_mode_triplet,
-    unit_length,
 )
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.derivation import INFRARED_CHANNELS, INPUTS, STARTS, Derivation, to_unit

@@ -21,11 +21,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.losses.affinity import CROSSES, graph_alignment
-from jreid.losses.divergence import REDUCTIONS
-from jreid.losses.identity import cross_entropy
+from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS, graph_alignment, semantic_alignment
+from jreid.losses.classification import cross_entropy
 from jreid.losses.purification import HINGES, discrepancy_margin, entropy_margin
-from jreid.losses.semantic import FORMS, semantic_alignment
 from jreid.losses.triplet import TRIPLETS, triplet
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.branches import BranchedResNet

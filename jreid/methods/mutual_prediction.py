@@ -27,8 +27,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
-from jreid.losses.hetero_center import hetero_center_triplet
-from jreid.losses.identity import cross_entropy
+from jreid.losses.centers import hetero_center_triplet
+from jreid.losses.classification import cross_entropy
 from jreid.losses.mutual_prediction import (
     exponential_average,
     kl_detach,

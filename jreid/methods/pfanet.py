@@ -25,8 +25,9 @@ from jreid.losses.adversarial import (
     real_or_fake,
     relative_variation,
 )
-from jreid.losses.identity import cross_entropy
-from jreid.losses.set_triplet import METRICS, NEGATIVES, generated_triplets, set_triplet
+from jreid.losses.classification import cross_entropy
+from jreid.losses.pairwise import DISTANCES
+from jreid.losses.triplet import NEGATIVES, generated_triplets, set_triplet
 from jreid.methods.method import (
     Alarm,
     Batch,
@@ -45,7 +46,7 @@ CHOICES = {
     "dtype": ("float32", "bfloat16"),
     "pfanet.adversarial": FORMS,
     "pfanet.generator_pair": ("fake_fake", "fake_real"),
-    "pfanet.triplet.metric": METRICS,
+    "pfanet.triplet.metric": DISTANCES,
     "pfanet.triplet.negatives": NEGATIVES,
     "pfanet.classifier.dropout_place": ("bottleneck", "input"),
     "pfanet.classifier.activation": ("relu", "leaky_relu"),

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.losses.center_cluster import center_cluster
-from jreid.losses.identity import cross_entropy
+from jreid.losses.centers import center_cluster
+from jreid.losses.classification import cross_entropy
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.derivation import LUMA, to_unit
 from jreid.nn.heads import BatchNormNeck

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from jreid.losses import batch_hard_triplet, euclidean_distances, weighted_triplet
+from jreid.losses import batch_hard_triplet, weighted_triplet
 from jreid.losses.triplet import triplet
 
 LINE = jnp.array([[0.0], [1.0], [3.0], [7.0]])
@@ -33,11 +33,6 @@ def brute_force_weighted(features, identity):
         near = np.exp(-distances[~same]) / np.exp(-distances[~same]).sum() @ distances[~same]
         terms.append(np.log1p(np.exp(far - near)))
     return np.mean(terms)
-
-
-def test_distances_by_hand():
-    distances = euclidean_distances(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0], [0.0, 2.0]]))
-    np.testing.assert_allclose(distances, [[5.0, 2.0]], rtol=1e-6)
 
 
 def test_batch_hard_by_hand():

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from jreid.config import load as load_config
 from jreid.errors import InputError
-from jreid.losses.modality_triplet import multi_directional_triplet, multi_mode_triplet
+from jreid.losses.triplet import multi_directional_triplet, multi_mode_triplet
 from jreid.methods import load
 from jreid.methods.base_derivative import Network
 from jreid.training import optimizers

@@ -15,7 +15,7 @@ from variables import filled
 from jreid.config import load as load_config
 from jreid.errors import InputError
 from jreid.losses.adversarial import discriminator_loss
-from jreid.losses.set_triplet import generated_triplets
+from jreid.losses.triplet import generated_triplets
 from jreid.methods import Phase, load
 from jreid.methods.pfanet import OWNED, networks_of
 from jreid.nn.derivation import to_unit

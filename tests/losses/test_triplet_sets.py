@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreid.losses.set_triplet import generated_triplets, set_triplet
+from jreid.losses.triplet import generated_triplets, set_triplet
 
 # On a line, so that distances are differences; identities 0, 0, 1.
 IDENTITY = jnp.array([0, 0, 1])

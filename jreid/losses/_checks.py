@@ -1,0 +1,85 @@
+"""Checks at a loss's door: of arrays against their annotations, and of options by name."""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import AbstractArray, Array, Float, jaxtyped
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Margin = float | int | Float[Array, ""]
+REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum}
+
+
+def choose(options: Mapping[str, R], name: str, what: str) -> R:
+    """The option of this name.
+
+    Raises:
+        ValueError: there is none; the names that there are are listed.
+    """
+    if name not in options:
+        raise ValueError(f"{what} {name!r} is none of {', '.join(options)}")
+    return options[name]
+
+
+def checked(loss: Callable[P, R]) -> Callable[P, R]:
+    """The loss, which raises ValueError for an array of another shape or type than its annotation.
+
+    Otherwise identities of shape `[N, 1]` or of another length would broadcast to another value.
+    Shapes are known while tracing, so a compiled loss pays nothing. Arrays of numpy pass as those
+    of jax; an empty array does not, since its mean is no number. Arrays in a mapping or a sequence
+    are checked, too.
+    """
+    signature = inspect.signature(loss)
+    wanted = {
+        name: kind
+        for name, hint in typing.get_type_hints(loss).items()
+        if name != "return" and (kind := _array_kind(hint))
+    }
+
+    @functools.wraps(loss)
+    def check_and_call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        given = bound.arguments
+        leaves = [
+            (f"{name}{jax.tree_util.keystr(path)}", leaf, kind)
+            for name, kind in wanted.items()
+            for path, leaf in jax.tree.leaves_with_path(given.get(name))
+        ]
+        with jaxtyped("context"):  # in which an axis of one name has one length
+            for name, leaf, kind in leaves:
+                if not isinstance(leaf, kind) or 0 in leaf.shape:
+                    found = ", ".join(_describe(*item) for item in leaves)
+                    raise ValueError(
+                        f"{name} of {loss.__name__} does not fit: it takes non-empty arrays whose "
+                        f"axes of the same name have the same length, and was given {found}."
+                    )
+        given |= {name: jax.tree.map(jnp.asarray, given[name]) for name in wanted if name in given}
+        given |= {name: jax.tree.map(jnp.asarray, given[name]) for name in wanted if name in given}
+        return loss(*bound.args, **bound.kwargs)
+
+    return check_and_call
+
+
+def _array_kind(hint: Any) -> Any:
+    """The shape and type that an annotation asks for, of any array library, if it asks for one."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Mapping, Sequence, tuple):
+        return _array_kind(inner[-1])
+    if origin in (types.UnionType, typing.Union) and len(inner) == 2 and inner[1] is type(None):
+        return _array_kind(inner[0])
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return hint.dtype[Any, hint.dim_str]
+    return None
+
+
+def _describe(name: str, array: Any, kind: Any) -> str:
+    found = f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else f"{array!r}"
+    return f"{name}: {found} for {kind.dtype.__name__}[{kind.dim_str.strip()}]"

@@ -1,0 +1,56 @@
+"""`mined_triplet` against loops in float64: every distance, mining, hinge and reduction."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jreid.losses import mined_triplet
+
+LINE = jnp.array([[0.0], [1.0], [3.0], [7.0]])
+PAIRS = jnp.array([0, 0, 1, 1])
+AXES = itertools.product(
+    ("cosine", "euclidean"), ("hardest", "weighted"), (0.3, None), ("mean", "sum")
+)
+
+
+def distance_of(x, y, distance):
+    if distance == "euclidean":
+        return np.linalg.norm(x - y)
+    return 1 - x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+
+
+def softmax_mean(values, scores):
+    weights = np.exp(scores - np.max(scores))
+    return (weights * values).sum() / weights.sum()
+
+
+@pytest.mark.parametrize(("distance", "mining", "margin", "reduce"), AXES)
+def test_every_choice_equals_loops(distance, mining, margin, reduce):
+    rng = np.random.default_rng(0)
+    anchors, positives, negatives = rng.normal(size=(3, 6, 4)).astype(np.float32)
+    identity, others = np.array([0, 0, 1, 1, 2, 2]), np.array([2, 1, 0, 2, 1, 0])
+    terms = []
+    for x, own in zip(anchors.astype(np.float64), identity, strict=True):
+        far = np.array([distance_of(x, y, distance) for y in positives[others == own]])
+        near = np.array([distance_of(x, y, distance) for y in negatives[others != own]])
+        gap = far.max() - near.min()
+        if mining == "weighted":
+            gap = softmax_mean(far, far) - softmax_mean(near, -near)
+        terms.append(np.log1p(np.exp(gap)) if margin is None else max(0.0, gap + margin))
+    got = mined_triplet(
+        anchors, identity, positives, negatives, others,
+        margin=margin, distance=distance, mining=mining, reduce=reduce,
+    )  # fmt: skip
+    np.testing.assert_allclose(got, getattr(np, reduce)(terms), rtol=1e-5)
+
+
+def test_anchors_are_their_own_positives_at_exactly_zero():
+    assert mined_triplet(LINE[:2], jnp.array([0, 1]), margin=2.0) == 1.0
+
+
+@pytest.mark.parametrize("option", ["distance", "mining", "reduce"])
+def test_unknown_options_are_named(option):
+    with pytest.raises(ValueError, match=r"'manhattan' is none of .*, "):
+        mined_triplet(LINE, PAIRS, **{option: "manhattan"})
