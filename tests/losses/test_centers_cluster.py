@@ -17,7 +17,7 @@ compiled = jax.jit(center_cluster)
 
 
 def brute_force(features, identity, margin):
-    """Equation 9 by loops over rows and pairs of centres, in float64."""
+    """Equation 9 by loops over rows and pairs of centers, in float64."""
     features = np.asarray(features, np.float64)
     identity = np.asarray(identity)
     centers = {k: features[identity == k].mean(0) for k in set(identity.tolist())}
@@ -34,7 +34,7 @@ def brute_force(features, identity, margin):
 
 
 def test_by_hand():
-    # Of the three pairs of centres one is nearer than 0.7: at 0.5.
+    # Of the three pairs of centers one is nearer than 0.7: at 0.5.
     expected = TO_CENTERS + (0.7 - 0.5) / 3
     np.testing.assert_allclose(compiled(FEATURES, IDENTITY), expected, rtol=1e-6)
     # 1 / 3 of (12 - 0.5) + (12 - 10) + (12 - 9.5).
@@ -82,7 +82,7 @@ def test_long_features_with_a_large_mean_keep_their_distances():
 
 def test_gradients_flow_through_the_centers():
     check_grads(lambda x: compiled(x, IDENTITY), (FEATURES,), order=1, modes=["rev"], rtol=0.02)
-    # A pair at +-1: each pulls the other's centre along, or the gradient would be +-1 / 2.
+    # A pair at +-1: each pulls the other's center along, or the gradient would be +-1 / 2.
     pair = jnp.array([[-1.0], [1.0]])
     gradient_of = jax.jit(jax.grad(center_cluster))
     gradient = gradient_of(pair, jnp.array([0, 0]))

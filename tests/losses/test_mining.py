@@ -10,9 +10,11 @@ from jreid.losses import mined_triplet
 
 LINE = jnp.array([[0.0], [1.0], [3.0], [7.0]])
 PAIRS = jnp.array([0, 0, 1, 1])
-AXES = itertools.product(
-    ("cosine", "euclidean"), ("hardest", "weighted"), (0.3, None), ("mean", "sum")
-)
+AXES = [
+    *itertools.product(
+        ("cosine", "euclidean"), ("hardest", "weighted"), (0.3, None), ("mean", "sum")
+    )
+]
 
 
 def distance_of(x, y, distance):

@@ -9,7 +9,7 @@ EVEN = jnp.zeros((2, 4))  # entropy log 4
 SURE = jnp.array([[100.0, 0, 0, 0]] * 2)  # entropy 0
 LOG_4 = np.log(4)
 
-# Two identities of two images; centres (1, 0) and (4, 4) apart: distances 1 and 5, hence.
+# Two identities of two images; their centers are (1, 0) and (4, 4) apart: 1 and 5.
 VISIBLE = jnp.array([[0.0, 0], [2, 0], [0, 0], [0, 0]])
 INFRARED = jnp.array([[0.0, 1], [0, -1], [3, 3], [3, 5]])
 
