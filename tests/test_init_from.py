@@ -1,5 +1,10 @@
 """A run that starts from the weights of another."""
 
+import errno
+import json
+import shutil
+from unittest import mock
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +13,7 @@ from conftest import ROOT
 from jreid.__main__ import main
 from jreid.config import load
 from jreid.errors import InputError
+from jreid.training import manifest
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.initial import take_over
 from jreid.training.model import Model
@@ -21,6 +27,8 @@ def train(tiny_folder, prepared, tmp_path_factory):
     """A function from a run's name and flags to its folder; it trains no epoch."""
     folder = tmp_path_factory.mktemp("runs")
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+    places += ["--config.evaluation.rerank=('none',)", "--config.evaluation.trials=1"]
+    places += ["--config.evaluation.searches=('all',)", "--config.evaluation.shots=(1,)"]
 
     def train(name, *flags):
         command = ["train", f"--config={CONFIG}", "--config.epochs=0", *places]
@@ -58,9 +66,86 @@ def test_a_run_starts_from_anothers_weights(train, other, capsys):
     assert not equal(weights(train("plain")), weights(other))
 
 
-def test_a_run_that_goes_on_keeps_its_own(train, other):
-    before = weights(train("plain"))
-    assert equal(weights(train("plain", f"--init-from={other}")), before)
+def record(workdir):
+    return json.loads((workdir / "run.json").read_text())
+
+
+@pytest.mark.fault("A3")
+def test_the_start_is_a_part_of_the_run(train, other, tmp_path, capsys):
+    workdir = train("insisted", f"--init-from={other}")
+    start = record(workdir)["start"]
+    assert (start["kind"], start["path"], start["step"]) == ("run", str(other), 0)
+    assert len(start["sha256"]) == 64
+    assert record(train("plain"))["start"] == {"kind": "random"}
+    # It goes on with its own weights, whether they are named again or not.
+    before = weights(workdir)
+    assert equal(weights(train("insisted")), before)
+    assert equal(weights(train("insisted", f"--init-from={other}")), before)
+    for flags in ([f"--init-from={tmp_path}"], [f"--init-from={other}", "--init-checkpoint=best"]):
+        assert main(["train", f"--workdir={workdir}", *flags]) == 2
+        assert f"starts from the last checkpoint of {other}, not from" in capsys.readouterr().err
+    # Without a checkpoint, as one that was removed, no other weights take their place.
+    shutil.rmtree(workdir / "checkpoints")
+    assert main(["train", f"--workdir={workdir}"]) == 2
+    assert f"{other}, not from random weights" in capsys.readouterr().err
+    assert equal(weights(train("insisted", f"--init-from={other}")), before)
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize("seals", [0, 1])
+def test_a_disk_that_is_full_at_the_first_step_leaves_no_run(
+    train, other, seals, monkeypatch, capsys
+):
+    """Full before the first checkpoint is whole, or after that and before the run is claimed."""
+    name = f"full{seals}"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patch:
+        if seals:
+            patch.setattr(Run, "claim", mock.Mock(side_effect=full))
+        else:
+            patch.setattr(manifest, "seal", mock.Mock(side_effect=full))
+        with pytest.raises(AssertionError, match="2 == 0"):
+            train(name, f"--init-from={other}")
+    assert "No space left on device" in capsys.readouterr().err
+    workdir = other.parent / name
+    assert main(["train", f"--workdir={workdir}"]) == 2
+    assert f"{workdir} holds no run" in capsys.readouterr().err
+    assert equal(weights(train(name, f"--init-from={other}")), weights(other))
+
+
+@pytest.mark.fault("A3")
+def test_checkpoints_without_a_config_are_not_overwritten(train, capsys):
+    workdir = train("orphan")
+    (workdir / "checkpoints" / "0").rename(workdir / "checkpoints" / "5")
+    (workdir / "config.json").unlink()
+    with pytest.raises(AssertionError, match="2 == 0"):
+        train("orphan")
+    assert "holds files that are no run" in capsys.readouterr().err
+
+
+@pytest.mark.fault("A8")
+def test_other_software_is_reported_and_kept(train, capsys):
+    workdir = train("moved")
+    before = record(workdir)
+    assert before["drifts"] == []
+    old = before | {"revision": "0" * 40, "device": "8 x abacus"}
+    old["versions"] = before["versions"] | {"jax": "0.0.1"}
+    (workdir / "run.json").write_text(json.dumps(old))
+    (workdir / "result.json").unlink()
+    train("moved")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "abacus" in line]
+    changed = [
+        f"revision: {before['revision']}, {'0' * 40}",
+        f"device: {before['device']}, 8 x abacus",
+        f"jax: {before['versions']['jax']}, 0.0.1",
+    ]
+    assert all(change in line for change in changed)
+    after = record(workdir)
+    assert after["drifts"] == [{"step": 0, "changed": changed}]
+    assert after["versions"] == before["versions"]
+    (workdir / "result.json").unlink()
+    train("moved")
+    assert record(workdir) == after
 
 
 def test_what_does_not_fit_is_told_and_left(other):

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +87,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
     from jreid.commands.evaluate import evaluate_and_tell, tell_rows
     from jreid.training.finished import is_finished
+    from jreid.training.initial import place_of_run
     from jreid.training.lock import locked
     from jreid.training.loop import train
     from jreid.training.processes import on_first
@@ -96,6 +96,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
 
     _tell_changes(run, config)
     run.check(config)
+    if options.init_from:
+        run.check_start(place_of_run(options.init_from, options.init_checkpoint))
     if not options.profile and is_finished(run, config):
         print(f"{run.workdir} is finished; its result is there")
         tell_rows(config, on_first(lambda: run.read_result()["rows"]))
@@ -173,6 +175,7 @@ def _trials(text: str) -> list[int]:
 
 def _import(options: argparse.Namespace) -> None:
     from jreid.training.checkpoints import Checkpoints
+    from jreid.training.initial import RANDOM, start_of_file
     from jreid.training.lock import locked
     from jreid.training.model import Model
     from jreid.training.run import Run
@@ -186,52 +189,56 @@ def _import(options: argparse.Namespace) -> None:
     if run.has_checkpoint():
         raise InputError(f"{run.workdir} holds checkpoints; import into another --workdir.")
     entries = read_checkpoint(options.checkpoint)
+    start = start_of_file(options.checkpoint, RANDOM.fill, "import")
+    run.check_start(start.record)
     model = Model(config)
     if model.method.torch_layout is None:
         raise InputError(f"config.method={config.method} has no published checkpoint to import.")
     state = model.state(convert(entries, model.variables(), model.method.torch_layout))
     with locked(run.workdir), Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        run.claim(config, None)
         checkpoints.save(state)
+        checkpoints.finish()
+        run.claim(config, None, start=start.record)
     print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
 
 
-def _start(config: Any, run: Any, options: argparse.Namespace) -> Callable[[Any], Any]:
-    """Puts the weights that a run starts from into initial variables; one that goes on has them."""
-    from jreid.training.run import Run
+def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
+    """The weights that a run starts from; one that goes on has them.
+
+    Raises:
+        InputError: they cannot be found, or the run that is there starts from others.
+    """
+    from jreid.training.initial import RANDOM, start_of_file, start_of_run
 
     if run.has_checkpoint():
-        return lambda variables: variables
+        return RANDOM
     if options.init_from:
-        Run(options.init_from).config()  # says now whether a run is there
-        return partial(_of_run, options.init_from, options.init_checkpoint)
-    return _weights(config.weights)
+        report = partial(_tell_taken, options.init_from)
+        start = start_of_run(options.init_from, options.init_checkpoint, report)
+    elif config.weights == "none":
+        start = RANDOM
+    else:
+        from jreid.weights.imagenet import locate
+
+        source = locate(config.weights)
+        start = start_of_file(Path(source), partial(_fill_backbone, source))
+    run.check_start(start.record)
+    return start
 
 
-def _of_run(other: Path, kind: str, variables: Any) -> Any:
-    """The variables with those of another run in their places; tells what became of each."""
-    from jreid.training.initial import take_over
-
-    taken = take_over(variables, other, kind)
+def _tell_taken(other: Path, taken: Any) -> None:
+    """What became of each array of another run."""
     print(f"{other}: {len(taken.kept)} arrays are taken over")
     for line in taken.dropped:
         print(f"not taken over  {line}")
     for path in taken.fresh:
         print(f"not there       {path}: starts anew")
-    return taken.variables
 
 
-def _weights(weights: str) -> Callable[[Any], Any]:
-    """Puts the weights that `config.weights` names into initial variables; finds them now."""
-    if weights == "none":
-        return lambda variables: variables
-    from jreid.weights.imagenet import load_imagenet, locate
+def _fill_backbone(source: str, variables: Any) -> Any:
+    """The variables with a file's weights in the backbone."""
+    from jreid.weights.imagenet import load_imagenet
 
-    source = locate(weights)
-
-    def fill(variables: Any) -> Any:
-        variables, kept = load_imagenet(variables, source)
-        print(f"{source}: into the backbone, but for {len(kept)} arrays that it does not have")
-        return variables
-
-    return fill
+    variables, kept = load_imagenet(variables, source)
+    print(f"{source}: into the backbone, but for {len(kept)} arrays that it does not have")
+    return variables

@@ -1,5 +1,7 @@
-"""The weights that a run starts from, where they are those of another run."""
+"""The weights that a run starts from: what they are, and how they get into it."""
 
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +13,65 @@ from jreid.methods import Variables
 from jreid.training.checkpoints import Checkpoints, shape_of
 from jreid.training.checks import check_config
 from jreid.training.model import Model
+from jreid.training.processes import on_first
 from jreid.training.run import Run
+
+
+class Start(NamedTuple):
+    """The weights that a run starts from.
+
+    Attributes:
+        fill: puts them into initial variables.
+        record: for `run.json`: `kind` (`random`, `file`, `run` or `import`), and where they are
+            others': `path`, `sha256`, and of a run `checkpoint` and `step`.
+    """
+
+    fill: Callable[[Variables], Variables]
+    record: Mapping[str, Any]
+
+
+RANDOM = Start(lambda variables: variables, {"kind": "random"})
+
+
+def start_of_file(path: Path, fill: Callable[[Variables], Variables], kind: str = "file") -> Start:
+    """The start from a file's weights, or the one of an `import`."""
+
+    def digest() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return Start(fill, {"kind": kind, "path": str(path.resolve()), "sha256": on_first(digest)})
+
+
+def start_of_run(other: Path, kind: str, report: Callable[["Taken"], None]) -> Start:
+    """The start from the weights of another run.
+
+    Args:
+        other: its working directory.
+        kind: `last` or `best`, its checkpoint.
+        report: is given what became of its arrays.
+
+    Raises:
+        InputError: no run is there, or it has no such checkpoint that is whole.
+    """
+    run = Run(other)
+    run.config()  # says whether a run is there
+    with Checkpoints(run.checkpoints) as checkpoints:
+        chosen = checkpoints.chosen(kind)
+    if chosen.step is None:
+        raise InputError(f"{other} has no {kind} checkpoint; choose another --init-from.")
+
+    def fill(variables: Variables) -> Variables:
+        taken = take_over(variables, other, kind)
+        report(taken)
+        return taken.variables
+
+    return Start(fill, {**place_of_run(other, kind), "sha256": chosen.weights, "step": chosen.step})
+
+
+def place_of_run(other: Path, kind: str) -> dict[str, Any]:
+    """What `start_of_run` records of where the weights are, though nothing may be there now."""
+    return {"kind": "run", "path": str(other.resolve()), "checkpoint": kind}
 
 
 class Taken(NamedTuple):

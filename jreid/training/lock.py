@@ -39,7 +39,7 @@ def _take(workdir: Path) -> TextIO:
     path = workdir / LOCK_FILE
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = path.open("a+", errors="replace")
     except OSError as error:
         raise InputError(
             f"{workdir} cannot be written to ({error.strerror}); choose another --workdir."

@@ -1,17 +1,18 @@
 """The one training loop: batches in, checkpoints and metrics out, from any step on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from jreid.data.dataset import Dataset
 from jreid.data.pipeline import training_batches
 from jreid.data.samplers import Plan
 from jreid.data.transforms import Augmentation
-from jreid.methods import Batch, Config, Variables
+from jreid.methods import Batch, Config
 from jreid.training import scoring
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.epoch_end import EpochEnd, is_unscored
 from jreid.training.exhaustion import naming_exhaustion
+from jreid.training.initial import Start
 from jreid.training.model import Model
 from jreid.training.pictures import PEOPLE, Sheets
 from jreid.training.profile import Profiler
@@ -30,7 +31,7 @@ def train(
     config: Config,
     run: Run,
     dataset: Dataset,
-    start: Callable[[Variables], Variables],
+    start: Start,
     profiled_steps: int = 0,
     grace: float | None = None,
 ) -> None:
@@ -39,7 +40,7 @@ def train(
     The working directory is written to only once config, weights and dataset are known to fit.
 
     Args:
-        start: puts the weights that the run starts from into the initial variables.
+        start: the weights that the run starts from, unless it has a checkpoint.
         profiled_steps: how many steps to record into the run's `profile`.
         grace: as in `StopRequests`.
 
@@ -55,12 +56,13 @@ def train(
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
     pictured = config.pictures_every_epochs > 0
     sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
-    fresh = None if run.has_checkpoint() else model.state(start(model.variables()))
+    fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
         state = fresh or model.restore(checkpoints, checkpoints.newest())
-        run.claim(config, dataset, plan.steps)
         if fresh:
             checkpoints.save(fresh)
+            checkpoints.finish()
+        run.claim(config, dataset, plan.steps, start.record if fresh else None)
         first = int(state.step)
         epochs_done = ended_epochs(plan, first)
         unscored = not fresh and is_unscored(config, dataset, checkpoints, epochs_done)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -21,8 +22,13 @@ from jreid.training.lock import LOCK_FILE
 from jreid.training.processes import on_first
 from jreid.training.scoring import protocols
 from jreid.training.sharding import devices
+from jreid.training.step_folders import UNFINISHED as UNFINISHED_STEP
 
+# What `run.json` has always held.
+RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -71,12 +77,13 @@ class Run:
         """
         try:
             record = json.loads(self.provenance_file.read_text(encoding="utf-8"))
-            if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
-                raise ValueError("it holds no config")
+            for name, kind in RECORD.items():
+                if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+                    raise ValueError(f"it holds no {name}")
             return record
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{self.provenance_file} cannot be read ({error}); put back what `jreid train` "
                 "wrote there, or remove it and give the same `jreid train` again."
@@ -87,7 +94,24 @@ class Run:
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
-        return on_first(lambda: bool(self._steps()))
+        return on_first(lambda: self.config_file.is_file() and bool(self._steps()))
+
+    def check_start(self, start: Mapping[str, Any]) -> None:
+        """Whether the run that is here, if one is, starts from these weights.
+
+        Args:
+            start: what they are, as `Start.record`; without `sha256` the path is compared.
+
+        Raises:
+            InputError: it starts from others, which the sentence names.
+        """
+        there = self.record().get("start") if self.config_file.is_file() else None
+        names = ("kind", "sha256") if "sha256" in start else ("kind", "path", "checkpoint")
+        if there and any(start.get(name) != there.get(name) for name in names):
+            raise InputError(
+                f"{self.workdir} holds a run that starts from {describe_start(there)}, not from "
+                f"{describe_start(start)}; give its own start, or choose another --workdir."
+            )
 
     def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Writes `result.json`, or a file of another name, all of it or nothing."""
@@ -121,22 +145,42 @@ class Run:
                 f"{self.workdir} holds files that are no run; choose an empty --workdir."
             )
 
-    def claim(self, config: Config, dataset: Dataset | None, steps: int | None = None) -> None:
+    def claim(
+        self,
+        config: Config,
+        dataset: Dataset | None,
+        steps: int | None = None,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
         """Makes the folder this config's run on this data, or finds that it is already.
 
-        An imported run has no data yet, and no number of `steps`, after which it is finished. What
-        drifts is kept in `run.json`, with the step.
+        To be called once the first checkpoint is whole: until then no run is here, and the same
+        command starts anew. What drifts is kept in `run.json`, with the step. Other software or
+        another device is a drift that is reported, and not refused.
+
+        Args:
+            dataset: None for an imported run, which has no data yet.
+            steps: after which the run is finished; None for an imported run.
+            start: of a new run, the weights that it starts from, as `Start.record`.
 
         Raises:
             InputError: as `check`; or the run is on other data.
         """
-        on_first(lambda: self._claim(config, dataset, steps))
+        on_first(lambda: self._claim(config, dataset, steps, start))
 
-    def _claim(self, config: Config, dataset: Dataset | None, steps: int | None) -> None:
+    def _claim(
+        self,
+        config: Config,
+        dataset: Dataset | None,
+        steps: int | None,
+        start: Mapping[str, Any] | None,
+    ) -> None:
         self.check(config)
         data_fingerprint = dataset.fingerprint if dataset else None
         before = self.record()
-        changed = [*map(str, self.changes(config))]
+        now = provenance(config)
+        other_machine = _machine_changes(now, before)
+        changed = [*map(str, self.changes(config)), *other_machine]
         if before:
             there = before["data_fingerprint"]
             if there not in (None, data_fingerprint):
@@ -151,8 +195,9 @@ class Run:
             if same and not configs.differences(config, configs.read(self.config_file)):
                 return
         told = {
-            **provenance(config),
+            **now,
             "config": config.to_dict(),
+            "start": before.get("start") or start,
             "data_fingerprint": data_fingerprint,
             "steps": steps,
             "table": dataset.table.fingerprint() if dataset else None,
@@ -161,16 +206,27 @@ class Run:
         drifts = before.get("drifts", [])
         if changed:
             drifts.append({"step": max(self._steps(), default=0), "changed": changed})
-        write_text(self.config_file, configs.to_text(config))
+        # In this order, since a run is here once its config is.
         write_text(self.provenance_file, json.dumps({**told, "drifts": drifts}, indent=2) + "\n")
+        write_text(self.config_file, configs.to_text(config))
+        if other_machine:
+            log.warning(
+                "%s goes on with other software or on another device than before (now, before: "
+                "%s); its numbers may differ from those of a run that did not change.",
+                self.workdir,
+                "; ".join(other_machine),
+            )
 
     def _holds_something(self) -> bool:
+        """Whether there is more than a run leaves that ended before its first checkpoint."""
         if not self.workdir.is_dir():
             return self.workdir.exists()
+        unclaimed = (LOCK_FILE, self.provenance_file.name, self.checkpoints.name)
+        steps = [*self.checkpoints.iterdir()] if self.checkpoints.is_dir() else []
         return any(
-            path.name != LOCK_FILE and not UNFINISHED.fullmatch(path.name)
+            path.name not in unclaimed and not UNFINISHED.fullmatch(path.name)
             for path in self.workdir.iterdir()
-        )
+        ) or any(path.name != "0" and UNFINISHED_STEP not in path.name for path in steps)
 
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
@@ -188,6 +244,31 @@ def source_of(config: Config) -> Source:
         data.on_bad_image,
         data.depth_range,
     )
+
+
+def describe_start(start: Mapping[str, Any]) -> str:
+    """The weights that a run starts from, in words, of a `Start.record`."""
+    path = start.get("path")
+    if start.get("kind") == "run":
+        return f"the {start.get('checkpoint')} checkpoint of {path}"
+    return {"file": f"the weights of {path}", "import": f"{path}, which was imported"}.get(
+        start.get("kind", ""), "random weights"
+    )
+
+
+def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """What differs of the software and the device, a line each."""
+
+    def machine(told: Mapping[str, Any]) -> dict[str, Any]:
+        versions = told.get("versions", {})
+        return {"revision": told.get("revision"), "device": told.get("device"), **versions}
+
+    then = machine(before) if before else {}
+    return [
+        f"{name}: {value}, {then[name]}"
+        for name, value in machine(now).items()
+        if then.get(name) not in (None, value)
+    ]
 
 
 def provenance(config: Config) -> dict[str, Any]:
