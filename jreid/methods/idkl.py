@@ -31,6 +31,7 @@ from jreid.nn.derivation import to_unit
 from jreid.nn.discriminator import ModalityDiscriminator
 from jreid.nn.gradient import reverse_gradient, rising_strength
 from jreid.nn.heads import BatchNormNeck
+from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.pictures import as_grid, grad_cam, heat_colors
 from jreid.nn.pooling import generalized_mean
 from jreid.nn.purifier import MASKS, NORMS, InformationPurifier, Purified
@@ -143,11 +144,7 @@ class Network(nn.Module):
             self.purifier = InformationPurifier(purifier.masks, purifier.norm, dtype=dtype)
         necks = [BatchNormNeck(scale_init=nn.initializers.ones) for _ in range(4)]
         self.shared_neck, self.specific_neck, self.raw_neck, self.enhanced_neck = necks
-        # PyTorch's start of a linear layer: Uniform(+-1 / sqrt(inputs)).
-        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        classifier = partial(
-            nn.Dense, self.config.data.identities, use_bias=False, kernel_init=start
-        )
+        classifier = partial(Linear, self.config.data.identities, False, LINEAR_INIT)
         self.shared_classifier, self.specific_classifier = classifier(), classifier()
         self.entropy_classifier = classifier()
         head = partial(ModalityDiscriminator, **options.head)
@@ -421,7 +418,7 @@ def _check(config: Config) -> None:
         )
 
 
-def _read(x: Array, neck: BatchNormNeck, classifier: nn.Dense, train: bool) -> Reading:
+def _read(x: Array, neck: BatchNormNeck, classifier: Linear, train: bool) -> Reading:
     feature = gem(x)
     embedding = neck(feature, train)
     return Reading(feature, embedding, classifier(embedding))

@@ -20,6 +20,7 @@ from jreid.losses.classification import cross_entropy
 from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
 from jreid.nn.derivation import LUMA, to_unit
 from jreid.nn.heads import BatchNormNeck
+from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.pooling import global_average
 from jreid.nn.pyramid import PYRAMIDS, Pyramid, upsample
 from jreid.nn.resnet import ResNet
@@ -117,11 +118,7 @@ class Network(nn.Module):
         representation = jnp.concatenate(features, axis=1)
         neck = BatchNormNeck(scale_init=nn.initializers.ones, name="neck")
         embedding = neck(representation, train)
-        # PyTorch's start of a linear layer: Uniform(+-1 / sqrt(inputs)).
-        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        classifier = nn.Dense(
-            self.config.data.identities, use_bias=False, kernel_init=start, name="classifier"
-        )
+        classifier = Linear(self.config.data.identities, False, LINEAR_INIT, name="classifier")
         return representation, embedding, classifier(embedding), responses
 
 

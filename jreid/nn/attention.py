@@ -3,10 +3,10 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.nn.layers import Linear
 from jreid.nn.normalization import BatchNorm
 
 
@@ -30,32 +30,12 @@ class NonLocal(nn.Module):
         n, h, w, c = x.shape
         positions = x.reshape(n, h * w, c)
         theta, phi, g = (
-            Linear(self.reduced_channels, self.dtype, name=name)(positions)
+            Linear(self.reduced_channels, dtype=self.dtype, name=name)(positions)
             for name in ("theta", "phi", "g")
         )
         # Without a softmax the product is associative, and this order needs no N x N matrix.
         summary = jnp.einsum("njr,njc->nrc", phi, g) / (h * w)
         mixture = jnp.einsum("nir,nrc->nic", theta, summary)
-        residual = Linear(c, self.dtype, name="W")(mixture)
+        residual = Linear(c, dtype=self.dtype, name="W")(mixture)
         norm = BatchNorm(self.dtype, scale_init=nn.initializers.zeros, name="norm")
         return x + norm(residual, train).reshape(x.shape)
-
-
-class Linear(nn.Module):
-    """A 1x1 convolution with bias, started as PyTorch starts one: Uniform(+-1 / sqrt(inputs))."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n p c"]) -> Float[Array, "n p features"]:
-        inputs = x.shape[-1]
-
-        def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-            return jax.random.uniform(key, shape, jnp.float32, -(inputs**-0.5), inputs**-0.5)
-
-        kernel = self.param("kernel", uniform, (inputs, self.features))
-        bias = self.param("bias", uniform, (self.features,))
-        return (
-            x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)[None, None]
-        )

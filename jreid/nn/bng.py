@@ -1,17 +1,15 @@
 """BNG attention of PFANet: batch norm weighs the channels, then channels and places are gated."""
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jreid.nn.attention import Linear
+from jreid.nn.layers import Conv, Linear
 from jreid.nn.normalization import BatchNorm
-
-SIZE, PAD = 7, 3  # of the convolutions
 
 
 class BNG(nn.Module):
@@ -68,50 +66,19 @@ class BNG(nn.Module):
     def _by_channel(self, x: Array) -> Array:
         n, h, w, c = x.shape
         positions = x.reshape(n, h * w, c)
-        hidden = nn.relu(Linear(c // self.reduction, self.dtype, name="reduce")(positions))
-        gate = Linear(c, self.dtype, name="expand")(hidden).reshape(x.shape)
+        hidden = nn.relu(Linear(c // self.reduction, dtype=self.dtype, name="reduce")(positions))
+        gate = Linear(c, dtype=self.dtype, name="expand")(hidden).reshape(x.shape)
         return x * (nn.sigmoid(gate) if self.channel_sigmoid else gate)
 
     def _by_place(self, x: Array, train: bool) -> Array:
         c = x.shape[-1]
         last = nn.initializers.zeros if self.zero_init_last_bn else nn.initializers.ones
-        y = self._conv(c // self.reduction, "conv1")(x)
+        conv = partial(Conv, size=7, groups=self.groups, dtype=self.dtype)
+        y = conv(c // self.reduction, name="conv1")(x)
         y = nn.relu(BatchNorm(self.dtype, name="bn1")(y, train))
-        y = self._conv(c, "conv2")(y)
+        y = conv(c, name="conv2")(y)
         gate = nn.sigmoid(BatchNorm(self.dtype, scale_init=last, name="bn2")(y, train))
         return x * (shuffle(gate, self.groups) if self.groups > 1 else gate)
-
-    def _conv(self, features: int, name: str) -> "Conv":
-        return Conv(features, self.groups, self.dtype, name=name)
-
-
-class Conv(nn.Module):
-    """A 7x7 convolution in groups with bias, padded by 3; starts as PyTorch's does."""
-
-    features: int
-    groups: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w features"]:
-        inputs = x.shape[-1] // self.groups
-        bound = (SIZE**2 * inputs) ** -0.5
-
-        def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-            return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-        shape = (SIZE, SIZE, inputs, self.features)
-        kernel = self.param("kernel", uniform, shape).astype(self.dtype)
-        bias = self.param("bias", uniform, (self.features,)).astype(self.dtype)
-        y = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel,
-            window_strides=(1, 1),
-            padding=[(PAD, PAD), (PAD, PAD)],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=self.groups,
-        )
-        return y + bias[None, None, None]
 
 
 def shuffle(x: Float[Array, "n h w c"], groups: int) -> Float[Array, "n h w c"]:

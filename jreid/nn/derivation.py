@@ -1,14 +1,14 @@
 """Base-Derivative's generator: two more modalities from visible and infrared, in ten parameters."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn.initializers import Initializer, constant, ones, zeros
+from jax.nn.initializers import constant, ones, zeros
 from jaxtyping import Array, Float
+
+from jreid.nn.layers import Linear, uniform
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -18,19 +18,10 @@ INPUTS = ("imagenet", "unit")
 INFRARED_CHANNELS = ("mean", "first")
 
 
-def _uniform(inputs: int) -> Initializer:
-    """PyTorch's start of a convolution's kernel and bias: Uniform(+-1 / sqrt(inputs))."""
-
-    def init(key: Array, shape: Any, dtype: Any = jnp.float32, out_sharding: Any = None) -> Array:
-        return jax.random.uniform(key, shape, dtype, -(inputs**-0.5), inputs**-0.5)
-
-    return init
-
-
 # By name: kernel and bias of the encoder, kernel and bias of the generator.
 STARTS = {
     "third": (constant(1 / 3), zeros, constant(1 / 3), zeros),
-    "torch": (_uniform(3), _uniform(3), _uniform(1), _uniform(1)),
+    "torch": (uniform(3), uniform(3), uniform(1), uniform(1)),
     "bt601": (constant(np.array(LUMA)[:, None]), zeros, ones, zeros),
 }
 
@@ -67,8 +58,8 @@ class Derivation(nn.Module):
             images: normalised by ImageNet's mean and standard deviation, as the results are.
         """
         encoder_kernel, encoder_bias, kernel, bias = STARTS[self.start]
-        encoder = nn.Dense(1, kernel_init=encoder_kernel, bias_init=encoder_bias, name="encoder")
-        generator = nn.Dense(3, kernel_init=kernel, bias_init=bias, name="generator")
+        encoder = Linear(1, True, encoder_kernel, encoder_bias, name="encoder")
+        generator = Linear(3, True, kernel, bias, name="generator")
         derived = {}
         for base, values in images.items():
             x = to_unit(values) if self.input == "unit" else values

@@ -1,10 +1,13 @@
 """A classifier of the modality that a feature came from."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.normalization import BatchNorm
 
 MODALITIES = 2
@@ -27,10 +30,10 @@ class ModalityDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n d"], train: bool) -> Float[Array, "n 2"]:
-        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        linear = partial(Linear, kernel_init=LINEAR_INIT, bias_init=nn.initializers.zeros)
         x = x.astype(jnp.float32)
         for i in (1, 2):
-            x = nn.Dense(self.hidden, kernel_init=start, name=f"fc{i}")(x)
+            x = linear(self.hidden, name=f"fc{i}")(x)
             x = jax.nn.relu(BatchNorm(name=f"bn{i}")(x, train))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(MODALITIES, kernel_init=start, name="fc3")(x)
+        return linear(MODALITIES, name="fc3")(x)

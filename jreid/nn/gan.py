@@ -4,6 +4,7 @@ All work on pixels in -1..1. Convolutions start from Normal(0, 0.02) and biases 
 has them; the layers are those of AlignGAN's code, which the paper does not give.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -11,11 +12,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jreid.nn.layers import Conv
 from jreid.nn.normalization import InstanceNorm, instance_norm
 from jreid.nn.resize import resize_bilinear
 
 DEEPEST = 16  # times the width: 1024 channels at a width of 64
+NORMAL = nn.initializers.normal(0.02)
 IMAGE_STAGES = 3  # of the joint discriminator, before features join
+
+_conv = partial(Conv, use_bias=False, kernel_init=NORMAL, bias_init=nn.initializers.zeros)
 
 
 class Generator(nn.Module):
@@ -45,16 +50,16 @@ class Generator(nn.Module):
         x = self._stage(x, 4 * self.width, 4, 2, "down2")
         for i in range(self.residual_blocks):
             y = self._stage(x, x.shape[-1], 3, 1, f"block{i}_0")
-            y = Conv(x.shape[-1], 3, 1, dtype=self.dtype, name=f"block{i}_1")(y)
+            y = _conv(x.shape[-1], 3, 1, dtype=self.dtype, name=f"block{i}_1")(y)
             x = x + InstanceNorm(self.dtype, name=f"block{i}_1_norm")(y)
         for i, width in ((1, 2 * self.width), (2, self.width)):
             x = Deconv(width, self.dtype, name=f"up{i}")(x)
             x = nn.relu(InstanceNorm(self.dtype, name=f"up{i}_norm")(x))
-        x = Conv(3, 7, 1, dtype=self.dtype, name="output")(x)
+        x = _conv(3, 7, 1, dtype=self.dtype, name="output")(x)
         return jnp.tanh(x.astype(jnp.float32))
 
     def _stage(self, x: Array, features: int, size: int, stride: int, name: str) -> Array:
-        x = Conv(features, size, stride, dtype=self.dtype, name=name)(x)
+        x = _conv(features, size, stride, dtype=self.dtype, name=name)(x)
         return nn.relu(InstanceNorm(self.dtype, name=f"{name}_norm")(x))
 
 
@@ -115,41 +120,13 @@ class JointDiscriminator(nn.Module):
         x = images
         for stage in range(IMAGE_STAGES):
             x = _stage(x, stage, self.width, self.dtype)
-        reduced = Conv(self.width, 1, 1, True, self.dtype, name="features")(features)
+        reduced = _conv(self.width, 1, use_bias=True, dtype=self.dtype, name="features")(features)
         joining = resize_bilinear(_leaky(reduced), x.shape[1:3])
         joining = jnp.zeros_like(joining) if silent else joining
         x = jnp.concatenate([x, joining], axis=-1)
         for stage in range(IMAGE_STAGES, self.stages):
             x = _stage(x, stage, self.width, self.dtype)
         return _patches(x, self.dtype)
-
-
-class Conv(nn.Module):
-    """A square convolution padded as PyTorch's examples do: half of its size, less one if even."""
-
-    features: int
-    size: int
-    stride: int
-    bias: bool = False
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j features"]:
-        shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32)
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        if self.size == 1:
-            x = x @ kernel[0, 0]
-        else:
-            pad = (self.size - 1) // 2
-            strides = (self.stride, self.stride)
-            layout = ("NHWC", "HWIO", "NHWC")
-            padding = [(pad, pad), (pad, pad)]
-            x = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=layout)
-        if self.bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-            x = x + bias.astype(self.dtype)[None, None, None]
-        return x
 
 
 class Deconv(nn.Module):
@@ -165,7 +142,7 @@ class Deconv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 2*w features"]:
         shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32)
+        kernel = self.param("kernel", NORMAL, shape, jnp.float32)
         return lax.conv_general_dilated(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
@@ -179,12 +156,12 @@ class Deconv(nn.Module):
 def _stage(x: Array, stage: int, width: int, dtype: Any) -> Array:
     """A discriminator's strided convolution; the first has no norm."""
     features = width * min(2**stage, DEEPEST)
-    x = Conv(features, 4, 2, True, dtype, name=f"down{stage}")(x)
+    x = _conv(features, 4, 2, use_bias=True, dtype=dtype, name=f"down{stage}")(x)
     return _leaky(instance_norm(x) if stage else x)
 
 
 def _patches(x: Array, dtype: Any) -> Array:
-    return Conv(1, 3, 1, dtype=dtype, name="output")(x).astype(jnp.float32)
+    return _conv(1, 3, 1, dtype=dtype, name="output")(x).astype(jnp.float32)
 
 
 def _leaky(x: Array) -> Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
+from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.normalization import BatchNorm
 
 
@@ -27,16 +28,11 @@ class BatchNormNeck(BatchNorm):
     frozen_bias: bool = True
 
 
-class Classifier(nn.Module):
+class Classifier(Linear):
     """Identity logits: a linear layer without bias, in float32, started from Normal(0, 0.001)."""
 
-    identities: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n identities"]:
-        shape = (x.shape[-1], self.identities)
-        kernel = self.param("kernel", nn.initializers.normal(0.001), shape, jnp.float32)
-        return x.astype(jnp.float32) @ kernel
+    use_bias: bool = False
+    kernel_init: Initializer | None = nn.initializers.normal(0.001)
 
 
 class FeatureClassifier(nn.Module):
@@ -58,9 +54,10 @@ class FeatureClassifier(nn.Module):
 
     def _logits(self, x: Array, number: int) -> Array:
         if self.hidden:
-            start = nn.initializers.he_normal()
-            name = f"hidden_{number}"
-            x = nn.relu(nn.Dense(self.hidden, use_bias=False, kernel_init=start, name=name)(x))
+            hidden = Linear(
+                self.hidden, False, nn.initializers.he_normal(), name=f"hidden_{number}"
+            )
+            x = nn.relu(hidden(x))
         return Classifier(self.identities, name=f"classifier_{number}")(x)
 
 
@@ -102,5 +99,5 @@ class Embedder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n width"]:
-        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        return nn.Dense(self.width, kernel_init=start, name="linear")(x.astype(jnp.float32))
+        zeros = nn.initializers.zeros
+        return Linear(self.width, True, LINEAR_INIT, zeros, name="linear")(x)

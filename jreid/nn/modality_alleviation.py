@@ -1,11 +1,13 @@
 """The modality alleviation module (MMM): instance norm on those channels that show the modality."""
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.normalization import instance_norm
 from jreid.nn.pooling import global_average
 
@@ -28,10 +30,8 @@ class ModalityAlleviation(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         c = x.shape[-1]
-        # PyTorch's start of a linear layer: Uniform(+-1 / sqrt(inputs)).
-        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        reduce = nn.Dense(c // self.reduction, use_bias=False, kernel_init=start, name="reduce")
-        expand = nn.Dense(c, use_bias=False, kernel_init=start, name="expand")
+        linear = partial(Linear, use_bias=False, kernel_init=LINEAR_INIT)
+        reduce, expand = linear(c // self.reduction, name="reduce"), linear(c, name="expand")
         mask = nn.sigmoid(expand(nn.relu(reduce(global_average(x)))))
         return alleviate(x, mask).astype(self.dtype)
 

@@ -1,12 +1,13 @@
 """IDKL's information purifier: less of a modality's style in a map, as much of the identity."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.normalization import RunningInstanceNorm, instance_norm
 from jreid.nn.pooling import generalized_mean
 
@@ -88,7 +89,6 @@ class Mask(nn.Module):
         if self.pooled:
             x = generalized_mean(x, minimum=1e-6, epsilon=0.0)[:, None, None]
         channels = x.shape[-1]
-        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        options: dict[str, Any] = {"use_bias": False, "kernel_init": start, "dtype": self.dtype}
-        x = nn.Dense(max(channels // self.ratio, 1), **options, name="squeeze")(x)
-        return jax.nn.sigmoid(nn.Dense(channels, **options, name="excite")(jax.nn.relu(x)))
+        linear = partial(Linear, use_bias=False, kernel_init=LINEAR_INIT, dtype=self.dtype)
+        x = linear(max(channels // self.ratio, 1), name="squeeze")(x)
+        return nn.sigmoid(linear(channels, name="excite")(nn.relu(x)))

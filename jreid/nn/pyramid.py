@@ -6,8 +6,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
+
+from jreid.nn.layers import Conv
 
 PYRAMIDS = ("code", "literal", "fpn256")
 
@@ -80,38 +81,8 @@ class Pyramid(nn.Module):
     def _below_the_top(self) -> range:
         return range(3, self.lowest - 1, -1)
 
-    def _conv(self, features: int, size: int, name: str) -> "Conv":
-        return Conv(features, size, self.dtype, name=name)
-
-
-class Conv(nn.Module):
-    """A square convolution with bias, padded by half its size and started as PyTorch's.
-
-    Kernel and bias are Uniform(+-1 / sqrt(inputs of an output)).
-    """
-
-    features: int
-    size: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w features"]:
-        shape = (self.size, self.size, x.shape[-1], self.features)
-        bound = (self.size**2 * x.shape[-1]) ** -0.5
-
-        def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-            return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-        kernel = self.param("kernel", uniform, shape).astype(self.dtype)
-        bias = self.param("bias", uniform, (self.features,)).astype(self.dtype)
-        x = x.astype(self.dtype)
-        if self.size == 1:
-            # As a matrix product: XLA's CPU convolution is slow at a 1x1 kernel's gradient.
-            return x @ kernel[0, 0] + bias[None, None, None]
-        padding = [(self.size // 2, self.size // 2)] * 2
-        layout = ("NHWC", "HWIO", "NHWC")
-        y = lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=layout)
-        return y + bias[None, None, None]
+    def _conv(self, features: int, size: int, name: str) -> Conv:
+        return Conv(features, size, dtype=self.dtype, name=name)
 
 
 def upsample(

@@ -1,6 +1,7 @@
 """ResNet-18, -34 and -50 with torchvision's numerics, whose first stages may be one a modality."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from jreid.errors import InputError
 from jreid.nn.attention import NonLocal
 from jreid.nn.bng import BNG
+from jreid.nn.layers import Conv
 from jreid.nn.modality_alleviation import ModalityAlleviation
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm
 
@@ -20,6 +22,9 @@ BNG_PLACES = ("stage", "block")
 NORMALIZATIONS = ("none", "mmm")
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 STAGES = 5  # the stem and layer1 to layer4
+HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+_conv = partial(Conv, use_bias=False, kernel_init=HE)
 
 
 class ResNet(nn.Module):
@@ -161,7 +166,7 @@ class Stages(nn.Module):
         return maps
 
     def _stem(self, x: Array, train: bool) -> Array:
-        x = Conv(self.width, 7, 2, self.dtype, name="conv1")(x)
+        x = _conv(self.width, 7, 2, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, train))
         padding = ((0, 0), (1, 1), (1, 1), (0, 0))
         return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
@@ -210,9 +215,9 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
-        y = Conv(self.width, 3, self.stride, self.dtype, name="conv1")(x)
+        y = _conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(x)
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
-        y = Conv(self.width, 3, 1, self.dtype, name="conv2")(y)
+        y = _conv(self.width, 3, dtype=self.dtype, name="conv2")(y)
         y = BatchNorm(self.dtype, name="bn2")(y, train)
         if self.bng is not None:
             y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
@@ -232,47 +237,16 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
-        y = Conv(self.width, 1, 1, self.dtype, self.products, name="conv1")(x)
+        y = _conv(self.width, 1, product=self.products, dtype=self.dtype, name="conv1")(x)
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
-        y = Conv(self.width, 3, self.stride, self.dtype, name="conv2")(y)
+        y = _conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(y)
         y = nn.relu(BatchNorm(self.dtype, name="bn2")(y, train))
-        y = Conv(4 * self.width, 1, 1, self.dtype, self.products, name="conv3")(y)
+        y = _conv(4 * self.width, 1, product=self.products, dtype=self.dtype, name="conv3")(y)
         y = BatchNorm(self.dtype, name="bn3")(y, train)
         if self.bng is not None:
             y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
         shortcut = _shortcut(x, 4 * self.width, self.stride, train, self.products, self.dtype)
         return nn.relu(y + shortcut)
-
-
-class Conv(nn.Module):
-    """A square convolution without bias, padded by half its size on every side.
-
-    Attributes:
-        product: that of a 1x1 kernel is a product of two matrices. XLA's CPU convolution is slow at
-            a 1x1 kernel's gradient, as is its product with an array of more dimensions.
-    """
-
-    features: int
-    size: int
-    stride: int
-    dtype: Any
-    product: bool = True
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j features"]:
-        shape = (self.size, self.size, x.shape[-1], self.features)
-        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        kernel = self.param("kernel", init, shape, jnp.float32).astype(self.dtype)
-        if self.size == 1 and self.product:
-            x = x[:, :: self.stride, :: self.stride]
-            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=[(self.size // 2, self.size // 2)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
 
 
 def interleave(maps: list[Array] | tuple[Array, ...]) -> Array:
@@ -293,5 +267,5 @@ def _shortcut(
     """The block's input, projected where its shape changes. Called within the block's scope."""
     if x.shape[-1] == features and stride == 1:
         return x
-    x = Conv(features, 1, stride, dtype, product, name="downsample_0")(x)
+    x = _conv(features, 1, stride, product=product, dtype=dtype, name="downsample_0")(x)
     return BatchNorm(dtype, name="downsample_1")(x, train)

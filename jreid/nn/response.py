@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.nn.pyramid import Conv, upsample
+from jreid.nn.layers import Conv
+from jreid.nn.pyramid import upsample
 
 ATTENTIONS = ("conv1x1", "cbam7")
 SHARES = ("per_level", "top_upsampled", "joint")
@@ -55,9 +56,9 @@ class RegionResponse(nn.Module):
 
     def _response(self, x: Array, name: str) -> Array:
         if self.attention == "conv1x1":
-            return nn.sigmoid(Conv(1, 1, self.dtype, name=name)(x))
+            return nn.sigmoid(Conv(1, 1, dtype=self.dtype, name=name)(x))
         channels = jnp.stack([x.mean(-1), x.max(-1)], axis=-1)
-        return nn.sigmoid(Conv(1, 7, self.dtype, name=name)(channels))
+        return nn.sigmoid(Conv(1, 7, dtype=self.dtype, name=name)(channels))
 
 
 def average_to(

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.errors import InputError
-from jreid.nn.resnet import Conv, ResNet, interleave
+from jreid.nn.resnet import HE, ResNet, interleave
 from jreid.nn.torch_layout import Layout, resnet_renames
 from jreid.weights.torch import convert
 
@@ -121,8 +121,7 @@ def test_non_local_blocks_follow_the_last_blocks():
 
 
 def test_kernels_start_by_fan_out():
-    kernel = Conv(256, 3, 1, jnp.float32).init(jax.random.key(0), np.zeros((1, 3, 3, 64)))
-    values = np.asarray(kernel["params"]["kernel"])
+    values = np.asarray(HE(jax.random.key(0), (3, 3, 64, 256)))
     assert math.isclose(values.std(), math.sqrt(2 / (3 * 3 * 256)), rel_tol=0.02)
     assert abs(values).max() > 3 * values.std()  # not cut off at two standard deviations
 

@@ -1,0 +1,62 @@
+"""The convolution and the linear layer, beside PyTorch's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jreid.nn.layers import LINEAR_INIT, Conv, Linear, uniform
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize(("size", "stride"), [(4, 2), (7, 1), (3, 1), (1, 1), (1, 2)])
+def test_convolutions_equal_pytorch(size, stride, groups):
+    torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
+    x, kernel, bias = normal(2, 8, 6, 3), normal(size, size, 3 // groups, 6), normal(6)
+    conv = Conv(6, size, stride, groups)
+    ours = conv.apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    theirs = torch.nn.functional.conv2d(
+        torch.tensor(x).permute(0, 3, 1, 2), torch.tensor(kernel).permute(3, 2, 0, 1),
+        torch.tensor(bias), stride, (size - 1) // 2, groups=groups,
+    )  # fmt: skip
+    np.testing.assert_allclose(ours, theirs.permute(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_product_is_the_convolution(stride):
+    x, params = normal(2, 4, 6, 3), {"kernel": normal(1, 1, 3, 5), "bias": normal(5)}
+    product, convolution = (
+        Conv(5, 1, stride, product=product).apply({"params": params}, x)
+        for product in (True, False)
+    )
+    np.testing.assert_allclose(product, convolution, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 3, 4), (2, 3, 5, 4)])
+def test_linear_layers_are_products_on_the_last_axis(shape):
+    x, kernel, bias = normal(*shape), normal(4, 6), normal(6)
+    with_bias = Linear(6).apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    without = Linear(6, use_bias=False).apply({"params": {"kernel": kernel}}, x)
+    np.testing.assert_allclose(with_bias, x @ kernel + bias, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(without, x @ kernel, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(Conv(64, 3), (1, 4, 4, 25)), (Linear(64), (1, 225))], ids=str
+)
+def test_layers_start_as_pytorch_starts_them(layer, shape):
+    params = layer.init(jax.random.key(0), jnp.zeros(shape))["params"]
+    assert {*params} == {"kernel", "bias"}
+    for leaf in params.values():
+        assert 0.9 / 15 < jnp.abs(leaf).max() <= 1 / 15
+
+
+def test_both_forms_of_pytorchs_initialization_are_one_but_for_rounding():
+    key, shape = jax.random.key(0), (50, 30)
+    np.testing.assert_allclose(
+        LINEAR_INIT(key, shape, jnp.float32), uniform(50)(key, shape, jnp.float32), atol=1e-7
+    )
