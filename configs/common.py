@@ -123,21 +123,6 @@ def defaults(argument: str) -> Config:
                 "ibn": False,
                 "split_stages": 1,  # leading stages with one copy a modality; 1 is the stem
                 "non_local": (0, 2, 3, 0),  # AGW's blocks at the end of each stage
-                "attention": "none",  # none or bng (PFANet)
-                "bng": {
-                    "place": "stage",  # stage: behind each of layer1-4, or block: in every block
-                    "reduction": 16,  # r, of the channels; GAM: 4
-                    "channel_sigmoid": True,
-                    "groups": 1,  # of its convolutions; GAM: 4, which then shuffles channels
-                    "nam_literal": False,  # the gate of equation 9 alone, not times its input
-                    "nam_relu": False,  # before that gate's sigmoid
-                    "zero_init_last_bn": True,  # spatial gates begin at 0.5
-                },
-                "normalization": "none",  # none or mmm (MPANet, PFANet)
-                "mmm": {
-                    "stages": (3, 4),  # of layer1-4
-                    "reduction": 16,  # of the channels
-                },
                 "rematerialize": False,  # residual blocks anew in the backward pass: less memory
             },
             "pooling": "generalized_mean",  # generalized_mean, average or max

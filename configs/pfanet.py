@@ -26,6 +26,24 @@ from configs import common
 STEPS = {"features": 5_000, "generation": 10_000, "joint": 10_100}  # AlignGAN's, of 36 + 36 images
 FALL = 5_000  # joint steps after which all rates fall
 
+BACKBONE = {
+    "attention": "bng",  # none or bng
+    "bng": {
+        "place": "stage",  # stage: behind each of layer1-4, or block: in every block
+        "reduction": 16,  # r, of the channels; GAM: 4
+        "channel_sigmoid": True,
+        "groups": 1,  # of its convolutions; GAM: 4, which then shuffles channels
+        "nam_literal": False,  # the gate of equation 9 alone, not times its input
+        "nam_relu": False,  # before that gate's sigmoid
+        "zero_init_last_bn": True,  # spatial gates begin at 0.5
+    },
+    "normalization": "mmm",  # none or mmm
+    "mmm": {
+        "stages": (3, 4),  # of layer1-4
+        "reduction": 16,  # of the channels
+    },
+}
+
 METHOD = {
     "reid_size": (384, 192),  # height, width that the backbone sees; image.size is the generators'
     "warm_ups": {"features": 0, "generation": 0},  # epochs at which they end; set below
@@ -73,7 +91,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     config.batch.update(sampler="uniform", identities=9, images=4)
     config.image.update(size=(128, 128), padding=0)  # mirrored, nothing else
     config.backbone.update(split_stages=0, non_local=(0, 0, 0, 0))
-    config.backbone.update(attention="bng", normalization="mmm")
+    config.backbone.update(BACKBONE)
     config.optimizer.update(learning_rate=0.2, warmup_epochs=0)
     for player in (config.pfanet.generator, config.pfanet.discriminator):
         player.optimizer = config.optimizer.copy_and_resolve_references()

@@ -21,6 +21,7 @@ from jreid.paths import local_path
 Config = Any
 
 PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
+PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
 
@@ -81,7 +82,7 @@ def read(path: Path) -> Config:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
-        config = ConfigDict(_tuples(content)).lock()
+        config = ConfigDict(_tuples(_migrated(content))).lock()
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(
@@ -108,7 +109,22 @@ def of_record(record: Mapping[str, Any], own: Config) -> Config:
 
     A version of jreid that knew fewer fields recorded fewer.
     """
-    return ConfigDict(_tuples(_filled(record, own.to_dict()))).lock()
+    return ConfigDict(_tuples(_filled(_migrated(record), own.to_dict()))).lock()
+
+
+def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recorded config without the fields that every method had once and only PFANet has now.
+
+    Raises:
+        ValueError: another method used them.
+    """
+    backbone = content.get("backbone")
+    if content.get("method") == "pfanet" or not isinstance(backbone, dict):
+        return content
+    if {backbone.get("attention", "none"), backbone.get("normalization", "none")} != {"none"}:
+        raise ValueError("config.backbone's attention and normalization are PFANet's alone by now")
+    kept = {name: value for name, value in backbone.items() if name not in PFANET_ONLY}
+    return {**content, "backbone": kept}
 
 
 def digest(config: ConfigDict) -> str:

@@ -1,3 +1,4 @@
+import json
 import sys
 import types
 
@@ -141,3 +142,15 @@ def test_a_config_file_leaves_other_modules_of_the_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "configs", theirs)
     assert configs.load(f"{AGW}:tiny").method == "agw"
     assert sys.modules["configs"] is theirs
+
+
+def test_a_recorded_config_has_no_fields_that_pfanet_alone_has_now(tmp_path):
+    now = configs.load(f"{AGW}:tiny")
+    once = now.to_dict()
+    once["backbone"] |= {"attention": "none", "bng": {"place": "stage"}, "mmm": {"reduction": 16}}
+    (tmp_path / "config.json").write_text(json.dumps(once))
+    assert configs.read(tmp_path / "config.json").to_dict() == now.to_dict()
+    once["backbone"]["attention"] = "bng"
+    (tmp_path / "config.json").write_text(json.dumps(once))
+    with pytest.raises(InputError, match="attention"):
+        configs.read(tmp_path / "config.json")

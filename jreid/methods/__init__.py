@@ -1,15 +1,25 @@
-"""One paper a file, each a `Method`: pure functions over explicit state."""
+"""One paper a file or folder, each a `Method`: pure functions over explicit state."""
 
 from jreid.methods.method import (
-    Alarm,
     Batch,
     Config,
     Method,
     Metrics,
+    MetricWarning,
     Phase,
     Player,
     Variables,
     load,
 )
 
-__all__ = ["Alarm", "Batch", "Config", "Method", "Metrics", "Phase", "Player", "Variables", "load"]
+__all__ = [
+    "Batch",
+    "Config",
+    "Method",
+    "MetricWarning",
+    "Metrics",
+    "Phase",
+    "Player",
+    "Variables",
+    "load",
+]

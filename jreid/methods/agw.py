@@ -5,16 +5,14 @@ BNNeck; cross-entropy on the neck's output and a triplet loss on its input.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.losses.classification import cross_entropy
 from jreid.losses.triplet import TRIPLETS, triplet
-from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
+from jreid.methods.method import Batch, Config, Method, Terms, require_choice, single_network
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
@@ -65,39 +63,18 @@ def create(config: Config) -> Method:
     require_choice("pooling", config.pooling, POOLING)
     require_choice("triplet.kind", config.triplet.kind, TRIPLETS)
     require_choice("dtype", config.dtype, ("float32", "bfloat16"))
-    network = Network(config)
-    apply: Any = network.apply
 
-    def init(rng: jax.Array, batch: Batch) -> Variables:
-        return network.init(rng, _images(batch), train=False)
-
-    def embed(
-        variables: Variables, images: Float[Array, "n h w 3"], modality: str
-    ) -> Float[Array, "n d"]:
-        """The neck's output, which the released code calls the FC feature and selects by."""
-        _, embedding, _ = apply(variables, {modality: images}, train=False)
-        return embedding
-
-    player = Player("model", lambda path: True, _loss(apply, config), config.optimizer)
-    return Method(init, (player,), embed, torch_layout=TORCH_LAYOUT)
-
-
-def _loss(apply: Any, config: Config) -> Loss:
-    def loss(params, model_state, batch, rng, progress):
-        variables = {"params": params, **model_state}
-        (pooled, _, logits), model_state = apply(
-            variables, _images(batch), train=True, mutable=[*model_state]
-        )
+    def terms(outputs: tuple[Array, Array, Array], batch: Batch) -> Terms:
+        pooled, _, logits = outputs
         identity = jnp.repeat(batch["identity"], 2)
-        terms = {
-            "identity": cross_entropy(logits, identity),
-            "triplet": triplet(config.triplet.kind, pooled, identity, config.triplet.margin),
-        }
-        accuracy = (logits.argmax(1) == identity).mean()
-        return terms["identity"] + terms["triplet"], ({**terms, "accuracy": accuracy}, model_state)
+        metric = triplet(config.triplet.kind, pooled, identity, config.triplet.margin)
+        return {
+            "identity": (1.0, cross_entropy(logits, identity)),
+            "triplet": (1.0, metric),
+        }, logits
 
-    return loss
+    def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:
+        """The neck's output, which the released code calls the FC feature and selects by."""
+        return outputs[1]
 
-
-def _images(batch: Batch) -> Mapping[str, jax.Array]:
-    return {"visible": batch["visible"], "infrared": batch["infrared"]}
+    return single_network(Network(config), terms, embedding, config, torch_layout=TORCH_LAYOUT)

@@ -6,11 +6,11 @@ pairs of them draw visible and infrared together; only these two are embedded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -22,9 +22,18 @@ from jreid.losses.triplet import (
     multi_directional_triplet,
     multi_mode_triplet,
 )
-from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
-from jreid.nn.derivation import INFRARED_CHANNELS, INPUTS, STARTS, Derivation, to_unit
+from jreid.methods.method import (
+    Batch,
+    Config,
+    Method,
+    Terms,
+    Variables,
+    require_choice,
+    single_network,
+)
+from jreid.nn.colors import to_unit
 from jreid.nn.heads import BatchNormNeck, Classifier
+from jreid.nn.modality_generator import INFRARED_CHANNELS, INPUTS, STARTS, ModalityGenerator
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 
@@ -49,7 +58,7 @@ class Network(nn.Module):
 
     def setup(self) -> None:
         options = self.config.base_derivative
-        self.derivation = Derivation(**options.generator)
+        self.derivation = ModalityGenerator(**options.generator)
         self.backbone = ResNet(
             **self.config.backbone, modalities=tuple(options.modalities), dtype=self.config.dtype
         )
@@ -87,56 +96,36 @@ def create(config: Config) -> Method:
     for field, choices in CHOICES.items():
         require_choice(field, attrgetter(field)(config), choices)
     _check_modalities(config.base_derivative)
-    network = Network(config)
-    apply: Any = network.apply
+    network, options = Network(config), config.base_derivative
 
-    def init(rng: jax.Array, batch: Batch) -> Variables:
-        return network.init(rng, _images(batch), train=False, method="with_derived")
+    def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:
+        """Of `visible` or `infrared`: nothing is derived when testing."""
+        pooled, embedding, _ = outputs
+        return embedding if options.feature == "bn" else pooled
 
-    def embed(
-        variables: Variables, images: Float[Array, "n h w 3"], modality: str
-    ) -> Float[Array, "n d"]:
-        """Through the stem of `visible` or `infrared`: nothing is derived when testing."""
-        pooled, embedding, _ = apply(variables, {modality: images}, train=False)
-        return embedding if config.base_derivative.feature == "bn" else pooled
-
-    player = Player("model", lambda path: True, _loss(apply, config), config.optimizer)
-    return Method(init, (player,), embed, _pictures(apply, config.base_derivative.modalities))
+    pictures = _pictures(network.apply, options.modalities)
+    terms = partial(_terms, options)
+    return single_network(network, terms, embedding, config, pictures, train_call="with_derived")
 
 
-def _loss(apply: Any, config: Config) -> Loss:
-    options = config.base_derivative
-    modalities, weights = options.modalities, options.loss_weights
-
-    def loss(params, model_state, batch, rng, progress):
-        variables = {"params": params, **model_state}
-        (pooled, _, logits), model_state = apply(
-            variables,
-            _images(batch),
-            train=True,
-            mutable=[*model_state],
-            method="with_derived",
-        )
-        repeated = jnp.repeat(batch["identity"], len(modalities))
-        # Equation 8 divides by N, which is read as the rows of one modality.
-        per_row = len(modalities) if options.identity_reduce == "sum_modalities" else 1
-        values = unit_length(pooled) if options.normalize else pooled
-        features = {name: values[m :: len(modalities)] for m, name in enumerate(modalities)}
-        identity = {name: batch["identity"] for name in modalities}
-        reduce = options.triplet_reduce
-        terms = {
-            "identity": per_row * cross_entropy(logits, repeated),
-            "multi_mode": multi_mode_triplet(features, identity, options.multi_mode_margin, reduce),
-            "multi_directional": multi_directional_triplet(
-                features, identity, options.pairs, options.multi_directional_margin, reduce
-            ),
-        }
-        # Equation 9.
-        total = sum((weights[name] * terms[name] for name in terms), start=jnp.zeros(()))
-        accuracy = (logits.argmax(1) == repeated).mean()
-        return total, ({**terms, "accuracy": accuracy}, model_state)
-
-    return loss
+def _terms(options: Config, outputs: tuple[Array, Array, Array], batch: Batch) -> Terms:
+    pooled, _, logits = outputs
+    modalities, reduce = options.modalities, options.triplet_reduce
+    # Equation 8 divides by N, which is read as the rows of one modality.
+    per_row = len(modalities) if options.identity_reduce == "sum_modalities" else 1
+    repeated = jnp.repeat(batch["identity"], len(modalities))
+    values = unit_length(pooled) if options.normalize else pooled
+    features = {name: values[m :: len(modalities)] for m, name in enumerate(modalities)}
+    identity = {name: batch["identity"] for name in modalities}
+    losses = {
+        "identity": per_row * cross_entropy(logits, repeated),
+        "multi_mode": multi_mode_triplet(features, identity, options.multi_mode_margin, reduce),
+        "multi_directional": multi_directional_triplet(
+            features, identity, options.pairs, options.multi_directional_margin, reduce
+        ),
+    }
+    # Equation 9.
+    return {name: (options.loss_weights[name], value) for name, value in losses.items()}, logits
 
 
 def _pictures(apply: Any, modalities: tuple[str, ...]) -> Mapping[str, Callable[..., Any]]:
@@ -198,7 +187,3 @@ def _is_pair(pair: Any, modalities: tuple[str, ...]) -> bool:
 
 def _are_different(items: Sequence[Any]) -> bool:
     return len(set(items)) == len(items)
-
-
-def _images(batch: Batch) -> Mapping[str, jax.Array]:
-    return {"visible": batch["visible"], "infrared": batch["infrared"]}

@@ -3,11 +3,13 @@
 import difflib
 import importlib
 import math
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
@@ -35,8 +37,8 @@ class Player(NamedTuple):
     Attributes:
         name: names its optimiser state and its metrics.
         owns: whether the parameter at a path such as `backbone/conv1/kernel` is this player's.
-        loss: `(params, model_state, batch, rng, progress)` to `loss, (metrics, model_state)`;
-            `params` are all of the method's, `progress` is the epoch as a float32 scalar.
+        loss: `(params, model_state, batch, key, epoch)` to `loss, (metrics, model_state)`;
+            `params` are all of the method's, `epoch` is a float32 scalar with its fraction.
         optimizer: the block of the config that describes its optimiser.
     """
 
@@ -50,29 +52,29 @@ class Phase(NamedTuple):
     """A part of training with players of its own.
 
     Attributes:
-        name: told when it begins.
+        name: printed when it begins.
         players: updated in this order within a step. Players of one name in several phases are
             one player that changes its loss: they share parameters and optimiser.
-        until: the epoch that it ends before, counted from 0; the last one never ends.
+        end_epoch: the epoch that it ends before, counted from 0; the last one never ends.
     """
 
     name: str
     players: tuple[Player, ...]
-    until: float = math.inf
+    end_epoch: float = math.inf
 
 
-class Alarm(NamedTuple):
-    """A number of training that should not be as it is, which is then told.
+class MetricWarning(NamedTuple):
+    """A warning about values of a metric.
 
     Attributes:
-        metric: a pattern of metrics' names, such as `*_discriminator/loss`.
-        rings: whether a value of it, the mean of the steps since the last, is amiss.
-        told: what that means and what to do.
+        pattern: of metrics' names, such as `*_discriminator/loss`.
+        when: whether to warn of a value, the mean of the steps since the last.
+        message: what the value means and what to do.
     """
 
-    metric: str
-    rings: Callable[[float], bool]
-    told: str
+    pattern: str
+    when: Callable[[float], bool]
+    message: str
 
 
 class Method(NamedTuple):
@@ -86,7 +88,7 @@ class Method(NamedTuple):
 
     Attributes:
         init: key and Batch to the initial variables.
-        players: updated in this order within a step; of the last phase, where there are several.
+        phases: in order; each begins where the one before it ends. A step is compiled once a phase.
         embed: `(variables, images [N, H, W, 3], modality)` to embeddings `[N, D]` float32, not
             normalised. The stem follows the image's modality, never its role.
         pictures: name to a function `(variables, images [N, H, W, 3], modality)` that makes pixels
@@ -94,32 +96,100 @@ class Method(NamedTuple):
             the modality has none.
         torch_layout: how the published PyTorch checkpoint names the method's variables, if there
             is one.
-        warm_ups: the phases before the last, if any, in order; each begins where the one before
-            it ends. A step is compiled once a phase.
-        alarms: numbers to watch.
+        metric_warnings: about values that the log may show.
     """
 
     init: Callable[[jax.Array, Batch], Variables]
-    players: tuple[Player, ...]
+    phases: tuple[Phase, ...]
     embed: Callable[[Variables, Float[Array, "n h w 3"], str], Float[Array, "n d"]]
     pictures: Mapping[str, Callable[..., Any]] = {}
     torch_layout: Any = None
-    warm_ups: tuple[Phase, ...] = ()
-    alarms: tuple[Alarm, ...] = ()
+    metric_warnings: tuple[MetricWarning, ...] = ()
+
+    @classmethod
+    def single(cls, init: Any, players: tuple[Player, ...], *rest: Any, **options: Any) -> "Method":
+        """A method of one phase, with these players; the rest as in `Method`."""
+        return cls(init, (Phase("main", players),), *rest, **options)
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
-        """All phases in order."""
-        return (*self.warm_ups, Phase("main", self.players))
+    def players(self) -> tuple[Player, ...]:
+        """Those of the last phase."""
+        return self.phases[-1].players
 
     def phase_at(self, epoch: int) -> Phase:
         """The phase that an epoch is in."""
-        return next(phase for phase in self.phases if epoch < phase.until)
+        return next(phase for phase in self.phases if epoch < phase.end_epoch)
 
     @property
-    def cast(self) -> dict[str, Player]:
+    def players_by_name(self) -> dict[str, Player]:
         """Every player by name, as it is in its last phase."""
         return {player.name: player for phase in self.phases for player in phase.players}
+
+
+# Weight and value of each loss by name, and the identity logits whose accuracy is a metric.
+Terms = tuple[Mapping[str, tuple[float, Float[Array, ""]]], Float[Array, "m identities"]]
+
+
+def single_network(
+    network: nn.Module,
+    terms: Callable[[Any, Batch], Terms],
+    embedding: Callable[[Any], Float[Array, "n d"]],
+    config: Config,
+    pictures: Mapping[str, Callable[..., Any]] | None = None,
+    torch_layout: Any = None,
+    train_call: str = "__call__",
+    train_options: Callable[[Float[Array, ""]], Mapping[str, Any]] = lambda epoch: {},
+) -> Method:
+    """A method of one network, which one player trains by a weighted sum of losses.
+
+    Args:
+        network: takes images `[N, H, W, 3]` by modality, of one or both, and `train`.
+        terms: from what the network returns, of a batch, to its losses.
+        embedding: from what the network returns, of images, to their embeddings.
+        config: the method's.
+        pictures: as in `Method`.
+        torch_layout: as in `Method`.
+        train_call: the network's function that is trained, where it is another.
+        train_options: from the epoch to further arguments of it.
+    """
+    apply: Any = network.apply
+
+    def init(key: jax.Array, batch: Batch) -> Variables:
+        return network.init(key, images_of(batch), train=False, method=train_call)
+
+    def embed(
+        variables: Variables, images: Float[Array, "n h w 3"], modality: str
+    ) -> Float[Array, "n d"]:
+        return embedding(apply(variables, {modality: images}, train=False))
+
+    def loss(params, model_state, batch, key, epoch):
+        outputs, model_state = apply(
+            {"params": params, **model_state},
+            images_of(batch),
+            train=True,
+            mutable=[*model_state],
+            rngs={"dropout": key},
+            method=train_call,
+            **train_options(epoch),
+        )
+        losses, logits = terms(outputs, batch)
+        identity = jnp.repeat(batch["identity"], len(logits) // len(batch["identity"]))
+        metrics = {name: value for name, (_, value) in losses.items()}
+        metrics["accuracy"] = (logits.argmax(1) == identity).mean()
+        return weighted_sum(losses), (metrics, model_state)
+
+    player = Player("model", lambda path: True, loss, config.optimizer)
+    return Method.single(init, (player,), embed, pictures or {}, torch_layout)
+
+
+def weighted_sum(losses: Mapping[str, tuple[float, Float[Array, ""]]]) -> Float[Array, ""]:
+    """The sum of the losses' values, each times its weight."""
+    return sum((weight * value for weight, value in losses.values()), start=jnp.zeros(()))
+
+
+def images_of(batch: Batch) -> Mapping[str, jax.Array]:
+    """The images of a batch by modality."""
+    return {"visible": batch["visible"], "infrared": batch["infrared"]}
 
 
 def load(config: Config) -> Method:
@@ -128,9 +198,10 @@ def load(config: Config) -> Method:
     Raises:
         InputError: no method has this name; the message names the nearest.
     """
-    files = Path(__file__).parent.glob("*.py")
-    require_choice("method", config.method, {file.stem for file in files} - {"__init__", "method"})
-    return importlib.import_module(f"{__package__}.{config.method}").create(config)
+    package = importlib.import_module("jreid.methods")
+    names = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    require_choice("method", config.method, names - {"method"})
+    return importlib.import_module(f"jreid.methods.{config.method}").create(config)
 
 
 def require_choice(field: str, value: str, choices: Iterable[str]) -> None:

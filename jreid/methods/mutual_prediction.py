@@ -38,7 +38,17 @@ from jreid.losses.mutual_prediction import (
     swap_ce_joint,
 )
 from jreid.losses.triplet import TRIPLETS, triplet
-from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
+from jreid.methods.method import (
+    Batch,
+    Config,
+    Loss,
+    Method,
+    Player,
+    Variables,
+    images_of,
+    require_choice,
+    weighted_sum,
+)
 from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
 from jreid.nn.parts import PartClassifier, Parts
 from jreid.nn.pooling import POOLING
@@ -130,12 +140,12 @@ def create(config: Config) -> Method:
         config.data.identities, 512 if config.mutual_prediction.head == "mlp512" else 0
     )
 
-    def init(rng: jax.Array, batch: Batch) -> Variables:
-        keys = jax.random.split(rng, 3)
-        outputs, variables = network.init_with_output(keys[0], _images(batch), train=False)
+    def init(key: jax.Array, batch: Batch) -> Variables:
+        keys = jax.random.split(key, 3)
+        outputs, variables = network.init_with_output(keys[0], images_of(batch), train=False)
         both = {
-            name: classifier.init(key, _features(outputs.normal, config))["params"]
-            for name, key in zip(("visible", "infrared"), keys[1:], strict=True)
+            name: classifier.init(one, _features(outputs.normal, config))["params"]
+            for name, one in zip(("visible", "infrared"), keys[1:], strict=True)
         }
         variables = {**variables, "params": {**variables["params"], "modality_classifiers": both}}
         return {**variables, "memory": both} if _has_memory(config) else variables
@@ -150,7 +160,7 @@ def create(config: Config) -> Method:
             config.mutual_prediction.embedding
         ]
 
-    return Method(init, _players(_terms(apply, classifier.apply, config), config), embed)
+    return Method.single(init, _players(_terms(apply, classifier.apply, config), config), embed)
 
 
 def _players(terms: Terms, config: Config) -> tuple[Player, ...]:
@@ -176,11 +186,11 @@ def _players(terms: Terms, config: Config) -> tuple[Player, ...]:
 def _loss(terms: Terms, weights: Mapping[str, float]) -> Loss:
     """The weighted sum of these losses."""
 
-    def loss(params, model_state, batch, rng, progress):
+    def loss(params, model_state, batch, key, epoch):
         values, accuracy, model_state = terms(params, model_state, batch)
-        told = {name: values[name] for name in weights}
-        total = sum((weights[name] * told[name] for name in told), start=jnp.zeros(()))
-        return total, ({**told, "accuracy": accuracy}, model_state)
+        losses = {name: (weight, values[name]) for name, weight in weights.items()}
+        metrics = {name: values[name] for name in weights} | {"accuracy": accuracy}
+        return weighted_sum(losses), (metrics, model_state)
 
     return loss
 
@@ -198,7 +208,7 @@ def _terms(apply: Any, classify: Any, config: Config) -> Terms:
 
     def terms(params, model_state, batch):
         variables = {"params": params, "batch_stats": model_state["batch_stats"]}
-        out, changed = apply(variables, _images(batch), train=True, mutable=["batch_stats"])
+        out, changed = apply(variables, images_of(batch), train=True, mutable=["batch_stats"])
         identity = jnp.repeat(batch["identity"], 2)
         modality = jnp.tile(jnp.arange(2), len(batch["identity"]))
         values = {
@@ -211,7 +221,7 @@ def _terms(apply: Any, classify: Any, config: Config) -> Terms:
             values["part_triplet"] = of_parts.mean()
         classifiers, averages = params["modality_classifiers"], None
         if _has_memory(config):
-            # As in MPANet's code, a step's own classifiers are in the average that it is told.
+            # As in MPANet's code, a step's own classifiers are in the average that it gets.
             averages = exponential_average(model_state["memory"], classifiers, options.ema_rate)
             changed = {**changed, "memory": averages}
         z = _by_modality(out.normal)
@@ -265,7 +275,3 @@ def _check(options: Config) -> None:
         raise InputError(
             f"config.mutual_prediction.ema_rate={options.ema_rate} is not above 0 and at most 1."
         )
-
-
-def _images(batch: Batch) -> Mapping[str, jax.Array]:
-    return {"visible": batch["visible"], "infrared": batch["infrared"]}

@@ -10,21 +10,29 @@ from operator import attrgetter
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.losses.centers import center_cluster
 from jreid.losses.classification import cross_entropy
-from jreid.methods.method import Batch, Config, Loss, Method, Player, Variables, require_choice
-from jreid.nn.derivation import LUMA, to_unit
+from jreid.methods.method import (
+    Batch,
+    Config,
+    Method,
+    Terms,
+    Variables,
+    require_choice,
+    single_network,
+)
+from jreid.nn.colors import LUMA, to_unit
 from jreid.nn.heads import BatchNormNeck
 from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.pooling import global_average
-from jreid.nn.pyramid import PYRAMIDS, Pyramid, upsample
+from jreid.nn.pyramid import PYRAMIDS, Pyramid
+from jreid.nn.region_response import ATTENTIONS, SHARES, RegionResponse
+from jreid.nn.resize import upsample
 from jreid.nn.resnet import ResNet
-from jreid.nn.response import ATTENTIONS, SHARES, RegionResponse
 from jreid.nn.torch_layout import Layout, resnet_renames
 
 LEVELS = ((4,), (4, 3), (4, 3, 2), (4, 3, 2, 1))  # Table 5
@@ -131,41 +139,22 @@ def create(config: Config) -> Method:
     for field, choices in CHOICES.items():
         require_choice(field, attrgetter(field)(config), choices)
     _check(config)
-    apply: Any = Network(config).apply
+    network, options = Network(config), config.pfinet
 
-    def init(rng: jax.Array, batch: Batch) -> Variables:
-        return Network(config).init(rng, _images(batch), train=False)
-
-    def embed(
-        variables: Variables, images: Float[Array, "n h w 3"], modality: str
-    ) -> Float[Array, "n d"]:
-        """The neck's output, as the released code tests with."""
-        return apply(variables, {modality: images}, train=False)[1]
-
-    player = Player("model", lambda path: True, _loss(apply, config), config.optimizer)
-    pictures = {"responses": _responses(apply)}
-    return Method(init, (player,), embed, pictures, TORCH_LAYOUT)
-
-
-def _loss(apply: Any, config: Config) -> Loss:
-    margin, groups = config.pfinet.margin, config.pfinet.groups
-
-    def loss(params, model_state, batch, rng, progress):
-        variables = {"params": params, **model_state}
-        (representation, _, logits, _), model_state = apply(
-            variables, _images(batch), train=True, mutable=[*model_state]
-        )
+    def terms(outputs: Any, batch: Batch) -> Terms:
+        representation, _, logits, _ = outputs
         identity = jnp.repeat(batch["identity"], 2)
+        clusters = center_cluster(representation, identity, options.margin, options.groups)
         # The sum over groups: of equation 8, a mean, it is so many times that of the batch.
-        terms = {
-            "identity": groups * cross_entropy(logits, identity),
-            "center_cluster": center_cluster(representation, identity, margin, groups),
-        }
-        accuracy = (logits.argmax(1) == identity).mean()
-        total = terms["identity"] + terms["center_cluster"]
-        return total, ({**terms, "accuracy": accuracy}, model_state)
+        identities = options.groups * cross_entropy(logits, identity)
+        return {"identity": (1.0, identities), "center_cluster": (1.0, clusters)}, logits
 
-    return loss
+    def embedding(outputs: Any) -> Float[Array, "n d"]:
+        """The neck's output, as the released code tests with."""
+        return outputs[1]
+
+    pictures = {"responses": _responses(network.apply)}
+    return single_network(network, terms, embedding, config, pictures, TORCH_LAYOUT)
 
 
 def _responses(apply: Any) -> Callable[..., Array]:
@@ -204,7 +193,3 @@ def _check(config: Config) -> None:
             f"config.pfinet.transformation.kind={options.transformation.kind} learns from colours; "
             "set --config.image.gray_visible=False, or the kind to none."
         )
-
-
-def _images(batch: Batch) -> Mapping[str, jax.Array]:
-    return {"visible": batch["visible"], "infrared": batch["infrared"]}

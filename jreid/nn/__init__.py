@@ -1,40 +1,30 @@
 """What methods are made of: linen modules that know nothing of identities or losses."""
 
 from jreid.nn.attention import NonLocal
-from jreid.nn.bng import BNG
-from jreid.nn.branches import BranchedResNet
-from jreid.nn.derivation import Derivation
-from jreid.nn.discriminator import ModalityDiscriminator
 from jreid.nn.gan import Generator, ImageDiscriminator, JointDiscriminator
-from jreid.nn.gradient import reverse_gradient
+from jreid.nn.gradient_reversal import reverse_gradient
 from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
-from jreid.nn.modality_alleviation import ModalityAlleviation
+from jreid.nn.modality_generator import ModalityGenerator
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm, instance_norm
 from jreid.nn.parts import PartClassifier, Parts
 from jreid.nn.pooling import generalized_mean, global_average, global_max
-from jreid.nn.purifier import InformationPurifier
 from jreid.nn.pyramid import Pyramid
+from jreid.nn.region_response import RegionResponse
 from jreid.nn.resize import resize_bilinear
 from jreid.nn.resnet import ResNet
-from jreid.nn.response import RegionResponse
 from jreid.nn.torch_layout import Layout, resnet_renames
 
 __all__ = [
-    "BNG",
     "BatchNorm",
     "BatchNormNeck",
-    "BranchedResNet",
     "Classifier",
-    "Derivation",
     "FeatureClassifier",
     "Generator",
     "ImageDiscriminator",
-    "InformationPurifier",
     "InstanceBatchNorm",
     "JointDiscriminator",
     "Layout",
-    "ModalityAlleviation",
-    "ModalityDiscriminator",
+    "ModalityGenerator",
     "NonLocal",
     "PartClassifier",
     "Parts",

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.nn.layers import Conv
+from jreid.nn.resize import upsample
 
 PYRAMIDS = ("code", "literal", "fpn256")
 
@@ -83,11 +83,3 @@ class Pyramid(nn.Module):
 
     def _conv(self, features: int, size: int, name: str) -> Conv:
         return Conv(features, size, dtype=self.dtype, name=name)
-
-
-def upsample(
-    x: Float[Array, "n h w c"], like: Float[Array, "n i j _"], method: str = "bilinear"
-) -> Float[Array, "n i j c"]:
-    """Enlarged to the height and width of `like`, corners not aligned."""
-    shape = (x.shape[0], *like.shape[1:3], x.shape[-1])
-    return jax.image.resize(x, shape, method, antialias=False)

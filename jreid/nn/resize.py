@@ -12,3 +12,11 @@ def resize_bilinear(x: Float[Array, "n h w c"], size: Sequence[int]) -> Float[Ar
     PyTorch's `F.interpolate(mode="bilinear")`.
     """
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
+
+
+def upsample(
+    x: Float[Array, "n h w c"], like: Float[Array, "n i j _"], method: str = "bilinear"
+) -> Float[Array, "n i j c"]:
+    """Enlarged to the height and width of `like`, corners not aligned."""
+    shape = (x.shape[0], *like.shape[1:3], x.shape[-1])
+    return jax.image.resize(x, shape, method, antialias=False)

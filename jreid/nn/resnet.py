@@ -1,25 +1,19 @@
 """ResNet-18, -34 and -50 with torchvision's numerics, whose first stages may be one a modality."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from flax.core import FrozenDict
 from jax import lax
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.nn.attention import NonLocal
-from jreid.nn.bng import BNG
 from jreid.nn.layers import Conv
-from jreid.nn.modality_alleviation import ModalityAlleviation
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm
 
-ATTENTIONS = ("none", "bng")
-BNG_PLACES = ("stage", "block")
-NORMALIZATIONS = ("none", "mmm")
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 STAGES = 5  # the stem and layer1 to layer4
 HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -42,11 +36,9 @@ class ResNet(nn.Module):
             stem, 2 the stem and layer1, up to 5.
         modalities: their names, in the order in which their rows are interleaved.
         non_local: how many of the last blocks of layer1-4 are followed by a non-local block.
-        attention: `none` or `bng`, PFANet's.
-        bng: options of `BNG`, and its `place`: once behind each of layer1-4, `stage`, or within
-            every residual block before the sum, `block`.
-        normalization: `none` or `mmm`, the modality alleviation module.
-        mmm: options of `ModalityAlleviation`, and the `stages` of layer1-4 that it stands behind.
+        block_module: makes a module, with its name, that stands within every residual block before
+            the sum; called with a map and `train`, it returns a map of that shape.
+        stage_modules: makes such modules for layer 1 to 4, which stand behind it in their order.
         rematerialize: keep only the maps between residual blocks for the backward pass, and
             compute what lies within one anew there: less memory, more time.
         dtype: of the convolutions and the maps; parameters and statistics are float32.
@@ -59,10 +51,8 @@ class ResNet(nn.Module):
     split_stages: int = 0
     modalities: tuple[str, ...] = ("visible", "infrared")
     non_local: tuple[int, int, int, int] = (0, 0, 0, 0)
-    attention: str = "none"
-    bng: Mapping[str, Any] = FrozenDict(place="stage")
-    normalization: str = "none"
-    mmm: Mapping[str, Any] = FrozenDict(stages=(3, 4))
+    block_module: Callable[[], nn.Module] | None = None
+    stage_modules: Callable[[int], Sequence[nn.Module]] | None = None
     rematerialize: bool = False
     dtype: Any = jnp.float32
 
@@ -81,7 +71,7 @@ class ResNet(nn.Module):
             of them, in the order of `modalities`.
 
         Raises:
-            InputError: depth, split_stages, non_local, attention or normalization cannot be built.
+            InputError: depth, split_stages or non_local cannot be built.
             ValueError: a modality is unknown, or missing when initialising.
         """
         return tuple(self._leading(images, train, STAGES)[-4:])
@@ -111,8 +101,8 @@ class ResNet(nn.Module):
             self.last_stride,
             self.ibn,
             self.non_local,
-            FrozenDict(self.bng) if self.attention == "bng" else None,
-            FrozenDict(self.mmm) if self.normalization == "mmm" else None,
+            self.block_module,
+            self.stage_modules,
             self.rematerialize,
             self.dtype,
             name=name,
@@ -130,13 +120,6 @@ class ResNet(nn.Module):
                 f"non_local {self.non_local} is not four numbers up to the {blocks} blocks of a "
                 f"ResNet-{self.depth}"
             )
-        for field, value, choices in (
-            ("attention", self.attention, ATTENTIONS),
-            ("bng.place", self.bng["place"], BNG_PLACES),
-            ("normalization", self.normalization, NORMALIZATIONS),
-        ):
-            if value not in choices:
-                raise InputError(f"backbone.{field}={value} is none of {', '.join(choices)}")
         expected = set(self.modalities) if self.is_initializing() else set(images)
         if not images or not set(images) <= set(self.modalities) or set(images) != expected:
             raise ValueError(f"images of {sorted(images)} given, modalities: {self.modalities}")
@@ -151,8 +134,8 @@ class Stages(nn.Module):
     last_stride: int
     ibn: bool
     non_local: tuple[int, int, int, int]
-    bng: Mapping[str, Any] | None
-    mmm: Mapping[str, Any] | None
+    block_module: Callable[[], nn.Module] | None
+    stage_modules: Callable[[int], Sequence[nn.Module]] | None
     rematerialize: bool
     dtype: Any
 
@@ -183,24 +166,14 @@ class Stages(nn.Module):
         for i in range(blocks):
             stride = first_stride if i == 0 else 1
             ibn = self.ibn and stage < 4
-            bng, name = self._bng("block"), f"layer{stage}_{i}"
-            x = block(width, stride, ibn, bng, products, self.dtype, name=name)(x, train)
+            options = (width, stride, ibn, self.block_module, products, self.dtype)
+            x = block(*options, name=f"layer{stage}_{i}")(x, train)
             number = i - (blocks - non_local)
             if number >= 0:
                 x = NonLocal(dtype=self.dtype, name=f"layer{stage}_non_local_{number}")(x, train)
-        options = self._bng("stage")
-        if options is not None:
-            x = BNG(**options, dtype=self.dtype, name=f"layer{stage}_bng")(x, train)
-        if self.mmm is not None and stage in self.mmm["stages"]:
-            options = {name: self.mmm[name] for name in self.mmm if name != "stages"}
-            x = ModalityAlleviation(**options, dtype=self.dtype, name=f"layer{stage}_mmm")(x)
+        for module in self.stage_modules(stage) if self.stage_modules else ():
+            x = module(x, train)
         return x
-
-    def _bng(self, place: str) -> Mapping[str, Any] | None:
-        """BNG's options, if it is wanted in this place."""
-        if self.bng is None or self.bng["place"] != place:
-            return None
-        return FrozenDict({name: self.bng[name] for name in self.bng if name != "place"})
 
 
 class BasicBlock(nn.Module):
@@ -209,7 +182,7 @@ class BasicBlock(nn.Module):
     width: int
     stride: int
     ibn: bool
-    bng: Mapping[str, Any] | None
+    block_module: Callable[[], nn.Module] | None
     products: bool
     dtype: Any
 
@@ -219,8 +192,8 @@ class BasicBlock(nn.Module):
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
         y = _conv(self.width, 3, dtype=self.dtype, name="conv2")(y)
         y = BatchNorm(self.dtype, name="bn2")(y, train)
-        if self.bng is not None:
-            y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
+        if self.block_module is not None:
+            y = self.block_module()(y, train)
         shortcut = _shortcut(x, self.width, self.stride, train, self.products, self.dtype)
         return nn.relu(y + shortcut)
 
@@ -231,7 +204,7 @@ class Bottleneck(nn.Module):
     width: int
     stride: int
     ibn: bool
-    bng: Mapping[str, Any] | None
+    block_module: Callable[[], nn.Module] | None
     products: bool
     dtype: Any
 
@@ -243,8 +216,8 @@ class Bottleneck(nn.Module):
         y = nn.relu(BatchNorm(self.dtype, name="bn2")(y, train))
         y = _conv(4 * self.width, 1, product=self.products, dtype=self.dtype, name="conv3")(y)
         y = BatchNorm(self.dtype, name="bn3")(y, train)
-        if self.bng is not None:
-            y = BNG(**self.bng, dtype=self.dtype, name="bng")(y, train)
+        if self.block_module is not None:
+            y = self.block_module()(y, train)
         shortcut = _shortcut(x, 4 * self.width, self.stride, train, self.products, self.dtype)
         return nn.relu(y + shortcut)
 

@@ -103,11 +103,11 @@ def _train_steps(
         )
         for phase in method.phases
     }
-    alarms, before = AlarmWatch(method.alarms), ""
+    alarms, before = AlarmWatch(method.metric_warnings), ""
     for step, batch in enumerate(batches, int(state.step) + 1):
         epoch, _ = plan.epoch_of(step - 1)
         phase = method.phase_at(epoch).name
-        if phase != before and method.warm_ups:
+        if phase != before and len(method.phases) > 1:
             progress.say(f"epoch {epoch + 1}: phase {phase}")
         before = phase
         profiler.before(step)

@@ -38,7 +38,8 @@ class Model:
         self.method = load(config)
         self.mesh = mesh or make_mesh()
         self.optimizers = {
-            name: optimizers.build(player.optimizer) for name, player in self.method.cast.items()
+            name: optimizers.build(player.optimizer)
+            for name, player in self.method.players_by_name.items()
         }
         self._embed = make_embed(self.method, self.mesh, config.evaluation.flip)
 
@@ -112,4 +113,4 @@ class Model:
         return self.method.init(jax.random.key(seed), batch)
 
     def _create(self, variables: Variables) -> TrainState:
-        return create(variables, self.method.cast.values(), self.optimizers)
+        return create(variables, self.method.players_by_name.values(), self.optimizers)

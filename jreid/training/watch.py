@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jreid.errors import InputError
-from jreid.methods import Alarm, Metrics
+from jreid.methods import Metrics, MetricWarning
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.spikes import SpikeWatch
 from jreid.training.state import TrainState
@@ -83,17 +83,17 @@ class Watch:
 class AlarmWatch:
     """Looks at the means that are logged, and tells of an alarm when it begins to ring."""
 
-    def __init__(self, alarms: Sequence[Alarm]) -> None:
+    def __init__(self, alarms: Sequence[MetricWarning]) -> None:
         self._alarms = alarms
         self._ringing: set[str] = set()
 
     def told(self, means: Mapping[str, float]) -> list[str]:
         """A sentence for each metric that rings now and did not the last time."""
         ringing = {
-            name: alarm.told
+            name: alarm.message
             for alarm in self._alarms
             for name, value in means.items()
-            if fnmatchcase(name, alarm.metric) and alarm.rings(value)
+            if fnmatchcase(name, alarm.pattern) and alarm.when(value)
         }
         new = [name for name in ringing if name not in self._ringing]
         self._ringing = {*ringing}

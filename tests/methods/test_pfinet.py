@@ -15,7 +15,7 @@ from jreid.errors import InputError
 from jreid.losses import center_cluster, cross_entropy
 from jreid.methods import load
 from jreid.methods.pfinet import TORCH_LAYOUT, Network
-from jreid.nn.derivation import LUMA, to_unit
+from jreid.nn.colors import LUMA, to_unit
 from jreid.training import optimizers
 from jreid.training.sharding import make_mesh, replicated, split
 from jreid.training.state import create

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jreid.nn import Pyramid
-from jreid.nn.pyramid import upsample
+from jreid.nn.resize import upsample
 
 # 384 x 128 through a ResNet-50 with last_stride=1.
 PUBLISHED = ((1, 96, 32, 256), (1, 48, 16, 512), (1, 24, 8, 1024), (1, 24, 8, 2048))

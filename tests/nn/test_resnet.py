@@ -1,5 +1,8 @@
+import functools
 import math
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.errors import InputError
+from jreid.nn.normalization import BatchNorm
 from jreid.nn.resnet import HE, ResNet, interleave
 from jreid.nn.torch_layout import Layout, resnet_renames
 from jreid.weights.torch import convert
@@ -126,9 +130,28 @@ def test_kernels_start_by_fan_out():
     assert abs(values).max() > 3 * values.std()  # not cut off at two standard deviations
 
 
-@pytest.mark.parametrize("attention", ["none", "bng"])
-def test_rematerializing_changes_nothing_but_the_memory(attention):
-    options = {"split_stages": 1, "attention": attention, "bng": {"place": "block", "reduction": 4}}
+class Half(nn.Module):
+    """Half of a map, with a parameter and a batch norm."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        scale = self.param("scale", nn.initializers.constant(0.5), x.shape[-1:])
+        return BatchNorm(name="norm")(x, train) * scale[None, None, None]
+
+
+def test_modules_stand_within_blocks_and_behind_stages():
+    def behind(stage):
+        return [Half(name=f"layer{stage}_half")] if stage > 2 else []
+
+    net = ResNet(18, 8, block_module=functools.partial(Half, name="half"), stage_modules=behind)
+    scope = shapes(net, images())["params"]["shared"]
+    assert {name for name in scope if name.endswith("half")} == {"layer3_half", "layer4_half"}
+    assert all("half" in block for name, block in scope.items() if name[-2:] in ("_0", "_1"))
+
+
+@pytest.mark.parametrize("block_module", [None, functools.partial(Half, name="half")])
+def test_rematerializing_changes_nothing_but_the_memory(block_module):
+    options: Any = {"split_stages": 1, "block_module": block_module}
     batch = images()
     plain, remade = (ResNet(18, 8, **options, rematerialize=on) for on in (False, True))
     variables = jax.tree.map(

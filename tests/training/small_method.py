@@ -34,7 +34,7 @@ def loss(params, model_state, batch, rng, progress):
 
 def create_method(config: Any) -> Any:
     """The method, to be trained as the config says."""
-    return Method(
+    return Method.single(
         lambda rng, batch: NETWORK.init(rng, batch["visible"], False),
         (Player("model", lambda path: True, loss, config.optimizer),),
         lambda variables, images, modality: NETWORK.apply(variables, images, False),

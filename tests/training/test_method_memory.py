@@ -43,7 +43,7 @@ def pull_to_center(params, model_state, batch, rng, progress):
     return loss, ({"distance": loss}, {"memory": after})
 
 
-METHOD: Any = Method(
+METHOD: Any = Method.single(
     lambda rng, batch: START,
     (Player("model", lambda path: True, pull_to_center, OPTIMIZER),),
     lambda variables, images, modality: images.mean((1, 2)),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from jreid.__main__ import main
 from jreid.config import read
-from jreid.methods import Alarm, Method, Phase, Player
+from jreid.methods import Method, MetricWarning, Phase, Player
 from jreid.training.checkpoints import Checkpoints
 from jreid.training.loop import EpochEnd
 from jreid.training.model import Model
@@ -47,11 +47,13 @@ def small(config) -> Any:
 
     return Method(
         init,
-        (player("a", 2.0), player("b", 3.0)),
+        (
+            Phase("warm", (player("a", 1.0),), 1),
+            Phase("main", (player("a", 2.0), player("b", 3.0))),
+        ),
         embed,
         {"dark": dark},
-        warm_ups=(Phase("warm", (player("a", 1.0),), 1),),
-        alarms=(Alarm("b/factor", lambda value: value > 2.5, "it is too much"),),
+        metric_warnings=(MetricWarning("b/factor", lambda x: x > 2.5, "it is too much"),),
     )
 
 

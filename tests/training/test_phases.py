@@ -43,13 +43,16 @@ def options_of(options) -> Any:
 
 
 def method_of(players, warm_ups=()) -> Any:
-    return Method(lambda rng, batch: {}, players, lambda *_: None, warm_ups=warm_ups)
+    phases = (*warm_ups, Phase("main", players))
+    return Method(lambda key, batch: {}, phases, lambda *_: None)
 
 
 def play(method, phase, epoch=0.0) -> Any:
     variables = {"params": {"a": jnp.zeros(()), "b": jnp.zeros(())}, "turns": jnp.zeros(())}
-    options = {name: optimizers.build(one.optimizer) for name, one in method.cast.items()}
-    state = create(variables, method.cast.values(), options)
+    options = {
+        name: optimizers.build(one.optimizer) for name, one in method.players_by_name.items()
+    }
+    state = create(variables, method.players_by_name.values(), options)
     step = make_train_step(method, options, lambda step: epoch + 0.0 * step, 0, make_mesh(), phase)
     return step(state, BATCH)
 
@@ -71,8 +74,8 @@ def test_phases_have_their_own_players_and_losses():
     assert [method.phase_at(epoch).name for epoch in (0, 1, 2, 4, 5, 99)] == [
         "warm", "warm", "more", "more", "main", "main"
     ]  # fmt: skip
-    assert [*method.cast] == ["one", "other"]
-    assert method.cast["one"] is late
+    assert [*method.players_by_name] == ["one", "other"]
+    assert method.players_by_name["one"] is late
     moved = {phase.name: play(method, phase)[0].params for phase in method.phases}
     assert {name: (float(p["a"]), float(p["b"])) for name, p in moved.items()} == {
         "warm": (-1.0, 0.0), "more": (0.0, -0.5), "main": (-1.5, -0.5)

@@ -3,12 +3,14 @@ import time
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from jreid.errors import InputError
+from jreid.methods.pfanet.network import backbone
 from jreid.nn import ResNet
 from jreid.weights.imagenet import HUB_REVISION, load_imagenet
 
@@ -104,7 +106,8 @@ def test_what_imagenet_has_not_is_kept_and_named(file):
 @pytest.mark.parametrize("place", ["stage", "block"])
 def test_bng_and_mmm_are_kept(file, place):
     options = {"attention": "bng", "bng": {"place": place, "reduction": 4}}
-    net = ResNet(18, 8, **options, normalization="mmm", mmm={"stages": (3, 4), "reduction": 4})
+    options |= {"normalization": "mmm", "mmm": {"stages": (3, 4), "reduction": 4}}
+    net = backbone({"depth": 18, "width": 8, **options}, ("visible", "infrared"), jnp.float32)
     loaded, kept = load_imagenet(variables_of(net), file)
     assert untouched(loaded) == {"params/classifier/kernel", *kept}
     modules = {part for path in kept for part in path.split("/") if part.endswith(("bng", "mmm"))}

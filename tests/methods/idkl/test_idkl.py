@@ -22,17 +22,10 @@ from jreid.losses import (
     semantic_alignment,
 )
 from jreid.methods import load
-from jreid.methods.idkl import (
-    Network,
-    Output,
-    Reading,
-    base_terms,
-    distillation_terms,
-    gem,
-    purifier_terms,
-)
-from jreid.nn.derivation import to_unit
-from jreid.nn.purifier import Purified
+from jreid.methods.idkl.network import Head, Network, Output, gem
+from jreid.methods.idkl.objectives import base_terms, distillation_terms, purifier_terms
+from jreid.methods.idkl.purifier import Purified
+from jreid.nn.colors import to_unit
 from jreid.training.sharding import replicated, split
 from jreid.weights.torch import convert
 
@@ -217,14 +210,14 @@ def output() -> Output:
         return jnp.asarray(rng.normal(size=shape).astype(np.float32))
 
     def reading():
-        return Reading(normal(16, 6), normal(16, 6), normal(16, 8))
+        return Head(normal(16, 6), normal(16, 6), normal(16, 8))
 
     purified = Purified(*(normal(16, 2, 2, 6) for _ in range(6)))
-    sureness = normal(16, 8), normal(16, 8)
+    entropy_logits = normal(16, 8), normal(16, 8)
     discriminators = {"layer3": normal(16, 2), "layer4": normal(16, 2)}
     confusers = {"layer2": normal(16, 2), "neck": normal(16, 2)}
     readings = (reading(), reading(), reading())
-    return Output({}, *readings, purified, sureness, discriminators, confusers)
+    return Output({}, *readings, purified, entropy_logits, discriminators, confusers)
 
 
 def terms(variant, *flags, out=None):
@@ -274,7 +267,7 @@ def test_the_purifier_compares_what_it_made_with_what_it_had():
     out = output()
     for variant, hinge in (("paper", "softplus"), ("code", "relu")):
         found = terms(variant)
-        expected = entropy_margin(*out.sureness, hinge)
+        expected = entropy_margin(*out.entropy_logits, hinge)
         np.testing.assert_allclose(found["enhancement"], (0.1, expected), rtol=1e-5)
         reduced, normalized = (
             halves(gem(x)) for x in (out.purified.reduced, out.purified.normalized)

@@ -28,7 +28,8 @@ class ModalityAlleviation(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Float[Array, "n h w c"]:
+        """`train` changes nothing: what stands behind a ResNet's stages is called with it."""
         c = x.shape[-1]
         linear = partial(Linear, use_bias=False, kernel_init=LINEAR_INIT)
         reduce, expand = linear(c // self.reduction, name="reduce"), linear(c, name="expand")

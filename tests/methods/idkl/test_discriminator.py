@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from jreid.nn import ModalityDiscriminator
+from jreid.methods.idkl.discriminator import ModalityDiscriminator
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(16, 6)).astype(np.float32))
 NETWORK = ModalityDiscriminator(hidden=8, dropout=0.5)

@@ -17,8 +17,9 @@ from jreid.errors import InputError
 from jreid.losses.adversarial import discriminator_loss
 from jreid.losses.triplet import generated_triplets
 from jreid.methods import Phase, load
-from jreid.methods.pfanet import OWNED, networks_of
-from jreid.nn.derivation import to_unit
+from jreid.methods.pfanet.network import Networks
+from jreid.methods.pfanet.players import OWNED
+from jreid.nn.colors import to_unit
 from jreid.training import optimizers
 from jreid.training.sharding import replicated, split
 from jreid.training.state import check_owners, create
@@ -78,12 +79,12 @@ def played() -> Any:
         for name, (flags, _) in VARIANTS.items()
     }
     players = {
-        (name, player): methods[name].cast[player]
+        (name, player): methods[name].players_by_name[player]
         for name, (_, playing) in VARIANTS.items()
         for player in playing
     }
-    players["warm_up", PLAYERS[3]] = methods["plain"].warm_ups[1].players[2]
-    players["warm_up", PLAYERS[0]] = methods["plain"].warm_ups[0].players[0]
+    players["warm_up", PLAYERS[3]] = methods["plain"].phases[1].players[2]
+    players["warm_up", PLAYERS[0]] = methods["plain"].phases[0].players[0]
 
     def play(variables, batch):
         state = {"batch_stats": variables["batch_stats"]}
@@ -101,7 +102,7 @@ def played() -> Any:
 
 def parts(variables, batch):
     """What the losses of generators and discriminators are made of, by the networks themselves."""
-    net = networks_of(config_of(*CERTAIN)).bind(variables, mutable=["batch_stats"])
+    net = Networks(config_of(*CERTAIN)).bind(variables, mutable=["batch_stats"])
     visible, infrared = (2 * to_unit(batch[name]) - 1 for name in ("visible", "infrared"))
     generated = net.to_infrared(visible)
     both = net.features({"generated": generated, "infrared": infrared}, train=True)
@@ -151,8 +152,10 @@ def step(method, options, state, phase=None, devices=1, batch=None) -> Any:
 def turns():
     """The states before and after each player's turn alone, and what it told."""
     method = load(config_of(*CERTAIN))
-    options = {name: optimizers.build(one.optimizer) for name, one in method.cast.items()}
-    states = [jax.device_get(create(start(), method.cast.values(), options))]
+    options = {
+        name: optimizers.build(one.optimizer) for name, one in method.players_by_name.items()
+    }
+    states = [jax.device_get(create(start(), method.players_by_name.values(), options))]
     told: dict[str, float] = {}
     for player in method.players:
         state, metrics = step(method, options, states[-1], Phase("alone", (player,)))
@@ -203,9 +206,9 @@ def test_the_joint_step_is_the_four_turns_in_order(turns):
 def test_four_devices_take_a_turn_as_one_does(name):
     # At 32 x 16 an instance norm is over two positions: a sign, in which rounding shows.
     method = load(config_of(*CERTAIN, "image.size=(64,32)"))
-    options = {key: optimizers.build(one.optimizer) for key, one in method.cast.items()}
-    state = jax.device_get(create(start(), method.cast.values(), options))
-    phase, batch = Phase("alone", (method.cast[name],)), batch_of(size=(64, 32))
+    options = {key: optimizers.build(one.optimizer) for key, one in method.players_by_name.items()}
+    state = jax.device_get(create(start(), method.players_by_name.values(), options))
+    phase, batch = Phase("alone", (method.players_by_name[name],)), batch_of(size=(64, 32))
     (one, told_one), (four, told_four) = (
         step(method, options, state, phase, devices, batch) for devices in (1, 4)
     )
@@ -345,11 +348,11 @@ def test_phases_and_lengths():
     assert names[0] == names[115] == ["features"]
     assert names[116] == names[348] == [*PLAYERS[1:]]
     assert names[349] == names[583] == [*PLAYERS]
-    generators = method.cast["generators"].optimizer
+    generators = method.players_by_name["generators"].optimizer
     assert (generators.kind, generators.learning_rate, generators.betas) == (
         "adam", 2e-4, (0.5, 0.999)
     )  # fmt: skip
-    assert method.cast["features"].optimizer.learning_rate == 0.2
+    assert method.players_by_name["features"].optimizer.learning_rate == 0.2
 
 
 @pytest.mark.parametrize(
@@ -388,7 +391,7 @@ def test_sizes_that_generators_cannot_halve_are_refused():
 def test_alarms(metric, value, rings):
     from jreid.training.watch import AlarmWatch
 
-    watch = AlarmWatch(load(config_of()).alarms)
+    watch = AlarmWatch(load(config_of()).metric_warnings)
     told = watch.told({metric: value})
     assert bool(told) == rings
     assert not rings or f"{metric} is {value:.2g}" in told[0]

@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import constant, ones, zeros
 from jaxtyping import Array, Float
 
+from jreid.nn.colors import LUMA, from_unit, to_unit
 from jreid.nn.layers import Linear, uniform
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601's share of red, green and blue
 
 INPUTS = ("imagenet", "unit")
 INFRARED_CHANNELS = ("mean", "first")
@@ -26,7 +22,7 @@ STARTS = {
 }
 
 
-class Derivation(nn.Module):
+class ModalityGenerator(nn.Module):
     """An encoder of visible images to one channel and a shared generator of three channels.
 
     Liu et al., Base-Derivative Framework (ICPR 2020), equation 1: G(E(visible)), G(infrared). E is
@@ -71,17 +67,3 @@ class Derivation(nn.Module):
 
     def _one_channel(self, x: Array) -> Array:
         return x[..., :1] if self.infrared_channel == "first" else x.mean(-1, keepdims=True)
-
-
-def to_unit(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Normalised images as pixels in 0..1."""
-    return images * _channels(IMAGENET_STD) + _channels(IMAGENET_MEAN)
-
-
-def from_unit(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Pixels in 0..1 normalised by ImageNet's mean and standard deviation."""
-    return (images - _channels(IMAGENET_MEAN)) / _channels(IMAGENET_STD)
-
-
-def _channels(values: tuple[float, ...]) -> Float[Array, "1 1 1 3"]:
-    return jnp.array(values, jnp.float32)[None, None, None]

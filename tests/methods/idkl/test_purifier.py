@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreid.nn import InformationPurifier, generalized_mean, instance_norm
+from jreid.methods.idkl.purifier import InformationPurifier
+from jreid.nn import generalized_mean, instance_norm
 
 X = jnp.asarray(np.abs(np.random.default_rng(0).normal(size=(3, 4, 2, 32))).astype(np.float32))
 FORMS = [("pooled", "plain"), ("per_pixel", "affine")]

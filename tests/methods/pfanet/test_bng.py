@@ -6,17 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict
 from variables import filled
 
-from jreid.errors import InputError
-from jreid.nn.bng import BNG, shuffle
-from jreid.nn.modality_alleviation import ModalityAlleviation, alleviate
+from jreid.methods.pfanet.bng import BNG, shuffle
+from jreid.methods.pfanet.modality_alleviation import ModalityAlleviation, alleviate
+from jreid.methods.pfanet.network import backbone
 from jreid.nn.normalization import instance_norm
-from jreid.nn.resnet import ResNet
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
+PLAIN = {
+    "attention": "none",
+    "bng": {"place": "stage"},
+    "normalization": "none",
+    "mmm": {"stages": (3, 4)},
+}
 X = np.random.default_rng(0).normal(1, 2, size=(2, 4, 3, 8)).astype(np.float32)
 
 
@@ -50,31 +54,19 @@ def test_counts_of_bng(channels, parameters):
     ("options", "millions"),
     [
         ({"attention": "bng"}, 34.84),
-        ({"attention": "bng", "bng": FrozenDict(place="stage", reduction=4)}, 139.3),
-        ({"attention": "bng", "bng": FrozenDict(place="block")}, 125.8),
+        ({"attention": "bng", "bng": {"place": "stage", "reduction": 4}}, 139.3),
+        ({"attention": "bng", "bng": {"place": "block"}}, 125.8),
         ({"normalization": "mmm"}, 0.655_360),
     ],
 )
 def test_counts_in_a_resnet(options, millions):
     images = {"infrared": jax.ShapeDtypeStruct((2, 64, 32, 3), jnp.float32)}
     plain, more = (
-        shapes_of(ResNet(modalities=("infrared",), **given), images)["params"]
+        shapes_of(backbone(PLAIN | given, ("infrared",), jnp.float32), images)["params"]
         for given in ({}, options)
     )
     assert (count(more) - count(plain)) / 1e6 == pytest.approx(millions, rel=1e-3)
     assert {*flatten_dict(plain)} < {*flatten_dict(more)}  # published names stay
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [({"attention": "cbam"}, "attention=cbam"), ({"normalization": "in"}, "normalization=in"),
-     ({"bng": FrozenDict(place="stem")}, "bng.place=stem")],
-)  # fmt: skip
-def test_unknown_options_are_named(options, told):
-    with pytest.raises(InputError, match=told):
-        shapes_of(
-            ResNet(modalities=("infrared",), **options), {"infrared": jnp.zeros((1, 8, 8, 3))}
-        )
 
 
 def gates(x, variables, channel_sigmoid=True):

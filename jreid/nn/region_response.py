@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.nn.layers import Conv
-from jreid.nn.pyramid import upsample
+from jreid.nn.resize import upsample
 
 ATTENTIONS = ("conv1x1", "cbam7")
 SHARES = ("per_level", "top_upsampled", "joint")

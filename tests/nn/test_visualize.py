@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jreid.nn.pictures import as_grid, grad_cam, heat_colors
+from jreid.nn.visualize import as_grid, grad_cam, heat_colors
 
 
 def test_grad_cam_by_hand():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from jreid.data import transforms
-from jreid.nn import derivation
-from jreid.nn.derivation import Derivation, from_unit, to_unit
+from jreid.nn import colors
+from jreid.nn.colors import from_unit, to_unit
+from jreid.nn.modality_generator import ModalityGenerator
 
 
 def images(rows=2) -> Any:
@@ -19,11 +20,11 @@ def images(rows=2) -> Any:
 
 def parameters(given: Any, **options: Any) -> Any:
     """Of a network of these options, from a fixed key."""
-    return Derivation(**options).init(jax.random.key(0), given).get("params", {})
+    return ModalityGenerator(**options).init(jax.random.key(0), given).get("params", {})
 
 
 def derive(params: Any, given: Any, **options: Any) -> Any:
-    return Derivation(**options).apply({"params": params}, given)
+    return ModalityGenerator(**options).apply({"params": params}, given)
 
 
 def count(tree):
@@ -72,7 +73,7 @@ def test_the_starts():
 
 def test_the_start_of_pytorch_is_uniform():
     def draw(key):
-        return Derivation(start="torch").init(key, images())["params"]
+        return ModalityGenerator(start="torch").init(key, images())["params"]
 
     params = jax.vmap(draw)(jax.random.split(jax.random.key(0), 500))
     for name, bound in (("encoder", 3**-0.5), ("generator", 1.0)):
@@ -94,8 +95,8 @@ def test_luma_of_unit_pixels_is_the_gray_image():
 
 
 def test_unit_pixels_are_what_the_pipeline_normalised():
-    assert derivation.IMAGENET_MEAN == transforms.IMAGENET_MEAN
-    assert derivation.IMAGENET_STD == transforms.IMAGENET_STD
+    assert colors.IMAGENET_MEAN == transforms.IMAGENET_MEAN
+    assert colors.IMAGENET_STD == transforms.IMAGENET_STD
     pixels = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
     normalised = jnp.asarray(transforms.normalize(pixels).numpy())
     np.testing.assert_allclose(to_unit(normalised), pixels / 255, atol=1e-6)

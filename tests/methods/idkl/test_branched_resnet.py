@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jreid.errors import InputError
-from jreid.nn import BranchedResNet, ResNet
+from jreid.methods.idkl.branched_resnet import BranchedResNet
+from jreid.nn import ResNet
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 2, 32, 16, 3)).astype(np.float32)
 BOTH = {"visible": jnp.asarray(IMAGES[0]), "infrared": jnp.asarray(IMAGES[1])}

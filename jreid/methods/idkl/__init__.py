@@ -1,0 +1,97 @@
+"""IDKL (Ren and Zhang, Implicit Discriminative Knowledge Learning for VI-ReID, CVPR 2024).
+
+Two branches on one trunk. The shared branch is kept from telling the modalities apart and is what
+searches. The specific branch is made to tell them apart; what it knows of identities besides, its
+purified features, is distilled into the shared branch, by distances and by logits.
+
+The paper and its released code differ in nearly every part. Each difference is a field of
+`config.idkl`, and each may be chosen alone. Where the paper is silent, this is the code: the
+discriminators, the generalised mean with p = 3, the necks, the triplet loss on what is pooled.
+"""
+
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
+from jreid.losses.purification import HINGES
+from jreid.losses.triplet import TRIPLETS
+from jreid.methods.idkl.network import PLACES, Network, Output
+from jreid.methods.idkl.objectives import all_terms
+from jreid.methods.idkl.pictures import grad_cam_of, masks_of
+from jreid.methods.idkl.purifier import MASKS, NORMS
+from jreid.methods.idkl.torch_names import TORCH_LAYOUT
+from jreid.methods.method import Config, Method, require_choice, single_network
+from jreid.nn.gradient_reversal import rising_strength
+
+CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "triplet.kind": TRIPLETS,
+    "idkl.confuser": ("grl", "scrambled"),
+    "idkl.reversal.schedule": ("constant", "rising"),
+    "idkl.specific_reid": ("raw_and_purified", "purified"),
+    "idkl.purifier.masks": (*MASKS, "none"),
+    "idkl.purifier.norm": NORMS,
+    "idkl.purifier.hinge": HINGES,
+    "idkl.purifier.classifier": ("specific", "own"),
+    "idkl.tgsa.between_branches": CROSSES,
+    "idkl.tgsa.between_modalities": CROSSES,
+    "idkl.divergence.reduce": tuple(REDUCTIONS),
+}
+SEVERAL = {
+    "idkl.confuser_at": PLACES,
+    "idkl.discriminator_at": PLACES[2:],  # where the branch is on its own
+    "idkl.csa.forms": FORMS,
+}
+
+
+def create(config: Config) -> Method:
+    """IDKL as the config describes it.
+
+    Raises:
+        InputError: a config field has a value that does not exist or contradicts another.
+    """
+    _check(config)
+    network, reversal = Network(config), config.idkl.reversal
+
+    def embedding(out: Output) -> Float[Array, "n d"]:
+        """The neck's output in the shared branch, as the released code tests with."""
+        return out.shared.embedding
+
+    def reversal_at(epoch: Float[Array, ""]) -> dict[str, Any]:
+        rise = rising_strength(epoch / config.epochs) if reversal.schedule == "rising" else 1.0
+        return {"reversal": reversal.strength * rise}
+
+    return single_network(
+        network,
+        partial(all_terms, config),
+        embedding,
+        config,
+        {"grad_cam": grad_cam_of(network.apply), "masks": masks_of(network.apply)},
+        TORCH_LAYOUT,
+        train_options=reversal_at,
+    )
+
+
+def _check(config: Config) -> None:
+    for field, choices in CHOICES.items():
+        require_choice(field, attrgetter(field)(config), choices)
+    for field, choices in SEVERAL.items():
+        for value in attrgetter(field)(config):
+            require_choice(field, value, choices)
+    for name in ("tgsa", "csa"):
+        if config.idkl[name].temperature <= 0:
+            raise InputError(
+                f"config.idkl.{name}.temperature={config.idkl[name].temperature} is not positive; "
+                "set it to 1.0, or to more for softer probabilities."
+            )
+    pairs = config.batch.identities * config.batch.images
+    crosses = (config.idkl.tgsa.between_branches, config.idkl.tgsa.between_modalities)
+    if "mixed" in crosses and pairs % 2:
+        raise InputError(
+            f"config.idkl.tgsa's mixed affinity halves the {pairs} images of a modality; set "
+            "--config.batch.identities or --config.batch.images to an even number."
+        )

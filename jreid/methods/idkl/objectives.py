@@ -1,0 +1,104 @@
+"""IDKL's losses: of the branches, of the purifier and of the distillation, and their sum."""
+
+from collections.abc import Iterable
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jreid.losses.alignment import graph_alignment, semantic_alignment
+from jreid.losses.classification import cross_entropy
+from jreid.losses.purification import discrepancy_margin, entropy_margin
+from jreid.losses.triplet import triplet
+from jreid.methods.idkl.network import Head, Output, gem
+from jreid.methods.method import Batch, Config, Terms
+
+# Weight and value of each loss by name.
+Losses = dict[str, tuple[float, Float[Array, ""]]]
+
+
+def all_terms(config: Config, out: Output, batch: Batch) -> Terms:
+    """All terms of equation 21."""
+    identity = jnp.repeat(batch["identity"], 2)
+    losses = base_terms(out, identity, config) | distillation_terms(out, config)
+    if out.purified:
+        losses |= purifier_terms(out, identity, config)
+    return losses, out.shared.logits
+
+
+def base_terms(out: Output, identity: Array, config: Config) -> Losses:
+    """L_b (equations 2 to 6): of each branch L_reid and L_C or L_D.
+
+    `scrambled` confusers reverse no gradient. Their labels are those of the released code: in every
+    second pair of images the modalities are exchanged, so that half of them are wrong.
+    """
+    options = config.idkl
+    pair, modality = jnp.divmod(jnp.arange(len(identity)), 2)
+    confusing = modality if options.confuser == "grl" else (modality + pair) % 2
+    discriminated = _sum(cross_entropy(logits, modality) for logits in out.discriminators.values())
+    confused = _sum(cross_entropy(logits, confusing) for logits in out.confusers.values())
+    twice = out.purified and options.specific_reid == "raw_and_purified"
+    specific = out.raw if twice and out.raw else out.specific
+    return {
+        "shared_reid": (1.0, _reid(out.shared, identity, config)),
+        "specific_reid": (1.0, _reid(specific, identity, config)),
+        "confuser": (options.weights.confuser, confused),
+        "discriminator": (options.weights.discriminator, discriminated),
+    }
+
+
+def _reid(head: Head, identity: Array, config: Config) -> Array:
+    kind, margin = config.triplet.kind, config.triplet.margin
+    metric = triplet(kind, head.feature, identity, margin)
+    return cross_entropy(head.logits, identity) + metric
+
+
+def purifier_terms(out: Output, identity: Array, config: Config) -> Losses:
+    """L_ip (equations 10, 11 and 13)."""
+    assert out.purified and out.entropy_logits
+    options, images = config.idkl, config.batch.images
+    hinge, weight = options.purifier.hinge, options.weights.purifier
+    reduced, before = (_halves(gem(x)) for x in (out.purified.reduced, out.purified.normalized))
+    terms: Losses = {
+        "enhancement": (weight, entropy_margin(*out.entropy_logits, hinge)),
+        "reduction": (weight, discrepancy_margin(reduced, before, images, hinge)),
+    }
+    if options.specific_reid == "raw_and_purified":
+        terms["purified_reid"] = (weight, _reid(out.specific, identity, config))
+    return terms
+
+
+def distillation_terms(out: Output, config: Config) -> Losses:
+    """L_tgsa and L_csa (equations 17 and 19) and, as two terms, L_mdr (equation 20)."""
+    options, weights = config.idkl, config.idkl.weights
+
+    def tgsa(a: Array, b: Array, cross: str) -> Array:
+        temperature, diagonal = options.tgsa.temperature, options.tgsa.diagonal
+        return graph_alignment(a, b, cross, temperature, diagonal, **options.divergence)
+
+    def csa(a: Array, b: Array) -> Array:
+        rest = config.batch.images, options.csa.temperature
+        forms = options.csa.forms
+        return _sum(semantic_alignment(a, b, form, *rest, **options.divergence) for form in forms)
+
+    specific = lax.stop_gradient(out.specific) if options.stop_gradient else out.specific
+    f_sh, f_sp = _halves(out.shared.feature), _halves(specific.feature)
+    z_sh, z_sp = _halves(out.shared.logits), _halves(specific.logits)
+    across = options.tgsa.between_branches
+    terms = {
+        "tgsa": _sum(tgsa(sp, sh, across) for sp, sh in zip(f_sp, f_sh, strict=True)),
+        "csa": _sum(csa(sh, sp) for sh, sp in zip(z_sh, z_sp, strict=True)),
+        "mdr_tgsa": tgsa(*f_sh, options.tgsa.between_modalities),
+        "mdr_csa": csa(*z_sh),
+    }
+    return {name: (weights[name], value) for name, value in terms.items() if weights[name]}
+
+
+def _halves(x: Float[Array, "2*n d"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """The visible and the infrared rows."""
+    pairs = x.reshape(-1, 2, x.shape[1])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _sum(values: Iterable[Array]) -> Float[Array, ""]:
+    return sum(values, start=jnp.zeros(()))

@@ -1,0 +1,64 @@
+"""Pictures of IDKL: where its branches look, and the masks of its purifier."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jreid.errors import InputError
+from jreid.methods.method import Variables
+from jreid.nn.colors import to_unit
+from jreid.nn.resize import upsample
+from jreid.nn.visualize import as_grid, grad_cam, heat_colors
+
+
+def grad_cam_of(apply: Any) -> Callable[..., Array]:
+    """Figure 4: `(variables, images [N, H, W, 3], modality)` to pixels `[N, H, 3W, 3]`.
+
+    The images and, to their right, where the shared and the specific branch see what speaks for
+    the identity, among those of training, that each of them finds likeliest.
+    """
+
+    def pictures(variables: Variables, images: Array, modality: str) -> Array:
+        def score(method: str, x: Array) -> Array:
+            return apply(variables, x, train=False, method=method).logits.max(1)
+
+        maps = apply(variables, {modality: images}, train=False).maps
+        pixels = jnp.clip(to_unit(images), 0, 1)
+        shown = [pixels]
+        for branch, method in (
+            ("shared_branch", "read_shared"),
+            ("specific_branch", "read_specific"),
+        ):
+            heat = grad_cam(maps[branch].astype(jnp.float32), partial(score, method))
+            large = jnp.clip(upsample(heat[..., None], images)[..., 0], 0, 1)
+            shown.append(0.5 * pixels + 0.5 * heat_colors(large))
+        return jnp.concatenate(shown, axis=2)
+
+    return pictures
+
+
+def masks_of(apply: Any) -> Callable[..., Array]:
+    """`(variables, images [N, H, W, 3], modality)` to pixels `[N, H, 3W, 3]`: the purifier's masks.
+
+    The images and, to their right, m_e and m_r in gray, white for 1: the mean over the channels at
+    each place where masks are per pixel; a cell a channel, in reading order, where they are pooled.
+    """
+
+    def pictures(variables: Variables, images: Array, modality: str) -> Array:
+        purified = apply(variables, {modality: images}, train=False).purified
+        if not purified:
+            raise InputError(
+                "config.idkl.purifier.masks=none has no masks to show; train with another value."
+            )
+        shown = [jnp.clip(to_unit(images), 0, 1)]
+        for mask in (purified.enhancement_mask, purified.reduction_mask):
+            pooled = mask.shape[1:3] == (1, 1)
+            gray = as_grid(mask[:, 0, 0]) if pooled else mask.mean(-1, keepdims=True)
+            large = upsample(gray.astype(jnp.float32), images, "nearest")
+            shown.append(jnp.repeat(large, 3, axis=-1))
+        return jnp.concatenate(shown, axis=2)
+
+    return pictures

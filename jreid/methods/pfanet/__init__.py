@@ -1,0 +1,111 @@
+"""PFANet (Chan et al., Learning Identity-Consistent Feature via Pixel and Feature Alignment, 2022).
+
+A generator makes infrared images of visible ones, which then go, like real infrared ones, through
+one feature extractor: a ResNet with BNG attention and modality alleviation (MMM). A joint
+discriminator judges pairs of an image and a feature map; a second generator leads back, by whose
+cycle an image keeps its content. Four players take turns in a step: the extractor F, the generators
+G_I and G_R, and their discriminators, D_R of visible images and D_I of infrared ones.
+"""
+
+from operator import attrgetter
+
+import jax
+from jaxtyping import Array, Float
+
+from jreid.errors import InputError
+from jreid.losses.adversarial import FORMS
+from jreid.losses.pairwise import DISTANCES
+from jreid.losses.triplet import NEGATIVES
+from jreid.methods.method import Batch, Config, Method, MetricWarning, Variables, require_choice
+from jreid.methods.pfanet.network import Networks, as_pixels
+from jreid.methods.pfanet.pictures import pictures_of
+from jreid.methods.pfanet.players import phases_of
+
+CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "backbone.attention": ("none", "bng"),
+    "backbone.bng.place": ("stage", "block"),
+    "backbone.normalization": ("none", "mmm"),
+    "pfanet.adversarial": FORMS,
+    "pfanet.generator_pair": ("fake_fake", "fake_real"),
+    "pfanet.triplet.metric": DISTANCES,
+    "pfanet.triplet.negatives": NEGATIVES,
+    "pfanet.classifier.dropout_place": ("bottleneck", "input"),
+    "pfanet.classifier.activation": ("relu", "leaky_relu"),
+    "pfanet.identity_reduce": ("mean", "sum"),
+}
+METRIC_WARNINGS = (
+    MetricWarning(
+        "generators/variation",
+        lambda share: share < 0.1,
+        "generated infrared images hardly differ from each other, as if the generator had "
+        "collapsed; look at the run's pictures, and train anew with a lower "
+        "config.pfanet.generator.optimizer.learning_rate",
+    ),
+    MetricWarning(
+        "*_discriminator/loss",
+        lambda loss: loss < 0.005,
+        "this discriminator is hardly ever wrong, so its generator learns little from it; look at "
+        "the run's pictures, and train anew with a lower "
+        "config.pfanet.discriminator.optimizer.learning_rate",
+    ),
+)
+
+
+def create(config: Config) -> Method:
+    """PFANet as the config describes it.
+
+    Raises:
+        InputError: a config field has a value that does not exist or contradicts another.
+    """
+    for field, choices in CHOICES.items():
+        require_choice(field, attrgetter(field)(config), choices)
+    _check(config)
+    networks = Networks(config)
+
+    def init(key: jax.Array, batch: Batch) -> Variables:
+        return networks.init(key, as_pixels(batch["visible"]), as_pixels(batch["infrared"]))
+
+    def embed(
+        variables: Variables, images: Float[Array, "n h w 3"], modality: str
+    ) -> Float[Array, "n d"]:
+        """V of infrared images as they are, and of visible ones as G_I makes them infrared."""
+        net, pixels = networks.bind(variables), as_pixels(images)
+        if modality == "visible":
+            return net.features({"generated": net.to_infrared(pixels)}, train=False).pooled
+        return net.features({"infrared": pixels}, train=False).pooled
+
+    return Method(
+        init,
+        phases_of(config, networks),
+        embed,
+        pictures_of(networks),
+        metric_warnings=METRIC_WARNINGS,
+    )
+
+
+def _check(config: Config) -> None:
+    options, (height, width) = config.pfanet, config.image.size
+    identities = config.batch.identities
+    if not (options.gan_identities == 0 or 2 <= options.gan_identities <= identities):
+        raise InputError(
+            f"config.pfanet.gan_identities={options.gan_identities} is none of 2 to the "
+            f"{identities} of a batch, nor 0 for all of them."
+        )
+    if height % 4 or width % 4:
+        raise InputError(
+            f"config.image.size={config.image.size} has no quarter in whole pixels, at which the "
+            "generators work; choose multiples of 4."
+        )
+    stages = options.discriminator.stages
+    if stages < 4 or (height >> stages) * (width >> stages) < 2:
+        raise InputError(
+            f"config.pfanet.discriminator.stages={stages} must be 4 or more, and leave images of "
+            f"{height} x {width} pixels two patches or more when they are halved so often."
+        )
+    if options.warm_ups.features > options.warm_ups.generation:
+        raise InputError(
+            f"config.pfanet.warm_ups.generation={options.warm_ups.generation} ends before "
+            f"config.pfanet.warm_ups.features={options.warm_ups.features}; both are counted from "
+            "the first epoch."
+        )

@@ -1,0 +1,176 @@
+"""PFANet's players: what each of them owns, its losses, and the phases that they train in."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+from jaxtyping import Array
+
+from jreid.losses.adversarial import (
+    cycle_loss,
+    discriminator_loss,
+    real_or_fake,
+    relative_variation,
+)
+from jreid.losses.classification import cross_entropy
+from jreid.losses.triplet import generated_triplets, set_triplet
+from jreid.methods.method import Batch, Config, Loss, Phase, Player, weighted_sum
+from jreid.methods.pfanet.network import Features, Networks, Pixels, as_pixels
+from jreid.nn.resnet import interleave
+
+OWNED = {
+    "features": ("backbone", "embedder", "classifier"),
+    "generators": ("to_infrared", "to_visible"),
+    "visible_discriminator": ("visible_discriminator",),
+    "infrared_discriminator": ("infrared_discriminator",),
+}
+
+# Of networks and a batch: a player's losses and further metrics, by name.
+PlayerLoss = Callable[[Networks, Batch], tuple[dict[str, Array], dict[str, Array]]]
+
+
+def phases_of(config: Config, networks: Networks) -> tuple[Phase, ...]:
+    """Infrared features, then generation of images, then all players together."""
+    options = config.pfanet
+    generator_optimizer = options.generator.optimizer
+    discriminator_optimizer = options.discriminator.optimizer
+
+    def player(name: str, loss_fn: Any, optimizer: Config, **given: bool) -> Player:
+        loss = _loss(networks, partial(loss_fn, config, **given), options.loss_weights, name)
+        return Player(name, lambda path: path.split("/")[0] in OWNED[name], loss, optimizer)
+
+    def adversaries(silent: bool) -> tuple[Player, ...]:
+        return (
+            player("generators", _generators, generator_optimizer, silent=silent),
+            player("visible_discriminator", _visible_discriminator, discriminator_optimizer),
+            player(
+                "infrared_discriminator",
+                _infrared_discriminator,
+                discriminator_optimizer,
+                silent=silent,
+            ),
+        )
+
+    ends, rate = options.warm_ups, config.optimizer
+    return (
+        Phase("infrared features", (player("features", _infrared_features, rate),), ends.features),
+        Phase("generation", adversaries(silent=True), ends.generation),
+        Phase("main", (player("features", _features, rate), *adversaries(silent=False))),
+    )
+
+
+def _loss(networks: Networks, loss_fn: PlayerLoss, weights: Config, player: str) -> Loss:
+    """A player's loss: its terms, weighted. Only F's turn leaves the batch's statistics behind."""
+
+    def loss(params, model_state, batch, key, epoch):
+        variables = {"params": params, **model_state}
+        net = networks.bind(variables, rngs={"dropout": key}, mutable=[*model_state])
+        terms, metrics = loss_fn(net, batch)
+        total = weighted_sum({name: (weights[name], value) for name, value in terms.items()})
+        seen = {collection: net.variables[collection] for collection in model_state}
+        return total, ({**terms, **metrics}, seen if player == "features" else model_state)
+
+    return loss
+
+
+def _infrared_features(config: Config, net: Networks, batch: Batch) -> Any:
+    """F's warm-up: identities and triplets of infrared images, as in AlignGAN's code."""
+    triplet, identity = config.pfanet.triplet, batch["identity"]
+    found = net.features({"infrared": as_pixels(batch["infrared"])}, train=True)
+    one = found.embedding
+    terms = {
+        "identity": cross_entropy(found.logits, identity),
+        "triplet": set_triplet(one, one, one, identity, triplet.metric, triplet.margin),
+    }
+    return terms, {"accuracy": (found.logits.argmax(1) == identity).mean()}
+
+
+def _features(config: Config, net: Networks, batch: Batch) -> Any:
+    """F: equation 15. The generated images are given: no gradient leads into G_I."""
+    options, identity = config.pfanet, jnp.repeat(batch["identity"], 2)
+    infrared = as_pixels(batch["infrared"])
+    generated = stop_gradient(net.to_infrared(as_pixels(batch["visible"])))
+    both = net.features({"generated": generated, "infrared": infrared}, train=True)
+    sets = {"mean": 1, "sum": 2}[options.identity_reduce]
+    terms = {
+        "identity": sets * cross_entropy(both.logits, identity),
+        "triplet": _triplets(both, batch["identity"], options.triplet),
+    }
+    if options.loss_weights.fooling:
+        judged = net.infrared_discriminator(infrared, both.of("generated").map)
+        terms["fooling"] = real_or_fake(judged, True, options.adversarial)
+    return terms, {"accuracy": (both.logits.argmax(1) == identity).mean()}
+
+
+def _generators(config: Config, net: Networks, batch: Batch, silent: bool) -> Any:
+    """G_I and G_R: equations 1, 6, 7 and 14, whose gradients pass through F, which stays."""
+    options = config.pfanet
+    visible, infrared, identity = _gan_batch(config, batch)
+    generated, generated_visible = net.to_infrared(visible), net.to_visible(infrared)
+    both = net.features({"generated": generated, "infrared": infrared}, train=True)
+    shown = both.of({"fake_fake": "generated", "fake_real": "infrared"}[options.generator_pair])
+    judged = net.infrared_discriminator(generated, stop_gradient(shown.map), silent)
+    judged_visible = net.visible_discriminator(generated_visible)
+    there_and_back = net.to_visible(generated), infrared, net.to_infrared(generated_visible)
+    half = 0.5 if options.triplet.gan_half else 1.0
+    terms = {
+        # Equation 7 has the first of the two alone; G_R needs the second.
+        "adversarial": real_or_fake(judged, True, options.adversarial),
+        "adversarial_visible": real_or_fake(judged_visible, True, options.adversarial),
+        "cycle": cycle_loss(visible, *there_and_back),
+        "gan_identity": cross_entropy(both.of("generated").logits, identity),
+        "gan_triplet": half * _triplets(both, identity, options.triplet),
+    }
+    if options.loss_weights.identity_mapping:
+        same = net.to_visible(visible), infrared, net.to_infrared(infrared)
+        terms["identity_mapping"] = cycle_loss(visible, *same)
+    return terms, {"variation": relative_variation(generated, infrared)}
+
+
+def _visible_discriminator(config: Config, net: Networks, batch: Batch) -> Any:
+    """D_R: visible images, and those that G_R makes of infrared ones."""
+    visible, infrared, _ = _gan_batch(config, batch)
+    real = net.visible_discriminator(visible)
+    fake = net.visible_discriminator(net.to_visible(infrared))
+    return _discrimination(real, [fake], config.pfanet.adversarial)
+
+
+def _infrared_discriminator(config: Config, net: Networks, batch: Batch, silent: bool) -> Any:
+    """D_I: equations 2 to 5, of pairs of image and map; when silent, of images alone."""
+    options = config.pfanet
+    visible, infrared, _ = _gan_batch(config, batch)
+    generated = net.to_infrared(visible)
+    both = net.features({"generated": generated, "infrared": infrared}, train=True)
+    generated_map, infrared_map = both.of("generated").map, both.of("infrared").map
+    pairs = [(infrared, infrared_map), (generated, generated_map)]
+    if not silent:
+        pairs += [(generated, infrared_map), (infrared, generated_map)]
+    if options.wrong_pair and not silent:
+        another = jnp.roll(infrared, config.batch.images, axis=0)  # of the next identity
+        pairs += [(another, infrared_map)]
+    images, maps = (interleave(parts) for parts in zip(*pairs, strict=True))
+    judged = net.infrared_discriminator(images, maps, silent)
+    real, *fakes = (judged[i :: len(pairs)] for i in range(len(pairs)))
+    return _discrimination(real, fakes, options.adversarial)
+
+
+def _discrimination(real: Array, fakes: list[Array], form: str) -> Any:
+    means = {"real": real.mean(), "fake": jnp.stack(fakes).mean()}
+    return {"discrimination": discriminator_loss(real, fakes, form)}, means
+
+
+def _triplets(both: Features, identity: Array, options: Config) -> Array:
+    sets = both.of("generated").embedding, both.of("infrared").embedding
+    return generated_triplets(*sets, identity, options.metric, options.margin, options.negatives)
+
+
+def _gan_batch(config: Config, batch: Batch) -> tuple[Pixels, Pixels, Array]:
+    """Visible and infrared pixels and identity of the generators' and discriminators' turns."""
+    rows = (config.pfanet.gan_identities or config.batch.identities) * config.batch.images
+    return (
+        as_pixels(batch["visible"][:rows]),
+        as_pixels(batch["infrared"][:rows]),
+        batch["identity"][:rows],
+    )
