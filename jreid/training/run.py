@@ -24,8 +24,9 @@ from jreid.training.scoring import protocols
 from jreid.training.sharding import devices
 from jreid.training.step_folders import UNFINISHED as UNFINISHED_STEP
 
-# What `run.json` has always held.
+# What `run.json` has always held, and what it may hold beside that.
 RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
+NEWER_RECORD = {"start": dict | None, "steps": int | None}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
 
 log = logging.getLogger(__name__)
@@ -77,9 +78,9 @@ class Run:
         """
         try:
             record = json.loads(self.provenance_file.read_text(encoding="utf-8"))
-            for name, kind in RECORD.items():
-                if not isinstance(record, dict) or not isinstance(record.get(name), kind):
-                    raise ValueError(f"it holds no {name}")
+            fault = _record_fault(record)
+            if fault:
+                raise ValueError(fault)
             return record
         except FileNotFoundError:
             return {}
@@ -90,7 +91,14 @@ class Run:
             ) from error
 
     def _trained_by(self, own: Config) -> Config:
-        return configs.of_record(self.record().get("config", {}), own)
+        recorded = self.record().get("config", {})
+        try:
+            return configs.of_record(recorded, own)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.provenance_file} holds a config that cannot be read ({error}); put back "
+                "what `jreid train` wrote there."
+            ) from error
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import left a model here."""
@@ -230,6 +238,21 @@ class Run:
 
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
+
+
+def _record_fault(record: Any) -> str:
+    """What is wrong with the content of `run.json`, empty where it can be used."""
+    if not isinstance(record, dict):
+        return "it holds no JSON object"
+    for name, kind in (RECORD | NEWER_RECORD).items():
+        if name in RECORD and name not in record:
+            return f"it holds no {name}"
+        if not isinstance(record.get(name), kind):
+            return f"its {name} is of another type"
+    values = [*record["versions"].values(), *(record.get("start") or {}).values()]
+    if any(isinstance(value, dict | list) for value in values):
+        return "its versions or its start hold more than text"
+    return ""
 
 
 def source_of(config: Config) -> Source:

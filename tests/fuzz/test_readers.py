@@ -28,6 +28,8 @@ from jreid.errors import InputError
 from jreid.evaluation import compare, read_features, read_result
 from jreid.terminal import one_line
 from jreid.training import manifest
+from jreid.training.records import _lines_until as lines_until
+from jreid.training.run import Run
 from jreid.weights.checkpoint_file import read_checkpoint
 
 MOST = int(os.environ.get("FUZZ_EXAMPLES") or 0)
@@ -267,6 +269,50 @@ def test_the_config_of_a_run(place, content):
     read = attempt(configs.read, place / "config.json")
     if read is not None:
         json.loads(configs.to_text(read))
+
+
+RECORD = {
+    "method": "agw",
+    "revision": "0f" * 20,
+    "device": "1 x cpu",
+    "versions": {"jax": "0.10.2"},
+    "config": CONFIG,
+    "start": {"kind": "file", "path": "weights.safetensors", "sha256": "00ff"},
+    "data_fingerprint": "ff00",
+    "steps": 30,
+    "protocols": ["all, 1-shot"],
+    "drifts": [{"step": 10, "changed": ["seed: 1, 0"]}],
+}
+
+
+@fuzz
+@given(content=changed_text(RECORD))
+def test_the_record_of_a_run(place, content):
+    (place / "config.json").write_text(json.dumps(CONFIG))
+    (place / "run.json").write_bytes(content)
+    run = Run(place)
+    config = configs.read(place / "config.json")
+    attempt(run.config)
+    attempt(run.check, config)
+    attempt(run.check_start, RECORD["start"])
+    attempt(Run(place, allow_drift=True).claim, config, None)
+    assert not any(path.name.endswith(".unfinished") for path in place.iterdir())
+
+
+LINES = "".join(
+    json.dumps({"step": step, "epoch": 0, name: 0.5}) + "\n"
+    for step in range(1, 6)
+    for name in ("model/loss", "validation/mAP")
+)
+
+
+@fuzz
+@given(content=changed_bytes(LINES.encode()), start=st.integers(0, 6), unscored=st.booleans())
+def test_the_metrics_of_a_run(place, content, start, unscored):
+    (place / "metrics.jsonl").write_bytes(content)
+    kept = attempt(lines_until, start, unscored, place / "metrics.jsonl")
+    assert kept is not None
+    assert all(json.loads(line)["step"] <= start for line in kept)
 
 
 METRICS = {"cmc": {str(rank): 0.5 for rank in (1, 5, 10, 20)}, "mAP": 0.4, "mINP": 0.3}
