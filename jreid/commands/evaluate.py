@@ -13,7 +13,7 @@ from jreid.commands.common import (
     ranking_progress,
     verb,
 )
-from jreid.commands.features import print_table
+from jreid.commands.features import print_table, write_fault
 from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
 
@@ -73,22 +73,28 @@ def _evaluate_run(options: argparse.Namespace) -> None:
 def evaluate_and_tell(
     config: Any, run: Any, dataset: Any, marks: Mapping[str, Any] | None = None
 ) -> None:
-    """Scores the run's last and best checkpoints on the test split, tells and keeps the rows.
+    """Scores the run's last and best checkpoints on the test split, keeps and prints the rows.
 
     Args:
         marks: fields for every row, if the data are not the run's own.
+
+    Raises:
+        InputError: the result cannot be written; its rows are printed before.
     """
     from jreid.training.evaluation import evaluate_run
 
     with ranking_progress() as (tell, progress):
         result = evaluate_run(config, run, dataset, tell, progress, marks)
     name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
-    run.write_result(result, name)
+    unwritten = write_fault(lambda: run.write_result(result, name))
     tell_rows(config, result["rows"])
-    print(f"result       {run.workdir / name}")
+    if not unwritten:
+        print(f"result       {run.workdir / name}")
     print(f"metrics      {run.metrics / 'metrics.jsonl'}")
     print(f"TensorBoard  tensorboard --logdir={run.metrics}")
     print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
+    if unwritten:
+        raise unwritten
 
 
 def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:

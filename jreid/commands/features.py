@@ -1,7 +1,7 @@
 """`jreid evaluate --features`: anybody's features, by every protocol."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,11 @@ def add_flags(group: Any) -> None:
 
 
 def evaluate_features(options: argparse.Namespace) -> None:
-    """Evaluates the features, keeps the result and prints it."""
+    """Evaluates the features, keeps the result and prints it.
+
+    Raises:
+        InputError: bad input; or the result cannot be written, and is printed before.
+    """
     from jreid.data.sysu_mm01 import read_gallery_index
     from jreid.evaluation import Rerank, choose, evaluate, read_features, write_result
     from jreid.training.processes import on_first
@@ -86,11 +90,14 @@ def evaluate_features(options: argparse.Namespace) -> None:
                 for rerank in rerankings
             ]
         )
+    unwritten = None
     if output:
         of_file = {name: origin[name] for name in OF_FILE if name in origin}
         result = {"features": str(options.features), **of_file, "rows": rows}
-        on_first(lambda: write_result(output, result))
+        unwritten = write_fault(lambda: on_first(lambda: write_result(output, result)))
     print_table(str(options.features), rows)
+    if unwritten:
+        raise unwritten
     if output:
         print(f"result       {output}")
 
@@ -122,6 +129,15 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
         remedy = f"take them as they are by --allow-partial, which marks every row, {other}"
         refuse(faults, options.features, remedy, most=6)
     return {**origin, "row": {"skipped_images": 0, **row, "dataset": name, "partial": partial}}
+
+
+def write_fault(write: Callable[[], None]) -> InputError | None:
+    """Why a result could not be written: numbers that were waited for are printed first."""
+    try:
+        write()
+    except InputError as error:
+        return error
+    return None
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:

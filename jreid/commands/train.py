@@ -131,6 +131,7 @@ def _tell_changes(run: Any, config: Any) -> None:
 def _train_trials(options: argparse.Namespace) -> None:
     """Trains RegDB's trials one after the other and tells their mean; done ones are kept."""
     from jreid.commands.evaluate import tell_rows
+    from jreid.commands.features import write_fault
     from jreid.evaluation.trial_means import mean_over_trials
     from jreid.training.finished import is_finished
     from jreid.training.processes import on_first
@@ -155,8 +156,10 @@ def _train_trials(options: argparse.Namespace) -> None:
     rows = on_first(lambda: mean_over_trials(results))
     extraction = results[0]["extraction"]
     told = {**provenance(config), "trials": trials, "extraction": extraction}
-    whole.write_result({**told, "rows": rows})
+    unwritten = write_fault(lambda: whole.write_result({**told, "rows": rows}))
     tell_rows(config, rows)
+    if unwritten:
+        raise unwritten
     print(f"result       {whole.result}")
 
 
