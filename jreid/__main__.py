@@ -16,7 +16,7 @@ from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError, Stopped
 from jreid.memory import keep_freed_memory, leave_keras_out
 from jreid.paths import local_path
-from jreid.terminal import one_line, replace_what_cannot_be_shown
+from jreid.terminal import one_line, output_is_lost, replace_what_cannot_be_shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(unknown or options.overrides)}")
     try:
         _take_local_paths(options)
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        return status or (2 if output_is_lost() and not options.goes_on_unheard else 0)
     except InputError as error:
         print(f"jreid: {one_line(str(error))}", file=sys.stderr)
         return 2

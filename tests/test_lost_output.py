@@ -1,15 +1,24 @@
-"""Results and lines that cannot be written: numbers are shown, and training goes on."""
+"""Results, pictures and lines that cannot be written: numbers are shown, and training goes on."""
 
+import contextlib
+import errno
 import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from jreid.__main__ import main
 from jreid.commands.evaluate import evaluate_and_tell
 from jreid.errors import InputError
+from jreid.terminal import replace_what_cannot_be_shown
+from jreid.training.epoch_end import EpochEnd
 from jreid.training.run import Run
+from jreid.training.spikes import LEAST, SpikeWatch
 
 
 @pytest.fixture
@@ -58,3 +67,107 @@ def test_features_numbers_are_shown_where_the_result_cannot_be_written(flags, tm
     out, err = capsys.readouterr()
     assert fingerprint in out
     assert "result.json cannot be written" in err
+
+
+LINES = """
+import sys
+from jreid.console import Console
+from jreid.terminal import replace_what_cannot_be_shown
+replace_what_cannot_be_shown()
+for line in range(3000):
+    print("line", line, flush=line % 100 == 0)
+    Console().print("line")
+    print("line", line, file=sys.stderr)
+print("the end")
+"""
+
+
+@pytest.mark.fault("B8")
+@pytest.mark.parametrize("output", ["full disk", "reader that has left"])
+@pytest.mark.parametrize("lost", ["stdout", "stderr"])
+def test_lines_that_cannot_be_written_end_no_command(output, lost):
+    if output == "full disk":
+        writes = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reads, writes = os.pipe()
+        os.close(reads)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {lost: writes}
+    ended = subprocess.run([sys.executable, "-c", LINES], cwd=ROOT, text=True, **streams)
+    os.close(writes)
+    assert ended.returncode == 0
+    shown = (ended.stdout or ended.stderr).splitlines()
+    (told,) = [line for line in shown if not line.startswith(("line", "the end"))]
+    assert f"standard {'output' if lost == 'stdout' else 'error'} cannot be written to" in told
+    assert len(shown) == (3001 if lost == "stdout" else 6002)
+
+
+class Full:
+    """A stream on a full disk."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def flush(self):
+        pass
+
+    def fileno(self):
+        raise ValueError
+
+
+@pytest.mark.fault("B8")
+def test_a_verb_whose_numbers_were_not_shown_fails_and_training_does_not(
+    flags, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert main([*flags, f"--output={tmp_path / 'result.json'}"]) == 2
+    assert "standard output cannot be written to (No space left" in capsys.readouterr().err
+    assert (tmp_path / "result.json").is_file()
+    monkeypatch.setattr(sys, "stdout", Full())
+    monkeypatch.setattr("jreid.commands.train._train", lambda _: print("step 1"))
+    assert main(["train", f"--workdir={tmp_path / 'run'}"]) == 0
+    assert "standard output cannot be written to" in capsys.readouterr().err
+
+
+@pytest.mark.fault("B8")
+def test_both_streams_on_a_full_disk(monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Full())
+    replace_what_cannot_be_shown()
+    print("step 1")
+    print("step 1", file=sys.stderr)
+
+
+@pytest.mark.fault("B8")
+def test_a_spike_whose_images_cannot_be_kept(tmp_path, caplog):
+    (tmp_path / "spikes").touch()
+    watch = SpikeWatch(tmp_path / "spikes", lambda step: {})
+    for step in range(LEAST):
+        watch.look(step, {"model/loss": 1.0 + 0.01 * (step % 3)})
+    watch.look(LEAST, {"model/loss": 100.0})
+    (message,) = caplog.messages
+    assert "model/loss is 100" in message
+    assert f"step_{LEAST:08d}.json cannot be written" in message
+
+
+@pytest.mark.fault("B8")
+def test_pictures_that_cannot_be_drawn(caplog):
+    class Sheets:
+        def draw(self, variables, step):
+            raise InputError("pictures/heat.png cannot be written (No space left on device).")
+
+    class Nothing(SimpleNamespace):
+        def __getattr__(self, name):
+            return lambda *_: None
+
+    phase = SimpleNamespace(phase_at=lambda epoch: SimpleNamespace(name="all"))
+    evaluation = SimpleNamespace(every_epochs=0)
+    config = SimpleNamespace(epochs=2, checkpoint_every_epochs=1, pictures_every_epochs=1)
+    config.evaluation, config.data = evaluation, SimpleNamespace(train_splits=("train",))
+    model = SimpleNamespace(config=config, method=phase)
+    dataset = SimpleNamespace(table=SimpleNamespace(split=np.array(["train"])))
+    stop = SimpleNamespace(interrupting=contextlib.nullcontext)
+    end = EpochEnd(model, dataset, Sheets(), Nothing(), Nothing(), Nothing(), stop)
+    end.end(1, SimpleNamespace(step=7, variables={}), Nothing())
+    (message,) = caplog.messages
+    assert "step 7" in message
+    assert "pictures/heat.png cannot be written" in message

@@ -31,7 +31,7 @@ def verb(verbs: Any, name: str, run: Verb, told: str, config: bool) -> argparse.
     parser = verbs.add_parser(
         name, help=told, description=sentence, epilog=FIELDS if config else None
     )
-    parser.set_defaults(run=run, takes_config=config)
+    parser.set_defaults(run=run, takes_config=config, goes_on_unheard=False)
     return parser
 
 

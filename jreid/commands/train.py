@@ -13,6 +13,7 @@ from jreid.errors import InputError
 def add(verbs: Any) -> None:
     """Adds both verbs."""
     train = verb(verbs, "train", _train, "train a method, then evaluate it", config=True)
+    train.set_defaults(goes_on_unheard=True)  # all that it prints is in its files
     train.add_argument(
         "--config",
         help=f"{CONFIG_FILE}; may be left out to resume",

@@ -1,9 +1,10 @@
 """What happens between epochs, and when a run is asked to stop: scoring, saving, drawing."""
 
+import logging
 import warnings
 
 from jreid.data.dataset import Dataset
-from jreid.errors import Stopped
+from jreid.errors import InputError, Stopped
 from jreid.methods import Config
 from jreid.training import scoring
 from jreid.training.checkpoints import Checkpoints
@@ -13,6 +14,8 @@ from jreid.training.records import Recorder, StepProgress
 from jreid.training.state import TrainState
 from jreid.training.stopping import Interrupted, StopRequests
 from jreid.training.watch import CollapseWatch, Watch
+
+log = logging.getLogger(__name__)
 
 
 def is_scored(config: Config, dataset: Dataset, epochs: int) -> bool:
@@ -77,7 +80,14 @@ class EpochEnd:
             self.checkpoints.save(state, self._score(epochs, state))
         if self.sheets and (last or epochs % config.pictures_every_epochs == 0):
             with self._stop.interrupting():
-                self.sheets.draw(state.variables, int(state.step))
+                self._draw(self.sheets, state)
+
+    def _draw(self, sheets: Sheets, state: TrainState) -> None:
+        """Draws the pictures; training does not end for those that cannot be drawn."""
+        try:
+            sheets.draw(state.variables, int(state.step))
+        except InputError as error:
+            log.warning("no pictures of step %d: %s", int(state.step), error)
 
     def leave(self, status: int, state: TrainState, watch: Watch) -> None:
         """Saves the state, unless it is, and raises Stopped; InputError where it is not finite."""

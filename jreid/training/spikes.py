@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.training.processes import is_first
 
@@ -22,7 +23,7 @@ class SpikeWatch:
 
     A spike lies above the median by ten standard deviations, estimated from the median deviation,
     and by the median's own size. After one the comparison begins anew, so that a run that diverges
-    does not tell of every step. It is a warning: the run goes on.
+    does not tell of every step. It is a warning: the run goes on, also where the disk is full.
     """
 
     def __init__(self, folder: Path, images_of: Callable[[int], Mapping[str, Any]]) -> None:
@@ -50,10 +51,14 @@ class SpikeWatch:
             return
         path = self._folder / f"step_{step:08d}.json"
         told = {"step": step, "metric": name, "value": value, "median": median, "limit": limit}
-        write_text(path, json.dumps(told | dict(self._images_of(step)), indent=2) + "\n")
+        where = f"the images of that batch are named in {path}"
+        try:
+            write_text(path, json.dumps(told | dict(self._images_of(step)), indent=2) + "\n")
+        except InputError as error:
+            where = f"the images of that batch are not named, since {error}"
         log.warning(
-            "%s is %.4g at step %d where it was %.4g before; the images of that batch are named in "
-            "%s.", name, value, step, median, path,
+            "%s is %.4g at step %d where it was %.4g before; %s.",
+            name, value, step, median, where.removesuffix("."),
         )  # fmt: skip
 
 
