@@ -161,7 +161,8 @@ def test_the_losses_get_each_modalitys_features_and_joint_statistics(monkeypatch
     method, variables = load(config), start()
     network: Any = Network(config)
     state = {"batch_stats": variables["batch_stats"]}
-    _, (_, after) = method.players[0].loss(variables["params"], state, batch, *2 * [jnp.zeros(())])
+    rest = state, batch, jax.random.key(0), jnp.zeros(())
+    _, (_, after) = method.players[0].loss(variables["params"], *rest)
     (pooled, *_), _ = network.apply(
         variables, images_of(batch), True, method="with_derived", mutable=["batch_stats"]
     )
