@@ -1,6 +1,6 @@
 """Whether a config's values are of the types that the defaults have."""
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +32,8 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, float):
-        return isinstance(value, int | float) and abs(value) < LARGE and math.isfinite(value)
+        # An integer that no float can hold is not finite either.
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     if isinstance(default, int):
         return isinstance(value, int) and abs(value) < LARGE
     if isinstance(default, tuple | list):

@@ -5,8 +5,6 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from jreid.errors import InputError
 
 FLAG = "--other-data"
@@ -51,6 +49,8 @@ def marks_of_data(
             f"trained on ({dataset.fingerprint[:12]}, {own[:12] if own else 'not recorded'}); give "
             f"its own by --config.data.folder, or ask for another result by {FLAG}."
         )
+    import numpy as np
+
     training = _training_images(run, own, load)
     if training is None:
         return {"other_data": True, "trained_on_unknown": True}
@@ -68,6 +68,8 @@ def marks_of_data(
 
 def _training_images(run: Any, own: str | None, load: Callable[[Any], Any]) -> set[bytes] | None:
     """SHA-256 of the images that the run was trained on; None where they are not at their place."""
+    import numpy as np
+
     config = run.config()
     try:
         dataset = load(config)

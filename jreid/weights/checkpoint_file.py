@@ -62,10 +62,11 @@ def _kind(path: Path, head: bytes, size: int) -> str:
     for beginning, what in NO_CHECKPOINTS.items():
         if head.lstrip().lower().startswith(beginning):
             raise InputError(f"{path} is {what}, not a checkpoint: download the file itself")
-    if head.startswith((b"PK\x03\x04", b"\x80")):
-        return "pickle"
+    # First, since the length that begins a safetensors file may begin as a pickle does.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return "safetensors"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return "pickle"
     cause = "begins as neither a safetensors file nor a PyTorch checkpoint" if head else "is empty"
     raise InputError(f"{path} {cause}: get it anew")
 
