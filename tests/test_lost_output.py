@@ -45,7 +45,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     flags, tmp_path, monkeypatch, capsys
 ):
     result = {"rows": [row(flags, tmp_path)]}
-    monkeypatch.setattr("jreid.training.evaluation.evaluate_run", lambda *_: result)
+    monkeypatch.setattr("jreid.training.evaluation.evaluate_run", lambda *_: [result])
     run = Run(tmp_path / "run")
     run.result.mkdir(parents=True)
     capsys.readouterr()

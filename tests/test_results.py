@@ -14,7 +14,7 @@ from jreid.__main__ import main
 from jreid.data.dataset import files_fingerprint
 from jreid.evaluation.marks import marks
 from jreid.methods import agw
-from jreid.training import finished
+from jreid.training import finished, scoring
 from jreid.training.run import Run, source_of
 
 SHORT = [
@@ -115,6 +115,33 @@ def test_what_is_not_finished(run, config, spoil):
     assert finished.is_finished(Run(run), config)
     spoil(run)
     assert not finished.is_finished(Run(run), config)
+
+
+@pytest.mark.fault("B1")
+def test_raw_rows_of_both_checkpoints_are_kept_where_re_ranking_fails(
+    run, config, capsys, monkeypatch
+):
+    rank, written = scoring.evaluate, []
+
+    def fails(*arguments, **options):
+        if arguments[4] is None:
+            return rank(*arguments, **options)
+        written.append(json.loads((run / "result.json").read_text())["rows"])
+        raise MemoryError
+
+    monkeypatch.setattr(scoring, "evaluate", fails)
+    reranked = ["--config.evaluation.rerank=('standard','none')", "--config.evaluation.k1=5"]
+    status, out, err = call(capsys, "evaluate", f"--workdir={run}", *reranked)
+    result = json.loads((run / "result.json").read_text())
+    assert status == 2
+    assert "the result lacks re-ranked rows: re-ranking standard" in err
+    assert [(row["checkpoint"], row["rerank"]) for row in result["rows"]] == [
+        ("last", "none"),
+        ("best", "none"),
+    ]
+    assert result["rows"][0]["fingerprint"] in out
+    assert written and all(rows == result["rows"] for rows in written)
+    assert not finished.is_finished(Run(run), configs.override(config, reranked))
 
 
 @pytest.mark.fault("A1")

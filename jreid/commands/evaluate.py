@@ -13,7 +13,7 @@ from jreid.commands.common import (
     ranking_progress,
     verb,
 )
-from jreid.commands.features import print_table, write_fault
+from jreid.commands.features import keep_each, print_table, raise_faults
 from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
 
@@ -79,22 +79,22 @@ def evaluate_and_tell(
         marks: fields for every row, if the data are not the run's own.
 
     Raises:
-        InputError: the result cannot be written; its rows are printed before.
+        InputError: the result cannot be written, or a re-ranking has failed; the rows that there
+            are are printed before.
     """
     from jreid.training.evaluation import evaluate_run
 
-    with ranking_progress() as (tell, progress):
-        result = evaluate_run(config, run, dataset, tell, progress, marks)
     name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
-    unwritten = write_fault(lambda: run.write_result(result, name))
+    with ranking_progress() as (tell, progress):
+        results = evaluate_run(config, run, dataset, tell, progress, marks)
+        result, unwritten = keep_each(results, lambda result: run.write_result(result, name))
     tell_rows(config, result["rows"])
     if not unwritten:
         print(f"result       {run.workdir / name}")
     print(f"metrics      {run.metrics / 'metrics.jsonl'}")
     print(f"TensorBoard  tensorboard --logdir={run.metrics}")
     print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
-    if unwritten:
-        raise unwritten
+    raise_faults(result, unwritten)
 
 
 def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:

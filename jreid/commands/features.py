@@ -1,7 +1,9 @@
 """`jreid evaluate --features`: anybody's features, by every protocol."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +60,21 @@ def evaluate_features(options: argparse.Namespace) -> None:
     """Evaluates the features, keeps the result and prints it.
 
     Raises:
-        InputError: bad input; or the result cannot be written, and is printed before.
+        InputError: bad input; or the result cannot be written, or a re-ranking has failed, and the
+            rows that there are are printed before.
     """
     from jreid.data.sysu_mm01 import read_gallery_index
-    from jreid.evaluation import Rerank, choose, evaluate, read_features, write_result
+    from jreid.evaluation import (
+        Rerank,
+        Wanted,
+        choose,
+        evaluate,
+        raw_first,
+        read_features,
+        write_result,
+    )
     from jreid.training.processes import on_first
+    from jreid.training.scoring import naming_full_ranking
 
     if not options.protocol:
         raise InputError("--features needs --protocol too, such as --protocol=sysu_mm01.")
@@ -81,25 +93,31 @@ def evaluate_features(options: argparse.Namespace) -> None:
     features, table = read_features(options.features)
     origin = _origin(options, table, protocols)
     index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
+    wanted = [Wanted(0, *one) for one in product(protocols, rerankings)]
+    of_file = {name: origin[name] for name in OF_FILE if name in origin}
+
+    def write(result: Mapping[str, Any]) -> None:
+        if output:
+            on_first(lambda: write_result(output, result))
+
     with ranking_progress() as (tell, progress):
-        rows = on_first(
-            lambda: [
-                evaluate(features, table, index, protocol, rerank, tell=tell, progress=progress)
-                | origin["row"]
-                for protocol in protocols
-                for rerank in rerankings
-            ]
+
+        def evaluated(one: Wanted) -> dict[str, Any]:
+            with naming_full_ranking(one.protocol, one.rerank, "--rerank=none"):
+                row = evaluate(features, table, index, *one[1:], tell=tell, progress=progress)
+            return row | origin["row"]
+
+        results = (
+            {"features": str(options.features), **of_file}
+            | {"rows": [rows[one] for one in wanted if one in rows]}
+            | ({"missing": missing} if missing else {})
+            for rows, missing in raw_first(wanted, lambda one: on_first(lambda: evaluated(one)))
         )
-    unwritten = None
-    if output:
-        of_file = {name: origin[name] for name in OF_FILE if name in origin}
-        result = {"features": str(options.features), **of_file, "rows": rows}
-        unwritten = write_fault(lambda: on_first(lambda: write_result(output, result)))
-    print_table(str(options.features), rows)
-    if unwritten:
-        raise unwritten
-    if output:
+        result, unwritten = keep_each(results, write)
+    print_table(str(options.features), result["rows"])
+    if output and not unwritten:
         print(f"result       {output}")
+    raise_faults(result, unwritten)
 
 
 def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:
@@ -138,6 +156,24 @@ def write_fault(write: Callable[[], None]) -> InputError | None:
     except InputError as error:
         return error
     return None
+
+
+def keep_each(
+    results: Iterable[dict[str, Any]], write: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], InputError | None]:
+    """Writes each result over the one before; the last one, and why it could not be written."""
+    result, unwritten = {}, None
+    for result in results:
+        unwritten = write_fault(partial(write, result))
+    return result, unwritten
+
+
+def raise_faults(result: Mapping[str, Any], unwritten: InputError | None) -> None:
+    """Raises InputError where a result could not be written or lacks re-ranked rows."""
+    if unwritten:
+        raise unwritten
+    if missing := result.get("missing"):
+        raise InputError(f"the result lacks re-ranked rows: {missing[0]}")
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:

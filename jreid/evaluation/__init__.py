@@ -9,6 +9,7 @@ from jreid.evaluation.neighbours import nearest
 from jreid.evaluation.problems import Problem, fingerprint, most_unmatched, problem
 from jreid.evaluation.protocols import PROTOCOLS, Protocol
 from jreid.evaluation.ranking import DISTANCES, Metrics, Ranking, cmc_map, mean_metrics
+from jreid.evaluation.raw_first import Wanted, raw_first
 from jreid.evaluation.reranking import KINDS, Rerank, rerank, rerank_blocks, rerank_fault
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Protocol",
     "Ranking",
     "Rerank",
+    "Wanted",
     "choose",
     "cmc_map",
     "compare",
@@ -34,6 +36,7 @@ __all__ = [
     "nearest",
     "problem",
     "protocols",
+    "raw_first",
     "read_features",
     "read_result",
     "rerank",

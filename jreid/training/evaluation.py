@@ -1,11 +1,13 @@
 """A run's result: its checkpoints' scores on the test split, and what these numbers stand for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, Protocol
 
 from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.errors import InputError
+from jreid.evaluation import Wanted, raw_first
 from jreid.methods import Config
 from jreid.training import scoring
 from jreid.training.checkpoints import KINDS, Checkpoints
@@ -40,39 +42,49 @@ def evaluate_run(
     tell: Callable[[str, int], None] = lambda text, needed: None,
     progress: Callable[[int, int], None] | None = None,
     marks: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     """The result on the test split, of the last checkpoint and of the best on validation.
 
-    They are two results: the test split picks neither.
+    They are two results: the test split picks neither. Yields it with its raw rows, once there are
+    any, before they are re-ranked, and then whole.
 
     Args:
         tell, progress: as in `jreid.evaluation.evaluate`.
         marks: fields for every row.
 
-    Returns:
-        `provenance`, `stands_for`, and `rows`.
+    Yields:
+        `provenance`, `stands_for`, `rows`, and, where re-rankings have failed, `missing`: why.
 
     Raises:
-        InputError: the run has no checkpoint, or the dataset does not allow the protocols.
+        InputError: the run has no checkpoint, the dataset does not allow the protocols, or there is
+            no row.
     """
     scoring.check_protocols(config, dataset)
     model = Model(config)
-    wanted, reranked = scoring.protocols(config, "test"), scoring.rerankings(config)
-    results: dict[int, list[dict[str, Any]]] = {}
     with Checkpoints(run.checkpoints) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())
         if not of_kinds:
             raise InputError(f"{run.workdir} has no whole checkpoint; train it first.")
+        embedded = {}
         for step in {fields["step"] for fields in of_kinds}:
             variables = model.restore_variables(checkpoints, step)
-            table, features = scoring.split_embeddings(model, variables, dataset, "test")
-            results[step] = scoring.score(
-                model, dataset, table, features, wanted, reranked, tell, progress
-            )
-    rows = [
-        {**fields, **row, **(marks or {})} for fields in of_kinds for row in results[fields["step"]]
-    ]
-    return {**provenance(config), **stands_for(config, dataset), "rows": rows}
+            embedded[step] = scoring.split_embeddings(model, variables, dataset, "test")
+
+    def row(one: Wanted) -> dict[str, Any]:
+        table, features = embedded[one.features]
+        by = [one.protocol], [one.rerank]
+        return scoring.score(model, dataset, table, features, *by, tell, progress)[0]
+
+    each = [*product(scoring.protocols(config, "test"), scoring.rerankings(config))]
+    told = {**provenance(config), **stands_for(config, dataset)}
+    for rows, missing in raw_first([Wanted(step, *one) for step in embedded for one in each], row):
+        written = [
+            {**fields, **rows[wanted], **(marks or {})}
+            for fields in of_kinds
+            for one in each
+            if (wanted := Wanted(fields["step"], *one)) in rows
+        ]
+        yield {**told, "rows": written} | ({"missing": missing} if missing else {})
 
 
 def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:

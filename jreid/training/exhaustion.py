@@ -1,4 +1,4 @@
-"""A device whose memory is full, told in one sentence."""
+"""Memory that is full, of a device or of the machine, reported in one sentence."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from jreid.errors import InputError
 
 @contextlib.contextmanager
 def naming_exhaustion(what: str, remedy: Callable[[], str]) -> Iterator[None]:
-    """Turns the error of a full device into an InputError.
+    """Turns the error of full memory into an InputError.
 
     Args:
         what: does not fit.
@@ -18,6 +18,11 @@ def naming_exhaustion(what: str, remedy: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError as error:
+        cause = str(error).strip() or "no memory is left"
+        raise InputError(
+            f"{what} does not fit the memory of this machine ({cause}); {remedy()}."
+        ) from error
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -7,6 +7,7 @@ from jreid.methods import Config
 from jreid.training.evaluation import checkpoint_fields
 from jreid.training.processes import on_first
 from jreid.training.run import Run, source_of
+from jreid.training.scoring import protocols, rerankings
 from jreid.training.step_folders import StepFolders
 
 IDENTITY = ("checkpoint", "step", "weights")  # of the checkpoint that a row is of
@@ -39,6 +40,8 @@ def _is_finished(run: Run, config: Config) -> bool:
     asked = checkpoint_fields(folders, record)
     found = [[row.get(name) for name in IDENTITY] for row in result["rows"]]
     wanted = [[fields[name] for name in IDENTITY] for fields in asked]
+    if len(found) != len(wanted) * len(protocols(config, "test")) * len(rerankings(config)):
+        return False  # re-ranking was stopped or has failed
     if any(one not in found for one in wanted) or any(one not in wanted for one in found):
         return False
     data = record.get("data_fingerprint")

@@ -1,5 +1,6 @@
 """A model's score on a split: embed its images once, then one result row for each protocol."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from jreid.evaluation import (
     rerank_fault,
 )
 from jreid.methods import Config, Variables
+from jreid.training.exhaustion import naming_exhaustion
 from jreid.training.model import Model
 from jreid.training.processes import on_first
 from jreid.training.sharding import local_mesh
@@ -126,6 +128,21 @@ def marks_of(dataset: Dataset) -> dict[str, Any]:
     return {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
 
 
+def naming_full_ranking(
+    protocol: Protocol, rerank: Rerank | None, without: str
+) -> contextlib.AbstractContextManager[None]:
+    """Turns the error of memory that a ranking has filled into an InputError.
+
+    Args:
+        without: the flag that leaves re-ranking out.
+    """
+    if rerank is None:
+        remedy = "use a machine with more memory"
+        return naming_exhaustion(f"ranking by {describe(protocol)}", lambda: remedy)
+    what = f"re-ranking {rerank} by {describe(protocol)}"
+    return naming_exhaustion(what, lambda: f"leave it out by {without}, or lower its k1")
+
+
 def score(
     model: Model,
     dataset: Dataset,
@@ -143,22 +160,26 @@ def score(
     Args:
         table, features: of the split that all protocols are of, as `split_embeddings` gives them.
         tell, progress: as in `evaluate`.
+
+    Raises:
+        InputError: as `evaluate`, or memory is full.
     """
     images = table.fingerprint()[:12]
     marks = marks_of(dataset)
 
     def row(protocol: Protocol, rerank: Rerank | None) -> dict[str, Any]:
-        ranked = evaluate(
-            features,
-            table,
-            dataset.gallery_index,
-            protocol,
-            rerank,
-            images,
-            mesh=local_mesh(),
-            tell=tell,
-            progress=progress,
-        )
+        with naming_full_ranking(protocol, rerank, "--config.evaluation.rerank=\"('none',)\""):
+            ranked = evaluate(
+                features,
+                table,
+                dataset.gallery_index,
+                protocol,
+                rerank,
+                images,
+                mesh=local_mesh(),
+                tell=tell,
+                progress=progress,
+            )
         return {"dataset": model.config.data.name, **ranked, **marks}
 
     return on_first(lambda: [row(protocol, rerank) for protocol in wanted for rerank in reranked])
