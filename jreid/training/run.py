@@ -200,7 +200,8 @@ class Run:
                         "another --workdir, or go on with these by --allow-config-drift."
                     )
             same = there == data_fingerprint and before.get("steps") == steps and not changed
-            if same and not configs.differences(config, configs.read(self.config_file)):
+            claimed = same and self.config_file.is_file()
+            if claimed and not configs.differences(config, configs.read(self.config_file)):
                 return
         told = {
             **now,
