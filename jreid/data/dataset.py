@@ -245,14 +245,19 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     bad = [image for image in images if image.fault]
     training = sum(image.row.split == "train" for image in images)
     skippable = [image for image in bad if image.row.split == "train"]
-    told = [Fault(str(image.row.path.relative_to(source.folder)), image.fault) for image in bad]
-    deep = sorted(fault for fault in told if fault.what == DEEP)
-    refuse(deep[:1], source.folder, f"{len(deep):,} images have 16 bits a channel")
+    faults = sorted(
+        Fault(str(image.row.path.relative_to(source.folder)), image.fault) for image in bad
+    )
+    deep = [fault for fault in faults if fault.what == DEEP]
+    if deep:
+        others = [fault for fault in faults if fault.what != DEEP]
+        count = f"images of 16 bits a channel: {len(deep):,}"
+        refuse([deep[0], *others], source.folder, count)
     if source.on_bad_image != "skip" or len(skippable) < len(bad):
-        refuse(told, source.folder, "replace the file")
+        refuse(faults, source.folder, "replace the file")
     if len(skippable) > MOST_SKIPPED * training:
         limit = f"more than {MOST_SKIPPED:.1%} of {training} training images cannot be decoded"
-        refuse(told, source.folder, f"{limit}, so they are not skipped; replace the files")
+        refuse(faults, source.folder, f"{limit}, so they are not skipped; replace the files")
     return [image.row.name for image in skippable]
 
 
