@@ -1,4 +1,4 @@
-"""AGW, the baseline of the field: two stems, non-local blocks, generalised-mean pooling, BNNeck.
+"""AGW, the baseline of the field: two stems, non-local blocks, generalized-mean pooling, BNNeck.
 
 jreid train --config=configs/agw.py:sysu_mm01 --workdir=runs/agw --config.data.folder=DIR
 
@@ -23,7 +23,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     config.weights = "imagenet"
     if common.scale_down(config):
         # From random weights the backbone learns at the full rate.
-        config.optimizer.scales = ()
+        config.optimizer.lr_multipliers = ()
         # They grow with the cube of what they are given: one is enough where training is too short
         # for the running statistics.
         tiny = config.data.name.startswith("tiny")

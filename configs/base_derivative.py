@@ -59,7 +59,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     config.backbone.non_local = (0, 0, 0, 0)  # (0, 2, 3, 0) and generalized_mean are AGW's
     # One rate for all; AGW's ten times for the heads is (("(neck|classifier)/.*", 10.0),), its
     # older tenth for the rest (("(backbone|derivation)/.*", 0.1),).
-    config.optimizer.update(learning_rate=0.01, scales=())
+    config.optimizer.update(learning_rate=0.01, lr_multipliers=())
     if config.data.name == "regdb":
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0

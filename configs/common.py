@@ -73,7 +73,7 @@ def dataset(argument: str) -> Config:
     block = {
         "name": name,
         "layout": layout,  # sysu_mm01, regdb, llcm or folder
-        "trial": trial,  # of RegDB's ten, from 1; else 0
+        "split_number": trial,  # of RegDB's ten, from 1; else 0
         "protocol": layout,  # sysu_mm01, regdb, llcm, llcm_released_vis_to_ir, llcm_all, folder
         "train_splits": ("train",),
         "prepared": "data/prepared",  # packed images, by TFDS
@@ -100,7 +100,7 @@ def defaults(argument: str) -> Config:
             "weights": "none",  # of the backbone: imagenet, a file, or none
             "data": dataset(argument),
             "batch": {
-                "sampler": "agw",  # random_identity, agw or uniform
+                "sampler": "identity_uniform",  # random_identity, identity_uniform or uniform
                 "identities": 8,
                 "images": 4,  # of an identity and modality
             },
@@ -138,10 +138,11 @@ def defaults(argument: str) -> Config:
                 "momentum": 0.9,
                 "nesterov": True,
                 "warmup_epochs": 10,
-                "warmup_start": 0.0,  # share of the rate in epoch 0; 0 for 1 / warmup_epochs
+                "warmup_initial": 0.0,  # share of the rate in epoch 0; 0 for 1 / warmup_epochs
                 "milestones": (20, 50),  # epochs after which the rate falls
-                "decay": 0.1,  # by this factor
-                "scales": (("backbone/.*", 0.1),),  # parameter path pattern, factor of the rate
+                "lr_decay": 0.1,  # by this factor
+                # Patterns of parameters' paths, and the factor of the rate for each.
+                "lr_multipliers": (("backbone/.*", 0.1),),
             },
             "cpu_threads": 8,  # of XLA on CPUs, whatever the cores: its sums depend on them
             "log_every_steps": 10,
@@ -154,13 +155,13 @@ def defaults(argument: str) -> Config:
                 "searches": ("all", "indoor"),  # of SYSU-MM01
                 "shots": (1, 10),  # of SYSU-MM01
                 "directions": ("infrared_to_visible", "visible_to_infrared"),  # of the others
-                "draw": "",  # official or agw; empty for the protocol's own
+                "sampling": "",  # official or seeded; empty for the protocol's own
                 "trials": 10,  # galleries drawn, where the protocol draws them
                 "cmc": "",  # identity or image; empty for the protocol's own
                 "distance": "",  # cosine or euclidean; empty for the protocol's own
                 "rerank": ("none", "standard"),  # none, standard, query_only: a row each
-                "k1": 20,  # of re-ranking: neighbours
-                "k2": 6,  # of re-ranking: neighbours averaged
+                "k1": 20,  # of re-ranking: neighbors
+                "k2": 6,  # of re-ranking: neighbors averaged
                 "rerank_weight": 0.3,  # of re-ranking: the original distance's share, lambda
             },
         }

@@ -106,7 +106,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     config.triplet.update(kind="batch_hard", margin=1.3)
     # The paper has neither weight decay nor epochs: both are the code's.
     config.optimizer.update(kind="adam", learning_rate=3e-5, weight_decay=5e-3)
-    config.optimizer.update(warmup_epochs=0, milestones=(60, 100), scales=())
+    config.optimizer.update(warmup_epochs=0, milestones=(60, 100), lr_multipliers=())
     config.evaluation.update(every_epochs=10, rerank=("none", "query_only", "standard"))
     if variant == "code":
         _follow_code(config)

@@ -26,8 +26,8 @@ its large alpha diverges, --config.mutual_prediction.normalize=True. Each can be
 
 How many stages are one a modality is --config.backbone.split_stages: 1, the stem, to 5, all. Of
 the two codes that have such a loss, MPANet's weights `kl_ema` by 2.5, and IV-REID's has `kl_detach`
-with weight 1 and ten times the rate for its classifiers: an entry of config.optimizer.scales for
-`modality_classifiers/.*`.
+with weight 1 and ten times the rate for its classifiers: an entry of
+config.optimizer.lr_multipliers for `modality_classifiers/.*`.
 """
 
 from configs import common
@@ -68,7 +68,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     if common.scale_down(config):
         # From random weights the backbone learns at the rate of the rest. At 0.1 the stripes'
         # triplet losses grow from the second epoch on, and what was learnt is lost.
-        config.optimizer.update(learning_rate=0.03, scales=())
+        config.optimizer.update(learning_rate=0.03, lr_multipliers=())
         config.mutual_prediction.parts.dim = 32
         if config.data.name.startswith("tiny"):
             config.mutual_prediction.parts.update(n=2, dim=8)

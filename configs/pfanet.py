@@ -18,7 +18,7 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
 Table 2's baseline is --config.backbone.attention=none --config.backbone.normalization=none, the two
 rows after it one of them. BNG and MMM learn at the backbone's rate; at the heads' they do with
---config.optimizer.scales="(('backbone/.*(bng|mmm).*',1.0),('backbone/.*',0.1))".
+--config.optimizer.lr_multipliers="(('backbone/.*(bng|mmm).*',1.0),('backbone/.*',0.1))".
 """
 
 from configs import common
@@ -96,7 +96,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     for player in (config.pfanet.generator, config.pfanet.discriminator):
         player.optimizer = config.optimizer.copy_and_resolve_references()
         player.optimizer.update(kind="adam", learning_rate=2e-4, betas=(0.5, 0.999))
-        player.optimizer.update(weight_decay=0.0, scales=())
+        player.optimizer.update(weight_decay=0.0, lr_multipliers=())
     config.evaluation.update(every_epochs=20, flip=True)
     _set_lengths(config, STEPS, FALL)
     if common.scale_down(config):
@@ -128,7 +128,7 @@ def _scale_down(config: common.Config) -> None:
     # hardly learns by its optimizer and dropout, and embeddings of the cosine become all the same.
     for player in (config.pfanet.generator, config.pfanet.discriminator):
         player.optimizer.learning_rate = 1e-3
-    config.optimizer.update(kind="adam", learning_rate=1e-3, scales=())
+    config.optimizer.update(kind="adam", learning_rate=1e-3, lr_multipliers=())
     config.pfanet.classifier.dropout = 0.0
     config.pfanet.triplet.update(metric="euclidean", margin=0.3)
     config.backbone.bng.reduction = config.backbone.mmm.reduction = 4

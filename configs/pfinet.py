@@ -5,7 +5,7 @@ jreid train --config=configs/pfinet.py:sysu_mm01 --workdir=runs/pfinet --config.
 SYSU-MM01 at 384 x 128, ResNet-50 from ImageNet, 240 epochs of steps of 128 images; the authors
 used two Tesla P100. The paper (Pyramid Feature Integration Network, CVM 2022) prints rank-1 68.53,
 mAP 65.51 for all search and 76.88, 80.26 for indoor search, single shot; re-ranked, 80.83, 79.03
-and 88.54, 89.97, where the released code looks for neighbours among the queries only. On RegDB
+and 88.54, 89.97, where the released code looks for neighbors among the queries only. On RegDB
 (`regdb,trial=1` to 10) it prints 81.13, 81.49 visible to infrared and 80.21, 81.02 back. Not yet
 run by us on the real images; needs a GPU.
 
@@ -17,8 +17,9 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
 Table 3's baseline is --config.pfinet.pyramid=none, its rows without TT are
 --config.image.gray_visible=False. The released code trains PFINet, though not the baseline, with
---config.backbone.ibn=True, --config.optimizer.warmup_epochs=20, --config.optimizer.warmup_start=0.1
-and, since it counts the milestones from there, --config.optimizer.milestones="(110,170,220)".
+--config.backbone.ibn=True, --config.optimizer.warmup_epochs=20,
+--config.optimizer.warmup_initial=0.1 and, since it counts the milestones from there,
+--config.optimizer.milestones="(110,170,220)".
 """
 
 from configs import common
@@ -36,7 +37,7 @@ METHOD = {
         "reduce": "sum_to_gray",  # sum_to_gray or none
         "start": "randn",  # randn or bt601
     },
-    "margin": 0.7,  # rho, between centres
+    "margin": 0.7,  # rho, between centers
     "groups": 1,  # of a batch's identities, each with losses of its own; the released code: 2
 }
 
@@ -51,7 +52,9 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     config.image.update(size=(384, 128), resize="bilinear", order="flip_first", padding_fill=127)
     config.image.erase_probability = 0.5
     config.backbone.update(split_stages=0, non_local=(0, 0, 0, 0))
-    config.optimizer.update(kind="adam", learning_rate=3.5e-4, milestones=(90, 150, 200), scales=())
+    config.optimizer.update(
+        kind="adam", learning_rate=3.5e-4, milestones=(90, 150, 200), lr_multipliers=()
+    )
     config.evaluation.update(every_epochs=10, rerank=("none", "query_only", "standard"))
     if config.data.layout == "regdb":
         config.image.size = (256, 128)

@@ -33,12 +33,12 @@ from experiments.tables import (
     measured_by,
     per_cent,
 )
+from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
-from jreid.evaluation.marks import marks
+from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
-from jreid.memory import keep_freed_memory
+from jreid.process import keep_freed_memory
 from jreid.terminal import replace_what_cannot_be_shown
-from jreid.training.costs import Costs, measure
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = "agw"

@@ -13,7 +13,7 @@ stand beside both. For re-ranking: the released code does it on SYSU-MM01 and LL
 told not to; one user who switched it off reports about 71 for the 81.42 of rank 1; and from one
 shot to ten the mAP falls by 1.6, where other methods, which do not re-rank, lose 5 to 7. Against
 it: the authors say that their own code, which is not public, does not. On SYSU-MM01 the released
-code looks for neighbours among the queries only, on LLCM among all images; RegDB's numbers are not
+code looks for neighbors among the queries only, on LLCM among all images; RegDB's numbers are not
 re-ranked, and are of its first trial alone.
 """
 

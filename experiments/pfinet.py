@@ -6,8 +6,8 @@ The paper: Pyramid Feature Integration Network for Visible-Infrared Person Re-ID
 tables 1, 3, 4 and 5 are of SYSU-MM01, table 2 is of RegDB (`--data=regdb --trials=1-10`). On the
 authors' datasets say where they are, by --config.data.folder=DIR, and allow for days on a GPU.
 
-Its re-ranked rows are measured with neighbours among the queries only on SYSU-MM01, among all
-images on RegDB, as the released code has them; SYSU-MM01's with neighbours among all images, which
+Its re-ranked rows are measured with neighbors among the queries only on SYSU-MM01, among all
+images on RegDB, as the released code has them; SYSU-MM01's with neighbors among all images, which
 the paper does not have, are a row more.
 """
 

@@ -44,7 +44,7 @@ class Sweep(NamedTuple):
 def main(
     config: str,
     tables: Mapping[str, Table],
-    told: str | None,
+    description: str | None,
     arguments: Sequence[str] | None = None,
 ) -> None:
     """The command line of an experiment: runs tables of it and prints them.
@@ -52,12 +52,12 @@ def main(
     Args:
         config: the file of its config.
         tables: by the name that the command line has for each.
-        told: the experiment's docstring.
+        description: the experiment's docstring.
         arguments: the command line's, unless these are given.
     """
     replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(
-        description=(told or "").partition("\n")[0],
+        description=(description or "").partition("\n")[0],
         epilog="config fields of every row are set as --config.field=value",
     )
     parser.add_argument("tables", nargs="+", choices=tables, help="which to run")
@@ -129,8 +129,8 @@ def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
     results: dict[Row, list[dict[str, Any]]] = {}
     runs = [(row, seed) for row in table.rows if row.flags is not None for seed in sweep.seeds]
     for number, (row, seed) in enumerate(runs, 1):
-        told = f"{table.title.split(':')[0]}, run {number} of {len(runs)}: {row.name}, seed {seed}"
-        result = run_row(sweep, row, seed, told)
+        label = f"{table.title.split(':')[0]}, run {number} of {len(runs)}: {row.name}, seed {seed}"
+        result = run_row(sweep, row, seed, label)
         if result:
             results.setdefault(row, []).append(result)
         else:
@@ -143,10 +143,10 @@ def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
     return results
 
 
-def run_row(sweep: Sweep, row: Row, seed: int, told: str) -> dict[str, Any] | None:
+def run_row(sweep: Sweep, row: Row, seed: int, label: str) -> dict[str, Any] | None:
     """The result of one run, which is made unless it is there; None where it fails."""
-    from jreid.training.finished import is_finished
-    from jreid.training.run import Run
+    from jreid.runs.finished import is_finished
+    from jreid.runs.run import Run
 
     folder = workdir(sweep, row, seed)
     source = f"{sweep.config}:{sweep.data}"
@@ -156,7 +156,7 @@ def run_row(sweep: Sweep, row: Row, seed: int, told: str) -> dict[str, Any] | No
     if not sweep.trials:
         run.check(config)
     if sweep.trials or not is_finished(run, config):
-        print(f"{told} ({folder})", flush=True)
+        print(f"{label} ({folder})", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         trials = [f"--trials={sweep.trials}"] if sweep.trials else []
         command = ["train", f"--config={source}", f"--workdir={folder}", *trials, *flags]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jreid.errors import InputError
-from jreid.evaluation.marks import marks
+from jreid.evaluation.results.marks import marks
 
 DATASETS = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}  # by layout
 
@@ -147,8 +147,8 @@ def _told(
     ]
     kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
     number = f"mean ± deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    told = f"test split, last checkpoint, {number}; protocol {kinds}"
-    return "; ".join([told, *dict.fromkeys(marked)])
+    message = f"test split, last checkpoint, {number}; protocol {kinds}"
+    return "; ".join([message, *dict.fromkeys(marked)])
 
 
 def _cells(

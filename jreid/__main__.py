@@ -5,31 +5,23 @@
 
 import argparse
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from jreid.commands import data, doctor, embed, evaluate, pictures, train
-from jreid.compilation_cache import keep_compilations
 from jreid.errors import InputError, Stopped
-from jreid.memory import keep_freed_memory, leave_keras_out
 from jreid.paths import local_path
+from jreid.process import configure
 from jreid.terminal import one_line, output_is_lost, replace_what_cannot_be_shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its status; bad input is one sentence on standard error and 2."""
     replace_what_cannot_be_shown()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
-    # A GPU's initial parameters, some hundred draws, take a minute to compile without a kernel.
-    os.environ.setdefault("JAX_THREEFRY_GPU_KERNEL_LOWERING", "true")
-    keep_freed_memory()
-    leave_keras_out()
     _speak()
-    keep_compilations()
+    configure()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
@@ -57,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
-        told = f"jreid: {one_line(what)}; remove the cause and give the same command again."
-        print(told, file=sys.stderr)
+        message = f"jreid: {one_line(what)}; remove the cause and give the same command again."
+        print(message, file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"jreid: {stopped}.", file=sys.stderr)

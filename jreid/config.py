@@ -25,6 +25,23 @@ PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
 
+# What earlier versions called fields, and values of fields, in config.json. A block with a learning
+# rate describes an optimizer, whichever player it is of.
+RENAMED_FIELDS = {
+    "data.trial": "split_number",
+    "evaluation.draw": "sampling",
+}
+RENAMED_OPTIMIZER_FIELDS = {
+    "scales": "lr_multipliers",
+    "decay": "lr_decay",
+    "warmup_start": "warmup_initial",
+}
+RENAMED_VALUES = {
+    ("batch.sampler", "agw"): "identity_uniform",
+    ("evaluation.sampling", "agw"): "seeded",
+}
+
+
 def load(source: str, overrides: Sequence[str] = ()) -> Config:
     """The locked config of a file such as `configs/agw.py:synthetic`, whose code is run.
 
@@ -118,6 +135,7 @@ def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ValueError: another method used them.
     """
+    content = _with_new_names(content)
     backbone = content.get("backbone")
     if content.get("method") == "pfanet" or not isinstance(backbone, dict):
         return content
@@ -170,6 +188,20 @@ def _with_local_paths(config: Config) -> Config:
             owner = config[group] if group else config
             owner[name] = local_path(value, f"config.{field}")
     return config
+
+
+def _with_new_names(block: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """A config of an earlier version with the names and values of this one; the same in meaning."""
+    renamed = RENAMED_OPTIMIZER_FIELDS if "learning_rate" in block else {}
+    result = {}
+    for old, value in block.items():
+        name = RENAMED_FIELDS.get(path + old) or renamed.get(old, old)
+        if isinstance(value, dict):
+            value = _with_new_names(value, f"{path}{name}.")
+        elif isinstance(value, str):
+            value = RENAMED_VALUES.get((path + name, value), value)
+        result[name] = value
+    return result
 
 
 def _check_known(config: ConfigDict, field: str) -> None:

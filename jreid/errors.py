@@ -16,6 +16,6 @@ class Stopped(Exception):  # noqa: N818
         status: the exit status, 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
     """
 
-    def __init__(self, status: int, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status

@@ -70,11 +70,11 @@ class _Lasting:
                 return
             self.lost = True  # before the other stream is written to, which may be full as well
             atexit.register(self._leave)
-            told = (
+            message = (
                 f"jreid: {self._name} cannot be written to ({error.strerror or error}); the "
                 "command goes on, and what it prints there is lost."
             )
-            print(told, file=getattr(sys, self._other), flush=True)
+            print(message, file=getattr(sys, self._other), flush=True)
 
     def _leave(self) -> None:
         """Has Python find nothing to complain of when it closes the stream."""

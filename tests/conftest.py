@@ -12,19 +12,18 @@ os.environ.setdefault(
 import jax
 import jaxtyping
 import pytest
+from helpers.paths import ROOT
 
-pytest_plugins = ["faults"]
+pytest_plugins = ["helpers.faults"]
 jax.config.update("jax_num_cpu_devices", 4)
 jaxtyping.install_import_hook("jreid.losses", "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """The synthetic dataset's tiny preset."""
-    from jreid.data.synthetic import synthesize
+    from jreid.synthetic.synthesize import synthesize
 
     folder = tmp_path_factory.mktemp("data") / "tiny"
     synthesize(folder, "tiny", seed=0)

@@ -3,7 +3,7 @@ import sys
 import types
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid import config as configs
 from jreid.errors import InputError
@@ -28,7 +28,7 @@ def test_overrides_keep_the_types_of_fields():
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "message"),
     [
         ("--config.optimizer.learning_rat=1", "did you mean config.optimizer.learning_rate"),
         ("--config.nothing.like.it=1", "no config field"),
@@ -39,10 +39,10 @@ def test_overrides_keep_the_types_of_fields():
         ("--confi.epochs=3", "not understood"),
     ],
 )
-def test_bad_flags_are_named(flag, told):
+def test_bad_flags_are_named(flag, message):
     with pytest.raises(InputError, match=r".") as error:
         configs.load(f"{AGW}:synthetic", [flag])
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -64,11 +64,13 @@ def test_loaded_config_is_locked():
 
 
 def test_json_gives_the_same_config_back(tmp_path):
-    config = configs.load(f"{AGW}:tiny", ["--config.optimizer.scales=(('backbone/.*', 0.1),)"])
+    config = configs.load(
+        f"{AGW}:tiny", ["--config.optimizer.lr_multipliers=(('backbone/.*', 0.1),)"]
+    )
     (tmp_path / "config.json").write_text(configs.to_text(config))
     again = configs.read(tmp_path / "config.json")
     assert configs.differences(config, again) == []
-    assert again.optimizer.scales == (("backbone/.*", 0.1),)
+    assert again.optimizer.lr_multipliers == (("backbone/.*", 0.1),)
 
 
 def test_differences_name_fields_and_values():
@@ -97,7 +99,7 @@ def test_an_option_of_a_config_stands_beside_the_datasets():
 
 @pytest.mark.fault("C5")
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("def get_config(argument=''):\n    return {}['no']", "KeyError: 'no' (line 2)"),
@@ -112,12 +114,12 @@ def test_an_option_of_a_config_stands_beside_the_datasets():
         ("class Odd(Exception): pass\nraise Odd", "Odd (line 2)"),
     ],
 )
-def test_a_config_file_that_fails_is_named_with_its_error(code, told, tmp_path):
+def test_a_config_file_that_fails_is_named_with_its_error(code, message, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(code)
     with pytest.raises(InputError) as error:
         configs.load(f"{file}:x")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -154,3 +156,24 @@ def test_a_recorded_config_has_no_fields_that_pfanet_alone_has_now(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(once))
     with pytest.raises(InputError, match="attention"):
         configs.read(tmp_path / "config.json")
+
+
+def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
+    new = configs.load(f"{AGW}:regdb")
+    block = {"learning_rate": 0.1, "scales": [["a", 0.1]], "decay": 0.5, "warmup_start": 0.1}
+    old = {
+        "data": {"trial": 3},
+        "batch": {"sampler": "agw"},
+        "evaluation": {"draw": "agw"},
+        "optimizer": block,
+        "gan": {"optimizer": block},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    read = configs.read(tmp_path / "config.json")
+    assert read.data.split_number == 3
+    assert read.batch.sampler == new.batch.sampler == "identity_uniform"
+    assert read.evaluation.sampling == "seeded"
+    for optimizer in (read.optimizer, read.gan.optimizer):
+        assert optimizer.lr_multipliers == (("a", 0.1),)
+        assert (optimizer.lr_decay, optimizer.warmup_initial) == (0.5, 0.1)
+    assert {*read.optimizer} < {*new.optimizer}

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid import config as configs
 from jreid.errors import InputError

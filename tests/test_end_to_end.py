@@ -5,13 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.config import read
-from jreid.training.checkpoints import Checkpoints
+from jreid.engine.model import Model
+from jreid.runs.checkpoints import Checkpoints
 from jreid.training.loop import EpochEnd
-from jreid.training.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def whole(flags, tmp_path_factory):
 def resumed(flags, tmp_path_factory):
     """A run that was interrupted at the end of its second epoch, before that was saved."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
-    end = EpochEnd.end
+    end = EpochEnd.end_epoch
     with pytest.MonkeyPatch.context() as patch:
 
         def interrupted(self, epochs, state, watch):
@@ -45,7 +45,7 @@ def resumed(flags, tmp_path_factory):
                 raise KeyboardInterrupt
             end(self, epochs, state, watch)
 
-        patch.setattr(EpochEnd, "end", interrupted)
+        patch.setattr(EpochEnd, "end_epoch", interrupted)
         assert main(["train", *flags, "--workdir", str(workdir)]) == 130
     assert not (workdir / "result.json").exists()
     assert main(["train", "--workdir", str(workdir)]) == 0
@@ -56,7 +56,11 @@ def state_of(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         assert checkpoints.latest is not None
         return jax.device_get(
-            Model(read(workdir / "config.json")).restore(checkpoints, checkpoints.latest)
+            checkpoints.restore(
+                checkpoints.latest,
+                Model(read(workdir / "config.json")).shapes(),
+                Model(read(workdir / "config.json")).sharding,
+            )
         )
 
 
@@ -107,9 +111,9 @@ def test_evaluating_again_gives_the_same_rows(whole, capsys):
     assert main(["evaluate", "--workdir", str(whole)]) == 0
     after = json.loads((whole / "result.json").read_text())
     assert before["rows"] == after["rows"]
-    told = capsys.readouterr().out
-    assert before["rows"][0]["fingerprint"] in told
-    assert "result.json" in told
+    message = capsys.readouterr().out
+    assert before["rows"][0]["fingerprint"] in message
+    assert "result.json" in message
 
 
 def test_a_finished_run_trains_no_further(whole, flags):

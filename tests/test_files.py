@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.errors import InputError
 from jreid.files import UNFINISHED, write_text, write_whole

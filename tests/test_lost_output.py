@@ -10,15 +10,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.commands.evaluate import evaluate_and_tell
 from jreid.errors import InputError
+from jreid.runs.run import Run
 from jreid.terminal import replace_what_cannot_be_shown
 from jreid.training.epoch_end import EpochEnd
-from jreid.training.run import Run
-from jreid.training.spikes import LEAST, SpikeWatch
+from jreid.training.spikes import MIN_STEPS, SpikeDetector
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def flags(tmp_path):
     features = np.random.default_rng(0).normal(size=(24, 4))
     np.savez(tmp_path / "f.npz", features=features, **labels)
     what = ["evaluate", f"--features={tmp_path / 'f.npz'}", "--protocol=sysu_mm01"]
-    return [*what, "--dataset=mine", "--draw=agw", "--trials=1"]
+    return [*what, "--dataset=mine", "--sampling=seeded", "--trials=1"]
 
 
 def row(flags, tmp_path):
@@ -45,7 +45,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     flags, tmp_path, monkeypatch, capsys
 ):
     result = {"rows": [row(flags, tmp_path)]}
-    monkeypatch.setattr("jreid.training.evaluation.evaluate_run", lambda *_: [result])
+    monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", lambda *_: [result])
     run = Run(tmp_path / "run")
     run.result.mkdir(parents=True)
     capsys.readouterr()
@@ -96,8 +96,8 @@ def test_lines_that_cannot_be_written_end_no_command(output, lost):
     os.close(writes)
     assert ended.returncode == 0
     shown = (ended.stdout or ended.stderr).splitlines()
-    (told,) = [line for line in shown if not line.startswith(("line", "the end"))]
-    assert f"standard {'output' if lost == 'stdout' else 'error'} cannot be written to" in told
+    (message,) = [line for line in shown if not line.startswith(("line", "the end"))]
+    assert f"standard {'output' if lost == 'stdout' else 'error'} cannot be written to" in message
     assert len(shown) == (3001 if lost == "stdout" else 6002)
 
 
@@ -140,13 +140,13 @@ def test_both_streams_on_a_full_disk(monkeypatch):
 @pytest.mark.fault("B8")
 def test_a_spike_whose_images_cannot_be_kept(tmp_path, caplog):
     (tmp_path / "spikes").touch()
-    watch = SpikeWatch(tmp_path / "spikes", lambda step: {})
-    for step in range(LEAST):
+    watch = SpikeDetector(tmp_path / "spikes", lambda step: {})
+    for step in range(MIN_STEPS):
         watch.look(step, {"model/loss": 1.0 + 0.01 * (step % 3)})
-    watch.look(LEAST, {"model/loss": 100.0})
+    watch.look(MIN_STEPS, {"model/loss": 100.0})
     (message,) = caplog.messages
     assert "model/loss is 100" in message
-    assert f"step_{LEAST:08d}.json cannot be written" in message
+    assert f"step_{MIN_STEPS:08d}.json cannot be written" in message
 
 
 @pytest.mark.fault("B8")
@@ -167,7 +167,7 @@ def test_pictures_that_cannot_be_drawn(caplog):
     dataset = SimpleNamespace(table=SimpleNamespace(split=np.array(["train"])))
     stop = SimpleNamespace(interrupting=contextlib.nullcontext)
     end = EpochEnd(model, dataset, Sheets(), Nothing(), Nothing(), Nothing(), stop)
-    end.end(1, SimpleNamespace(step=7, variables={}), Nothing())
+    end.end_epoch(1, SimpleNamespace(step=7, variables={}), Nothing())
     (message,) = caplog.messages
     assert "step 7" in message
     assert "pictures/heat.png cannot be written" in message

@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
+from jreid.distributed import cluster, mesh
 from jreid.errors import InputError
-from jreid.training import cluster, sharding
 
 TINY = f"--config={ROOT}/configs/agw.py:tiny"
 
@@ -26,10 +26,10 @@ def tiny(tiny_folder, prepared):
 def refused(capsys, *arguments):
     """Runs a command that must be refused; its one sentence."""
     assert main([str(argument) for argument in arguments]) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("jreid: ")
-    return told[0]
+    message = capsys.readouterr().err.strip().splitlines()
+    assert len(message) == 1
+    assert message[0].startswith("jreid: ")
+    return message[0]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_help_needs_nothing_heavy(verb):
 
 
 def test_unknown_config_field(capsys, tiny, tmp_path):
-    told = refused(capsys, "train", *tiny, "--workdir", tmp_path / "run", "--config.epoch=1")
-    assert "did you mean config.epochs?" in told
+    message = refused(capsys, "train", *tiny, "--workdir", tmp_path / "run", "--config.epoch=1")
+    assert "did you mean config.epochs?" in message
     assert not (tmp_path / "run").exists()
 
 
@@ -68,21 +68,21 @@ def test_run_of_a_version_without_a_field(capsys, tiny, tmp_path, field):
         (tmp_path / "run" / file).write_text(json.dumps(content))
     out = ["--split", "test", "--output", tmp_path / "out.npz"]
     for verb in (["evaluate"], ["embed", *out]):
-        told = refused(capsys, *verb, "--workdir", tmp_path / "run")
-        assert f"the config has no field {name}," in told
+        message = refused(capsys, *verb, "--workdir", tmp_path / "run")
+        assert f"the config has no field {name}," in message
 
 
 def test_missing_dataset_folder(capsys, tmp_path):
-    told = refused(
+    message = refused(
         capsys, "train", TINY, f"--config.data.folder={tmp_path}/no", "--workdir", tmp_path / "run"
     )
-    assert "does not exist" in told
-    assert "jreid data synthesize" in told
+    assert "does not exist" in message
+    assert "jreid data synthesize" in message
 
 
 def test_empty_dataset_folder(capsys, tmp_path):
     (tmp_path / "empty").mkdir()
-    told = refused(
+    message = refused(
         capsys,
         "train",
         TINY,
@@ -90,36 +90,36 @@ def test_empty_dataset_folder(capsys, tmp_path):
         "--workdir",
         tmp_path / "run",
     )
-    assert str(tmp_path / "empty") in told
+    assert str(tmp_path / "empty") in message
 
 
 @pytest.mark.fault("F09")
 def test_a_place_that_cannot_be_written(capsys, tiny_folder, tmp_path):
     (tmp_path / "file").write_text("no folder")
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={tmp_path}/file/p"]
-    told = refused(capsys, "train", TINY, *places, "--workdir", tmp_path / "run")
-    assert str(tmp_path / "file") in told
-    assert "Not a directory" in told
+    message = refused(capsys, "train", TINY, *places, "--workdir", tmp_path / "run")
+    assert str(tmp_path / "file") in message
+    assert "Not a directory" in message
 
 
 def test_batch_that_devices_cannot_share(capsys, tiny, tmp_path):
     flags = ["--config.batch.identities=3", "--config.batch.images=2"]
-    told = refused(capsys, "train", *tiny, *flags, "--workdir", tmp_path / "run")
-    assert "6 rows, which 4 devices cannot share" in told
+    message = refused(capsys, "train", *tiny, *flags, "--workdir", tmp_path / "run")
+    assert "6 rows, which 4 devices cannot share" in message
 
 
 def test_more_identities_a_batch_than_there_are(capsys, tiny, tmp_path):
-    told = refused(
+    message = refused(
         capsys, "train", *tiny, "--config.batch.identities=16", "--workdir", tmp_path / "run"
     )
-    assert "config.batch.identities" in told
+    assert "config.batch.identities" in message
 
 
 def test_identities_of_another_dataset(capsys, tiny, tmp_path):
-    told = refused(
+    message = refused(
         capsys, "train", *tiny, "--config.data.identities=9", "--workdir", tmp_path / "run"
     )
-    assert "--config.data.identities=8" in told
+    assert "--config.data.identities=8" in message
 
 
 @pytest.mark.fault("F17")
@@ -129,9 +129,9 @@ def test_identity_in_one_modality_only(capsys, tiny_dataset, tiny_config, tmp_pa
     keep = (table.identity != person) | (table.modality == "visible")
     broken = tiny_dataset._replace(table=table.take(keep))
     monkeypatch.setattr("jreid.data.dataset.load", lambda *_: broken)
-    told = refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
-    assert str(person) in told
-    assert "infrared" in told
+    message = refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
+    assert str(person) in message
+    assert "infrared" in message
 
 
 @pytest.mark.fault("F16")
@@ -142,13 +142,13 @@ def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
         table=table._replace(identity=np.where(table.split == "test", strangers, table.identity))
     )
     monkeypatch.setattr("jreid.data.dataset.load", lambda *_: broken)
-    told = refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
-    assert "queries of the test split has a match" in told
+    message = refused(capsys, "train", TINY, "--workdir", tmp_path / "run")
+    assert "queries of the test split has a match" in message
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "message"),
     [
         ("--config.seed=-1", "config.seed=-1"),
         ("--config.log_every_steps=0", "config.log_every_steps=0"),
@@ -166,8 +166,8 @@ def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
         ("--config.dtype=float16", "config.dtype=float16"),
     ],
 )
-def test_values_that_cannot_be_meant(capsys, tiny, tmp_path, flag, told):
-    assert told in refused(capsys, "train", *tiny, flag, "--workdir", tmp_path / "run")
+def test_values_that_cannot_be_meant(capsys, tiny, tmp_path, flag, message):
+    assert message in refused(capsys, "train", *tiny, flag, "--workdir", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -175,8 +175,8 @@ def test_values_that_cannot_be_meant(capsys, tiny, tmp_path, flag, told):
 def test_missing_weights(capsys, tiny, tmp_path, monkeypatch, weights):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     flags = [f"--config.weights={weights}", "--workdir", tmp_path / "run"]
-    told = refused(capsys, "train", *tiny, *flags)
-    assert "weights" in told
+    message = refused(capsys, "train", *tiny, *flags)
+    assert "weights" in message
     assert not (tmp_path / "run").exists()
 
 
@@ -185,29 +185,29 @@ def test_workdir_of_another_config(capsys, tiny, tmp_path):
     assert main(["train", *tiny, "--config.epochs=0", "--workdir", str(run)]) == 0
     capsys.readouterr()
     tiny = [*tiny, "--config.epochs=0"]
-    told = refused(capsys, "train", *tiny, "--config.seed=1", "--workdir", run)
-    assert "seed: 1, 0" in told
-    assert "choose another --workdir" in told
+    message = refused(capsys, "train", *tiny, "--config.seed=1", "--workdir", run)
+    assert "seed: 1, 0" in message
+    assert "choose another --workdir" in message
 
 
 def test_workdir_of_a_run_on_other_images(capsys, tiny, tmp_path):
-    from jreid.data.synthetic import synthesize
+    from jreid.synthetic.synthesize import synthesize
 
     run, other = tmp_path / "run", tmp_path / "other"
     tiny = [*tiny, "--config.epochs=0", "--workdir", run]
     assert main([str(argument) for argument in ["train", *tiny]]) == 0
     capsys.readouterr()
     synthesize(other, "tiny", seed=1)
-    told = refused(capsys, "train", *tiny, f"--config.data.folder={other}")
-    assert "on other images" in told
+    message = refused(capsys, "train", *tiny, f"--config.data.folder={other}")
+    assert "on other images" in message
 
 
 def test_evaluation_changes_only_how_it_evaluates(capsys, tiny, tmp_path):
     run = str(tmp_path / "run")
     assert main(["train", *tiny, "--config.epochs=0", "--workdir", run]) == 0
     capsys.readouterr()
-    told = refused(capsys, "evaluate", "--workdir", run, "--config.seed=3")
-    assert "config.seed is the trained run's" in told
+    message = refused(capsys, "evaluate", "--workdir", run, "--config.seed=3")
+    assert "config.seed is the trained run's" in message
     allowed = ["--config.evaluation.shots=1", "--config.cpu_threads=3"]
     assert main(["evaluate", "--workdir", run, *allowed]) == 0
     rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
@@ -223,7 +223,7 @@ def test_the_config_says_how_many_threads_compute(tiny, tmp_path, monkeypatch, o
         raise InputError("enough is known.")
 
     monkeypatch.setenv("NPROC", "1")
-    monkeypatch.setattr(sharding, "devices", devices)
+    monkeypatch.setattr(mesh, "devices", devices)
     monkeypatch.setattr(cluster, "join", devices)
     flags = [*others, "--process-id=1"] if others else []
     run = f"--workdir={tmp_path}/run"
@@ -233,8 +233,8 @@ def test_the_config_says_how_many_threads_compute(tiny, tmp_path, monkeypatch, o
 
 def test_workdir_that_holds_something_else(capsys, tiny, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    told = refused(capsys, "train", *tiny, "--workdir", tmp_path)
-    assert "choose an empty --workdir" in told
+    message = refused(capsys, "train", *tiny, "--workdir", tmp_path)
+    assert "choose an empty --workdir" in message
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
@@ -266,11 +266,11 @@ def test_flags_that_no_verb_knows(capsys, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run(capsys, tiny, tmp_path):
     run = tmp_path / "run"
     flags = ["--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup_epochs=0"]
-    told = capsys.readouterr()
+    message = capsys.readouterr()
     assert main(["train", *tiny, *flags, "--workdir", str(run)]) == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "training stopped at step" in told
-    assert "last good checkpoint is step 0" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "training stopped at step" in message
+    assert "last good checkpoint is step 0" in message
     assert not (run / "result.json").exists()
 
 
@@ -295,7 +295,7 @@ def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
     assert set(found["modalities"]) == {"infrared"}
     assert found["features"].shape == (len(paths), 64)
     assert found["features"].dtype == np.float32
-    told = refused(capsys, *arguments, "--modality=visible", "--output", tmp_path / "x.npz")
-    assert "camera 3" in told
+    message = refused(capsys, *arguments, "--modality=visible", "--output", tmp_path / "x.npz")
+    assert "camera 3" in message
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert {row["checkpoint"] for row in result["rows"]} == {"last"}

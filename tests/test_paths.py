@@ -6,7 +6,7 @@ import shlex
 import socket
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid import config as configs
 from jreid.__main__ import _parser, main
@@ -65,7 +65,7 @@ def test_a_colon_in_a_configs_path_works(tmp_path):
     file = tmp_path / "12:30" / "my:agw.py"
     file.parent.mkdir()
     file.write_text((ROOT / "configs" / "agw.py").read_text())
-    assert configs.load(f"{file}:regdb,trial=3").data.trial == 3
+    assert configs.load(f"{file}:regdb,trial=3").data.split_number == 3
     assert configs.load(str(file)).data.name == "sysu_mm01"
 
 

@@ -18,8 +18,8 @@ from flax.traverse_util import flatten_dict
 
 from jreid import config as configs
 from jreid.data.table import MODALITIES
-from jreid.training.model import Model
-from jreid.training.step import make_train_step
+from jreid.engine.model import Model
+from jreid.engine.step import make_train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path(__file__).with_suffix(".json")

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
-from jreid.data.synthetic import synthesize
+from jreid.synthetic.synthesize import synthesize
 
 
 def call(*arguments) -> int:
@@ -22,9 +22,9 @@ def rows_of(workdir):
 def refused(capsys, *arguments) -> str:
     capsys.readouterr()
     assert call(*arguments) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1, told
-    return told[0]
+    message = capsys.readouterr().err.strip().splitlines()
+    assert len(message) == 1, message
+    return message[0]
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def test_trials_go_on_where_they_stopped(trials, capsys, monkeypatch):
 def test_a_model_is_tested_on_its_own_trial_only(trials, regdb, capsys):
     workdir, _ = trials
     one = f"--workdir={workdir}/trial_01"
-    told = refused(capsys, "evaluate", one, "--config.data.trial=2", *regdb)
-    assert "config.data.trial is the trained run's" in told
+    message = refused(capsys, "evaluate", one, "--config.data.split_number=2", *regdb)
+    assert "config.data.split_number is the trained run's" in message
 
 
 @pytest.mark.parametrize("text", ["", "0", "3-1", "1-11", "a", "1;2", "1-99999"])
@@ -98,8 +98,8 @@ def test_trials_that_do_not_exist(text, regdb, tmp_path, capsys):
 
 def test_trials_of_a_dataset_that_has_none(tiny_folder, tmp_path, capsys):
     flags = [f"--config={ROOT}/configs/agw.py:tiny", f"--config.data.folder={tiny_folder}"]
-    told = refused(capsys, "train", *flags, f"--workdir={tmp_path}/runs", "--trials=1-2")
-    assert "sysu_mm01 has none" in told
+    message = refused(capsys, "train", *flags, f"--workdir={tmp_path}/runs", "--trials=1-2")
+    assert "sysu_mm01 has none" in message
 
 
 @pytest.fixture(scope="module")
@@ -139,30 +139,32 @@ def test_features_of_a_run_give_its_numbers(llcm, tmp_path, capsys):
 
 @pytest.mark.fault("F30")
 def test_comparing_what_cannot_be(llcm, trials, tmp_path, capsys):
-    told = refused(capsys, "evaluate", "--compare", llcm / "result.json", trials[0] / "result.json")
-    assert "cannot be compared" in told
+    message = refused(
+        capsys, "evaluate", "--compare", llcm / "result.json", trials[0] / "result.json"
+    )
+    assert "cannot be compared" in message
     (tmp_path / "text.json").write_text("no")
-    told = refused(capsys, "evaluate", "--compare", tmp_path / "text.json", llcm / "result.json")
-    assert "text.json cannot be read as a result" in told
+    message = refused(capsys, "evaluate", "--compare", tmp_path / "text.json", llcm / "result.json")
+    assert "text.json cannot be read as a result" in message
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         ([], "--features needs --protocol"),
         (["--protocol=market"], "The protocol 'market' is unknown"),
         (["--protocol=regdb", "--search=all"], "--search is not a choice of regdb"),
-        (["--protocol=sysu_mm01"], "--draw=agw"),
+        (["--protocol=sysu_mm01"], "--sampling=seeded"),
         (["--protocol=llcm", "--rerank=gnn"], "gnn"),
         (["--protocol=llcm", "--rerank=standard", "--k1=5000"], "k1"),
         (["--protocol=llcm", "--config.seed=1"], "is for --workdir"),
         (["--protocol=llcm", "--output=."], "does not end in .json"),
     ],
 )
-def test_features_and_flags_that_do_not_fit(llcm, tmp_path, capsys, flags, told):
+def test_features_and_flags_that_do_not_fit(llcm, tmp_path, capsys, flags, message):
     file = tmp_path / "features.npz"
     assert call("embed", f"--workdir={llcm}", "--split=test", f"--output={file}") == 0
-    assert told in refused(capsys, "evaluate", f"--features={file}", *flags)
+    assert message in refused(capsys, "evaluate", f"--features={file}", *flags)
 
 
 @pytest.mark.parametrize("flag", ["--shots=0", "--rerank=none", "--k1=3", "--output=x.json"])
@@ -181,11 +183,11 @@ def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
     content["rows"][0]["protocol"]["cmc"] = "identity"
     result.write_text(json.dumps(content))
     try:
-        told = refused(capsys, "train", *flags, "--trials=1-2")
+        message = refused(capsys, "train", *flags, "--trials=1-2")
     finally:
         result.write_text(before)
-    assert "are not of the same rules" in told
-    assert "is in 1 of 2" in told
+    assert "are not of the same rules" in message
+    assert "is in 1 of 2" in message
 
 
 @pytest.mark.fault("F16")
@@ -228,8 +230,8 @@ def test_a_folder_of_ones_own(mine, tmp_path, capsys):
     flags = [f"--config={ROOT}/configs/agw.py:folder", *small, f"--config.data.folder={mine}"]
     flags += [f"--config.data.prepared={tmp_path}/prepared", f"--workdir={tmp_path}/run"]
     flags += ["--config.backbone.non_local=(0,1,0,0)", "--config.evaluation.k1=5"]
-    told = refused(capsys, "train", *flags)
-    assert "--config.data.identities=8" in told
+    message = refused(capsys, "train", *flags)
+    assert "--config.data.identities=8" in message
     assert call("train", *flags, "--config.data.identities=8") == 0
     rows = rows_of(tmp_path / "run")
     assert {row["protocol"]["name"] for row in rows} == {"folder"}
@@ -244,8 +246,8 @@ def test_a_partial_dataset_marks_its_results(tiny_folder, tmp_path, capsys):
     min((folder / "cam4" / f"{person:04d}").glob("*.jpg")).unlink()
     flags = [f"--config={ROOT}/configs/agw.py:tiny", f"--config.data.folder={folder}"]
     flags += [f"--config.data.prepared={tmp_path}/prepared", "--config.epochs=0"]
-    told = refused(capsys, "train", *flags, f"--workdir={tmp_path}/run")
-    assert "allow_partial" in told
+    message = refused(capsys, "train", *flags, f"--workdir={tmp_path}/run")
+    assert "allow_partial" in message
     flags += ["--config.data.allow_partial=true", f"--workdir={tmp_path}/run"]
     assert call("train", *flags) == 0
     assert "partial dataset" in capsys.readouterr().out

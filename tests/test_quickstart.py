@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.config import read
 from jreid.data.dataset import Source, load
-from jreid.data.synthetic import synthesize
+from jreid.engine.model import Model
 from jreid.evaluation import cmc_map
-from jreid.training.checkpoints import Checkpoints
-from jreid.training.model import Model
+from jreid.runs.checkpoints import Checkpoints
+from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,9 @@ def rank1_within(workdir, modality):
     table = table.take((table.split == "test") & (table.modality == modality))
     model = Model(config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
-        variables = model.restore_variables(checkpoints, checkpoints.latest)
+        variables = checkpoints.restore_variables(
+            checkpoints.latest, model.shapes(), model.sharding
+        )
     images, names = table.image.tolist(), table.name.tolist()
     features = model.embed(variables, images, names, modality)
     first = np.array([name.endswith("/0001") for name in names])

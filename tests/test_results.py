@@ -6,16 +6,16 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from training.small_method import create_method
+from helpers.paths import ROOT
+from helpers.small_method import create_method
 
 from jreid import config as configs
 from jreid.__main__ import main
 from jreid.data.dataset import files_fingerprint
-from jreid.evaluation.marks import marks
+from jreid.evaluation.results.marks import marks
 from jreid.methods import agw
-from jreid.training import finished, scoring
-from jreid.training.run import Run, source_of
+from jreid.runs import finished, score
+from jreid.runs.run import Run, source_of
 
 SHORT = [
     "--config.evaluation.searches=('all',)",
@@ -82,7 +82,7 @@ def last_step(run):
 def test_a_finished_run_is_not_evaluated_again(run, flags, capsys, monkeypatch):
     written = (run / "result.json").read_bytes()
     monkeypatch.setattr("jreid.training.loop.train", None)
-    monkeypatch.setattr("jreid.training.evaluation.evaluate_run", None)
+    monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", None)
     status, out, _ = call(capsys, "train", *flags, f"--workdir={run}")
     assert status == 0
     assert "is finished" in out and str(last_step(run)) in out
@@ -99,14 +99,20 @@ def cut(run):
     [
         lambda run: shutil.rmtree(run / "checkpoints" / str(last_step(run))),
         lambda run: damage(run, last_step(run)),
-        lambda run: edit(run / "result.json", lambda told: told.update(config_hash="other")),
-        lambda run: edit(run / "result.json", lambda told: told.update(files_fingerprint="other")),
-        lambda run: edit(run / "result.json", lambda told: told["rows"][0].update(step=0)),
-        lambda run: edit(run / "result.json", lambda told: told["rows"][0].update(weights="0")),
-        lambda run: edit(run / "result.json", lambda told: told["rows"].pop()),
-        lambda run: edit(run / "result.json", lambda told: told.pop("data_fingerprint")),
-        lambda run: edit(run / "run.json", lambda told: told.update(steps=told["steps"] + 1)),
-        lambda run: edit(run / "run.json", lambda told: told.pop("steps")),
+        lambda run: edit(run / "result.json", lambda message: message.update(config_hash="other")),
+        lambda run: edit(
+            run / "result.json", lambda message: message.update(files_fingerprint="other")
+        ),
+        lambda run: edit(run / "result.json", lambda message: message["rows"][0].update(step=0)),
+        lambda run: edit(
+            run / "result.json", lambda message: message["rows"][0].update(weights="0")
+        ),
+        lambda run: edit(run / "result.json", lambda message: message["rows"].pop()),
+        lambda run: edit(run / "result.json", lambda message: message.pop("data_fingerprint")),
+        lambda run: edit(
+            run / "run.json", lambda message: message.update(steps=message["steps"] + 1)
+        ),
+        lambda run: edit(run / "run.json", lambda message: message.pop("steps")),
         lambda run: (run / "result.json").unlink(),
         cut,
     ],
@@ -121,7 +127,7 @@ def test_what_is_not_finished(run, config, spoil):
 def test_raw_rows_of_both_checkpoints_are_kept_where_re_ranking_fails(
     run, config, capsys, monkeypatch
 ):
-    rank, written = scoring.evaluate, []
+    rank, written = score.evaluate, []
 
     def fails(*arguments, **options):
         if arguments[4] is None:
@@ -129,7 +135,7 @@ def test_raw_rows_of_both_checkpoints_are_kept_where_re_ranking_fails(
         written.append(json.loads((run / "result.json").read_text())["rows"])
         raise MemoryError
 
-    monkeypatch.setattr(scoring, "evaluate", fails)
+    monkeypatch.setattr(score, "evaluate", fails)
     reranked = ["--config.evaluation.rerank=('standard','none')", "--config.evaluation.k1=5"]
     status, out, err = call(capsys, "evaluate", f"--workdir={run}", *reranked)
     result = json.loads((run / "result.json").read_text())
@@ -182,7 +188,7 @@ def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsy
 
 @pytest.mark.fault("A2")
 def test_other_data_are_another_result(run, tmp_path, capsys):
-    from jreid.data.synthetic import synthesize
+    from jreid.synthetic.synthesize import synthesize
 
     other, written = tmp_path / "other", (run / "result.json").read_bytes()
     synthesize(other, "tiny", seed=1)
@@ -205,8 +211,8 @@ def test_other_data_are_another_result(run, tmp_path, capsys):
     embed = ["embed", *evaluate[1:], "--split=test", f"--output={features}"]
     assert "--other-data" in call(capsys, *embed)[2]
     assert call(capsys, *embed, "--other-data")[0] == 0
-    told = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--draw=agw"]
-    assert "other data" in call(capsys, *told)[1]
+    message = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--sampling=seeded"]
+    assert "other data" in call(capsys, *message)[1]
 
 
 @pytest.mark.fault("A2")
@@ -293,8 +299,8 @@ def test_a_row_of_an_earlier_step_than_asked_for_is_marked(run, tmp_path, capsys
     features, result = tmp_path / "f.npz", tmp_path / "r.json"
     embed = ["embed", f"--workdir={run}", "--split=test", f"--output={features}"]
     assert call(capsys, *embed)[0] == 0
-    told = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--draw=agw"]
-    assert f"step {step} is damaged" in call(capsys, *told, f"--output={result}")[1]
+    message = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--sampling=seeded"]
+    assert f"step {step} is damaged" in call(capsys, *message, f"--output={result}")[1]
     _, out, _ = call(capsys, "evaluate", "--compare", result, result)
     assert f"second: step {step} is damaged" in out
 
@@ -307,7 +313,7 @@ def test_the_files_fingerprint_is_that_of_the_dataset(config, tiny_dataset):
 def test_what_is_known_survives_embedding(run, tmp_path, capsys):
     file, output = tmp_path / "f.npz", tmp_path / "r.json"
     embed = ["embed", f"--workdir={run}", f"--output={file}"]
-    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--draw=agw"]
+    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--sampling=seeded"]
     evaluate += ["--trials=2", f"--output={output}"]
     assert call(capsys, *embed, "--split=test")[0] == 0
     assert " marks" not in call(capsys, *evaluate)[1]
@@ -347,7 +353,7 @@ def test_features_that_are_not_all_of_the_dataset(tmp_path, capsys):
     labels["features"] = np.random.default_rng(0).normal(size=(36, 4))
     file, output = tmp_path / "f.npz", tmp_path / "r.json"
     np.savez(file, **labels)
-    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--draw=agw"]
+    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--sampling=seeded"]
     evaluate += [f"--output={output}"]
     status, _, err = call(capsys, *evaluate)
     assert status == 2 and not output.exists()

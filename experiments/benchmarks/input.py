@@ -24,18 +24,19 @@ import numpy as np
 import psutil
 from PIL import Image, ImageOps
 
+from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import training_batches
 from jreid.data.plain_folder import read_folder
-from jreid.data.rendering.cameras import CAMERAS
-from jreid.data.rendering.pedestrians import sample_person
-from jreid.data.rendering.photograph import photograph
-from jreid.data.rendering.randomness import Purpose, generator
 from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
-from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation
+from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from jreid.distributed.mesh import make_mesh, split
 from jreid.errors import InputError
-from jreid.memory import keep_freed_memory
-from jreid.training.sharding import make_mesh, split
+from jreid.process import keep_freed_memory
+from jreid.synthetic.cameras import CAMERAS
+from jreid.synthetic.pedestrians import sample_person
+from jreid.synthetic.photograph import photograph
+from jreid.synthetic.randomness import Purpose, generator
 
 P, K = 8, 4  # identities a step, images of an identity and modality
 WARM_STEPS, STEPS = 6, 24
@@ -75,11 +76,11 @@ def main() -> None:
         images = [path.read_bytes() for path in paths]
         size = sum(map(len, images)) / len(images) / 1e3
         print(f"{len(images)} images of {size:.1f} kB on average")
-        for told, options in OPTIONS.items():
+        for label, options in OPTIONS.items():
             runs = {"jreid": ours(names, images, options)}
             if plain := torch_loader(paths, options):
                 runs["PyTorch DataLoader"] = plain
-            compare(told, runs, arguments.rounds)
+            compare(label, runs, arguments.rounds)
     if not plain:
         print("PyTorch is not installed, so that there is nothing to compare with.")
 
@@ -99,7 +100,7 @@ def render(folder: Path, images: int) -> None:
         noisy.save(folder / f"{index:05d}.jpg", quality=int(rng.integers(80, 95)))
 
 
-def compare(told: str, runs: dict[str, Callable[[], Iterator[Any]]], rounds: int) -> None:
+def compare(label: str, runs: dict[str, Callable[[], Iterator[Any]]], rounds: int) -> None:
     """Lets the pipelines take turns and prints the best of each, and the ratio."""
     speeds: dict[str, list[Speed]] = {name: [] for name in runs}
     for _ in range(rounds):
@@ -108,12 +109,12 @@ def compare(told: str, runs: dict[str, Callable[[], Iterator[Any]]], rounds: int
     best = {name: Speed(*map(max, zip(*found, strict=True))) for name, found in speeds.items()}
     for name, (a_second, a_cpu_second) in best.items():
         print(
-            f"{told}: {name} {a_second:.0f} images/s, {a_second / cores():.0f} a core, "
+            f"{label}: {name} {a_second:.0f} images/s, {a_second / cores():.0f} a core, "
             f"{a_cpu_second:.0f} a CPU second"
         )
     if len(best) == 2:
         clock, cpu = (mine / plain for mine, plain in zip(*best.values(), strict=True))
-        print(f"{told}: {clock:.2f} times as fast, {cpu:.2f} times by CPU time")
+        print(f"{label}: {clock:.2f} times as fast, {cpu:.2f} times by CPU time")
 
 
 def measure(batches: Iterator[Any]) -> Speed:
@@ -162,7 +163,7 @@ def ours(
         image=content,
     )
     labels = table.identity, table.modality
-    plan = Plan("agw", *labels, identities, images_each, seed=0, epochs=1000)
+    plan = Plan("identity_uniform", *labels, identities, images_each, seed=0, epochs=1000)
     first = plan.steps - WARM_STEPS - STEPS
     return lambda: training_batches(table, plan, options, 0, first, split(make_mesh()))
 

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.input import OPTIONS, K, P, render
-from jreid.data.sysu_mm01 import COUNTS, SPLIT_FILES
-from jreid.memory import keep_freed_memory, leave_keras_out
+from jreid.data.layouts.sysu_mm01 import COUNTS, SPLIT_FILES
+from jreid.process import keep_freed_memory, leave_keras_out
 
 PICTURES, STEPS = 300, 20
 
@@ -39,8 +39,8 @@ def main() -> None:
         if not options.folder:
             make_files(folder)
         places = [f"--folder={folder}", f"--prepared={options.prepared or Path(temporary, 'p')}"]
-        for told in ("packing", "packed before"):
-            print(f"{told}: ", end="", flush=True)
+        for label in ("packing", "packed before"):
+            print(f"{label}: ", end="", flush=True)
             command = [sys.executable, "-m", "experiments.benchmarks.input_memory", "--measure"]
             subprocess.run([*command, *places], check=True)
 
@@ -87,19 +87,19 @@ def measure(folder: Path, prepared: Path) -> None:
     table = load(source, prepared).table
     encoded, loaded, images = sum(map(len, table.image)), peak(), len(table.image)
     training = table.take(np.flatnonzero(table.split == "train"))
-    plan = Plan("agw", training.identity, training.modality, P, K, seed=0, epochs=1)
+    plan = Plan("identity_uniform", training.identity, training.modality, P, K, seed=0, epochs=1)
     sharding = jax.sharding.NamedSharding(
         jax.make_mesh((1,), ("data",), devices=jax.devices()[:1]),
         jax.sharding.PartitionSpec("data"),
     )
-    told, augmentation = next(iter(OPTIONS.items()))
+    label, augmentation = next(iter(OPTIONS.items()))
     for step, batch in enumerate(training_batches(training, plan, augmentation, 0, 0, sharding), 1):
         jax.block_until_ready(batch)
         if step == STEPS:
             break
     print(
         f"{images:,} images of {encoded / 1e6:.0f} MB; beyond them {(loaded - encoded) / 1e6:.0f} "
-        f"MB when loaded, {(peak() - encoded) / 1e6:.0f} MB after {STEPS} steps of {told}",
+        f"MB when loaded, {(peak() - encoded) / 1e6:.0f} MB after {STEPS} steps of {label}",
         flush=True,
     )
 

@@ -11,8 +11,8 @@ computed anew in the backward pass.
 Two accounts. JAX's, for all devices together: what the forward pass keeps for the backward pass of
 the player that keeps most, by the program as it is written. XLA's, of one device: all that the
 compiled step needs, its arguments too. XLA's is of the devices that are there, or of GPUs or TPUs
-that need not be (`experiments/benchmarks/absent.py`): for a CPU it undoes the computing anew. What
-convolutions work in on CPUs and GPUs is in neither account.
+that need not be (`experiments/benchmarks/aot_mesh.py`): for a CPU it undoes the computing anew.
+What convolutions work in on CPUs and GPUs is in neither account.
 """
 
 import argparse
@@ -24,13 +24,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.benchmarks import absent
+from experiments.benchmarks import aot_mesh
 from experiments.benchmarks.training import load_config
+from jreid.distributed.mesh import make_mesh, replicated, split
+from jreid.engine.model import Model
+from jreid.engine.state import merged, owned
+from jreid.engine.step import make_train_step
 from jreid.methods import Player
-from jreid.training.model import Model
-from jreid.training.sharding import make_mesh, replicated, split
-from jreid.training.state import merged, owned
-from jreid.training.step import make_train_step
 
 METHODS = ("agw", "pfinet", "base_derivative", "pfanet", "idkl", "mutual_prediction")
 FORMS = ("", ",dtype=bfloat16", ",backbone.rematerialize=True")
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("configs", nargs="*", help="a file and, after commas, its fields")
     parser.add_argument("--devices", help="that need not be here, such as 8xH100 or v5e:2x4")
     options = parser.parse_args(arguments)
-    mesh = absent.make_mesh(options.devices) if options.devices else make_mesh()
+    mesh = aot_mesh.make_mesh(options.devices) if options.devices else make_mesh()
     every = [f"configs/{method}.py:sysu_mm01{form}" for method in METHODS for form in FORMS]
     devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     for source in options.configs or every:
@@ -86,10 +86,14 @@ def account(config: Any, mesh: Mesh) -> Memory:
     batch, state = _on(split(mesh), batch), _on(replicated(mesh), model.shapes())
     seeded: Any = make_train_step(model.method, model.optimizers, jnp.zeros_like, config.seed, mesh)
     compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
-    told = compiled.memory_analysis()
-    step = told.argument_size_in_bytes + told.output_size_in_bytes + told.temp_size_in_bytes
+    analysis = compiled.memory_analysis()
+    step = (
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        + analysis.temp_size_in_bytes
+    )
     kept = max(_kept(player, state, batch) for player in model.method.players)
-    return Memory(_bytes(state), kept, step - told.alias_size_in_bytes)
+    return Memory(_bytes(state), kept, step - analysis.alias_size_in_bytes)
 
 
 def _kept(player: Player, state: Any, batch: Any) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.benchmarks.evaluation.methods import SIZES, Problem, make_problem
 from jreid.evaluation import Rerank, mean_metrics, rerank
-from jreid.evaluation.ranking import rank_blocks
+from jreid.evaluation.ranking.cmc import score_distances
 
 K1, K2, WEIGHT = 20, 6, 0.3
 ARRAYS = ("query", "gallery")
@@ -35,7 +35,7 @@ def standard(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def query_only(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Ours, with neighbours among the queries alone."""
+    """Ours, with neighbors among the queries alone."""
     return rerank(query, gallery, Rerank("query_only", K1, K2, WEIGHT))
 
 
@@ -137,7 +137,7 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
 def describe(distance: np.ndarray, problem: Problem) -> str:
     """Rank-1 and mAP of re-ranked distances."""
     blocks = np.array_split(distance, -(-len(distance) // 256))
-    metrics = mean_metrics(rank_blocks(blocks, *problem[2:], cmc="image"))
+    metrics = mean_metrics(score_distances(blocks, *problem[2:], cmc="image"))
     return f"{metrics.cmc[1]:.6f} | {metrics.mean_average_precision:.6f}"
 
 

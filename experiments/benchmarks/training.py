@@ -10,7 +10,7 @@ triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weight
 channels-last, eager and compiled, on the same images. Its convolutions and matrix products are
 bfloat16 by autocast where ours are.
 
-The operations of our step are those that XLA counts before it optimises; they are set against the
+The operations of our step are those that XLA counts before it optimizes; they are set against the
 rate at which the same device multiplies two large matrices of the same dtype.
 
 With configs: these side by side, the first of them the measure. A config's fields follow its
@@ -38,13 +38,13 @@ from jax.sharding import AxisType, Mesh
 
 from experiments.benchmarks import input as reading
 from jreid import config as configs
+from jreid.data.augmentation import Augmentation
 from jreid.data.plain_folder import read_folder
-from jreid.data.transforms import Augmentation
-from jreid.memory import keep_freed_memory
+from jreid.distributed.mesh import split
+from jreid.engine.model import Model
+from jreid.engine.step import make_train_step
 from jreid.methods import Phase
-from jreid.training.model import Model
-from jreid.training.sharding import split
-from jreid.training.step import make_train_step
+from jreid.process import keep_freed_memory
 
 SAME_AS_PYTORCH = (
     "configs/agw.py:sysu_mm01,backbone.non_local=(0,0,0,0),pooling=average,triplet.kind=batch_hard"

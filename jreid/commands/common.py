@@ -25,11 +25,11 @@ CONFIG_FILE = (
 FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
 
 
-def verb(verbs: Any, name: str, run: Verb, told: str, config: bool) -> argparse.ArgumentParser:
+def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.ArgumentParser:
     """Adds a verb that runs a function, which returns the exit status where that is not 0."""
-    sentence = f"{told[0].upper()}{told[1:]}."
+    sentence = f"{help[0].upper()}{help[1:]}."
     parser = verbs.add_parser(
-        name, help=told, description=sentence, epilog=FIELDS if config else None
+        name, help=help, description=sentence, epilog=FIELDS if config else None
     )
     parser.set_defaults(run=run, takes_config=config, goes_on_unheard=False)
     return parser
@@ -39,7 +39,7 @@ def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool
     """Lets a verb run as one of several processes, by flags or by what the cluster tells.
 
     Args:
-        saves_on_sigterm: as in `jreid.training.cluster.join`.
+        saves_on_sigterm: as in `jreid.distributed.cluster.join`.
     """
     run = functools.partial(_among_others, parser.get_default("run"), saves_on_sigterm)
     parser.set_defaults(run=run)
@@ -58,19 +58,19 @@ def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool
 
 def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace) -> int | None:
     """Runs a verb; of several processes the first one speaks, and each tells what ends it."""
-    from jreid.training import cluster
-    from jreid.training.processes import is_first, wait_for_all
+    from jreid.distributed import cluster
+    from jreid.distributed.processes import is_main_process, wait_for_all
 
-    place = cluster.find_place(
+    address = cluster.find_address(
         options.coordinator, options.processes, options.process_id, os.environ
     )
-    if place is None:
+    if address is None:
         return run(options)
     if options.workdir or getattr(options, "config", None):  # else nothing reads a config
         _set_threads(_load(options))
-    cluster.join(place, saves_on_sigterm)
+    cluster.join(address, saves_on_sigterm)
     nowhere = open(os.devnull, "w")  # noqa: SIM115
-    with nowhere, contextlib.redirect_stdout(sys.stdout if is_first() else nowhere):
+    with nowhere, contextlib.redirect_stdout(sys.stdout if is_main_process() else nowhere):
         status = run(options)
     wait_for_all("the end")
     return status
@@ -79,8 +79,8 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
 def config_of(options: argparse.Namespace) -> Any:
     """The config that the flags ask for, or else the run's own; checked."""
     from jreid import config as configs
-    from jreid.training.processes import require_same
-    from jreid.training.sharding import devices
+    from jreid.distributed.mesh import devices
+    from jreid.distributed.processes import require_same
 
     config = _load(options)
     _set_threads(config)
@@ -91,8 +91,8 @@ def config_of(options: argparse.Namespace) -> Any:
 
 def _load(options: argparse.Namespace) -> Any:
     from jreid import config as configs
-    from jreid.training.checks import check_config
-    from jreid.training.run import Run
+    from jreid.runs.check_config import check_config
+    from jreid.runs.run import Run
 
     if getattr(options, "config", None):
         config = configs.load(options.config, options.overrides)
@@ -111,7 +111,7 @@ def _set_threads(config: Any) -> None:
 def config_of_run(options: argparse.Namespace) -> Any:
     """The run's own config; of its fields, flags may set how and where it is evaluated."""
     from jreid import config as configs
-    from jreid.training.run import Run
+    from jreid.runs.run import Run
 
     config = config_of(options)
     free = ("evaluation.", "cpu_threads", *(["data."] if getattr(options, "other_data", 0) else []))
@@ -128,12 +128,12 @@ def config_of_run(options: argparse.Namespace) -> Any:
 def dataset_of(config: Any) -> Any:
     """The config's dataset; says so if a part of it is left out."""
     from jreid.data.dataset import load
-    from jreid.training.processes import first_goes_ahead, require_same
-    from jreid.training.run import source_of
+    from jreid.distributed.processes import main_process_first, require_same
+    from jreid.runs.run import source_of
 
     data, source = config.data, source_of(config)
     # The first process packs the images, the others then find them packed.
-    dataset = first_goes_ahead(lambda: load(source, Path(data.prepared), track))
+    dataset = main_process_first(lambda: load(source, Path(data.prepared), with_progress))
     require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
         print(f"{data.folder} lacks images: every result is marked as of a partial dataset")
@@ -142,7 +142,7 @@ def dataset_of(config: Any) -> Any:
     return dataset
 
 
-def track(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
+def with_progress(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
     """Shows the progress through items, on a terminal."""
     from rich.progress import track
 

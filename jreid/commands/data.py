@@ -5,11 +5,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import track, verb
+from jreid.commands.common import verb, with_progress
+from jreid.data.layouts import LAYOUTS
 from jreid.errors import InputError
 from jreid.paths import from_here
 
-LAYOUTS = ("sysu_mm01", "regdb", "llcm")
 DATASETS = (*LAYOUTS, "folder", "synthetic")
 
 
@@ -22,8 +22,8 @@ def add(verbs: Any) -> None:
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    told = "render the synthetic dataset"
-    synthesize = verb(actions, "synthesize", _synthesize, told, config=False)
+    help = "render the synthetic dataset"
+    synthesize = verb(actions, "synthesize", _synthesize, help, config=False)
     synthesize.add_argument("--output", type=Path, required=True, help="the folder to make")
     synthesize.add_argument(
         "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="whose (default: sysu_mm01)"
@@ -38,20 +38,20 @@ def add(verbs: Any) -> None:
         "--seed", type=int, default=0, help="of everything random in it (default: 0)"
     )
 
-    told = "count a dataset's images, decode them all and list everything that is wrong"
-    check = verb(actions, "check", _check, told, config=False)
+    help = "count a dataset's images, decode them all and list everything that is wrong"
+    check = verb(actions, "check", _check, help, config=False)
     _source(check)
 
-    told = "check a dataset and pack its images for training"
-    prepare = verb(actions, "prepare", _prepare, told, config=False)
+    help = "check a dataset and pack its images for training"
+    prepare = verb(actions, "prepare", _prepare, help, config=False)
     _source(prepare)
     _prepared(prepare)
     prepare.add_argument(
         "--allow-partial", action="store_true", help="also where images are missing"
     )
 
-    told = "draw a contact sheet of a dataset and count its images"
-    show = verb(actions, "show", _show, told, config=False)
+    help = "draw a contact sheet of a dataset and count its images"
+    show = verb(actions, "show", _show, help, config=False)
     _source(show)
     _prepared(show)
     show.add_argument("--output", type=Path, required=True, help="the .jpg file to write")
@@ -83,7 +83,7 @@ def _synthesize(options: argparse.Namespace) -> None:
     from rich.progress import Progress
 
     from jreid.console import Console
-    from jreid.data.synthetic import synthesize
+    from jreid.synthetic.synthesize import synthesize
 
     with Progress(console=Console(), transient=True) as progress:
         task = progress.add_task("rendering")
@@ -105,14 +105,14 @@ def _check(options: argparse.Namespace) -> int:
     from jreid.data.check import check, format_report
 
     source = _source_of(options)
-    report = check(source, track)
+    report = check(source, with_progress)
     Console().print(format_report(report))
     for fault in report.faults:
-        print(f"{'note: ' if fault.kind == 'odd' else ''}{fault}")
+        print(f"{'note: ' if fault.kind == 'warning' else ''}{fault}")
     if report.sound:
         print(f"{source.folder}: sound")
     else:
-        wrong = sum(fault.kind != "odd" for fault in report.faults)
+        wrong = sum(fault.kind != "warning" for fault in report.faults)
         print(f"{source.folder}: {wrong} {'fault' if wrong == 1 else 'faults'}")
     return 0 if report.sound else 1
 
@@ -139,13 +139,13 @@ def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
     from jreid.data.dataset import load
 
     source = _source_of(options)._replace(allow_partial=allow_partial)
-    return load(source, options.prepared, track)
+    return load(source, options.prepared, with_progress)
 
 
 def _source_of(options: argparse.Namespace) -> Any:
     """The folder and its layout, which a synthetic dataset names itself."""
     from jreid.data.dataset import Source
-    from jreid.data.synthetic import read_label
+    from jreid.data.layouts.synthetic_label import read_label
 
     name = layout = options.dataset
     folder = options.source or Path("data") / name

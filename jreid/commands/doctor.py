@@ -12,8 +12,8 @@ from jreid.errors import InputError
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    told = "check the installation, the devices, and what a config needs of both"
-    doctor = verb(verbs, "doctor", _doctor, told, config=True)
+    help = "check the installation, the devices, and what a config needs of both"
+    doctor = verb(verbs, "doctor", _doctor, help, config=True)
     doctor.add_argument("--config", help=f"{CONFIG_FILE}; none: no dataset")
 
 
@@ -51,7 +51,7 @@ def _sentence(error: Exception) -> str:
 def _installation() -> Iterator[str]:
     from importlib.metadata import PackageNotFoundError, version
 
-    from jreid.training.run import PACKAGES
+    from jreid.runs.run import PACKAGES
 
     found, missing = [f"Python {sys.version.split()[0]}"], []
     for package in PACKAGES:
@@ -70,7 +70,7 @@ def _installation() -> Iterator[str]:
 def _devices() -> Iterator[str]:
     import jax
 
-    from jreid.training.sharding import devices
+    from jreid.distributed.mesh import devices
 
     devices()  # says so if there are none
     for device in jax.local_devices():
@@ -88,8 +88,8 @@ def _config(config: Any, fault: Exception | None) -> Iterator[str]:
 
 
 def _dataset(config: Any) -> Iterator[str]:
-    from jreid.training.schedule import plan_training
-    from jreid.training.scoring import check_protocols
+    from jreid.runs.score import check_protocols
+    from jreid.training.plan import plan_training
 
     dataset = dataset_of(config)
     table, plan = plan_training(config, dataset)
@@ -101,7 +101,7 @@ def _dataset(config: Any) -> Iterator[str]:
 def _step(config: Any) -> Iterator[str]:
     import jax
 
-    from jreid.training.costs import measure
+    from jreid.engine.step_cost import measure
 
     if config.data.identities < 1:
         raise InputError(
@@ -128,9 +128,9 @@ def _memory(device: Any) -> int:
     """Bytes of a device's memory; of a CPU's its share of the machine's."""
     import jax
 
-    told = device.memory_stats()
-    if told and "bytes_limit" in told:
-        return told["bytes_limit"]
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return whole // jax.local_device_count()
 

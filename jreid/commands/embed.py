@@ -11,8 +11,8 @@ from jreid.errors import InputError
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    told = "embed a folder of images, or a split of the run's dataset"
-    embed = verb(verbs, "embed", _embed, told, config=True)
+    help = "embed a folder of images, or a split of the run's dataset"
+    embed = verb(verbs, "embed", _embed, help, config=True)
     embed.add_argument("--workdir", type=Path, required=True, help="the run's folder")
     what = embed.add_mutually_exclusive_group(required=True)
     what.add_argument("--images", type=Path, help="folder of images, searched through")
@@ -36,8 +36,8 @@ def add(verbs: Any) -> None:
 
 
 def _embed(options: argparse.Namespace) -> None:
-    from jreid.training.embedding import embed_folder, embed_split
-    from jreid.training.run import Run
+    from jreid.runs.embed import embed_folder, embed_split
+    from jreid.runs.run import Run
 
     run, output = Run(options.workdir), options.output
     if output.suffix != ".npz":

@@ -13,15 +13,15 @@ from jreid.commands.common import (
     ranking_progress,
     verb,
 )
-from jreid.commands.features import keep_each, print_table, raise_faults
+from jreid.commands.features import keep_each, print_table, raise_incomplete
 from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
 
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    told = "evaluate a run's checkpoints, or features, or compare two results"
-    evaluate = verb(verbs, "evaluate", _evaluate, told, config=True)
+    help = "evaluate a run's checkpoints, or features, or compare two results"
+    evaluate = verb(verbs, "evaluate", _evaluate, help, config=True)
     what = evaluate.add_mutually_exclusive_group(required=True)
     what.add_argument("--workdir", type=Path, help="the run's folder")
     what.add_argument(
@@ -61,7 +61,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _evaluate_run(options: argparse.Namespace) -> None:
-    from jreid.training.run import Run
+    from jreid.runs.run import Run
 
     run = Run(options.workdir)
     config = config_of_run(options)
@@ -82,7 +82,7 @@ def evaluate_and_tell(
         InputError: the result cannot be written, or a re-ranking has failed; the rows that there
             are are printed before.
     """
-    from jreid.training.evaluation import evaluate_run
+    from jreid.runs.evaluate import evaluate_run
 
     name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
     with ranking_progress() as (tell, progress):
@@ -94,7 +94,7 @@ def evaluate_and_tell(
     print(f"metrics      {run.metrics / 'metrics.jsonl'}")
     print(f"TensorBoard  tensorboard --logdir={run.metrics}")
     print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
-    raise_faults(result, unwritten)
+    raise_incomplete(result, unwritten)
 
 
 def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -105,15 +105,11 @@ def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _compare(first: Path, second: Path) -> None:
     from jreid.console import Console
-    from jreid.evaluation.compare import (
-        compare,
-        extraction_differences,
-        format_comparison,
-        read_result,
-    )
+    from jreid.evaluation.results.compare import compare, extraction_differences, read_result
+    from jreid.evaluation.results.tables import format_comparison
 
     results = read_result(first), read_result(second)
     rows = compare(*results)
     Console(width=max(Console().width, 250)).print(format_comparison(rows))
-    for told in extraction_differences(*results, [f"{first}", f"{second}"]):
-        print(told)
+    for message in extraction_differences(*results, [f"{first}", f"{second}"]):
+        print(message)

@@ -11,7 +11,7 @@ from jreid.commands.common import ranking_progress
 from jreid.errors import InputError
 
 # Flags of --features: what the protocol may be told, and the rest.
-CHOICES = ("search", "shots", "draw", "direction", "trial", "trials", "cmc", "distance")
+CHOICES = ("search", "shots", "sampling", "direction", "split_number", "trials", "cmc", "distance")
 OTHERS = ("protocol", "dataset", "gallery_index", "rerank", "k1", "k2", "rerank_weight", "output")
 OF_FILE = ("config_hash", "extraction", "data_fingerprint")  # kept from a run's embeddings
 FLAGS = (*CHOICES, *OTHERS, "allow_partial")
@@ -33,9 +33,9 @@ def add_flags(group: Any) -> None:
     )
     group.add_argument("--search", help="of sysu_mm01: all or indoor")
     group.add_argument("--shots", type=int, help="of sysu_mm01: 1 or 10")
-    group.add_argument("--draw", help="of sysu_mm01: official or agw")
+    group.add_argument("--sampling", help="of sysu_mm01: official or seeded")
     group.add_argument("--direction", help="infrared_to_visible or visible_to_infrared")
-    group.add_argument("--trial", type=int, help="of regdb: which of its ten splits")
+    group.add_argument("--split-number", type=int, help="of regdb: which of its ten splits")
     group.add_argument("--trials", type=int, help="how many galleries are drawn")
     group.add_argument("--cmc", help="identity or image")
     group.add_argument("--distance", help="cosine (default) or euclidean")
@@ -46,8 +46,8 @@ def add_flags(group: Any) -> None:
         "--rerank",
         help="one or more of none, standard, query_only, separated by commas (default: none)",
     )
-    group.add_argument("--k1", type=int, help="of re-ranking: neighbours (default: 20)")
-    group.add_argument("--k2", type=int, help="of re-ranking: neighbours averaged (default: 6)")
+    group.add_argument("--k1", type=int, help="of re-ranking: neighbors (default: 20)")
+    group.add_argument("--k2", type=int, help="of re-ranking: neighbors averaged (default: 6)")
     group.add_argument(
         "--rerank-weight",
         type=float,
@@ -63,7 +63,8 @@ def evaluate_features(options: argparse.Namespace) -> None:
         InputError: bad input; or the result cannot be written, or a re-ranking has failed, and the
             rows that there are are printed before.
     """
-    from jreid.data.sysu_mm01 import read_gallery_index
+    from jreid.data.layouts.sysu_mm01 import read_gallery_index
+    from jreid.distributed.processes import on_main_process
     from jreid.evaluation import (
         Rerank,
         Wanted,
@@ -73,8 +74,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
         read_features,
         write_result,
     )
-    from jreid.training.processes import on_first
-    from jreid.training.scoring import naming_full_ranking
+    from jreid.runs.score import naming_full_ranking
 
     if not options.protocol:
         raise InputError("--features needs --protocol too, such as --protocol=sysu_mm01.")
@@ -98,7 +98,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
 
     def write(result: Mapping[str, Any]) -> None:
         if output:
-            on_first(lambda: write_result(output, result))
+            on_main_process(lambda: write_result(output, result))
 
     with ranking_progress() as (tell, progress):
 
@@ -111,20 +111,22 @@ def evaluate_features(options: argparse.Namespace) -> None:
             {"features": str(options.features), **of_file}
             | {"rows": [rows[one] for one in wanted if one in rows]}
             | ({"missing": missing} if missing else {})
-            for rows, missing in raw_first(wanted, lambda one: on_first(lambda: evaluated(one)))
+            for rows, missing in raw_first(
+                wanted, lambda one: on_main_process(lambda: evaluated(one))
+            )
         )
         result, unwritten = keep_each(results, write)
     print_table(str(options.features), result["rows"])
     if output and not unwritten:
         print(f"result       {output}")
-    raise_faults(result, unwritten)
+    raise_incomplete(result, unwritten)
 
 
 def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:
     """What is known of the features' images and model; `row` are fields of every result row."""
     from jreid.data.known_counts import dataset_of_protocol, feature_faults
-    from jreid.data.listing import refuse
-    from jreid.evaluation.feature_file import read_origin
+    from jreid.data.layouts.layout import raise_faults
+    from jreid.evaluation.results.feature_file import read_origin
 
     origin = read_origin(options.features, table)
     row = origin.get("row", {})
@@ -142,10 +144,12 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
     faults = feature_faults(name, table, row.get("of_split", "test"), cameras)
     partial = bool(faults) or bool(row.get("partial"))
     other = f"or say by --dataset=NAME that they are not of {name}"
-    refuse((fault for fault in faults if fault.kind == "wrong"), options.features, other, most=6)
+    raise_faults(
+        (fault for fault in faults if fault.kind == "error"), options.features, other, most=6
+    )
     if not row.get("partial") and not options.allow_partial:
         remedy = f"take them as they are by --allow-partial, which marks every row, {other}"
-        refuse(faults, options.features, remedy, most=6)
+        raise_faults(faults, options.features, remedy, most=6)
     return {**origin, "row": {"skipped_images": 0, **row, "dataset": name, "partial": partial}}
 
 
@@ -168,7 +172,7 @@ def keep_each(
     return result, unwritten
 
 
-def raise_faults(result: Mapping[str, Any], unwritten: InputError | None) -> None:
+def raise_incomplete(result: Mapping[str, Any], unwritten: InputError | None) -> None:
     """Raises InputError where a result could not be written or lacks re-ranked rows."""
     if unwritten:
         raise unwritten
@@ -183,7 +187,7 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints result rows under a title."""
     from jreid.console import Console
-    from jreid.evaluation.evaluate import format_table
+    from jreid.evaluation.results.tables import format_table
 
     console = Console(width=max(Console().width, 200))
     console.print(title, markup=False)

@@ -10,8 +10,8 @@ from jreid.errors import InputError
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    told = "draw a run's pictures of a few people: attention, generated images, ..."
-    pictures = verb(verbs, "pictures", _pictures, told, config=True)
+    help = "draw a run's pictures of a few people: attention, generated images, ..."
+    pictures = verb(verbs, "pictures", _pictures, help, config=True)
     pictures.add_argument("--workdir", type=Path, required=True, help="the run's folder")
     pictures.add_argument(
         "--images", type=int, default=8, help="how many people, two images each (default: 8)"
@@ -31,9 +31,9 @@ def add(verbs: Any) -> None:
 
 
 def _pictures(options: argparse.Namespace) -> None:
-    from jreid.training.model import Model
-    from jreid.training.pictures import draw_run
-    from jreid.training.run import Run
+    from jreid.engine.model import Model
+    from jreid.runs.pictures import draw_run
+    from jreid.runs.run import Run
 
     if options.images < 1:
         raise InputError(f"--images={options.images} shows nobody; give 1 or more.")

@@ -74,7 +74,7 @@ def add(verbs: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from jreid.training.run import Run
+    from jreid.runs.run import Run
 
     if options.grace is not None and not options.grace >= 0:
         raise InputError(f"--grace={options.grace} is no time; give seconds, 0 or more.")
@@ -87,13 +87,13 @@ def _train(options: argparse.Namespace) -> None:
 def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
     from jreid.commands.evaluate import evaluate_and_tell, tell_rows
-    from jreid.training.finished import is_finished
-    from jreid.training.initial import place_of_run
-    from jreid.training.lock import locked
+    from jreid.distributed.mesh import devices
+    from jreid.distributed.processes import on_main_process
+    from jreid.runs.finished import is_finished
+    from jreid.runs.init_from import place_of_run
+    from jreid.runs.lock import locked
+    from jreid.runs.score import check_protocols
     from jreid.training.loop import train
-    from jreid.training.processes import on_first
-    from jreid.training.scoring import check_protocols
-    from jreid.training.sharding import devices
 
     _tell_changes(run, config)
     run.check(config)
@@ -101,15 +101,15 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         run.check_start(place_of_run(options.init_from, options.init_checkpoint))
     if not options.profile and is_finished(run, config):
         print(f"{run.workdir} is finished; its result is there")
-        tell_rows(config, on_first(lambda: run.read_result()["rows"]))
+        tell_rows(config, on_main_process(lambda: run.read_result()["rows"]))
         print(f"result       {run.result}")
         return
     print(f"on {devices()}")
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)
-        for told in check_protocols(config, dataset):
-            print(told)
+        for line in check_protocols(config, dataset):
+            print(line)
         train(config, run, dataset, start, options.profile, options.grace)
         evaluate_and_tell(config, run, dataset)
 
@@ -133,31 +133,31 @@ def _train_trials(options: argparse.Namespace) -> None:
     """Trains RegDB's trials one after the other and tells their mean; done ones are kept."""
     from jreid.commands.evaluate import tell_rows
     from jreid.commands.features import write_fault
-    from jreid.evaluation.trial_means import mean_over_trials
-    from jreid.training.finished import is_finished
-    from jreid.training.processes import on_first
-    from jreid.training.run import Run, provenance
+    from jreid.distributed.processes import on_main_process
+    from jreid.evaluation.results.split_means import mean_over_splits
+    from jreid.runs.finished import is_finished
+    from jreid.runs.run import Run, provenance
 
     if not options.config:
         raise InputError("--trials needs --config too, such as configs/agw.py:regdb.")
     given, trials = [*options.overrides], _trials(options.trials)
     runs = []
     for trial in trials:
-        options.overrides = [*given, f"--config.data.trial={trial}"]
+        options.overrides = [*given, f"--config.data.split_number={trial}"]
         config = config_of(options)
         run = Run(options.workdir / f"trial_{trial:02d}", options.allow_config_drift)
         run.check(config)
         runs.append((config, run))
     for trial, (config, run) in zip(trials, runs, strict=True):
         if not is_finished(run, config):
-            print(f"trial {trial} of {len(trials)}: {run.workdir}")
+            print(f"trial {trial} of {options.trials}: {run.workdir}")
             _train_one(config, run, options)
     whole, config = Run(options.workdir), runs[0][0]
-    results = on_first(lambda: [run.read_result() for _, run in runs])
-    rows = on_first(lambda: mean_over_trials(results))
+    results = on_main_process(lambda: [run.read_result() for _, run in runs])
+    rows = on_main_process(lambda: mean_over_splits(results))
     extraction = results[0]["extraction"]
-    told = {**provenance(config), "trials": trials, "extraction": extraction}
-    unwritten = write_fault(lambda: whole.write_result({**told, "rows": rows}))
+    fields = {**provenance(config), "trials": trials, "extraction": extraction}
+    unwritten = write_fault(lambda: whole.write_result({**fields, "rows": rows}))
     tell_rows(config, rows)
     if unwritten:
         raise unwritten
@@ -178,11 +178,12 @@ def _trials(text: str) -> list[int]:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from jreid.training.checkpoints import Checkpoints
-    from jreid.training.initial import RANDOM, start_of_file
-    from jreid.training.lock import locked
-    from jreid.training.model import Model
-    from jreid.training.run import Run
+    from jreid.engine.model import Model
+    from jreid.runs.checkpoints import Checkpoints
+    from jreid.runs.init_from import RANDOM, start_of_file
+    from jreid.runs.lock import locked
+    from jreid.runs.run import Run
+    from jreid.runs.score import described
     from jreid.weights.checkpoint_file import read_checkpoint
     from jreid.weights.torch import convert
 
@@ -202,7 +203,7 @@ def _import(options: argparse.Namespace) -> None:
     with locked(run.workdir), Checkpoints(run.checkpoints, writes=True) as checkpoints:
         checkpoints.save(state)
         checkpoints.finish()
-        run.claim(config, None, start=start.record)
+        run.claim(config, None, start=start.record, protocols=described(config))
     print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
 
 
@@ -212,7 +213,7 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
     Raises:
         InputError: they cannot be found, or the run that is there starts from others.
     """
-    from jreid.training.initial import RANDOM, start_of_file, start_of_run
+    from jreid.runs.init_from import RANDOM, start_of_file, start_of_run
 
     if run.has_checkpoint():
         return RANDOM
@@ -230,12 +231,12 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
     return start
 
 
-def _tell_taken(other: Path, taken: Any) -> None:
+def _tell_taken(other: Path, loaded: Any) -> None:
     """What became of each array of another run."""
-    print(f"{other}: {len(taken.kept)} arrays are taken over")
-    for line in taken.dropped:
+    print(f"{other}: {len(loaded.loaded)} arrays are taken over")
+    for line in loaded.mismatched:
         print(f"not taken over  {line}")
-    for path in taken.fresh:
+    for path in loaded.missing:
         print(f"not there       {path}: starts anew")
 
 

@@ -9,8 +9,18 @@ import rich.table
 
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
 from jreid.data.forms import DEEP
-from jreid.data.images import Image, Track, read_images, silent
-from jreid.data.listing import SPLITS, Count, Fault, Group, Listing, Row, by_split, counts, first_of
+from jreid.data.images import Image, ProgressBar, read_images, silent
+from jreid.data.layouts.layout import (
+    SPLITS,
+    Count,
+    Fault,
+    Group,
+    Listing,
+    Row,
+    by_split,
+    counts,
+    first_of,
+)
 from jreid.data.table import MODALITIES
 
 
@@ -20,7 +30,7 @@ class Report(NamedTuple):
     Attributes:
         expected: how many there should be, where that is known.
         found: how many there are; of camera 0, which stands for all cameras, too.
-        faults: everything that is wrong or odd.
+        faults: every error and every warning.
     """
 
     expected: Mapping[Group, Count]
@@ -29,11 +39,11 @@ class Report(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether nothing worse than oddities was found."""
-        return all(fault.kind == "odd" for fault in self.faults)
+        """Whether nothing worse than warnings was found."""
+        return all(fault.kind == "warning" for fault in self.faults)
 
 
-def check(source: Source, track: Track = silent) -> Report:
+def check(source: Source, with_progress: ProgressBar = silent) -> Report:
     """Lists the folder, decodes every image and compares their bytes; writes nothing.
 
     Raises:
@@ -42,7 +52,7 @@ def check(source: Source, track: Track = silent) -> Report:
     listing, expected = examine(source)
     report, sound, deep = _count(listing, expected), [], []
     reading = read_images(listing.rows, source.depth_range)
-    for image in track(reading, "checking images", len(listing.rows)):
+    for image in with_progress(reading, "checking images", len(listing.rows)):
         if image.counts:
             deep.append(image._replace(content=b""))
         if not image.fault:
@@ -56,19 +66,19 @@ def check(source: Source, track: Track = silent) -> Report:
 
 
 def _depth_faults(deep: Sequence[Image], source: Source) -> list[Fault]:
-    """The images of 16 bits a channel and their counts; `wrong` without a range for them."""
+    """The images of 16 bits a channel and their counts; `error` without a range for them."""
     if not deep:
         return []
     lows, highs = zip(*(image.counts for image in deep if image.counts), strict=True)
     first = deep[0].row.path.relative_to(source.folder)
-    told = f"and {len(deep) - 1:,} more images have" if deep[1:] else "has"
-    told += f" 16 bits a channel, raw counts of {min(lows):,} to {max(highs):,}; "
+    message = f"and {len(deep) - 1:,} more images have" if deep[1:] else "has"
+    message += f" 16 bits a channel, raw counts of {min(lows):,} to {max(highs):,}; "
     if source.depth_range:
         low, high = source.depth_range
-        told += f"counts up to {low:,} become black, from {high:,} white"
-        return [Fault(str(first), told, "odd")]
-    told += "say which of them become black and white: `data check --depth-range LOW HIGH`, "
-    return [Fault(str(first), f"{told}`train --config.data.depth_range='(LOW,HIGH)'`")]
+        message += f"counts up to {low:,} become black, from {high:,} white"
+        return [Fault(str(first), message, "warning")]
+    message += "say which of them become black and white: `data check --depth-range LOW HIGH`, "
+    return [Fault(str(first), f"{message}`train --config.data.depth_range='(LOW,HIGH)'`")]
 
 
 def survey(source: Source) -> Report:
@@ -95,12 +105,12 @@ def _one_sided_faults(rows: Sequence[Row]) -> list[Fault]:
             if of == split and side.keys() == {modality}
         ]
         if folders:
-            told = f"has {len(folders):,} identities with {modality} images only: "
-            told += first_of(sorted(folders))
+            message = f"has {len(folders):,} identities with {modality} images only: "
+            message += first_of(sorted(folders))
             remedy = "; add images of the other modality or leave them out of the split"
             training = split == "train"
-            told += remedy if training else "; as queries they have no match"
-            faults.append(Fault(split, told, "wrong" if training else "odd"))
+            message += remedy if training else "; as queries they have no match"
+            faults.append(Fault(split, message, "error" if training else "warning"))
     return faults
 
 

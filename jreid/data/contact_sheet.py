@@ -15,8 +15,8 @@ WIDTH, HEIGHT = 64, 128  # of a shown image, in pixels
 MARGIN, HEADER, GAP = 36, 22, 4  # for the identities, for the cameras, and below each row
 COLUMN_GAP = 10
 FEW_COLUMNS = 8  # up to so many, a column shows two images of each identity, else one
-MOST_BYTES = 200_000  # of a JPEG
-MOST_COLUMNS = 40
+MAX_BYTES = 200_000  # of a JPEG
+MAX_COLUMNS = 40
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 Column = tuple[int, int]  # camera, and the modality's place in MODALITIES
@@ -39,7 +39,7 @@ def contact_sheet(table: Table, output: Path, identities: int = 8) -> None:
     file_format = format_of(output)
     people = _people(table)
     shown = sorted(people, key=lambda identity: (-len(people[identity]), identity))[:identities]
-    columns = sorted({column for identity in shown for column in people[identity]})[:MOST_COLUMNS]
+    columns = sorted({column for identity in shown for column in people[identity]})[:MAX_COLUMNS]
     sheet = _draw({identity: people[identity] for identity in shown}, columns)
     content = _encode(sheet, file_format)
     write_whole(output, lambda file: file.write(content))
@@ -93,6 +93,6 @@ def _encode(sheet: Image.Image, kind: str) -> bytes:
         for quality in (90, 80, 70, 60, 50, 35):
             content = io.BytesIO()
             sheet.save(content, kind, quality=quality)
-            if kind == "png" or len(content.getvalue()) < MOST_BYTES:
+            if kind == "png" or len(content.getvalue()) < MAX_BYTES:
                 return content.getvalue()
         sheet = sheet.reduce(2)

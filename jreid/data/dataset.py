@@ -12,17 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from jreid.data.forms import DEEP, check_depth_range
-from jreid.data.images import Image, Track, hash_file, silent
-from jreid.data.listing import (
+from jreid.data.images import Image, ProgressBar, hash_file, silent
+from jreid.data.layouts.layout import (
     Count,
     Fault,
     GalleryIndex,
     Group,
     Listing,
     count_faults,
-    refuse,
+    raise_faults,
 )
-from jreid.data.synthetic import read_label
+from jreid.data.layouts.synthetic_label import read_label
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.paths import from_here
@@ -32,7 +32,7 @@ TAKE_PARTIAL = (
     "or take it as it is, which marks every result: `data prepare --allow-partial`, "
     "`train --config.data.allow_partial=true`"
 )
-MOST_SKIPPED = 0.001  # of the training images
+MAX_SKIPPED = 0.001  # of the training images
 
 
 class Source(NamedTuple):
@@ -41,8 +41,8 @@ class Source(NamedTuple):
     Attributes:
         name: its name in results. One named as its layout is the authors' own, whose counts are
             known and checked.
-        layout: the module of `jreid.data` that knows the folder: `sysu_mm01`, `regdb`, `llcm` or
-            `folder`.
+        layout: the module of `jreid.data.layouts` that knows the folder: `sysu_mm01`, `regdb`,
+            `llcm` or `folder`.
         folder: the dataset as its authors ship it; only read.
         trial: which of RegDB's ten splits, from 1; 0 for datasets with one split.
         allow_partial: whether images may be missing; results are then marked.
@@ -99,7 +99,7 @@ def layout_module(layout: str) -> ModuleType:
         InputError: there is none of this name.
     """
     try:
-        module = importlib.import_module(f"jreid.data.{layout}")
+        module = importlib.import_module(f"jreid.data.layouts.{layout}")
     except ModuleNotFoundError:
         module = None
     if module is None or not hasattr(module, "list_images"):
@@ -127,8 +127,8 @@ def examine(source: Source) -> Examined:
         )
     expected, label = module.COUNTS, read_label(folder)
     if source.name != source.layout:
-        told = label["counts"] if label else []
-        expected = {Group(*row[:3]): Count(*row[3:]) for row in told}
+        counts = label["counts"] if label else []
+        expected = {Group(*row[:3]): Count(*row[3:]) for row in counts}
     elif label:
         raise InputError(
             f"{folder} holds the synthetic dataset, which is not {source.name}; name it "
@@ -149,7 +149,7 @@ def _how_to_render(source: Source) -> str:
     return f", or render it: {command}."
 
 
-def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
+def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) -> Dataset:
     """The dataset of a folder, its images packed on first use.
 
     Args:
@@ -162,10 +162,10 @@ def load(source: Source, prepared: Path, track: Track = silent) -> Dataset:
     from jreid.data.prepared import pack
 
     listing, missing = _accepted(source)
-    images = list(pack(listing.rows, prepared, track, source.depth_range))
+    images = list(pack(listing.rows, prepared, with_progress, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
-    refuse(duplicate_faults(table, across_splits=True), source.folder)
+    raise_faults(duplicate_faults(table, across_splits=True), source.folder)
     index = listing.gallery_index
     if missing or skipped:
         index = _present(index, table)
@@ -197,17 +197,17 @@ def _files_fingerprint(listing: Listing, digests: Mapping[str, str]) -> str:
 def _accepted(source: Source) -> tuple[Listing, bool]:
     """A folder's listing and whether images are missing; InputError where it is not accepted."""
     listing = examine(source).listing
-    refuse((fault for fault in listing.faults if fault.kind == "wrong"), source.folder)
+    raise_faults((fault for fault in listing.faults if fault.kind == "error"), source.folder)
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     if not source.allow_partial:
-        refuse(missing, source.folder, TAKE_PARTIAL)
+        raise_faults(missing, source.folder, TAKE_PARTIAL)
     if not listing.rows:
         raise InputError(f"{source.folder} holds no image that its own lists name.")
     return listing, bool(missing)
 
 
 def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
-    """Images of equal bytes: each one that is in two splits is `wrong`, all others are one note.
+    """Images of equal bytes: each one that is in two splits is `error`, all others are one note.
 
     Args:
         across_splits: find the wrong ones only.
@@ -229,9 +229,9 @@ def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
     within = [pair for pair in pairs if table.split[pair[0]] == table.split[pair[1]]]
     if within and not across_splits:
         row, first = within[0]
-        told = f"holds the same bytes as {table.name[first]} {_labels(table, first)}; "
-        told += f"{len(within):,} images repeat another one of their split"
-        faults.append(Fault(f"{table.name[row]} {_labels(table, row)}", told, "odd"))
+        message = f"holds the same bytes as {table.name[first]} {_labels(table, first)}; "
+        message += f"{len(within):,} images repeat another one of their split"
+        faults.append(Fault(f"{table.name[row]} {_labels(table, row)}", message, "warning"))
     return faults
 
 
@@ -251,13 +251,14 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     deep = [fault for fault in faults if fault.what == DEEP]
     if deep:
         others = [fault for fault in faults if fault.what != DEEP]
-        count = f"images of 16 bits a channel: {len(deep):,}"
-        refuse([deep[0], *others], source.folder, count)
+        raise_faults(
+            [deep[0], *others], source.folder, f"images of 16 bits a channel: {len(deep):,}"
+        )
     if source.on_bad_image != "skip" or len(skippable) < len(bad):
-        refuse(faults, source.folder, "replace the file")
-    if len(skippable) > MOST_SKIPPED * training:
-        limit = f"more than {MOST_SKIPPED:.1%} of {training} training images cannot be decoded"
-        refuse(faults, source.folder, f"{limit}, so they are not skipped; replace the files")
+        raise_faults(faults, source.folder, "replace the file")
+    if len(skippable) > MAX_SKIPPED * training:
+        limit = f"more than {MAX_SKIPPED:.1%} of {training} training images cannot be decoded"
+        raise_faults(faults, source.folder, f"{limit}, so they are not skipped; replace the files")
     return [image.row.name for image in skippable]
 
 

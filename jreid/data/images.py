@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jreid.data.forms import ImageError, to_decodable
-from jreid.data.listing import Row
+from jreid.data.layouts.layout import Row
 
 MAX_BYTES = 200_000_000  # of a file: a BMP of as many pixels as an image may have
 READ_AT_ONCE = 512  # images held beside those that are written
 
 # Wraps an iterable of known length to show its progress.
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
+ProgressBar = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 def silent(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
-    """A `Track` that shows nothing."""
+    """A `ProgressBar` that shows nothing."""
     return items
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from jreid.data.dataset import layout_module
-from jreid.data.listing import Fault, Row, count_faults
+from jreid.data.layouts.layout import Fault, Row, count_faults
 from jreid.data.table import Table
 
 LAYOUTS = ("sysu_mm01", "regdb", "llcm")  # of the authors' own datasets, which are named so

@@ -14,9 +14,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from jreid.data.augmentation import Augmentation, AugmentationParams, sample_augmentation
 from jreid.data.samplers import Plan
 from jreid.data.table import Table
-from jreid.data.transforms import Augmentation, Draws, augment, decode, draw, finish, prepare
+from jreid.data.transforms import augment, decode, normalize_and_erase, preprocess
 from jreid.errors import InputError
 
 PREFETCHED_STEPS = 2
@@ -59,9 +60,9 @@ def training_batches(
     visible = np.arange(2 * share) < share
     own = np.arange(2 * N).reshape(2, N)[:, mine].reshape(-1)
 
-    def drawn(step: int) -> Draws:
+    def drawn(step: int) -> AugmentationParams:
         # For the global batch, so that they do not depend on who decodes a row.
-        return draw(seed, step, 2 * N, options).take(own)
+        return sample_augmentation(seed, step, 2 * N, options).take(own)
 
     def inputs() -> Iterator[tuple[np.ndarray, ...]]:
         for step in range(start, plan.steps):
@@ -81,7 +82,7 @@ def training_batches(
     def on_devices(values: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(sharding, values)
 
-    finished = jax.jit(partial(finish, options=options))
+    finished = jax.jit(partial(normalize_and_erase, options=options))
     batches = _decoded(inputs, signature, augmented, 2 * share)
     for step in range(start, plan.steps):
         rows = plan.rows(step)[:, mine]
@@ -124,7 +125,9 @@ def embedding_batches(
             yield ([images[row] for row in part],)
 
     signature = (tf.TensorSpec([None], tf.string),)
-    batches = _decoded(inputs, signature, lambda image: prepare(image, size, resize, gray), share)
+    batches = _decoded(
+        inputs, signature, lambda image: preprocess(image, size, resize, gray), share
+    )
     for part in parts:
         with _naming(images, names, part), _telling_of_a_wait():
             batch = next(batches) if part else np.empty((0, *size, 3), np.float32)
@@ -196,11 +199,11 @@ def _telling_of_a_wait() -> Iterator[None]:
 
     A reader that dies is told by TensorFlow itself.
     """
-    told = (
+    message = (
         f"no batch of images has come for {PATIENCE:.0f} seconds: their decoding is held up, or "
         "the machine is busy with something else; Ctrl-C stops, and the same command goes on."
     )
-    timer = threading.Timer(PATIENCE, log.warning, [told])
+    timer = threading.Timer(PATIENCE, log.warning, [message])
     timer.daemon = True
     timer.start()
     try:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from jreid.data.images_on_disk import SUFFIXES, find_images
-from jreid.data.listing import Fault, refuse
+from jreid.data.layouts.find_images import SUFFIXES, find_images
+from jreid.data.layouts.layout import Fault, raise_faults
 from jreid.errors import InputError
 
 
@@ -32,8 +32,8 @@ def read_folder(folder: Path) -> Folder:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of the images.")
     found = find_images(folder, None, keep_suffixes=True)
-    notes = [fault for fault in found.faults if fault.kind == "odd"]
-    refuse((fault for fault in found.faults if fault.kind != "odd"), folder)
+    notes = [fault for fault in found.faults if fault.kind == "warning"]
+    raise_faults((fault for fault in found.faults if fault.kind != "warning"), folder)
     if not found.images:
         left_out = "; ".join(str(note) for note in notes)
         raise InputError(

@@ -19,8 +19,8 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from jreid.data.forms import VERSION
-from jreid.data.images import Image, Track, hash_file, read_images, silent
-from jreid.data.listing import Row
+from jreid.data.images import Image, ProgressBar, hash_file, read_images, silent
+from jreid.data.layouts.layout import Row
 from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
 
@@ -28,7 +28,10 @@ HASHED_AT_ONCE = 256  # files; to hand one over to a thread takes longer than to
 
 
 def pack(
-    rows: Sequence[Row], folder: Path, track: Track = silent, depth_range: tuple[int, ...] = ()
+    rows: Sequence[Row],
+    folder: Path,
+    with_progress: ProgressBar = silent,
+    depth_range: tuple[int, ...] = (),
 ) -> Iterator[Image]:
     """The rows' images from their packed copies in `folder`, which are made where they lack.
 
@@ -44,11 +47,11 @@ def pack(
     with _hashing(by_part) as hashing:
         for part, part_rows in by_part.items():
             camera, digests = part.replace("_", " camera "), []
-            for future in track(hashing[part], f"hashing {camera}", len(hashing[part])):
+            for future in with_progress(hashing[part], f"hashing {camera}", len(hashing[part])):
                 digests += future.result()
             place = folder / f"{part}-{_key(part_rows, digests, depth_range)}"
             if not place.exists():
-                reading = track(
+                reading = with_progress(
                     read_images(part_rows, depth_range), f"preparing {camera}", len(part_rows)
                 )
                 _write(place, _unchanged(reading, digests))
@@ -126,9 +129,9 @@ def _write(place: Path, images: Iterator[Image]) -> None:
             # Its standard output speaks of downloads, which there are none of.
             PackedImages(images, data_dir=folder).download_and_prepare()
     except (OSError, tf.errors.OpError) as error:
-        told = getattr(error, "strerror", None) or getattr(error, "message", error)
+        message = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise InputError(
-            f"{place} cannot be written ({told}); make room, or give another place for packed "
+            f"{place} cannot be written ({message}); make room, or give another place for packed "
             "images by --config.data.prepared."
         ) from error
 

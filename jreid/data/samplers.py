@@ -3,7 +3,7 @@
 A step takes P identities and, of each, K images a modality: N = P * K rows of either modality. A
 sampler gives all steps of one epoch at once, as indices into the training rows, `[steps, 2, N]`:
 `[:, 0]` are visible rows, `[:, 1]` infrared ones; row i of both halves shows the same identity,
-and the K rows of one identity are neighbours. An epoch is a pure function of `(seed, epoch)`.
+and the K rows of one identity are neighbors. An epoch is a pure function of `(seed, epoch)`.
 """
 
 import functools
@@ -55,7 +55,9 @@ def random_identity(
     return _pick(_shuffle(people, rng), drawn, chunk, K, rng)
 
 
-def agw(identity: Identities, modality: Modalities, P: int, K: int, seed: int, epoch: int) -> Rows:
+def identity_uniform(
+    identity: Identities, modality: Modalities, P: int, K: int, seed: int, epoch: int
+) -> Rows:
     """AGW's identity sampler: P identities a step without replacement, K images of each with it.
 
     An epoch has floor(max(visible, infrared) / (P * K)) + 1 steps. That is what the released loop
@@ -63,9 +65,9 @@ def agw(identity: Identities, modality: Modalities, P: int, K: int, seed: int, e
     `random_identity`'s.
     """
     people = _group(identity, modality, P, K)
-    rng = _generator(seed, epoch, "agw")
+    rng = _generator(seed, epoch, "agw")  # its first name, which the draws depend on
     every = np.arange(people.size.shape[1])
-    drawn = rng.permuted(np.tile(every, (_agw_steps(people, P, K), 1)), axis=1)[:, :P]
+    drawn = rng.permuted(np.tile(every, (_identity_uniform_steps(people, P, K), 1)), axis=1)[:, :P]
     return _pick(people, drawn, None, K, rng)
 
 
@@ -85,7 +87,7 @@ def uniform(
     return _pick(_shuffle(people, rng), drawn, np.zeros_like(drawn), K, rng)
 
 
-SAMPLERS: dict[str, Sampler] = {f.__name__: f for f in (random_identity, agw, uniform)}
+SAMPLERS: dict[str, Sampler] = {f.__name__: f for f in (random_identity, identity_uniform, uniform)}
 
 
 class Plan:
@@ -116,7 +118,7 @@ class Plan:
         people = _group(identity, modality, P, K)
         self.epochs = epochs
         self._length = functools.partial(_steps, sampler, people, P, K, seed)
-        # A step's neighbours are of the same epoch, or of the next while prefetching across it.
+        # A step's neighbors are of the same epoch, or of the next while prefetching across it.
         self._sample = functools.lru_cache(maxsize=2)(
             functools.partial(SAMPLERS[sampler], identity, modality, P, K, seed)
         )
@@ -214,15 +216,15 @@ def _pick(
 
 def _steps(sampler: str, people: _People, P: int, K: int, seed: int, epoch: int) -> int:
     """How many steps the sampler gives this epoch, without the work of picking images."""
-    if sampler == "agw":
-        return _agw_steps(people, P, K)
+    if sampler == "identity_uniform":
+        return _identity_uniform_steps(people, P, K)
     if sampler == "uniform":
         return people.size.shape[1] // P
     # The chunks are drawn first from the epoch's generator, before any image is.
     return len(_draw_chunks(people, P, K, _generator(seed, epoch, sampler))[0])
 
 
-def _agw_steps(people: _People, P: int, K: int) -> int:
+def _identity_uniform_steps(people: _People, P: int, K: int) -> int:
     return int(people.size.sum(axis=1).max()) // (P * K) + 1
 
 

@@ -1,127 +1,27 @@
-"""From encoded bytes to a network's input: decode, resize, augment, normalise.
+"""From encoded bytes to a network's input: decode, resize, augment, normalize.
 
-What is random is drawn by `draw`, in numpy; the rest does as it is told. TensorFlow works on one
-image `[h, w, 3]` of uint8 at a time. Training images are normalised and erased by JAX, a batch at a
-time on the devices: a fourth of the bytes is copied there.
+What is random is drawn in `augmentation`; this file applies it. TensorFlow works on one image
+`[h, w, 3]` of uint8 at a time. Training images are normalized and erased by JAX, a batch at a time
+on the devices: a fourth of the bytes is copied there.
 """
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
+from jreid.data.augmentation import Augmentation
 from jreid.errors import InputError
 
 Tensor = Any  # a tf.Tensor: naming its type would import TensorFlow, which takes seconds
 
 RESIZE = {"bilinear": "triangle", "lanczos": "lanczos3"}  # ours -> TensorFlow's kernel
-ORDERS = ("flip_first", "crop_first")
-ERASE_ATTEMPTS = 10
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SCALE = np.float32(1 / 255 / np.array(IMAGENET_STD))  # (x / 255 - mean) / std = x * SCALE + SHIFT
 SHIFT = np.float32(-np.array(IMAGENET_MEAN) / IMAGENET_STD)
 LUMA = (19595, 38470, 7471)  # of red, green, blue, in 1 / 65536
-
-
-class Augmentation(NamedTuple):
-    """What `augment` does to a training image.
-
-    Attributes:
-        size: height and width in pixels.
-        resize: `bilinear` or `lanczos`.
-        order: `flip_first` flips before pad-and-crop (MPANet, IDKL), `crop_first` after it (AGW).
-        flip_probability: of mirroring left and right.
-        padding: pixels added to each side before cropping back to `size`.
-        padding_fill: their value before normalisation, a whole number of 0..255.
-        erase_probability: of erasing a rectangle.
-        erase_area: least and greatest area of the rectangle as a fraction of the image's.
-        erase_ratio: least and greatest height / width of the rectangle.
-        erase_fill: the rectangle's value after normalisation; 0 is ImageNet's mean colour.
-        gray_visible: whether visible images are made gray (PFINet's task transformation).
-    """
-
-    size: tuple[int, int]
-    resize: str
-    order: str
-    flip_probability: float
-    padding: int
-    padding_fill: float
-    erase_probability: float
-    erase_area: tuple[float, float]
-    erase_ratio: tuple[float, float]
-    erase_fill: float
-    gray_visible: bool = False
-
-
-class Draws(NamedTuple):
-    """What is random about the rows of a batch.
-
-    Attributes:
-        flip: whether the image is mirrored left and right.
-        corner: top and left of the crop within the padded image, `padding` where it is centred;
-            the crop follows the flip.
-        box: top, left, height and width of the rectangle to erase; height and width 0 is none.
-    """
-
-    flip: Bool[np.ndarray, " rows"]
-    corner: Int[np.ndarray, "rows 2"]
-    box: Int[np.ndarray, "rows 4"]
-
-    def take(self, index: Any) -> "Draws":
-        """The draws of some rows."""
-        return Draws(*(drawn[index] for drawn in self))
-
-
-def draw(seed: int, step: int, rows: int, options: Augmentation) -> Draws:
-    """The draws of a step's global batch.
-
-    Row r's are a function of `(seed, step, r)` and the options alone, not of `rows`. Draw them for
-    the global batch, both modalities together, and slice them by process: then the augmentation
-    does not depend on the number of processes.
-
-    Raises:
-        InputError: an unknown order.
-    """
-    if options.order not in ORDERS:
-        raise InputError(
-            f"the order {options.order!r} is unknown: choose one of {', '.join(ORDERS)}"
-        )
-    rng = np.random.default_rng([seed, step, *b"augment"])
-    # A row's numbers follow the row's before it.
-    u_flip, u_top, u_left, u_erase, *u_boxes = rng.random((rows, 4 + 4 * ERASE_ATTEMPTS)).T
-    flip = u_flip < options.flip_probability
-    corner = np.floor(np.stack([u_top, u_left], 1) * (2 * options.padding + 1)).astype(np.int32)
-    if options.order == "crop_first":  # the same as to flip first and to crop at the mirrored place
-        corner[flip, 1] = 2 * options.padding - corner[flip, 1]
-    boxes = draw_boxes(np.reshape(u_boxes, (4, ERASE_ATTEMPTS, rows)), options)
-    return Draws(flip, corner, np.where(u_erase < options.erase_probability, boxes, 0).T)
-
-
-def draw_boxes(
-    u: Float[np.ndarray, "4 attempts rows"], options: Augmentation
-) -> Int[np.ndarray, "4 rows"]:
-    """Rectangles of random erasing (Zhong et al., AAAI 2020) by torchvision's rule.
-
-    A rectangle's area is uniform within `erase_area`, its height / width log-uniform within
-    `erase_ratio`. The first attempt that is smaller than the image both ways is placed uniformly;
-    without one there is no rectangle.
-
-    Args:
-        u: uniform in [0, 1), for the area, the ratio, the top and the left.
-    """
-    (height, width), (least, most) = options.size, options.erase_area
-    pixels = height * width * (least + u[0] * (most - least))
-    flattest, steepest = (math.log(ratio) for ratio in options.erase_ratio)
-    ratio = np.exp(flattest + u[1] * (steepest - flattest))
-    tall, wide = np.round(np.sqrt(pixels * ratio)), np.round(np.sqrt(pixels / ratio))
-    top, left = np.floor(u[2] * (height - tall + 1)), np.floor(u[3] * (width - wide + 1))
-    fits = (tall < height) & (wide < width)
-    first = np.argmax(fits, axis=0), np.arange(u.shape[-1])
-    boxes = np.stack([side[first] for side in (top, left, tall, wide)])
-    return np.where(fits.any(axis=0), boxes, 0).astype(np.int32)
 
 
 def augment(
@@ -131,7 +31,7 @@ def augment(
     options: Augmentation,
     visible: Tensor | bool = True,
 ) -> Tensor:
-    """A training image from its encoded bytes, uint8 `[H, W, 3]`: all but normalised and erased.
+    """A training image from its encoded bytes, uint8 `[H, W, 3]`: all but normalized and erased.
 
     Args:
         flip: whether to mirror left and right.
@@ -156,10 +56,10 @@ def augment(
     return _rows(pad_and_crop(_turn(columns), corner[0], padding, fill))
 
 
-def finish(
+def normalize_and_erase(
     images: UInt8[Array, "n h w 3"], boxes: Int[Array, "n 4"], options: Augmentation
 ) -> Float[Array, "n h w 3"]:
-    """A batch that `augment` made, normalised and then erased; float32, in JAX.
+    """A batch that `augment` made, normalized and then erased; float32, in JAX.
 
     Args:
         boxes: top, left, height and width of the rectangle to erase.
@@ -179,8 +79,8 @@ def finish(
     return pixels.reshape(images.shape)
 
 
-def prepare(image: Tensor, size: tuple[int, int], method: str, as_gray: bool = False) -> Tensor:
-    """An image to embed from its encoded bytes: float32 `[H, W, 3]`, normalised."""
+def preprocess(image: Tensor, size: tuple[int, int], method: str, as_gray: bool = False) -> Tensor:
+    """An image to embed from its encoded bytes: float32 `[H, W, 3]`, normalized."""
     image = gray(decode(image)) if as_gray else decode(image)
     return normalize(resize(image, size, method))
 

@@ -1,16 +1,22 @@
 """How good embeddings are: protocols, ranks, metrics and the result file."""
 
-from jreid.evaluation.choices import choose, describe, protocols
-from jreid.evaluation.compare import compare, format_comparison, read_result
-from jreid.evaluation.draws import GalleryIndex
-from jreid.evaluation.evaluate import evaluate, format_table, write_result
-from jreid.evaluation.feature_file import read_features
-from jreid.evaluation.neighbours import nearest
-from jreid.evaluation.problems import Problem, fingerprint, most_unmatched, problem
-from jreid.evaluation.protocols import PROTOCOLS, Protocol
-from jreid.evaluation.ranking import DISTANCES, Metrics, Ranking, cmc_map, mean_metrics
-from jreid.evaluation.raw_first import Wanted, raw_first
-from jreid.evaluation.reranking import KINDS, Rerank, rerank, rerank_blocks, rerank_fault
+from jreid.evaluation.protocols.choices import PROTOCOLS, choose, describe, protocols
+from jreid.evaluation.protocols.draws import GalleryIndex
+from jreid.evaluation.protocols.protocol import Protocol
+from jreid.evaluation.protocols.query_gallery import (
+    QueryGallery,
+    fingerprint,
+    most_unmatched,
+    query_gallery,
+)
+from jreid.evaluation.ranking.cmc import DISTANCES, Metrics, QueryScores, cmc_map, mean_metrics
+from jreid.evaluation.ranking.nearest import nearest
+from jreid.evaluation.ranking.rerank import KINDS, Rerank, rerank, rerank_blocks, rerank_fault
+from jreid.evaluation.results.compare import compare, read_result
+from jreid.evaluation.results.feature_file import read_features
+from jreid.evaluation.results.raw_first import Wanted, raw_first
+from jreid.evaluation.results.row import evaluate, write_result
+from jreid.evaluation.results.tables import format_comparison, format_table
 
 __all__ = [
     "DISTANCES",
@@ -18,9 +24,9 @@ __all__ = [
     "PROTOCOLS",
     "GalleryIndex",
     "Metrics",
-    "Problem",
     "Protocol",
-    "Ranking",
+    "QueryGallery",
+    "QueryScores",
     "Rerank",
     "Wanted",
     "choose",
@@ -34,8 +40,8 @@ __all__ = [
     "mean_metrics",
     "most_unmatched",
     "nearest",
-    "problem",
     "protocols",
+    "query_gallery",
     "raw_first",
     "read_features",
     "read_result",

@@ -1,6 +1,6 @@
 """AGW (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021), the field's baseline.
 
-One stem a modality, shared residual stages with non-local blocks, generalised-mean pooling and a
+One stem a modality, shared residual stages with non-local blocks, generalized-mean pooling and a
 BNNeck; cross-entropy on the neck's output and a triplet loss on its input.
 """
 

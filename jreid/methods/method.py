@@ -32,14 +32,14 @@ Loss = Callable[
 
 
 class Player(NamedTuple):
-    """One optimisation problem of a method.
+    """One optimization problem of a method.
 
     Attributes:
-        name: names its optimiser state and its metrics.
+        name: names its optimizer state and its metrics.
         owns: whether the parameter at a path such as `backbone/conv1/kernel` is this player's.
         loss: `(params, model_state, batch, key, epoch)` to `loss, (metrics, model_state)`;
             `params` are all of the method's, `epoch` is a float32 scalar with its fraction.
-        optimizer: the block of the config that describes its optimiser.
+        optimizer: the block of the config that describes its optimizer.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Phase(NamedTuple):
     Attributes:
         name: printed when it begins.
         players: updated in this order within a step. Players of one name in several phases are
-            one player that changes its loss: they share parameters and optimiser.
+            one player that changes its loss: they share parameters and optimizer.
         end_epoch: the epoch that it ends before, counted from 0; the last one never ends.
     """
 
@@ -80,17 +80,17 @@ class MetricWarning(NamedTuple):
 class Method(NamedTuple):
     """A paper as pure functions.
 
-    A method may have a memory, such as averages of parameters or centres of identities: a
+    A method may have a memory, such as averages of parameters or centers of identities: a
     collection named `memory`, of arrays in any structure, that `init` returns beside `params`.
     Losses get it in their model state and return what it is after the step, in the same structure;
-    no optimiser sees it. It is saved, restored and resumed like everything else, and `embed` gets
+    no optimizer sees it. It is saved, restored and resumed like everything else, and `embed` gets
     it in its variables.
 
     Attributes:
         init: key and Batch to the initial variables.
         phases: in order; each begins where the one before it ends. A step is compiled once a phase.
         embed: `(variables, images [N, H, W, 3], modality)` to embeddings `[N, D]` float32, not
-            normalised. The stem follows the image's modality, never its role.
+            normalized. The stem follows the image's modality, never its role.
         pictures: name to a function `(variables, images [N, H, W, 3], modality)` that makes pixels
             `[N, h, w, 3]` in 0..1 of them, to look at; it raises InputError where the config or
             the modality has none.

@@ -14,7 +14,7 @@ swap_ce_joint  the same, and the classifiers learn from it too
 kl_ema         KL(own classifier || the other's average over the steps), as MPANet has it
 kl_detach      KL(the other classifier || own), the other's side given
 alternate      swap_ce by a player of its own, after a step on all other losses: the encoder is
-               updated twice a step, by two optimisers, weight decay and batch statistics included
+               updated twice a step, by two optimizers, weight decay and batch statistics included
 """
 
 from collections.abc import Callable, Mapping

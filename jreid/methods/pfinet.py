@@ -190,6 +190,6 @@ def _check(config: Config) -> None:
         )
     if config.image.gray_visible and options.transformation.kind != "none":
         raise InputError(
-            f"config.pfinet.transformation.kind={options.transformation.kind} learns from colours; "
+            f"config.pfinet.transformation.kind={options.transformation.kind} learns from colors; "
             "set --config.image.gray_visible=False, or the kind to none."
         )

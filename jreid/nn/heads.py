@@ -21,7 +21,7 @@ class BatchNormNeck(BatchNorm):
     """BNNeck (Luo et al., 2019): batch norm with a bias that stays zero.
 
     The metric loss goes before it, the classifier behind it. The bias lies in `batch_stats`, where
-    no optimiser sees it and only imported weights change it; the scale starts near one.
+    no optimizer sees it and only imported weights change it; the scale starts near one.
     """
 
     scale_init: Initializer = _near_one

@@ -33,10 +33,10 @@ class ModalityGenerator(nn.Module):
         start: weights `third` are 1/3, as MMN has them; `torch` are PyTorch's random ones; `bt601`
             make the luma of a visible image and repeat it over the channels.
         out_relu: a ReLU behind the generator too; the paper names none.
-        input: the pixels that encoder and generator see: `imagenet`, normalised as given, where the
-            ReLU clips about half of them, or `unit`, 0..1, normalised again afterwards.
+        input: the pixels that encoder and generator see: `imagenet`, normalized as given, where the
+            ReLU clips about half of them, or `unit`, 0..1, normalized again afterwards.
         infrared_channel: the one channel of an infrared image: the `mean` of its three or the
-            `first`, which differ by ImageNet's normalisation only.
+            `first`, which differ by ImageNet's normalization only.
     """
 
     start: str = "third"
@@ -51,7 +51,7 @@ class ModalityGenerator(nn.Module):
         """From images of `visible`, `infrared` or both to `derived_visible`, `derived_infrared`.
 
         Args:
-            images: normalised by ImageNet's mean and standard deviation, as the results are.
+            images: normalized by ImageNet's mean and standard deviation, as the results are.
         """
         encoder_kernel, encoder_bias, kernel, bias = STARTS[self.start]
         encoder = Linear(1, True, encoder_kernel, encoder_bias, name="encoder")

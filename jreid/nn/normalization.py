@@ -1,4 +1,4 @@
-"""Batch, instance and mixed normalisation with PyTorch's numerics; statistics are float32."""
+"""Batch, instance and mixed normalization with PyTorch's numerics; statistics are float32."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ MOMENTUM = 0.9  # PyTorch calls the same rate 0.1
 
 
 class BatchNorm(nn.Module):
-    """Normalises over all axes but the last (Ioffe and Szegedy, 2015).
+    """Normalizes over all axes but the last (Ioffe and Szegedy, 2015).
 
     The running variance is the unbiased one, n / (n - 1) times the batch's. Under jit a batch that
     is sharded over a mesh with Auto axes has one set of statistics, that of the global batch.
@@ -22,7 +22,7 @@ class BatchNorm(nn.Module):
         dtype: of the output; parameters and statistics are float32.
         scale_init: of the scale.
         frozen_bias: keeps the bias, zeros, beside the running statistics instead of among the
-            parameters: no optimiser sees it, and only imported weights change it.
+            parameters: no optimizer sees it, and only imported weights change it.
     """
 
     dtype: Any = jnp.float32
@@ -125,7 +125,7 @@ class InstanceBatchNorm(nn.Module):
 
 
 def instance_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """Normalises each channel of each image over its positions, by the biased variance.
+    """Normalizes each channel of each image over its positions, by the biased variance.
 
     Neither scale nor bias, no running statistics (Ulyanov et al., 2016); computed in float32,
     returned in the dtype of `x`.

@@ -44,7 +44,7 @@ class Parts(nn.Module):
         kernel = self.param("kernel", start, (self.n, channels, self.dim), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.n, self.dim), jnp.float32)
         described = jnp.einsum("mnc,ncd->mnd", pooled, kernel) + bias[None]
-        # Channels are normalised one by one: in one batch norm stripes stay apart.
+        # Channels are normalized one by one: in one batch norm stripes stay apart.
         normal = BatchNorm(name="norm")(described.reshape(images, -1), train)
         return nn.relu(normal).reshape(described.shape)
 

@@ -63,7 +63,7 @@ class ResNet(nn.Module):
         """The maps of layer1 to layer4.
 
         Args:
-            images: by modality, all of one shape; every modality when initialising.
+            images: by modality, all of one shape; every modality when initializing.
             train: whether batch statistics are the batch's.
 
         Returns:
@@ -72,7 +72,7 @@ class ResNet(nn.Module):
 
         Raises:
             InputError: depth, split_stages or non_local cannot be built.
-            ValueError: a modality is unknown, or missing when initialising.
+            ValueError: a modality is unknown, or missing when initializing.
         """
         return tuple(self._leading(images, train, STAGES)[-4:])
 

@@ -1,4 +1,4 @@
-"""Pictures of what a network looks at: Grad-CAM, heat as colours, numbers as a grid."""
+"""Pictures of what a network looks at: Grad-CAM, heat as colors, numbers as a grid."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def grad_cam(
 
 
 def heat_colors(values: Float[Array, "n h w"]) -> Float[Array, "n h w 3"]:
-    """Values in 0..1 as colours in 0..1: from blue by green and yellow to red."""
+    """Values in 0..1 as colors in 0..1: from blue by green and yellow to red."""
     centers = jnp.array([0.75, 0.5, 0.25])[None, None, None]
     return jnp.clip(1.5 - 4 * jnp.abs(values[..., None] - centers), 0, 1)
 

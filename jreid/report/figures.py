@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jreid.errors import InputError
-from jreid.evaluation.ranking import require_finite
+from jreid.evaluation.ranking.cmc import require_finite
 from jreid.files import write_whole
 
 MARKERS = {"visible": "o", "infrared": "^"}
 FEWEST = 4  # points that a projection says something about
-MOST_NEIGHBOURS = 30  # t-SNE's perplexity, lower for few points
+MAX_NEIGHBORS = 30  # t-SNE's perplexity, lower for few points
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -24,12 +24,12 @@ def draw_features(
     people: int = 10,
     seed: int = 0,
 ) -> None:
-    """Draws features in the plane by t-SNE: a colour an identity, circles visible, triangles not.
+    """Draws features in the plane by t-SNE: a color an identity, circles visible, triangles not.
 
     Figure 6 of IDKL (Ren and Zhang, CVPR 2024). The axes and their units mean nothing.
 
     Args:
-        features: embeddings, normalised or not, of any float type.
+        features: embeddings, normalized or not, of any float type.
         identities: of each row.
         modalities: `visible` or `infrared`, of each row.
         output: a .png, .svg or .pdf.
@@ -66,9 +66,9 @@ def project(features: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarr
         raise InputError(
             "t-SNE needs scikit-learn, which is not installed: `pip install scikit-learn`."
         ) from error
-    neighbours = min(MOST_NEIGHBOURS, (len(features) - 1) / 3)
+    neighbors = min(MAX_NEIGHBORS, (len(features) - 1) / 3)
     start = "pca" if features.shape[1] > 1 else "random"
-    tsne = TSNE(perplexity=neighbours, init=start, random_state=seed)
+    tsne = TSNE(perplexity=neighbors, init=start, random_state=seed)
     return tsne.fit_transform(features.astype(np.float32))
 
 

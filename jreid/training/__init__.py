@@ -1,1 +1,1 @@
-"""Training for every method: one loop, one step, one way to save."""
+"""Training for every method: one loop, its plan, and what watches it."""

@@ -4,16 +4,16 @@ import logging
 import warnings
 
 from jreid.data.dataset import Dataset
+from jreid.distributed.preemption import Interrupted, StopSignals
+from jreid.engine.model import Model
+from jreid.engine.state import TrainState
 from jreid.errors import InputError, Stopped
 from jreid.methods import Config
-from jreid.training import scoring
-from jreid.training.checkpoints import Checkpoints
-from jreid.training.model import Model
-from jreid.training.pictures import Sheets
-from jreid.training.records import Recorder, StepProgress
-from jreid.training.state import TrainState
-from jreid.training.stopping import Interrupted, StopRequests
-from jreid.training.watch import CollapseWatch, Watch
+from jreid.runs import score
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.pictures import Sheets
+from jreid.training.log import MetricWriter, StepProgress
+from jreid.training.monitor import CollapseDetector, FiniteCheck
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def is_scored(config: Config, dataset: Dataset, epochs: int) -> bool:
     """Whether a run is scored on its validation identities once `epochs` epochs are done."""
     due = epochs == config.epochs or epochs % max(config.evaluation.every_epochs, 1) == 0
-    return epochs > 0 and due and scoring.validates(config, dataset)
+    return epochs > 0 and due and score.validates(config, dataset)
 
 
 def is_unscored(config: Config, dataset: Dataset, checkpoints: Checkpoints, epochs: int) -> bool:
@@ -42,16 +42,16 @@ class EpochEnd:
         dataset: Dataset,
         sheets: Sheets | None,
         checkpoints: Checkpoints,
-        recorder: Recorder,
+        metric_writer: MetricWriter,
         progress: StepProgress,
-        stop: StopRequests,
+        stop: StopSignals,
     ) -> None:
         self.model, self.dataset, self.sheets = model, dataset, sheets
-        self.checkpoints, self.recorder, self.progress = checkpoints, recorder, progress
+        self.checkpoints, self.metric_writer, self.progress = checkpoints, metric_writer, progress
         self._stop = stop
-        self._collapse = CollapseWatch(checkpoints)
+        self._collapse = CollapseDetector(checkpoints)
 
-    def end(self, epochs: int, state: TrainState, watch: Watch) -> None:
+    def end_epoch(self, epochs: int, state: TrainState, finite_check: FiniteCheck) -> None:
         """`epochs` epochs are done.
 
         The state is saved before it is scored, and once more with its score, so that a run that is
@@ -62,18 +62,18 @@ class EpochEnd:
             Stopped: the run is to stop; the state is saved.
         """
         try:
-            self._end(epochs, state, watch)
+            self._end(epochs, state, finite_check)
         except Interrupted:
-            self.leave(self._stop.status, state, watch)
+            self.save_and_stop(self._stop.status, state, finite_check)
 
-    def _end(self, epochs: int, state: TrainState, watch: Watch) -> None:
+    def _end(self, epochs: int, state: TrainState, finite_check: FiniteCheck) -> None:
         config, method = self.model.config, self.model.method
         last = epochs == config.epochs
         scored = is_scored(config, self.dataset, epochs)
         # The next phase's first step is compiled for so long that a run may be stopped there.
         new_phase = method.phase_at(epochs).name != method.phase_at(epochs - 1).name
         if scored or last or new_phase or epochs % config.checkpoint_every_epochs == 0:
-            watch.check_state(state)
+            finite_check.check_state(state)
             if self.checkpoints.latest != int(state.step):
                 self.checkpoints.save(state)
         if scored:
@@ -89,33 +89,33 @@ class EpochEnd:
         except InputError as error:
             log.warning("no pictures of step %d: %s", int(state.step), error)
 
-    def leave(self, status: int, state: TrainState, watch: Watch) -> None:
+    def save_and_stop(self, status: int, state: TrainState, finite_check: FiniteCheck) -> None:
         """Saves the state, unless it is, and raises Stopped; InputError where it is not finite."""
         step = int(state.step)
-        watch.check_state(state)
+        finite_check.check_state(state)
         if self.checkpoints.latest != step:
-            self.checkpoints.save(state, unlogged=watch.unlogged())
+            self.checkpoints.save(state, unlogged=finite_check.unlogged())
             self.checkpoints.finish()
         raise Stopped(status, f"stopped and saved at step {step}; the same command goes on")
 
     def _score(self, epochs: int, state: TrainState) -> float:
         """The mAP on the validation identities, told and recorded."""
-        wanted = [scoring.monitored(self.model.config)]
+        wanted = [score.monitored(self.model.config)]
         with self._stop.interrupting(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of collapse, which is told below
-            table, features = scoring.split_embeddings(
+            table, features = score.split_embeddings(
                 self.model, state.variables, self.dataset, "validation"
             )
-            (row,) = scoring.score(self.model, self.dataset, table, features, wanted)
-        told = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
-        self.recorder.write(
-            int(state.step), {f"validation/{name}": value for name, value in told.items()}
+            (row,) = score.score(self.model, self.dataset, table, features, wanted)
+        metrics = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
+        self.metric_writer.write(
+            int(state.step), {f"validation/{name}": value for name, value in metrics.items()}
         )
-        self.progress.say(
-            f"epoch {epochs}: validation rank-1 {told['rank1']:.1%}, mAP {told['mAP']:.1%} "
+        self.progress.print(
+            f"epoch {epochs}: validation rank-1 {metrics['rank1']:.1%}, mAP {metrics['mAP']:.1%} "
             f"(protocol {row['fingerprint']})"
         )
-        collapse = self._collapse.told(features, table.identity)
+        collapse = self._collapse.message(features, table.identity)
         if collapse:
-            self.progress.say(f"epoch {epochs}, step {int(state.step)}: {collapse}")
-        return told["mAP"]
+            self.progress.print(f"epoch {epochs}, step {int(state.step)}: {collapse}")
+        return metrics["mAP"]

@@ -3,28 +3,28 @@
 from collections.abc import Iterable
 from functools import partial
 
+from jreid.data.augmentation import Augmentation
 from jreid.data.dataset import Dataset
 from jreid.data.pipeline import training_batches
 from jreid.data.samplers import Plan
-from jreid.data.transforms import Augmentation
+from jreid.distributed.mesh import check_divisible, split
+from jreid.distributed.preemption import StopSignals
+from jreid.engine.model import Model
+from jreid.engine.out_of_memory import explain_out_of_memory
+from jreid.engine.state import TrainState
+from jreid.engine.step import make_train_step
 from jreid.methods import Batch, Config
-from jreid.training import scoring
-from jreid.training.checkpoints import Checkpoints
+from jreid.runs import score
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.init_from import Start
+from jreid.runs.pictures import PEOPLE, Sheets
+from jreid.runs.run import Run
 from jreid.training.epoch_end import EpochEnd, is_unscored
-from jreid.training.exhaustion import naming_exhaustion
-from jreid.training.initial import Start
-from jreid.training.model import Model
-from jreid.training.pictures import PEOPLE, Sheets
-from jreid.training.profile import Profiler
-from jreid.training.records import Recorder, StepProgress
-from jreid.training.run import Run
-from jreid.training.schedule import ended_epochs, epochs_of, images_of, plan_training
-from jreid.training.sharding import check_divisible, split
-from jreid.training.spikes import SpikeWatch
-from jreid.training.state import TrainState
-from jreid.training.step import make_train_step
-from jreid.training.stopping import StopRequests
-from jreid.training.watch import AlarmWatch, Watch
+from jreid.training.log import MetricWriter, StepProgress
+from jreid.training.monitor import FiniteCheck, MetricWarnings
+from jreid.training.plan import ended_epochs, epochs_of, images_of, plan_training
+from jreid.training.profiler import Profiler
+from jreid.training.spikes import SpikeDetector
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
     Args:
         start: the weights that the run starts from, unless it has a checkpoint.
         profiled_steps: how many steps to record into the run's `profile`.
-        grace: as in `StopRequests`.
+        grace: as in `StopSignals`.
 
     Raises:
         InputError: the config and the dataset do not fit, or there are fewer steps than are to be
@@ -50,7 +50,7 @@ def train(
             run.
     """
     table, plan = plan_training(config, dataset)
-    scoring.check_protocols(config, dataset)
+    score.check_protocols(config, dataset)
     model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
@@ -58,11 +58,17 @@ def train(
     sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
     fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        state = fresh or model.restore(checkpoints, checkpoints.newest())
+        state = fresh or checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
         if fresh:
             checkpoints.save(fresh)
             checkpoints.finish()
-        run.claim(config, dataset, plan.steps, start.record if fresh else None)
+        run.claim(
+            config,
+            dataset,
+            plan.steps,
+            start.record if fresh else None,
+            protocols=score.described(config),
+        )
         first = int(state.step)
         epochs_done = ended_epochs(plan, first)
         unscored = not fresh and is_unscored(config, dataset, checkpoints, epochs_done)
@@ -71,19 +77,21 @@ def train(
         profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
         options = Augmentation(**config.image, erase_fill=0.0)
         batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
-        spikes = SpikeWatch(run.spikes, partial(images_of, table, plan))
-        watch = Watch(checkpoints, spikes, () if fresh else checkpoints.unlogged(first))
+        spikes = SpikeDetector(run.spikes, partial(images_of, table, plan))
+        finite_check = FiniteCheck(
+            checkpoints, spikes, () if fresh else checkpoints.unlogged(first)
+        )
         with (
-            naming_exhaustion("a training step", partial(_remedy, checkpoints)),
-            Recorder(run.metrics, first, unscored) as recorder,
+            explain_out_of_memory("a training step", partial(_remedy, checkpoints)),
+            MetricWriter(run.metrics, first, unscored) as metric_writer,
             StepProgress(first, plan.steps, 2 * rows) as progress,
-            StopRequests(grace, checkpoints.wait) as stop,
+            StopSignals(grace, checkpoints.wait) as stop,
             profiler,
         ):
-            epochs = EpochEnd(model, dataset, sheets, checkpoints, recorder, progress, stop)
+            epochs = EpochEnd(model, dataset, sheets, checkpoints, metric_writer, progress, stop)
             if unscored:
-                epochs.end(epochs_done, state, watch)
-            _train_steps(model, plan, state, batches, epochs, watch, stop, profiler)
+                epochs.end_epoch(epochs_done, state, finite_check)
+            _train_steps(model, plan, state, batches, epochs, finite_check, stop, profiler)
 
 
 def _train_steps(
@@ -92,8 +100,8 @@ def _train_steps(
     state: TrainState,
     batches: Iterable[Batch],
     epochs: EpochEnd,
-    watch: Watch,
-    stop: StopRequests,
+    finite_check: FiniteCheck,
+    stop: StopSignals,
     profiler: Profiler,
 ) -> None:
     config, method, progress = model.config, model.method, epochs.progress
@@ -103,32 +111,32 @@ def _train_steps(
         )
         for phase in method.phases
     }
-    alarms, before = AlarmWatch(method.metric_warnings), ""
+    alarms, before = MetricWarnings(method.metric_warnings), ""
     for step, batch in enumerate(batches, int(state.step) + 1):
         epoch, _ = plan.epoch_of(step - 1)
         phase = method.phase_at(epoch).name
         if phase != before and len(method.phases) > 1:
-            progress.say(f"epoch {epoch + 1}: phase {phase}")
+            progress.print(f"epoch {epoch + 1}: phase {phase}")
         before = phase
         profiler.before(step)
         state, metrics = step_functions[phase](state, batch)
-        watch.add(step, metrics)
+        finite_check.add(step, metrics)
         progress.advance()
-        if told := profiler.after(step, state):
-            progress.say(told)
+        if message := profiler.after(step, state):
+            progress.print(message)
         ends = step == plan.starts[epoch + 1]
         # Also where an epoch ends, so that one's lines do not depend on the one before.
         if ends or step % config.log_every_steps == 0:
-            means = watch.means()
+            means = finite_check.means()
             speed = {"images_per_second": progress.images_per_second}
-            epochs.recorder.write(step, {"epoch": epoch, **means, **speed})
-            progress.tell(epoch, means)
-            for warning in alarms.told(means):
-                progress.say(f"step {step}: {warning}")
+            epochs.metric_writer.write(step, {"epoch": epoch, **means, **speed})
+            progress.show(epoch, means)
+            for warning in alarms.messages(means):
+                progress.print(f"step {step}: {warning}")
         if stop.after(step):
-            epochs.leave(stop.status, state, watch)
+            epochs.save_and_stop(stop.status, state, finite_check)
         if ends:
-            epochs.end(epoch + 1, state, watch)
+            epochs.end_epoch(epoch + 1, state, finite_check)
             progress.pause()
         epochs.checkpoints.check()
 

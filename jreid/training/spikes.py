@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from jreid.distributed.processes import is_main_process
 from jreid.errors import InputError
 from jreid.files import write_text
-from jreid.training.processes import is_first
 
-WINDOW, LEAST = 50, 20  # steps before that a loss is compared with, and how many it takes
+WINDOW, MIN_STEPS = 50, 20  # steps before that a loss is compared with, and how many it takes
 DEVIATIONS = 10.0
 log = logging.getLogger(__name__)
 
 
-class SpikeWatch:
+class SpikeDetector:
     """Compares each player's loss with its median over the last steps.
 
     A spike lies above the median by ten standard deviations, estimated from the median deviation,
@@ -41,19 +41,19 @@ class SpikeWatch:
             if not name.endswith("/loss"):
                 continue
             losses = self._losses[name]
-            if len(losses) >= LEAST and value > (limit := _limit(losses)):
-                self._tell(step, name, value, float(np.median(losses)), limit)
+            if len(losses) >= MIN_STEPS and value > (limit := _limit(losses)):
+                self._warn(step, name, value, float(np.median(losses)), limit)
                 losses.clear()
             losses.append(value)
 
-    def _tell(self, step: int, name: str, value: float, median: float, limit: float) -> None:
-        if not is_first():
+    def _warn(self, step: int, name: str, value: float, median: float, limit: float) -> None:
+        if not is_main_process():
             return
         path = self._folder / f"step_{step:08d}.json"
-        told = {"step": step, "metric": name, "value": value, "median": median, "limit": limit}
+        record = {"step": step, "metric": name, "value": value, "median": median, "limit": limit}
         where = f"the images of that batch are named in {path}"
         try:
-            write_text(path, json.dumps(told | dict(self._images_of(step)), indent=2) + "\n")
+            write_text(path, json.dumps(record | dict(self._images_of(step)), indent=2) + "\n")
         except InputError as error:
             where = f"the images of that batch are not named, since {error}"
         log.warning(

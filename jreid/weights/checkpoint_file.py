@@ -22,7 +22,7 @@ INTEGERS = {f"{sign}{bits}" for sign in "IU" for bits in (8, 16, 32, 64)}
 NUMBERS = {"F64", "F32", "F16", "BF16", "BOOL"} | INTEGERS
 # Bytes as float32 for each byte of the file: 4 for 8-bit floats, and as much again for arrays that
 # have two names. An array may also repeat one number by a stride of 0, without end.
-MOST_GROWTH = 16
+MAX_GROWTH = 16
 NO_CHECKPOINTS = {
     b"<!doctype": "an HTML page",
     b"<html": "an HTML page",
@@ -151,7 +151,7 @@ def _refuse_compressed(path: Path) -> None:
             _refuse_growth(path, sum(entry.file_size for entry in archive.infolist()), most=1)
 
 
-def _refuse_growth(path: Path, needed: int, most: int = MOST_GROWTH) -> None:
+def _refuse_growth(path: Path, needed: int, most: int = MAX_GROWTH) -> None:
     size = path.stat().st_size
     if needed > most * size:
         raise InputError(

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 
 import pytest
-from command_line import outcome, rows_of, run, started, steps_in, tiny_flags
+from helpers.command_line import outcome, rows_of, run, started, steps_in, tiny_flags
 
 from jreid.__main__ import main
-from jreid.training import manifest
-from jreid.training.checkpoints import Checkpoints
+from jreid.runs import manifest
+from jreid.runs.checkpoints import Checkpoints
 
 FLIPS = 200
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -99,9 +99,9 @@ def test_no_whole_checkpoint_at_all(copy, flags, capsys):
         path.unlink()
     for verb in (flags, ["evaluate"]):
         assert main([*verb, f"--workdir={copy}"]) == 2
-        told = capsys.readouterr().err.strip().splitlines()[-1]
-        assert str(copy) in told
-        assert "checkpoint" in told
+        message = capsys.readouterr().err.strip().splitlines()[-1]
+        assert str(copy) in message
+        assert "checkpoint" in message
 
 
 @pytest.mark.fault("F05")
@@ -116,10 +116,10 @@ def test_a_disk_that_fills_while_saving(flags, trained, tmp_path, capsys, monkey
 
     monkeypatch.setattr(manifest, "seal", filling)
     assert main([*flags, f"--workdir={workdir}"]) == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith("jreid: the checkpoint of step 22 cannot be written to ")
-    assert "No space left on device" in told
-    assert "that of step 11 is whole: make room and give the same command again." in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("jreid: the checkpoint of step 22 cannot be written to ")
+    assert "No space left on device" in message
+    assert "that of step 11 is whole: make room and give the same command again." in message
     assert not [*workdir.glob("checkpoints/*.unfinished*")]
     assert not (workdir / "result.json").exists()
     monkeypatch.undo()
@@ -145,10 +145,10 @@ def small_disk(tmp_path):
 def test_a_full_disk(flags, small_disk):
     workdir = small_disk / "run"
     done = run(*flags, f"--workdir={workdir}")
-    told = done.refused()
-    assert told.startswith("jreid: the checkpoint of step 11 cannot be written to ")
-    assert told.endswith("step 0 is whole: make room and give the same command again.")
-    assert len({*done.told}) == len(done.told)
+    message = done.refused()
+    assert message.startswith("jreid: the checkpoint of step 11 cannot be written to ")
+    assert message.endswith("step 0 is whole: make room and give the same command again.")
+    assert len({*done.messages}) == len(done.messages)
     assert "WARNING:" not in done.err, "a warning is told twice"
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         assert checkpoints.latest == 0
@@ -164,9 +164,9 @@ def test_a_checkpoint_of_another_config(copy, trained, capsys, verb):
     flags = ["--split=test", f"--output={copy}/x.npz"] if verb == "embed" else []
     before = (copy / "result.json").read_bytes()
     assert main([verb, f"--workdir={copy}", *flags]) == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "nothing is loaded" in told
-    assert "float32[" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "nothing is loaded" in message
+    assert "float32[" in message
     assert (copy / "result.json").read_bytes() == before
     assert not (copy / "x.npz").exists()
 
@@ -176,8 +176,8 @@ def test_two_runs_in_one_folder(flags, tmp_path, capsys):
     with started(*flags, "--config.epochs=50", f"--workdir={tmp_path}/run") as process:
         assert any(line.startswith("step 1/") for line in process.stderr)
         assert main([*flags, "--config.epochs=50", f"--workdir={tmp_path}/run"]) == 2
-        told = capsys.readouterr().err.strip().splitlines()[-1]
-        assert f"run is in use by process {process.pid} on " in told
+        message = capsys.readouterr().err.strip().splitlines()[-1]
+        assert f"run is in use by process {process.pid} on " in message
         assert process.poll() is None
 
 
@@ -189,5 +189,5 @@ def test_a_folder_that_cannot_be_made(flags, tmp_path, capsys, place):
     if place.startswith("readonly") and os.access(tmp_path / "readonly", os.W_OK):
         pytest.skip("this user may write everywhere")
     assert main([*flags, f"--workdir={tmp_path}/{place}"]) == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert f"{tmp_path}/{place} cannot be written to" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{tmp_path}/{place} cannot be written to" in message

@@ -15,13 +15,13 @@ import zlib
 
 import numpy as np
 import pytest
-from command_line import rows_of, tiny_flags
-from conftest import ROOT
+from helpers.command_line import rows_of, tiny_flags
+from helpers.paths import ROOT
 from PIL import Image
 from safetensors.numpy import save_file
 
 from jreid.__main__ import main
-from jreid.data.synthetic import synthesize
+from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ LIST = "idx/train_visible_1.txt"
 
 @pytest.mark.fault("F12")
 @pytest.mark.parametrize(
-    ("damage", "told", "status"),
+    ("damage", "message", "status"),
     [
         (lambda text: text + "Visible/-1/a.bmp 0\n", "{end} names 'Visible/-1/a.bmp'", 1),
         (lambda text: text + "Visible/x/a.bmp 0\n", "{end} names 'Visible/x/a.bmp'", 1),
@@ -138,14 +138,14 @@ LIST = "idx/train_visible_1.txt"
         (lambda text: "\ufeff" + text, ":1 begins with a byte order mark", 0),
     ],
 )
-def test_wrong_lines_of_a_list(call, tmp_path, damage, told, status):
+def test_wrong_lines_of_a_list(call, tmp_path, damage, message, status):
     folder = tmp_path / "regdb"
     synthesize(folder, "tiny", seed=0, layout="regdb")
     text = (folder / LIST).read_text()
     (folder / LIST).write_text(damage(text), newline="")
     found, out, _ = check(call, folder)
     assert found == status, out
-    assert told.format(end=f"{LIST}:{len(text.splitlines()) + 1}") in out
+    assert message.format(end=f"{LIST}:{len(text.splitlines()) + 1}") in out
     assert LIST in out
 
 
@@ -221,13 +221,13 @@ def test_weights_that_are_none(call, tiny_folder, tmp_path, verb):
     }
     flags = [f"--config={ROOT}/configs/agw.py:tiny", f"--config.data.folder={tiny_folder}"]
     flags += [f"--config.data.prepared={tmp_path}/prepared", f"--workdir={tmp_path}/run"]
-    for name, (content, told) in files.items():
+    for name, (content, message) in files.items():
         path = tmp_path / name
         path.write_bytes(content)
         given = f"--checkpoint={path}" if verb == "import" else f"--config.weights={path}"
         status, _, err = call(verb, *flags, given)
         assert status == 2, name
-        assert told in err
+        assert message in err
         assert len(err.splitlines()) == 1, err
     assert not canary.exists()
     assert not (tmp_path / "run" / "checkpoints").exists()

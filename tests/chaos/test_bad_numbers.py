@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command_line import run, steps_in, tiny_flags
+from helpers.command_line import run, steps_in, tiny_flags
 
 from jreid.__main__ import main
+from jreid.engine.model import Model
 from jreid.training import loop
-from jreid.training.model import Model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -58,19 +58,19 @@ def kernel_lost(state, metrics):
 
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (scaled(np.nan), "training stopped at step 14 because model/loss is nan"),
         (gradient_lost, "training stopped at step 14 because model/gradient_norm is inf"),
         (kernel_lost, "training stopped at step 15 because model/gradient_norm is nan"),
     ],
 )
-def test_a_step_that_is_not_finite(flags, inject, tmp_path, capsys, change, told):
+def test_a_step_that_is_not_finite(flags, inject, tmp_path, capsys, change, message):
     workdir = tmp_path / "run"
     inject(14, change)
     assert main([*flags, f"--workdir={workdir}"]) == 2
     sentence = capsys.readouterr().err.strip().splitlines()[-1]
-    assert sentence.startswith(f"jreid: {told}; the last good checkpoint is step 11 in ")
+    assert sentence.startswith(f"jreid: {message}; the last good checkpoint is step 11 in ")
     assert steps_in(workdir) == [0, 11]
     assert not (workdir / "result.json").exists()
     lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
@@ -98,10 +98,10 @@ def test_a_step_that_does_not_fit_the_device(flags, inject, tmp_path, capsys):
     workdir = tmp_path / "run"
     inject(13, full)
     assert main([*flags, f"--workdir={workdir}"]) == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith("jreid: a training step does not fit the memory of ")
-    assert "(Out of memory allocating 9 bytes.); the last good checkpoint is step 11" in told
-    assert "lower config.batch.identities" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("jreid: a training step does not fit the memory of ")
+    assert "(Out of memory allocating 9 bytes.); the last good checkpoint is step 11" in message
+    assert "lower config.batch.identities" in message
     assert steps_in(workdir) == [0, 11]
 
 
@@ -114,9 +114,9 @@ def test_an_embedding_that_does_not_fit_the_device(flags, tmp_path, capsys, monk
     workdir = tmp_path / "run"
     monkeypatch.setattr(Model, "_batches", full)
     assert main([*flags, "--config.epochs=0", f"--workdir={workdir}"]) == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith("jreid: a batch of 16 images does not fit the memory of ")
-    assert "lower config.evaluation.batch_size" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("jreid: a batch of 16 images does not fit the memory of ")
+    assert "lower config.evaluation.batch_size" in message
     assert not (workdir / "result.json").exists()
 
 
@@ -154,9 +154,9 @@ def test_features_that_are_not_finite_are_not_ranked(features, tmp_path, capsys,
 def test_constant_features_are_at_chance_and_told(features, tmp_path):
     done = run(*features(np.ones_like))
     assert done.status == 0
-    told = [line for line in done.err.splitlines() if "collapsed" in line]
-    assert told
-    assert all(line.startswith("warning: The features of all ") for line in told)
+    message = [line for line in done.err.splitlines() if "collapsed" in line]
+    assert message
+    assert all(line.startswith("warning: The features of all ") for line in message)
     for row in json.loads((tmp_path / "features.npz.json").read_text())["rows"]:
         assert row["cmc"]["1"] == 0
 
@@ -181,7 +181,7 @@ def test_results_of_other_rules_are_not_compared(features, tmp_path, capsys, fla
     capsys.readouterr()
     results = f"{tmp_path}/first.json", f"{tmp_path}/second.json"
     assert main(["evaluate", "--compare", *results]) == 2
-    told = capsys.readouterr().err.strip()
-    assert len(told.splitlines()) == 1
-    assert "cannot be compared" in told
-    assert differing in told
+    message = capsys.readouterr().err.strip()
+    assert len(message.splitlines()) == 1
+    assert "cannot be compared" in message
+    assert differing in message

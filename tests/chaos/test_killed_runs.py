@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from command_line import outcome, run, started, step_of, steps_in, tiny_flags
+from helpers.command_line import outcome, run, started, step_of, steps_in, tiny_flags
 
 EPOCHS, EPOCH = 10, 6  # and the steps of one, which are the save interval
 # Twenty moments: in an epoch, while its end is saved, and once that is done, which is what gets on.
@@ -31,7 +31,7 @@ def whole(flags, tmp_path_factory):
     return found
 
 
-class Told:
+class Output:
     """What a run tells while it trains: the step it goes on from and the last one it has done."""
 
     def __init__(self, process):
@@ -69,19 +69,19 @@ def test_twenty_kills_change_nothing_of_a_run(flags, whole, tmp_path):
     for moment in KILLS:
         committed = max(steps_in(workdir), default=0)
         with started(*flags, f"--workdir={workdir}") as process:
-            told = Told(process)
-            told.read(moments.randint(1, EPOCH - 1))
+            output = Output(process)
+            output.read(moments.randint(1, EPOCH - 1))
             if moment == "save":
                 wait_until(process, is_saving, workdir)
             if moment == "saved":
-                wait_until(process, has_saved, workdir, told.start)
+                wait_until(process, has_saved, workdir, output.start)
             time.sleep(moments.uniform(0, 0.2))
             process.kill()
             assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
-            told.read()
-        assert told.start == committed
-        assert done - told.start <= EPOCH * (2 if was_saving else 1)
-        done, was_saving = told.done, is_saving(workdir)
+            output.read()
+        assert output.start == committed
+        assert done - output.start <= EPOCH * (2 if was_saving else 1)
+        done, was_saving = output.done, is_saving(workdir)
     assert run(*flags, f"--workdir={workdir}").status == 0
     assert outcome(workdir) == whole
 
@@ -100,20 +100,20 @@ def test_requests_to_stop_are_answered_with_a_save(flags, whole, tmp_path):
     moments, workdir = random.Random(1), tmp_path / "run"
     for number, again, status in REQUESTS:
         with started(*flags, f"--workdir={workdir}") as process:
-            told = Told(process).read(moments.randint(1, EPOCH + 2))
+            output = Output(process).read(moments.randint(1, EPOCH + 2))
             asked = time.monotonic()
             process.send_signal(number)
             if again:
                 time.sleep(again)
                 process.send_signal(number)
-            told.read()
+            output.read()
             assert process.wait() == status
             assert time.monotonic() - asked < 60
-        assert told.last.endswith("goes on.") or told.last.endswith("from what is saved.")
+        assert output.last.endswith("goes on.") or output.last.endswith("from what is saved.")
         if not again:
-            saved = f"jreid: stopped and saved at step {told.done}; the same command goes on."
-            assert told.last == saved
-            assert steps_in(workdir)[-1] == told.done
+            saved = f"jreid: stopped and saved at step {output.done}; the same command goes on."
+            assert output.last == saved
+            assert steps_in(workdir)[-1] == output.done
     done = run(*flags, f"--workdir={workdir}")
     assert done.status == 0
     assert "is damaged" not in done.err

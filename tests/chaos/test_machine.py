@@ -8,7 +8,7 @@ import time
 
 import pytest
 import tensorflow as tf
-from command_line import outcome, run, steps_in, tiny_flags
+from helpers.command_line import outcome, run, steps_in, tiny_flags
 
 from jreid.__main__ import main
 from jreid.data import pipeline
@@ -26,9 +26,9 @@ def flags(tiny_folder, prepared):
 @pytest.mark.parametrize("platform", ["cuda", "tpu", "abacus"])
 def test_a_device_that_is_not_there(flags, tmp_path, platform):
     done = run(*flags, f"--workdir={tmp_path}/run", JAX_PLATFORMS=platform)
-    told = done.refused()
-    assert f"JAX finds no device for JAX_PLATFORMS={platform}" in told
-    assert "unset JAX_PLATFORMS to take the best device there is." in told
+    message = done.refused()
+    assert f"JAX finds no device for JAX_PLATFORMS={platform}" in message
+    assert "unset JAX_PLATFORMS to take the best device there is." in message
     assert not (tmp_path / "run").exists()
 
 
@@ -40,14 +40,14 @@ def test_the_device_that_is_taken_is_told(flags, tmp_path, capsys):
 
 def in_reader(monkeypatch, fault):
     """Calls `fault` with the step where the reader's thread draws its augmentation."""
-    draw = pipeline.draw
+    sample_augmentation = pipeline.sample_augmentation
 
     def faulty(seed, step, *rest):
         if threading.current_thread() is not threading.main_thread():
             fault(step)
-        return draw(seed, step, *rest)
+        return sample_augmentation(seed, step, *rest)
 
-    monkeypatch.setattr(pipeline, "draw", faulty)
+    monkeypatch.setattr(pipeline, "sample_augmentation", faulty)
 
 
 @pytest.mark.fault("F26")
@@ -71,20 +71,22 @@ def test_a_reader_that_hangs_is_told(flags, tmp_path, monkeypatch, capsys):
     in_reader(monkeypatch, hangs)
     monkeypatch.setattr(pipeline, "PATIENCE", 2.0)
     assert main([*flags, f"--workdir={tmp_path}/run"]) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert any(line.startswith("jreid: no batch of images has come for 2 seconds") for line in told)
+    message = capsys.readouterr().err.splitlines()
+    assert any(
+        line.startswith("jreid: no batch of images has come for 2 seconds") for line in message
+    )
 
 
 @pytest.mark.fault("F29")
 def test_a_folder_of_metrics_that_is_removed(flags, tmp_path, monkeypatch, capsys):
-    workdir, end = tmp_path / "run", EpochEnd.end
+    workdir, end = tmp_path / "run", EpochEnd.end_epoch
 
     def removing(self, epochs, *rest):
         end(self, epochs, *rest)
         if epochs == 1:
             shutil.rmtree(workdir / "metrics")
 
-    monkeypatch.setattr(EpochEnd, "end", removing)
+    monkeypatch.setattr(EpochEnd, "end_epoch", removing)
     assert main([*flags, f"--workdir={workdir}"]) == 0
     assert capsys.readouterr().err.count("metrics cannot be written to (") == 1
     assert (workdir / "result.json").exists()

@@ -7,21 +7,21 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from faulty_files import failing_once, injected, power_cuts
+from helpers.faulty_files import failing_once, injected, power_cuts
+from helpers.paths import ROOT
 from jax import numpy as jnp
 
 from jreid import config as configs
 from jreid.data.whole_folder import whole_folder
+from jreid.engine.state import TrainState
 from jreid.errors import InputError
 from jreid.evaluation import write_result
-from jreid.evaluation.feature_file import read_features
+from jreid.evaluation.results.feature_file import read_features
 from jreid.files import rename_whole, sync, write_text, write_whole
-from jreid.training import embedding, step_folders
-from jreid.training.checkpoints import Checkpoints
-from jreid.training.run import Run
-from jreid.training.state import TrainState
-from jreid.training.step_folders import UNFINISHED, StepFolders
+from jreid.runs import checkpoint_folder, embed
+from jreid.runs.checkpoint_folder import UNFINISHED, StepFolders
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.run import Run
 
 pytestmark = pytest.mark.fault("B10")
 ERRORS = [errno.ENOSPC, errno.EIO]
@@ -51,12 +51,12 @@ def survives(tmp_path, write, read, old, new):
                     write(folder, new)
             except InputError as error:
                 raised = error
-            told = f"{layer.broke} failed with {raised}"
-            assert read(folder) in ((old, new) if raised else (new,)), told
+            message = f"{layer.broke} failed with {raised}"
+            assert read(folder) in ((old, new) if raised else (new,)), message
             write(folder, new)
-            assert read(folder) == new, told
+            assert read(folder) == new, message
             left = {*names(folder)} - {*clean}
-            assert not left or layer.broke.startswith(("unlink", "rmdir")), (told, left)
+            assert not left or layer.broke.startswith(("unlink", "rmdir")), (message, left)
             broke.add(layer.broke.partition(" ")[0])
     return broke
 
@@ -102,7 +102,7 @@ def test_a_file_of_features(tmp_path):
     }
 
     def write(folder, value):
-        embedding._write(folder / "features.npz", np.full((1, 2), value, np.float32), **columns)
+        embed._write(folder / "features.npz", np.full((1, 2), value, np.float32), **columns)
 
     def read(folder):
         return read_features(folder / "features.npz")[0][0, 0]
@@ -172,7 +172,7 @@ def state_of(step):
 
 
 def test_checkpoints(tmp_path, monkeypatch):
-    monkeypatch.setattr(step_folders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(checkpoint_folder.time, "sleep", lambda seconds: None)
     broke, threads = set(), {*threading.enumerate()}
     for layer in failing_once(errno.ENOSPC, ["open", "mkdir", "rename"]):
         folder = tmp_path / str(layer.fails)

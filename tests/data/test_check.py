@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jreid.data.check import check, format_report
 from jreid.data.dataset import Source
-from jreid.data.listing import Group
+from jreid.data.layouts.layout import Group
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_everything_is_told_at_once(source):
     before = sorted(folder.rglob("*"))
     report = check(source)
     assert not report.sound
-    told = [str(fault) for fault in report.faults]
+    message = [str(fault) for fault in report.faults]
     for path, what in (
         (first, "missing"),
         (second, "is no JPEG"),
@@ -50,7 +50,7 @@ def test_everything_is_told_at_once(source):
         (folder / "stray.jpg", ""),
     ):
         place = path.relative_to(folder).with_suffix("").as_posix()
-        assert any(place in line and what in line for line in told), (place, told)
+        assert any(place in line and what in line for line in message), (place, message)
     assert sorted(folder.rglob("*")) == before
 
 
@@ -77,11 +77,13 @@ def test_identities_of_one_modality_are_told_by_the_names_of_their_folders(tmp_p
     text = "ann train\nbob train\ncyd test\ndan test\neve validation\n"
     (folder / "splits.txt").write_text(text)
     report = check(Source("mine", "folder", folder))
-    told = {str(fault).split(";")[0]: fault.kind for fault in report.faults if "only" in fault.what}
-    assert told == {
-        "train has 1 identities with visible images only: bob": "wrong",
-        "test has 1 identities with infrared images only: dan": "odd",
-        "validation has 1 identities with visible images only: eve": "odd",
+    message = {
+        str(fault).split(";")[0]: fault.kind for fault in report.faults if "only" in fault.what
+    }
+    assert message == {
+        "train has 1 identities with visible images only: bob": "error",
+        "test has 1 identities with infrared images only: dan": "warning",
+        "validation has 1 identities with visible images only: eve": "warning",
     }
 
 
@@ -93,7 +95,7 @@ def test_deep_images_are_told_with_their_counts(source):
         counts = np.arange(number + 600, number + 600 + 64 * 32, dtype=np.uint16)
         Image.fromarray(counts.reshape(64, 32)).save(path.with_suffix(".png"))
     (fault,) = check(source).faults
-    assert fault.kind == "wrong"
+    assert fault.kind == "error"
     assert fault.place == str(paths[0].with_suffix(".png").relative_to(source.folder))
     assert "and 1 more images have 16 bits a channel, raw counts of 600 to 2,648" in fault.what
     assert "--config.data.depth_range='(LOW,HIGH)'" in fault.what

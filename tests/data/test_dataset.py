@@ -12,9 +12,9 @@ import pytest
 
 from jreid.data import prepared as packing
 from jreid.data.dataset import Source, duplicate_faults, load
-from jreid.data.synthetic import synthesize
 from jreid.data.transforms import decode
 from jreid.errors import InputError
+from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture
@@ -174,20 +174,20 @@ BAD_IMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), BAD_IMAGES)
+@pytest.mark.parametrize(("content", "message"), BAD_IMAGES)
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_damaged_images_are_named(source, tmp_path, content, told, split):
+def test_damaged_images_are_named(source, tmp_path, content, message, split):
     path = image_of(source.folder, split)
     path.write_bytes(content(path.read_bytes()))
     for _ in range(2):  # the packed copy tells it again
-        with pytest.raises(InputError, match=told) as error:
+        with pytest.raises(InputError, match=message) as error:
             load(source, tmp_path / "prepared")
         assert str(path.relative_to(source.folder)) in str(error.value)
         assert "replace the file" in str(error.value)
 
 
 def test_damaged_training_images_can_be_skipped(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("jreid.data.dataset.MOST_SKIPPED", 0.05)
+    monkeypatch.setattr("jreid.data.dataset.MAX_SKIPPED", 0.05)
     path = image_of(source.folder, "train")
     path.write_bytes(b"")
     dataset = load(source._replace(on_bad_image="skip"), tmp_path / "prepared")
@@ -205,7 +205,7 @@ def test_no_more_than_a_thousandth_is_skipped(source, tmp_path):
 
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_a_damaged_image_to_evaluate_is_never_skipped(source, tmp_path, monkeypatch, split):
-    monkeypatch.setattr("jreid.data.dataset.MOST_SKIPPED", 1.0)
+    monkeypatch.setattr("jreid.data.dataset.MAX_SKIPPED", 1.0)
     image_of(source.folder, split).write_bytes(b"")
     with pytest.raises(InputError, match="is no JPEG"):
         load(source._replace(on_bad_image="skip"), tmp_path / "prepared")
@@ -243,9 +243,9 @@ def test_every_duplicate_is_found(tiny_dataset):
     image[to] = image[come]
     faults = duplicate_faults(table._replace(image=image))
     assert len(faults) == len(to)
-    assert {fault.kind for fault in faults} == {"wrong"}
-    told = " ".join(map(str, faults))
-    assert all(f"{name} " in told for name in [*table.name[to], *table.name[come]])
+    assert {fault.kind for fault in faults} == {"error"}
+    message = " ".join(map(str, faults))
+    assert all(f"{name} " in message for name in [*table.name[to], *table.name[come]])
 
 
 def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
@@ -254,7 +254,7 @@ def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
     image = table.image.copy()
     image[one] = image[other]
     (fault,) = duplicate_faults(table._replace(image=image))
-    assert fault.kind == "odd"
+    assert fault.kind == "warning"
     assert "1 images repeat another one of their split" in str(fault)
     assert str(table.identity[one]) in str(fault) and str(table.identity[other]) in str(fault)
     assert not duplicate_faults(table._replace(image=image), across_splits=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jreid.data.known_counts import dataset_of_protocol, feature_faults
-from jreid.data.sysu_mm01 import COUNTS
+from jreid.data.layouts.sysu_mm01 import COUNTS
 from jreid.data.table import Table
 
 CAMERAS = {"visible": (1, 2, 4, 5), "infrared": (3, 6)}
@@ -38,7 +38,7 @@ def test_a_single_image_that_is_left_out_or_too_many_is_found():
     assert "has 1,373 images of 56 identities, not the 1,374 of 56" in str(fault)
     twice = table.take(np.append(np.arange(len(table.name)), 0))
     (fault,) = feature_faults("sysu_mm01", twice, "test", CAMERAS)
-    assert fault.kind == "wrong"
+    assert fault.kind == "error"
 
 
 def test_only_the_cameras_that_are_asked_for_count():

@@ -6,9 +6,10 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.data import pipeline
+from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import embedding_batches, training_batches
 from jreid.data.samplers import Plan
-from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, prepare
+from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, preprocess
 from jreid.errors import InputError
 
 OPTIONS = Augmentation(
@@ -141,18 +142,18 @@ def test_gray_visible_leaves_infrared_as_it_is(table, plan, sharding):
     batch = next(training_batches(table, plan, options, 0, 0, sharding))
     assert (np.asarray(batch["infrared"]) == np.asarray(plain["infrared"])).all()
 
-    def coloured(images):
+    def colored(images):
         levels = np.asarray(images) * IMAGENET_STD + IMAGENET_MEAN
         kept = (np.asarray(images) != 0).all(axis=-1)  # not erased
         return (np.ptp(levels, axis=-1) > 1e-3)[kept].mean()
 
-    assert coloured(plain["visible"]) > 0.2 and coloured(batch["visible"]) == 0
+    assert colored(plain["visible"]) > 0.2 and colored(batch["visible"]) == 0
 
 
 def test_embedding_batches_are_gray_if_told(table):
     images, names = table.image[table.modality == "visible"][:2], table.name[:2]
     (gray,) = embedding_batches(images, names, (32, 16), "bilinear", 2, gray=True)
-    expected = [prepare(image, (32, 16), "bilinear", True) for image in images]
+    expected = [preprocess(image, (32, 16), "bilinear", True) for image in images]
     np.testing.assert_array_equal(gray, expected)
     (plain,) = embedding_batches(images, names, (32, 16), "bilinear", 2)
     assert (plain != gray).any()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jreid.data.samplers import SAMPLERS, Plan, agw, random_identity, uniform
+from jreid.data.samplers import SAMPLERS, Plan, identity_uniform, random_identity, uniform
 from jreid.errors import InputError
 
 NAMES = sorted(SAMPLERS)
@@ -118,7 +118,7 @@ def test_random_identity_gives_an_identity_with_one_short_modality_one_chunk():
     assert len(set(step[0])) <= 2 and len(set(step[1])) == 3
 
 
-@pytest.mark.parametrize("sampler", [random_identity, agw, uniform])
+@pytest.mark.parametrize("sampler", [random_identity, identity_uniform, uniform])
 def test_draws_are_uniform_over_identities(sampler):
     identity, modality = columns([4] * 8, [4] * 8)
     seen = np.zeros(8)
@@ -132,13 +132,15 @@ def test_draws_are_uniform_over_identities(sampler):
 @given(problem=problems())
 def test_agw_steps(problem):
     visible, infrared, P, K, seed, epoch = problem
-    rows = agw(*columns(visible, infrared), P, K, seed, epoch)
+    rows = identity_uniform(*columns(visible, infrared), P, K, seed, epoch)
     assert len(rows) == max(sum(visible), sum(infrared)) // (P * K) + 1
 
 
 def test_agw_draws_images_with_replacement_and_reaches_all():
     identity, modality = columns([5, 30], [30, 5])
-    rows = np.concatenate([agw(identity, modality, 2, 5, 3, epoch) for epoch in range(60)])
+    rows = np.concatenate(
+        [identity_uniform(identity, modality, 2, 5, 3, epoch) for epoch in range(60)]
+    )
     assert len(np.unique(rows)) == 70
     repeats = [len(set(block)) < 5 for block in rows.reshape(-1, 5)]
     assert 0.5 < np.mean(repeats) < 0.9  # 0.96 of the blocks from 5 images, 0.30 from 30
@@ -199,11 +201,11 @@ def test_plan_knows_that_epochs_of_random_identity_differ_in_length():
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_input_is_told_before_any_sampling(name):
     def error(*arguments):
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as message:
             Plan(name, *arguments, 0, 1)
         with pytest.raises(InputError):
             SAMPLERS[name](*arguments, 0, 0)
-        return str(told.value)
+        return str(message.value)
 
     few = error(*columns([5, 5], [5, 5]), 3, 2)
     assert "config.batch.identities is 3" in few and "only 2 training identities" in few
@@ -216,7 +218,9 @@ def test_bad_input_is_told_before_any_sampling(name):
 
 
 def test_an_unknown_sampler_names_the_choices():
-    with pytest.raises(InputError, match=r"'ris' is unknown.*random_identity, agw, uniform"):
+    with pytest.raises(
+        InputError, match=r"'ris' is unknown.*random_identity, identity_uniform, uniform"
+    ):
         Plan("ris", *columns([5, 5], [5, 5]), 2, 2, 0, 1)
 
 

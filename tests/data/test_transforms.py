@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from jreid.data import transforms
+from jreid.data import augmentation, transforms
 from jreid.errors import InputError
 
-OPTIONS = transforms.Augmentation(
+OPTIONS = augmentation.Augmentation(
     size=(48, 24),
     resize="bilinear",
     order="flip_first",
@@ -171,24 +171,24 @@ def test_no_padding_leaves_the_lines():
 
 
 def test_draws_are_a_function_of_seed_step_and_row():
-    draws = transforms.draw(7, 1000, 64, OPTIONS)
+    draws = augmentation.sample_augmentation(7, 1000, 64, OPTIONS)
     assert [len(drawn) for drawn in draws] == [64] * 3
     assert [drawn.dtype for drawn in draws] == [bool, np.int32, np.int32]
     for rows in (1, 5, 63):
-        few = transforms.draw(7, 1000, rows, OPTIONS)
+        few = augmentation.sample_augmentation(7, 1000, rows, OPTIONS)
         for drawn, whole in zip(few, draws, strict=True):
             np.testing.assert_array_equal(drawn, whole[:rows])
     for some, whole in zip(draws.take([3, 60]), draws, strict=True):
         np.testing.assert_array_equal(some, whole[[3, 60]])
     keys = ((7, 1000), (7, 1001), (8, 1000), (1000, 7))
-    corners = [transforms.draw(*key, 64, OPTIONS).corner for key in keys]
+    corners = [augmentation.sample_augmentation(*key, 64, OPTIONS).corner for key in keys]
     assert all((a != b).any() for a, b in itertools.combinations(corners, 2))
 
 
-@pytest.mark.parametrize("order", transforms.ORDERS)
+@pytest.mark.parametrize("order", augmentation.ORDERS)
 def test_draws_flip_as_often_and_crop_as_widely_as_told(order):
     options = OPTIONS._replace(flip_probability=0.3, padding=4, order=order)
-    flip, corner, _ = transforms.draw(0, 0, 4000, options)
+    flip, corner, _ = augmentation.sample_augmentation(0, 0, 4000, options)
     assert abs(flip.mean() - 0.3) < 0.03
     for side in (flip, ~flip):  # whether an image is flipped says nothing of its crop
         for place in corner[side].T:
@@ -196,7 +196,9 @@ def test_draws_flip_as_often_and_crop_as_widely_as_told(order):
             assert len(shares) == 9 and np.abs(shares - 1 / 9).max() < 0.04
         assert abs(np.corrcoef(corner[side].T)[0, 1]) < 0.1
     for never in (0.0, 1.0):
-        flip = transforms.draw(0, 0, 99, OPTIONS._replace(flip_probability=never)).flip
+        flip = augmentation.sample_augmentation(
+            0, 0, 99, OPTIONS._replace(flip_probability=never)
+        ).flip
         assert (flip == bool(never)).all()
 
 
@@ -206,7 +208,7 @@ def test_orders_differ_in_what_the_flip_mirrors():
     flipping = OPTIONS._replace(padding=3, flip_probability=1.0)
 
     def augmented(options):
-        flip, corner, _ = transforms.draw(0, 0, 1, options)
+        flip, corner, _ = augmentation.sample_augmentation(0, 0, 1, options)
         return transforms.augment(data, flip[0], corner[0], options).numpy()
 
     plain = augmented(flipping._replace(flip_probability=0.0))
@@ -221,7 +223,7 @@ def boxes(height, width, probability, area, ratio, rows=2000):
     options = OPTIONS._replace(
         size=(height, width), erase_probability=probability, erase_area=area, erase_ratio=ratio
     )
-    drawn = transforms.draw(0, 0, rows, options).box
+    drawn = augmentation.sample_augmentation(0, 0, rows, options).box
     erased = drawn[:, 2] > 0
     assert (drawn[~erased] == 0).all() and (drawn[erased, 2:] > 0).all()
     return drawn[erased]
@@ -261,7 +263,7 @@ def test_an_erased_box_is_tried_for_ten_times():
 def test_the_first_box_that_fits_is_taken():
     u = np.random.default_rng(0).random((4, 10, 50))
     options = OPTIONS._replace(size=(80, 20), erase_area=(0.05, 1.0), erase_ratio=(0.5, 2.0))
-    for row, box in enumerate(transforms.draw_boxes(u, options).T):
+    for row, box in enumerate(augmentation.sample_boxes(u, options).T):
         expected = (0, 0, 0, 0)
         for area, ratio, top, left in u[:, :, row].T:
             pixels, ratio = 1600 * (0.05 + 0.95 * area), 0.5 * 4**ratio
@@ -276,12 +278,14 @@ def test_finish_normalises_and_then_erases_the_box_told():
     images = np.stack([np.asarray(picture(9, 7, seed=seed)) for seed in range(3)])
     drawn = np.int32([[2, 1, 4, 3], [0, 0, 0, 0], [0, 4, 9, 3]])
     expected = (images / 255 - MEAN) / STD
-    normalised = transforms.finish(images, drawn, OPTIONS._replace(erase_probability=0.0))
-    assert normalised.dtype == np.float32
-    np.testing.assert_allclose(normalised, expected, atol=1e-6)
+    normalized = transforms.normalize_and_erase(
+        images, drawn, OPTIONS._replace(erase_probability=0.0)
+    )
+    assert normalized.dtype == np.float32
+    np.testing.assert_allclose(normalized, expected, atol=1e-6)
     for image, (top, left, tall, wide) in zip(expected, drawn, strict=True):
         image[top : top + tall, left : left + wide] = 0.25
-    finish = jax.jit(lambda images, boxes: transforms.finish(images, boxes, options))
+    finish = jax.jit(lambda images, boxes: transforms.normalize_and_erase(images, boxes, options))
     options = OPTIONS._replace(erase_fill=0.25)
     np.testing.assert_allclose(finish(images, drawn), expected, atol=1e-6)
 
@@ -298,8 +302,8 @@ def test_prepare_is_decode_resize_normalize():
     data = encode(image, "PNG")
     pixels = np.asarray(image.resize((24, 48), Image.Resampling.LANCZOS)) / 255
     for result in (
-        transforms.prepare(tf.constant(data), (48, 24), "lanczos").numpy(),
-        in_dataset(lambda data: transforms.prepare(data, (48, 24), "lanczos"), [data])[0],
+        transforms.preprocess(tf.constant(data), (48, 24), "lanczos").numpy(),
+        in_dataset(lambda data: transforms.preprocess(data, (48, 24), "lanczos"), [data])[0],
     ):
         assert result.dtype == np.float32
         np.testing.assert_allclose(result, (pixels - MEAN) / STD, atol=2.01 / 255 / 0.224)
@@ -308,8 +312,8 @@ def test_prepare_is_decode_resize_normalize():
 def test_gray_comes_before_the_resize():
     image = picture()
     data, grayed = encode(image, "PNG"), encode(image.convert("L"), "PNG")
-    expected = transforms.prepare(grayed, (48, 24), "bilinear")
-    np.testing.assert_array_equal(transforms.prepare(data, (48, 24), "bilinear", True), expected)
+    expected = transforms.preprocess(grayed, (48, 24), "bilinear")
+    np.testing.assert_array_equal(transforms.preprocess(data, (48, 24), "bilinear", True), expected)
     options = OPTIONS._replace(gray_visible=True)
     for visible, same in ((True, grayed), (False, data)):
         (result,) = in_dataset(
@@ -328,13 +332,13 @@ def test_augment_refuses_a_padding_value_that_no_pixel_has(fill):
 
 def test_augment_with_nothing_random_is_prepare():
     data = encode(picture(), "JPEG")
-    still = transforms.augment(data, False, [10, 10], OPTIONS)  # the crop is centred
+    still = transforms.augment(data, False, [10, 10], OPTIONS)  # the crop is centered
     assert still.dtype == tf.uint8
-    expected = transforms.prepare(data, (48, 24), "bilinear")
+    expected = transforms.preprocess(data, (48, 24), "bilinear")
     np.testing.assert_array_equal(transforms.normalize(still), expected)
 
 
-def test_augment_fills_the_padding_before_the_normalisation():
+def test_augment_fills_the_padding_before_the_normalization():
     black = encode(Image.new("RGB", (24, 48)), "PNG")
     image = transforms.augment(black, True, [0, 0], OPTIONS._replace(padding=3)).numpy()
     assert (image[:3] == 127).all() and (image[:, :3] == 127).all() and (image[3:, 3:] == 0).all()
@@ -342,7 +346,7 @@ def test_augment_fills_the_padding_before_the_normalisation():
 
 def test_the_same_bytes_whatever_the_parallelism():
     images = [encode(picture(seed=seed), "JPEG") for seed in range(24)]
-    flip, corner, _ = transforms.draw(0, 0, 24, OPTIONS)
+    flip, corner, _ = augmentation.sample_augmentation(0, 0, 24, OPTIONS)
 
     def run(calls):
         rows = tf.data.Dataset.from_tensor_slices((images, flip, corner))
@@ -360,6 +364,6 @@ def test_the_same_bytes_whatever_the_parallelism():
 def test_an_unknown_option_names_the_choices():
     data = encode(picture(), "PNG")
     with pytest.raises(InputError, match=r"'cubic' is unknown.*bilinear, lanczos"):
-        transforms.prepare(data, (48, 24), "cubic")
+        transforms.preprocess(data, (48, 24), "cubic")
     with pytest.raises(InputError, match=r"'any' is unknown.*flip_first, crop_first"):
-        transforms.draw(0, 0, 1, OPTIONS._replace(order="any"))
+        augmentation.sample_augmentation(0, 0, 1, OPTIONS._replace(order="any"))

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from experiments.benchmarks import memory
 from experiments.benchmarks.evaluation import __main__ as evaluation
 from experiments.benchmarks.evaluation.methods import METHODS, make_problem
-from jreid.training.sharding import make_mesh
+from jreid.distributed.mesh import make_mesh
 
 
 def test_memory_grows_with_the_batch():
@@ -29,14 +29,14 @@ def test_ways_to_rank_agree(name):
 
 
 @pytest.mark.parametrize(
-    ("main", "flag", "told"),
+    ("main", "flag", "message"),
     [
         (memory.main, "--devices=8xA1", "cannot compile for an absent 8xA1"),
         (evaluation.main, "--sizes=msmt17", "msmt17 is none of the sizes"),
         (evaluation.main, "--methods=ours,faster", "faster is none of"),
     ],
 )
-def test_bad_flags_are_refused_before_anything_is_measured(capsys, main, flag, told):
+def test_bad_flags_are_refused_before_anything_is_measured(capsys, main, flag, message):
     with pytest.raises(SystemExit) as refusal:
         main([flag])
-    assert told in f"{refusal.value} {capsys.readouterr().err}"
+    assert message in f"{refusal.value} {capsys.readouterr().err}"

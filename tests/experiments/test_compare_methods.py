@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from experiments import compare
 from experiments.sweep import Sweep
 from experiments.tables import SYSU_ALL
+from jreid.engine.step_cost import Costs
 from jreid.errors import InputError
-from jreid.training.costs import Costs
 
 
 def result(rank1, shift=0.0):
@@ -50,8 +50,8 @@ def test_the_table_has_means_costs_and_the_papers_numbers(tmp_path):
     assert "| 68.53 | 65.51 | 2.00 | 100 | 1000 |" in text
     assert "R1, paper, SYSU-MM01" in text
     assert "synthetic, all search, single shot; test split" in text
-    told = "over 2 seeds; protocol raw and re-ranked `of none 0.0` and `of standard"
-    assert told in text and " of agw" not in text
+    message = "over 2 seeds; protocol raw and re-ranked `of none 0.0` and `of standard"
+    assert message in text and " of agw" not in text
 
 
 @pytest.mark.fault("A7")

@@ -4,12 +4,12 @@ import json
 import subprocess
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from experiments import sweep
 from experiments.tables import SYSU_ALL, Row, Table
 from jreid.errors import InputError
-from jreid.training import finished
+from jreid.runs import finished
 
 RESULT_ROW = {
     "checkpoint": "last",
@@ -96,7 +96,7 @@ def test_failed_runs_are_told_after_the_others_ran(runs, monkeypatch):
 
 
 def test_the_command_line_explains_itself(capsys):
-    for arguments, told in [
+    for arguments, message in [
         (["table9", "--seeds=one"], "--seeds=one is not understood"),
         (["table9", "--data=synthetic_regdb"], "not regdb; choose another --data"),
         (["table9", "--config.no_such_field=1"], "is no config field; did you mean"),
@@ -104,7 +104,7 @@ def test_the_command_line_explains_itself(capsys):
     ]:
         with pytest.raises(SystemExit) as stopped:
             sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "Told.", arguments)
-        assert told in str(stopped.value)
+        assert message in str(stopped.value)
 
 
 def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():

@@ -3,13 +3,13 @@
 import importlib
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from experiments.sweep import TINY
 from experiments.tables import SYSU_ALL, SYSU_INDOOR, Row, Table, find, format_table, others
 from jreid import config as configs
+from jreid.engine.model import Model
 from jreid.errors import InputError
-from jreid.training.model import Model
 
 NAMES = [f.stem for f in (ROOT / "experiments").glob("*.py") if "\nTABLES = " in f.read_text()]
 ALL = [

@@ -11,25 +11,26 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.mutations import changed_bytes, changed_json, changed_text
+from helpers.paths import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import changed_bytes, changed_json, changed_text
 from safetensors.numpy import save
 from scipy.io import savemat
 
 from jreid import config as configs
 from jreid.data.dataset import layout_module
 from jreid.data.images import read_images
-from jreid.data.listing import Listing, Row
-from jreid.data.synthetic import read_label, synthesize
-from jreid.data.sysu_mm01 import read_gallery_index
+from jreid.data.layouts.layout import Listing, Row
+from jreid.data.layouts.synthetic_label import read_label
+from jreid.data.layouts.sysu_mm01 import read_gallery_index
 from jreid.errors import InputError
 from jreid.evaluation import compare, read_features, read_result
+from jreid.runs import manifest
+from jreid.runs.run import Run
+from jreid.synthetic.synthesize import synthesize
 from jreid.terminal import one_line
-from jreid.training import manifest
-from jreid.training.records import _lines_until as lines_until
-from jreid.training.run import Run
+from jreid.training.log import _lines_until as lines_until
 from jreid.weights.checkpoint_file import read_checkpoint
 
 MOST = int(os.environ.get("FUZZ_EXAMPLES") or 0)

@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 from jreid.losses import center_cluster
 
-# Centres (0, 0), (0.3, 0.4) and (6, 8); each row lies at 1, 0.5 and 2 from its own.
+# Centers (0, 0), (0.3, 0.4) and (6, 8); each row lies at 1, 0.5 and 2 from its own.
 FEATURES = jnp.array([[-1.0, 0], [1, 0], [0.3, -0.1], [0.3, 0.9], [4, 8], [8, 8]])
 IDENTITY = jnp.array([7, 7, 2, 2, 5, 5])
 TO_CENTERS = (1 + 1 + 0.5 + 0.5 + 2 + 2) / 6

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jreid.losses import hetero_center_triplet
 
-# Centres: identity 0 at 1 (visible) and 3 (infrared), identity 1 at 4 and 10.
+# Centers: identity 0 at 1 (visible) and 3 (infrared), identity 1 at 4 and 10.
 LINE = jnp.array([[0.0], [2.0], [3.0], [4.0], [9.0], [11.0]])
 IDENTITY, MODALITY = jnp.array([0, 0, 0, 1, 1, 1]), jnp.array([0, 0, 1, 0, 1, 1])
 

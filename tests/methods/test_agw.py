@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.config import load as load_config
@@ -105,7 +105,7 @@ def test_unknown_options_are_named(flag, told):
 @pytest.mark.slow
 def test_an_imported_checkpoint_embeds_as_pytorch_does(tmp_path, tiny_folder):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
-    import torch_reference
+    from helpers import torch_reference
 
     network = torch_reference.AGW(identities=10, width=16)
     torch_reference.randomize(network)

@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
 from flax.traverse_util import flatten_dict, unflatten_dict
+from helpers.paths import ROOT
 from safetensors.numpy import save_file
 
 from jreid.config import load as load_config
+from jreid.distributed.mesh import make_mesh, replicated, split
+from jreid.engine import optimizers
+from jreid.engine.state import create
+from jreid.engine.step import make_train_step
 from jreid.errors import InputError
 from jreid.losses.triplet import multi_directional_triplet, multi_mode_triplet
 from jreid.methods import load
 from jreid.methods.base_derivative import Network
-from jreid.training import optimizers
-from jreid.training.sharding import make_mesh, replicated, split
-from jreid.training.state import create
-from jreid.training.step import make_train_step
 from jreid.weights.imagenet import LAYOUT, load_imagenet
 from jreid.weights.torch import expected_leaves
 
@@ -269,7 +269,7 @@ def test_configs_of_the_datasets():
     sysu, regdb = config_of(data="sysu_mm01"), config_of(data="regdb,trial=3")
     assert (sysu.epochs, sysu.base_derivative.loss_weights.multi_directional) == (80, 1.0)
     assert (regdb.epochs, regdb.base_derivative.loss_weights.multi_directional) == (60, 5.0)
-    assert (regdb.data.trial, regdb.batch.identities, regdb.batch.images) == (3, 6, 4)
+    assert (regdb.data.split_number, regdb.batch.identities, regdb.batch.images) == (3, 6, 4)
     assert config_of(data="llcm").data.identities == 713
     synthetic = config_of(data="synthetic_regdb")
     assert (synthetic.weights, synthetic.base_derivative.loss_weights.multi_directional) == (

@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
 from flax.traverse_util import flatten_dict
+from helpers.paths import ROOT
 
 from jreid.config import load as load_config
+from jreid.distributed.mesh import make_mesh, replicated, split
+from jreid.engine import optimizers
+from jreid.engine.state import check_owners, create
+from jreid.engine.step import make_train_step
 from jreid.errors import InputError
 from jreid.losses import batch_hard_triplet, cross_entropy, hetero_center_triplet
 from jreid.methods import load
 from jreid.methods.mutual_prediction import ENCODER, Network
-from jreid.training import optimizers
-from jreid.training.checkpoints import Checkpoints
-from jreid.training.sharding import make_mesh, replicated, split
-from jreid.training.state import check_owners, create
-from jreid.training.step import make_train_step
+from jreid.runs.checkpoints import Checkpoints
 
 CONFIG = f"{ROOT}/configs/mutual_prediction.py"
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
@@ -269,7 +269,7 @@ def test_the_memory_starts_equal():
 
 
 def initial(form) -> Any:
-    """The method, its optimisers and the state before the first step."""
+    """The method, its optimizers and the state before the first step."""
     config = config_of(f"form={form}")
     method = load(config)
     options = {p.name: optimizers.build(p.optimizer) for p in method.players}
@@ -387,7 +387,11 @@ def test_configs_of_the_datasets():
     assert sysu.image.size == (288, 144)
     assert (sysu.epochs, sysu.batch.identities, sysu.batch.images) == (80, 8, 4)
     assert (sysu.optimizer.learning_rate, sysu.optimizer.milestones) == (0.1, (20, 50))
-    assert (regdb.data.trial, regdb.pooling, regdb.triplet.kind) == (3, "average", "batch_hard")
+    assert (regdb.data.split_number, regdb.pooling, regdb.triplet.kind) == (
+        3,
+        "average",
+        "batch_hard",
+    )
     for data in ("llcm", "folder", "synthetic", "synthetic_regdb", "synthetic_llcm", "tiny_llcm"):
         config = config_of(data=data)
         load(config)

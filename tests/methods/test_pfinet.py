@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
 from flax.traverse_util import flatten_dict, unflatten_dict
+from helpers.paths import ROOT
 
 from jreid.config import load as load_config
+from jreid.distributed.mesh import make_mesh, replicated, split
+from jreid.engine import optimizers
+from jreid.engine.state import create
+from jreid.engine.step import make_train_step
 from jreid.errors import InputError
 from jreid.losses import center_cluster, cross_entropy
 from jreid.methods import load
 from jreid.methods.pfinet import TORCH_LAYOUT, Network
 from jreid.nn.colors import LUMA, to_unit
-from jreid.training import optimizers
-from jreid.training.sharding import make_mesh, replicated, split
-from jreid.training.state import create
-from jreid.training.step import make_train_step
 from jreid.weights.torch import convert, expected_leaves
 
 CONFIG = f"{ROOT}/configs/pfinet.py"
@@ -225,7 +225,7 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
     # What the neck takes the mean of is what the loss sees: all rows before it.
     statistics = after["batch_stats"]["neck"]["mean"]
     np.testing.assert_allclose(statistics, 0.1 * representation.mean(0), rtol=1e-3, atol=1e-5)
-    # A group is one of the two identities here, which leaves no pair of centres.
+    # A group is one of the two identities here, which leaves no pair of centers.
     halves = [center_cluster(representation[i : i + 4], identity[:4]) for i in (0, 4)]
     np.testing.assert_allclose(told["center_cluster"], sum(halves), rtol=1e-5)
     assert center_cluster(representation, identity, 50.0) > sum(halves) / 2 + 1
@@ -269,7 +269,7 @@ def test_learnt_transformations_start_as_told(kind):
 
 
 def enlarged(maps, size):
-    """Bilinear enlargement by numpy: pixel centres lie at halves, borders are repeated."""
+    """Bilinear enlargement by numpy: pixel centers lie at halves, borders are repeated."""
     for axis, length in zip((1, 2), size, strict=True):
         count = maps.shape[axis]
         centers = (np.arange(length) + 0.5) * count / length - 0.5
@@ -332,7 +332,7 @@ def test_configs_of_the_datasets():
     assert (regdb.evaluation.distance, regdb.evaluation.cmc) == ("euclidean", "identity")
     assert (sysu.pfinet.groups, sysu.pfinet.margin) == (1, 0.7)
     assert sysu.evaluation.rerank == ("none", "query_only", "standard")
-    assert regdb.data.trial == 3
+    assert regdb.data.split_number == 3
     assert sysu.image.gray_visible
     rates = [float(optimizers.learning_rate(sysu.optimizer, jnp.float32(e))) for e in range(240)]
     np.testing.assert_allclose([rates[0], rates[9]], [3.5e-5, 3.5e-4], rtol=1e-5)
@@ -403,7 +403,7 @@ def test_the_layout_names_every_published_array():
 
 def released_network(torch, width, identities):
     """The released network in PyTorch with the published names, and its test feature."""
-    import torch_reference
+    from helpers import torch_reference
     from torch import nn
 
     widths = [4 * width * 2**i for i in range(4)]
@@ -446,7 +446,7 @@ def released_network(torch, width, identities):
 
 def test_a_published_checkpoint_embeds_as_pytorch_does():
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
-    import torch_reference
+    from helpers import torch_reference
 
     network, embed = released_network(torch, width=8, identities=10)
     torch_reference.randomize(network).eval()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from variables import filled
+from helpers.variables import filled
 
 from jreid.nn.gan import Deconv, Generator, ImageDiscriminator, JointDiscriminator
 from jreid.nn.resize import resize_bilinear

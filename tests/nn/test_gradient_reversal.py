@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jreid.distributed.mesh import make_mesh, split
 from jreid.nn import reverse_gradient
 from jreid.nn.gradient_reversal import rising_strength
-from jreid.training.sharding import make_mesh, split
 
 X = jnp.array([[1.5, -2.0], [0.25, 1e6], [-3.0, 0.0], [7.0, 1e-9]])
 

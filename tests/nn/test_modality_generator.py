@@ -94,13 +94,13 @@ def test_luma_of_unit_pixels_is_the_gray_image():
     np.testing.assert_allclose(derived["derived_infrared"], given["infrared"], atol=1e-5)
 
 
-def test_unit_pixels_are_what_the_pipeline_normalised():
+def test_unit_pixels_are_what_the_pipeline_normalized():
     assert colors.IMAGENET_MEAN == transforms.IMAGENET_MEAN
     assert colors.IMAGENET_STD == transforms.IMAGENET_STD
     pixels = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
-    normalised = jnp.asarray(transforms.normalize(pixels).numpy())
-    np.testing.assert_allclose(to_unit(normalised), pixels / 255, atol=1e-6)
-    np.testing.assert_allclose(from_unit(to_unit(normalised)), normalised, atol=1e-5)
+    normalized = jnp.asarray(transforms.normalize(pixels).numpy())
+    np.testing.assert_allclose(to_unit(normalized), pixels / 255, atol=1e-6)
+    np.testing.assert_allclose(from_unit(to_unit(normalized)), normalized, atol=1e-5)
 
 
 def test_start_and_input_change_the_result():

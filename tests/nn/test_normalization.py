@@ -92,8 +92,8 @@ def test_a_sharded_batch_has_global_statistics():
 
 def test_instance_norm_against_numpy():
     x = normal(2, 5, 3, 4) * 3 + 2
-    centred = x - x.mean((1, 2), keepdims=True)
-    want = centred / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5)
+    centered = x - x.mean((1, 2), keepdims=True)
+    want = centered / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5)
     np.testing.assert_allclose(instance_norm(jnp.asarray(x)), want, atol=1e-6)
     assert instance_norm(jnp.asarray(x, jnp.bfloat16)).dtype == jnp.bfloat16
 

@@ -62,7 +62,7 @@ def test_the_people_with_the_most_images_are_drawn(tmp_path, flat, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"output": "tsne.jpg"}, "must end in .png, .svg, .pdf"),
         ({"features": np.zeros(24)}, r"no \[N, D\] array"),
@@ -72,12 +72,12 @@ def test_the_people_with_the_most_images_are_drawn(tmp_path, flat, monkeypatch):
         ({"people": 0}, "0 images of 0 identities are too few"),
     ],
 )
-def test_bad_input_is_named(tmp_path, change, told):
+def test_bad_input_is_named(tmp_path, change, message):
     features, identities, modalities = labelled()
     given = {"features": features, "identities": identities, "modalities": modalities}
     given |= {"output": "tsne.png"} | change
     given["output"] = tmp_path / given["output"]
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         draw_features(**given)
 
 

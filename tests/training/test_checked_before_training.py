@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.data.table import Table
 from jreid.errors import InputError
-from jreid.training.checks import check_config
-from jreid.training.scoring import check_protocols
+from jreid.runs.check_config import check_config
+from jreid.runs.score import check_protocols
 
 
 def dataset(people, images):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from test_checkpoints import state_of
+from helpers.paths import ROOT
+from helpers.states import state_of
 
 from jreid.__main__ import main
-from jreid.training import scoring
-from jreid.training.checkpoints import Checkpoints
-from jreid.training.watch import CollapseWatch, similarity_of_strangers
+from jreid.runs import score
+from jreid.runs.checkpoints import Checkpoints
+from jreid.training.monitor import CollapseDetector, mean_negative_similarity
 
 IDENTITIES = np.repeat([3, 5, 8], [2, 3, 4])
 
@@ -23,38 +23,38 @@ def test_the_similarity_is_that_of_every_pair_of_strangers():
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     strangers = IDENTITIES[:, None] != IDENTITIES
     expected = (unit @ unit.T)[strangers].mean()
-    assert similarity_of_strangers(features, IDENTITIES) == pytest.approx(expected, rel=1e-5)
-    assert similarity_of_strangers(np.zeros((9, 16)), IDENTITIES) == pytest.approx(1)
+    assert mean_negative_similarity(features, IDENTITIES) == pytest.approx(expected, rel=1e-5)
+    assert mean_negative_similarity(np.zeros((9, 16)), IDENTITIES) == pytest.approx(1)
 
 
 def test_a_collapse_is_told_once_when_it_begins(tmp_path):
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
-        watch = CollapseWatch(checkpoints)
-        assert watch.told(pointing(1.0), IDENTITIES) is None
+        watch = CollapseDetector(checkpoints)
+        assert watch.message(pointing(1.0), IDENTITIES) is None
         checkpoints.save(state_of(4), score=0.5)
-        told = watch.told(pointing(0.01), IDENTITIES)
-        assert "have a mean cosine similarity of 0.9999; step 4 was the best" in told
-        assert watch.told(pointing(0.01), IDENTITIES) is None
-        assert watch.told(pointing(1.0), IDENTITIES) is None
-        assert watch.told(np.zeros((9, 16)), IDENTITIES)
+        message = watch.message(pointing(0.01), IDENTITIES)
+        assert "have a mean cosine similarity of 0.9999; step 4 was the best" in message
+        assert watch.message(pointing(0.01), IDENTITIES) is None
+        assert watch.message(pointing(1.0), IDENTITIES) is None
+        assert watch.message(np.zeros((9, 16)), IDENTITIES)
 
 
 @pytest.mark.fault("F19")
 def test_a_run_that_collapses_says_so_and_goes_on(
     tiny_folder, prepared, tmp_path, capsys, monkeypatch
 ):
-    embed, seen = scoring.embed_table, []
+    embed, seen = score.embed_table, []
 
     def collapsing(*arguments):
         seen.append(embed(*arguments))
         return seen[-1] if len(seen) == 1 else np.ones_like(seen[-1])
 
-    monkeypatch.setattr(scoring, "embed_table", collapsing)
+    monkeypatch.setattr(score, "embed_table", collapsing)
     flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=3"]
     flags += [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     with pytest.warns(RuntimeWarning, match="collapsed"):  # by the test split's rows
         assert main(["train", *flags, f"--workdir={tmp_path}/run"]) == 0
-    (told,) = [line for line in capsys.readouterr().err.splitlines() if "has collapsed" in line]
-    assert told.startswith("epoch 2, step 22: warning: the model has collapsed")
-    assert "step 11 was the best in" in told
-    assert "lower config.optimizer.learning_rate and train into another --workdir." in told
+    (message,) = [line for line in capsys.readouterr().err.splitlines() if "has collapsed" in line]
+    assert message.startswith("epoch 2, step 22: warning: the model has collapsed")
+    assert "step 11 was the best in" in message
+    assert "lower config.optimizer.learning_rate and train into another --workdir." in message

@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 from PIL import Image
 
 from jreid.__main__ import main
 from jreid.config import read
+from jreid.engine.model import Model
 from jreid.methods import Method, MetricWarning, Phase, Player
-from jreid.training.checkpoints import Checkpoints
+from jreid.runs.checkpoints import Checkpoints
 from jreid.training.loop import EpochEnd
-from jreid.training.model import Model
 
 
 def small(config) -> Any:
@@ -60,7 +60,7 @@ def small(config) -> Any:
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jreid.training.model.load", small)
+        patch.setattr("jreid.engine.model.load", small)
         yield patch
 
 
@@ -81,9 +81,9 @@ def flags(tiny_folder, prepared):
 def whole(patched, flags, tmp_path_factory):
     """A run that was not stopped; what it told is in `told` beside it."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    with contextlib.redirect_stderr(io.StringIO()) as told:
+    with contextlib.redirect_stderr(io.StringIO()) as message:
         assert main(["train", *flags, "--workdir", str(workdir)]) == 0
-    workdir.with_name("told").write_text(told.getvalue())
+    workdir.with_name("told").write_text(message.getvalue())
     return workdir
 
 
@@ -91,7 +91,7 @@ def whole(patched, flags, tmp_path_factory):
 def resumed(patched, flags, tmp_path_factory):
     """Stopped when the first phase was saved, and again within the second."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
-    end = EpochEnd.end
+    end = EpochEnd.end_epoch
     with pytest.MonkeyPatch.context() as patch:
 
         def interrupted(self, epochs, state, watch):
@@ -100,7 +100,7 @@ def resumed(patched, flags, tmp_path_factory):
             end(self, epochs, state, watch)
             raise KeyboardInterrupt
 
-        patch.setattr(EpochEnd, "end", interrupted)
+        patch.setattr(EpochEnd, "end_epoch", interrupted)
         assert main(["train", *flags, "--workdir", str(workdir)]) == 130
         assert main(["train", "--workdir", str(workdir)]) == 130
     assert main(["train", "--workdir", str(workdir)]) == 0
@@ -110,7 +110,9 @@ def resumed(patched, flags, tmp_path_factory):
 def state_of(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         model = Model(read(workdir / "config.json"))
-        return jax.device_get(model.restore(checkpoints, checkpoints.newest()))
+        return jax.device_get(
+            checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
+        )
 
 
 def metrics_of(workdir):
@@ -137,9 +139,9 @@ def test_each_phase_has_its_own_players_losses_and_metrics(whole):
 
 
 def test_phases_and_alarms_are_told_once(whole):
-    told = whole.with_name("told").read_text()
-    assert told.index("epoch 1: phase warm") < told.index("epoch 2: phase main")
-    assert told.count("warning: b/factor is 3: it is too much.") == 1
+    message = whole.with_name("told").read_text()
+    assert message.index("epoch 1: phase warm") < message.index("epoch 2: phase main")
+    assert message.count("warning: b/factor is 3: it is too much.") == 1
 
 
 def test_pictures_are_saved_in_training_and_by_the_verb(whole, capsys):

@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from jreid.training.spikes import SpikeWatch
+from jreid.training.spikes import SpikeDetector
 
 
 @pytest.fixture
 def watch(tmp_path):
-    return SpikeWatch(tmp_path / "spikes", lambda step: {"visible": [f"cam1/0001/{step:04d}"]})
+    return SpikeDetector(tmp_path / "spikes", lambda step: {"visible": [f"cam1/0001/{step:04d}"]})
 
 
 def test_a_spike_is_told_and_its_images_named(watch, tmp_path, caplog):
@@ -17,10 +17,10 @@ def test_a_spike_is_told_and_its_images_named(watch, tmp_path, caplog):
         watch.look(step, {"model/loss": loss, "model/accuracy": 0.1})
     watch.look(41, {"model/loss": 500.0, "model/accuracy": 0.1})
     (path,) = (tmp_path / "spikes").iterdir()
-    told = json.loads(path.read_text())
-    assert (told["step"], told["metric"], told["value"]) == (41, "model/loss", 500.0)
-    assert told["median"] == pytest.approx(5, abs=0.5)
-    assert told["visible"] == ["cam1/0001/0041"]
+    message = json.loads(path.read_text())
+    assert (message["step"], message["metric"], message["value"]) == (41, "model/loss", 500.0)
+    assert message["median"] == pytest.approx(5, abs=0.5)
+    assert message["visible"] == ["cam1/0001/0041"]
     (message,) = caplog.messages
     assert "model/loss is 500 at step 41" in message
     assert str(path) in message

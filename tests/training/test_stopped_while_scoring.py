@@ -6,12 +6,12 @@ import signal
 import time
 
 import pytest
-import small_method
-from conftest import ROOT
+from helpers import small_method
+from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.methods import agw
-from jreid.training import scoring
+from jreid.runs import score
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,7 +61,7 @@ def outcome(workdir):
 
 def stop_in_scoring(monkeypatch, time_of_request):
     """Sends SIGTERM before or after the validation images are embedded, the given time."""
-    embed, calls = scoring.split_embeddings, []
+    embed, calls = score.split_embeddings, []
 
     def stopped(model, variables, dataset, split):
         calls.append(split)
@@ -70,7 +70,7 @@ def stop_in_scoring(monkeypatch, time_of_request):
             time.sleep(20)
         return embed(model, variables, dataset, split)
 
-    monkeypatch.setattr(scoring, "split_embeddings", stopped)
+    monkeypatch.setattr(score, "split_embeddings", stopped)
 
 
 @pytest.mark.fault("B9")

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 from jaxtyping import Array
 from safetensors.numpy import save_file
 
@@ -43,7 +43,7 @@ def agw(width=8, identities=7):
 
 
 class Small(nn.Module):
-    """A convolution, a normalisation and a classifier."""
+    """A convolution, a normalization and a classifier."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

@@ -27,7 +27,7 @@ from experiments.benchmarks.evaluation.methods import (
     installed,
     make_problem,
 )
-from jreid.evaluation.ranking import Ranking, mean_metrics
+from jreid.evaluation.ranking.cmc import QueryScores, mean_metrics
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,7 +75,7 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
         print(f"| {name} | {wall:.3f} | {work:.3f} | {ratio:.2f} | {agreement} | {peak:.0f} |")
 
 
-def describe(result: Ranking | None, ours: Ranking | None) -> str:
+def describe(result: QueryScores | None, ours: QueryScores | None) -> str:
     """Rank-1, mAP and how many queries' ranks equal ours."""
     if result is None:
         return " | | "

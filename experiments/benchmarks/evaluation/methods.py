@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreid.evaluation.ranking import Ranking, cmc_map
+from jreid.evaluation.ranking.cmc import QueryScores, cmc_map
 
 # Queries, gallery images, identities, cameras.
 SIZES = {
@@ -28,20 +28,20 @@ class Problem(NamedTuple):
     gallery: np.ndarray
     query_identity: np.ndarray
     gallery_identity: np.ndarray
-    query_place: np.ndarray
-    gallery_place: np.ndarray
+    query_group: np.ndarray
+    gallery_group: np.ndarray
 
 
 def make_problem(Q: int, G: int, identities: int, cameras: int) -> Problem:
-    """Noisy images of each identity's centre, as unit vectors; moderately hard."""
+    """Noisy images of each identity's center, as unit vectors; moderately hard."""
     random = np.random.default_rng(0)
-    centres = random.standard_normal((identities, DIMENSIONS), np.float32)
+    centers = random.standard_normal((identities, DIMENSIONS), np.float32)
 
     def images(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         identity = random.integers(0, identities, number)
         features = random.standard_normal((number, DIMENSIONS), np.float32)
         features *= random.uniform(2, 8, (number, 1)).astype(np.float32)
-        features += centres[identity]
+        features += centers[identity]
         features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features, identity, identity * cameras + random.integers(0, cameras, number)
 
@@ -49,7 +49,7 @@ def make_problem(Q: int, G: int, identities: int, cameras: int) -> Problem:
     return Problem(query, gallery, qi, gi, qp, gp)
 
 
-def ours(problem: Problem) -> Ranking:
+def ours(problem: Problem) -> QueryScores:
     """By counting."""
     return cmc_map(*problem, cmc="image")
 
@@ -67,18 +67,18 @@ def numpy_product(problem: Problem) -> None:
         np.matmul(problem.gallery, problem.query[start : start + 2 * BLOCK].T)
 
 
-def numpy_argsort(problem: Problem) -> Ranking:
+def numpy_argsort(problem: Problem) -> QueryScores:
     """Blocks of queries, each row sorted: the usual evaluator without its loop over queries."""
     return _by_sorting(problem, lambda query: np.argsort(-(query @ problem.gallery.T), axis=1))
 
 
-def jax_argsort(problem: Problem) -> Ranking:
+def jax_argsort(problem: Problem) -> QueryScores:
     """The same, compiled."""
     gallery = jnp.asarray(problem.gallery)
     return _by_sorting(problem, lambda query: np.asarray(_argsort(query, gallery)))
 
 
-def torchmetrics(problem: Problem) -> Ranking:
+def torchmetrics(problem: Problem) -> QueryScores:
     """Its average precision, query by query; it has no CMC. Scores are moved above 0, since it
     takes what lies below for no match."""
     import torch
@@ -86,9 +86,9 @@ def torchmetrics(problem: Problem) -> Ranking:
     retrieval = importlib.import_module("torchmetrics.functional.retrieval")
     gallery = torch.from_numpy(problem.gallery)
     Q = len(problem.query)
-    ranking = Ranking(np.zeros(Q, int), np.zeros(Q), np.zeros(Q), np.zeros(Q, int))
+    ranking = QueryScores(np.zeros(Q, int), np.zeros(Q), np.zeros(Q), np.zeros(Q, int))
     for row, query in enumerate(problem.query):
-        kept = problem.gallery_place != problem.query_place[row]
+        kept = problem.gallery_group != problem.query_group[row]
         match = (problem.gallery_identity == problem.query_identity[row])[kept]
         score = (2 + gallery @ torch.from_numpy(query))[torch.from_numpy(kept)]
         ranking.average_precision[row] = retrieval.retrieval_average_precision(
@@ -98,24 +98,24 @@ def torchmetrics(problem: Problem) -> Ranking:
     return ranking
 
 
-def open_metric_learning(problem: Problem) -> Ranking:
-    """Its nearest neighbours, as many as the gallery, and its CMC and average precision of them;
+def open_metric_learning(problem: Problem) -> QueryScores:
+    """Its nearest neighbors, as many as the gallery, and its CMC and average precision of them;
     places are its sequences. Its CMC says only which ranks are 1: the others are looked up."""
     import torch
 
-    neighbours = importlib.import_module("oml.functional.knn")
+    neighbors = importlib.import_module("oml.functional.knn")
     metrics = importlib.import_module("oml.functional.metrics")
     named = {
         "embeddings_query": problem.query,
         "embeddings_gallery": problem.gallery,
         "labels_query": problem.query_identity,
         "labels_gallery": problem.gallery_identity,
-        "sequence_ids_query": problem.query_place,
-        "sequence_ids_gallery": problem.gallery_place,
+        "sequence_ids_query": problem.query_group,
+        "sequence_ids_gallery": problem.gallery_group,
     }
     G = len(problem.gallery)
     tensors = {name: torch.from_numpy(values) for name, values in named.items()}
-    _, retrieved, relevant = neighbours.batched_knn_qg(**tensors, top_n=G)
+    _, retrieved, relevant = neighbors.batched_knn_qg(**tensors, top_n=G)
     result = metrics.calc_retrieval_metrics(
         retrieved, relevant, None, (1,), (), (G,), reduce=False, verbose=False
     )
@@ -124,10 +124,10 @@ def open_metric_learning(problem: Problem) -> Ranking:
     for row in np.flatnonzero((matches > 0) & (rank == 0)):
         rank[row] = 1 + int(torch.isin(retrieved[row], relevant[row]).int().argmax())
     precision = np.where(matches > 0, result["map"][G].numpy(), 0)
-    return Ranking(rank, precision, np.zeros(len(rank)), matches)
+    return QueryScores(rank, precision, np.zeros(len(rank)), matches)
 
 
-METHODS: dict[str, Callable[[Problem], Ranking | None]] = {
+METHODS: dict[str, Callable[[Problem], QueryScores | None]] = {
     "ours": ours,
     "bare_product": bare_product,
     "numpy_product": numpy_product,
@@ -154,12 +154,12 @@ def _argsort(query: jax.Array, gallery: jax.Array) -> jax.Array:
     return jnp.argsort(-_product(gallery, query).T, axis=1)
 
 
-def _by_sorting(problem: Problem, sort: Callable[[np.ndarray], np.ndarray]) -> Ranking:
+def _by_sorting(problem: Problem, sort: Callable[[np.ndarray], np.ndarray]) -> QueryScores:
     parts = []
     for start in range(0, len(problem.query), BLOCK):
         rows = slice(start, start + BLOCK)
         order = sort(problem.query[rows])
-        kept = problem.gallery_place[order] != problem.query_place[rows, None]
+        kept = problem.gallery_group[order] != problem.query_group[rows, None]
         match = kept & (problem.gallery_identity[order] == problem.query_identity[rows, None])
         row, column = np.nonzero(match)
         rank = np.cumsum(kept, axis=1, dtype=np.int32)[row, column]
@@ -170,5 +170,5 @@ def _by_sorting(problem: Problem, sort: Callable[[np.ndarray], np.ndarray]) -> R
         padded = np.append(rank, 1)
         last = padded[np.where(matches > 0, first + matches - 1, -1)]
         rank_1 = np.where(matches > 0, padded[first], 0)
-        parts.append(Ranking(rank_1, precision, matches / last, matches))
-    return Ranking(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts.append(QueryScores(rank_1, precision, matches / last, matches))
+    return QueryScores(*(np.concatenate(column) for column in zip(*parts, strict=True)))

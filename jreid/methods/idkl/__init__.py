@@ -6,7 +6,7 @@ purified features, is distilled into the shared branch, by distances and by logi
 
 The paper and its released code differ in nearly every part. Each difference is a field of
 `config.idkl`, and each may be chosen alone. Where the paper is silent, this is the code: the
-discriminators, the generalised mean with p = 3, the necks, the triplet loss on what is pooled.
+discriminators, the generalized mean with p = 3, the necks, the triplet loss on what is pooled.
 """
 
 from functools import partial

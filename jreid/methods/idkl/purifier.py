@@ -36,7 +36,7 @@ class Purified(NamedTuple):
 
 
 class InformationPurifier(nn.Module):
-    """Two masks over a map and its instance-normalised twin, each applied to the other's product.
+    """Two masks over a map and its instance-normalized twin, each applied to the other's product.
 
     Ren and Zhang, IDKL (CVPR 2024), section 3.2.
 
@@ -71,8 +71,8 @@ class InformationPurifier(nn.Module):
 class Mask(nn.Module):
     """sigmoid(W_2 relu(W_1 g(x))), a squeeze-and-excitation without biases (equation 8).
 
-    g is the network's generalised mean, as that is what the paper has in place of averages. An
-    average would not do: that of an instance-normalised map is zero, and its mask 1/2 everywhere.
+    g is the network's generalized mean, as that is what the paper has in place of averages. An
+    average would not do: that of an instance-normalized map is zero, and its mask 1/2 everywhere.
 
     Attributes:
         pooled: whether there is a g, and one number a channel, or none and one a channel and pixel.

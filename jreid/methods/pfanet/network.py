@@ -53,7 +53,7 @@ class Networks(nn.Module):
         self.infrared_discriminator = JointDiscriminator(discriminator.width, stages, dtype)
 
     def __call__(self, visible: Pixels, infrared: Pixels) -> None:
-        """Initialises everything."""
+        """Initializes everything."""
         features = self.features({"generated": visible, "infrared": infrared}, train=False)
         self.to_infrared(visible)
         self.to_visible(infrared)

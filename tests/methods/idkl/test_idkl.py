@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
 from flax.traverse_util import flatten_dict
+from helpers.paths import ROOT
 from jax.sharding import AxisType
 
 from jreid.config import load as load_config
+from jreid.distributed.mesh import replicated, split
 from jreid.errors import InputError
 from jreid.losses import (
     cross_entropy,
@@ -26,7 +27,6 @@ from jreid.methods.idkl.network import Head, Network, Output, gem
 from jreid.methods.idkl.objectives import base_terms, distillation_terms, purifier_terms
 from jreid.methods.idkl.purifier import Purified
 from jreid.nn.colors import to_unit
-from jreid.training.sharding import replicated, split
 from jreid.weights.torch import convert
 
 CONFIG = f"{ROOT}/configs/idkl.py"
@@ -147,7 +147,7 @@ def test_presets_are_fields_and_fields_go_over_presets():
 
 def test_the_released_code_has_other_weights_on_regdb_and_another_protocol_on_llcm():
     paper, code = (config_of(variant, data="regdb,trial=3") for variant in VARIANTS)
-    assert paper.data.trial == code.data.trial == 3
+    assert paper.data.split_number == code.data.split_number == 3
     weights = [
         [c.idkl.weights[name] for name in ("tgsa", "csa", "mdr_tgsa")] for c in (paper, code)
     ]
@@ -453,7 +453,7 @@ def test_pictures_show_heat_and_masks(variant):
 
 def released_network(torch, width, identities=None):
     """The released network with its published names, and its two test embeddings."""
-    import torch_reference
+    from helpers import torch_reference
     from torch import nn
 
     channels = 32 * width
@@ -533,7 +533,7 @@ def test_every_published_entry_has_its_place(torch):
 
 
 def test_a_published_checkpoint_embeds_as_pytorch_does(torch):
-    import torch_reference
+    from helpers import torch_reference
 
     network, embed = released_network(torch, width=8, identities=10)
     torch_reference.randomize(network).eval()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from variables import filled
+from helpers.variables import filled
 
 from jreid.methods.pfanet.bng import BNG, shuffle
 from jreid.methods.pfanet.modality_alleviation import ModalityAlleviation, alleviate

@@ -7,12 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
 from flax.traverse_util import flatten_dict
+from helpers.paths import ROOT
+from helpers.variables import filled
 from jax.sharding import AxisType
-from variables import filled
 
 from jreid.config import load as load_config
+from jreid.distributed.mesh import replicated, split
+from jreid.engine import optimizers
+from jreid.engine.state import check_owners, create
+from jreid.engine.step import make_train_step
 from jreid.errors import InputError
 from jreid.losses.adversarial import discriminator_loss
 from jreid.losses.triplet import generated_triplets
@@ -20,10 +24,6 @@ from jreid.methods import Phase, load
 from jreid.methods.pfanet.network import Networks
 from jreid.methods.pfanet.players import OWNED
 from jreid.nn.colors import to_unit
-from jreid.training import optimizers
-from jreid.training.sharding import replicated, split
-from jreid.training.state import check_owners, create
-from jreid.training.step import make_train_step
 
 CONFIG = f"{ROOT}/configs/pfanet.py"
 PLAYERS = ("features", "generators", "visible_discriminator", "infrared_discriminator")
@@ -389,12 +389,12 @@ def test_sizes_that_generators_cannot_halve_are_refused():
     ("features/loss", 0.0, False),
 ])  # fmt: skip
 def test_alarms(metric, value, rings):
-    from jreid.training.watch import AlarmWatch
+    from jreid.training.monitor import MetricWarnings
 
-    watch = AlarmWatch(load(config_of()).metric_warnings)
-    told = watch.told({metric: value})
+    watch = MetricWarnings(load(config_of()).metric_warnings)
+    told = watch.messages({metric: value})
     assert bool(told) == rings
     assert not rings or f"{metric} is {value:.2g}" in told[0]
-    assert watch.told({metric: value}) == []  # told when it begins
-    assert watch.told({metric: 0.5}) == []
-    assert bool(watch.told({metric: value})) == rings
+    assert watch.messages({metric: value}) == []  # told when it begins
+    assert watch.messages({metric: 0.5}) == []
+    assert bool(watch.messages({metric: value})) == rings

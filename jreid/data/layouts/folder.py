@@ -1,0 +1,167 @@
+"""A dataset of one's own, which needs no code: folders by modality and identity, and one list.
+
+```
+visible/IDENTITY/*.jpg    infrared/IDENTITY/*.jpg    (or .jpeg, .png, .bmp)
+splits.txt                lines `IDENTITY SPLIT`; SPLIT is train, validation or test
+```
+In splits.txt, `#` at the start of a line or after a space starts a comment. IDENTITY is a folder's
+name, in whichever form its accents are coded. Where all that splits.txt names are whole numbers,
+they are the identities; else these are numbered from 1 in the order of the names.
+
+A file's name may tell its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
+underscores, hyphens and the name's ends, or MSMT17's `0000_000_03_0303morning_`. Without that,
+visible images are of camera 1 and infrared ones of camera 2.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from jreid.data.layouts.find_images import UNPRINTABLE, Found, find_images
+from jreid.data.layouts.layout import SPLITS, Count, Fault, Group, Listing, Row, first_of
+from jreid.data.layouts.list_files import existing, read_lines, whole_number
+from jreid.data.table import INFRARED, MODALITIES, VISIBLE
+
+PLACES = re.compile("(?:visible|infrared)(?:/(?P<identity>[^/]+))?")
+SPLIT_FILE = "splits.txt"
+CAMERA = re.compile(
+    r"(?<![^_-])c(?:am(?:era)?)?([0-9]{1,4})(?:s[0-9]+)?(?![^_-])"
+    r"|^[0-9]{4}_[0-9]{3}_([0-9]{2})_[0-9]{4}(?:morning|noon|afternoon)_",
+    re.IGNORECASE,
+)
+CAMERA_OF_ALL: Mapping[str, int] = {VISIBLE: 1, INFRARED: 2}
+
+TRIALS = 0
+COUNTS: Mapping[Group, Count] = {}
+APPLY = (
+    "A dataset of your own has folders visible/IDENTITY and infrared/IDENTITY, and a file "
+    "splits.txt of lines IDENTITY SPLIT, where SPLIT is train, validation or test."
+)
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The file beside the images that says which image is what, if it is there."""
+    return existing(folder, [SPLIT_FILE])
+
+
+def list_images(folder: Path, trial: int = 0) -> Listing:
+    """Every image of the identities that splits.txt names, and all that is wrong with the folder.
+
+    Args:
+        trial: not used; there is one split.
+    """
+    found = find_images(folder, PLACES, keep_suffixes=True)
+    faults = [*found.faults]
+    splits = _read_splits(folder, faults)
+    numbers = _number(splits, faults)
+    rows = []
+    for name, file in found.images.items():
+        modality, identity = name.split("/")[0], _identity_of(name)
+        camera = _camera(file, modality, faults) if identity in splits else 0
+        if camera:
+            split = splits[identity][0]
+            rows.append(Row(name, numbers[identity], camera, modality, split, folder / file))
+    faults.extend(_camera_notes(rows))
+    if splits:
+        faults.extend(_left_out(found, splits))
+    faults.extend(_absences(found, splits))
+    return Listing(rows, faults, {})
+
+
+def _identity_of(name: str) -> str:
+    """The name of an image's folder; one name may be coded in several forms of Unicode."""
+    return unicodedata.normalize("NFC", name.split("/")[1])
+
+
+def _camera(file: str, modality: str, faults: list[Fault]) -> int:
+    """The camera of a file's name or else of its modality; 0 where that is a fault."""
+    cameras = {int(match[1] or match[2]) for match in CAMERA.finditer(Path(file).stem)}
+    if len(cameras) > 1 or 0 in cameras:
+        message = f"names the cameras {sorted(cameras)}; name one, from 1, or none"
+        faults.append(Fault(file, message))
+        return 0
+    return cameras.pop() if cameras else CAMERA_OF_ALL[modality]
+
+
+def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
+    """Modalities with names that tell no camera, and those that one camera took."""
+    notes = []
+    for modality in MODALITIES:
+        mine = [row for row in rows if row.modality == modality]
+        silent = [row.name for row in mine if not CAMERA.search(row.path.stem)]
+        cameras = {row.camera for row in mine}
+        if silent:
+            message = f"has {len(silent):,} of {len(mine):,} images whose names tell no camera and "
+            message += (
+                f"which are taken to be of camera {CAMERA_OF_ALL[modality]}; {first_of(silent)}"
+            )
+            notes.append(Fault(modality, message, "warning"))
+        elif len(cameras) == 1:
+            message = f"has {len(mine):,} images, all of camera {cameras.pop()}"
+            notes.append(Fault(modality, message, "warning"))
+    return notes
+
+
+def _left_out(found: Found, splits: Collection[str]) -> list[Fault]:
+    """The folders of identities that the list does not name."""
+    counts = Counter(name.rpartition("/")[0] for name in found.images)
+    places = [place for place in counts if _identity_of(place) not in splits]
+    if not places:
+        return []
+    images = sum(counts[place] for place in places)
+    message = f"does not name {len(places):,} folders, {images:,} images, which are left out; "
+    return [Fault(SPLIT_FILE, message + first_of(places), "warning")]
+
+
+def _absences(found: Found, splits: Mapping[str, tuple[str, str]]) -> list[Fault]:
+    """Modalities and identities without an image."""
+    faults = []
+    for modality in MODALITIES:
+        if modality not in found.folders:
+            message = f"is missing; put the {modality} images into folders {modality}/IDENTITY"
+            faults.append(Fault(modality, message))
+    there = {_identity_of(name) for name in found.images}
+    for identity, (_, place) in splits.items():
+        if identity not in there:
+            message = f"names identity {identity}, who has no image in visible or infrared; "
+            faults.append(Fault(place, f"{message}add a folder of this name or remove the line"))
+    return faults
+
+
+def _read_splits(folder: Path, faults: list[Fault]) -> dict[str, tuple[str, str]]:
+    """Identity folder to split and the line that says so."""
+    remedy = "write one line IDENTITY SPLIT for each identity"
+    splits: dict[str, tuple[str, str]] = {}
+    for line in read_lines(folder, SPLIT_FILE, faults, remedy):
+        text = unicodedata.normalize("NFC", re.sub(r"(^|\s)#.*", "", line.text))
+        if not text.strip():
+            continue
+        *identities, split = text.rsplit(maxsplit=1)
+        identity = "".join(identities)
+        if not identity or split not in SPLITS or UNPRINTABLE.search(identity):
+            message = f"is {text[:60]!a}, not IDENTITY and one of {', '.join(SPLITS)}; correct it"
+            faults.append(Fault(line.place, message))
+        elif identity in splits:
+            split, place = splits[identity]
+            message = (
+                f"names identity {identity} again, which {place} puts into {split}; remove one"
+            )
+            faults.append(Fault(line.place, message))
+        else:
+            splits[identity] = split, line.place
+    return splits
+
+
+def _number(splits: Mapping[str, tuple[str, str]], faults: list[Fault]) -> dict[str, int]:
+    """The identities' numbers."""
+    if any(whole_number(identity) is None for identity in splits):
+        return {identity: number for number, identity in enumerate(sorted(splits), 1)}
+    numbers = {identity: int(identity) for identity in splits}
+    names: dict[int, str] = {}
+    for identity, number in numbers.items():
+        if names.setdefault(number, identity) != identity:
+            message = f"names identity {identity}, the same number as {names[number]}; rename one"
+            faults.append(Fault(splits[identity][1], message))
+    return numbers

@@ -1,0 +1,145 @@
+"""What a dataset's folder holds by its own lists, and everything that is wrong with it.
+
+Every layout (`sysu_mm01`, `regdb`, `llcm`, `folder`) is a module with `list_images(folder, trial)`,
+which gives a `Listing`; `list_files(folder)`, the files that say which image is what; `COUNTS`, the
+authors' own; `TRIALS`, how many splits there are to choose from; and `APPLY`, where to get it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jreid.errors import InputError
+
+# (camera, identity) -> [trials, n] int64: row t is trial t's permutation of the image numbers 1..n.
+GalleryIndex = Mapping[tuple[int, int], np.ndarray]
+
+SPLITS = ("train", "validation", "test")
+EXAMPLES = 3  # places that a message names of many
+
+
+class Row(NamedTuple):
+    """One image of the folder: the Table's columns with a path in place of the bytes."""
+
+    name: str
+    identity: int
+    camera: int
+    modality: str
+    split: str
+    path: Path
+
+
+class Group(NamedTuple):
+    """Images that are counted together."""
+
+    split: str
+    modality: str
+    camera: int
+
+
+class Count(NamedTuple):
+    """How many there are of a group."""
+
+    identities: int
+    images: int
+
+
+class Fault(NamedTuple):
+    """Something wrong with a folder.
+
+    Attributes:
+        place: the file or folder, with `:line` where it is a line of a list.
+        what: cause and remedy, to be read after the place: "is missing; unpack it again".
+        kind: `error` is never accepted; `missing` is accepted as a partial dataset if asked for;
+            `warning` is told and does no harm.
+    """
+
+    place: str
+    what: str
+    kind: str = "error"
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.what}"
+
+
+class Listing(NamedTuple):
+    """A folder's images by its own lists.
+
+    Attributes:
+        rows: the images that are there, sorted by name.
+        faults: everything that is wrong, found in one pass without opening an image.
+        gallery_index: the official gallery draw of datasets that have one, else empty.
+    """
+
+    rows: list[Row]
+    faults: list[Fault]
+    gallery_index: GalleryIndex
+
+
+def counts(rows: Iterable[Row]) -> dict[Group, Count]:
+    """How many identities and images there are by split, modality and camera."""
+    images: Counter[Group] = Counter()
+    identities: dict[Group, set[int]] = {}
+    for row in rows:
+        group = Group(row.split, row.modality, row.camera)
+        images[group] += 1
+        identities.setdefault(group, set()).add(row.identity)
+    return {
+        group: Count(len(identities[group]), images[group])
+        for group in sorted(images, key=by_split)
+    }
+
+
+def by_split(group: Group) -> tuple[int, str, int]:
+    """The order in which groups are shown."""
+    return SPLITS.index(group.split), group.modality, group.camera
+
+
+def count_faults(
+    expected: Mapping[Group, Count], rows: Sequence[Row], remedy: str = "; unpack the dataset again"
+) -> list[Fault]:
+    """Where the rows' counts are not those expected; too few is `missing`, too many `error`.
+
+    A group of camera 0 counts all cameras of its split and modality.
+    """
+    found = counts(rows) | counts([row._replace(camera=0) for row in rows])
+    faults = []
+    for group, count in expected.items():
+        there = found.get(group, Count(0, 0))
+        if there != count:
+            few = there.images <= count.images and there.identities <= count.identities
+            faults.append(
+                Fault(
+                    named(group),
+                    f"has {there.images:,} images of {there.identities} identities, not the "
+                    f"{count.images:,} of {count.identities} that belong there{remedy}",
+                    "missing" if few else "error",
+                )
+            )
+    return faults
+
+
+def named(group: Group) -> str:
+    """The group in words."""
+    camera = f", camera {group.camera}" if group.camera else ""
+    return f"{group.split}, {group.modality}{camera}"
+
+
+def raise_faults(faults: Iterable[Fault], folder: Path, remedy: str = "", most: int = 3) -> None:
+    """Raises InputError with the first of these faults, where there is one."""
+    messages = [str(fault) for fault in faults]
+    if messages:
+        more = (
+            [f"and {len(messages) - most} more, see `jreid data check`"] if messages[most:] else []
+        )
+        last = [remedy] if remedy else []
+        raise InputError(f"{folder}: {'; '.join(messages[:most] + more + last)}.")
+
+
+def first_of(places: Sequence[str]) -> str:
+    """The first places in words."""
+    shown = ", ".join(places[:EXAMPLES])
+    return f"first {shown}" if places[EXAMPLES:] else shown

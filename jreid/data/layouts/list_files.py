@@ -1,0 +1,199 @@
+"""The text files that say which image is what, read whole with everything that is wrong in them.
+
+Every function adds what it finds to `faults` and gives back what can be made of the rest.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jreid.data.layouts.find_images import UNPRINTABLE, Found, outermost_gone
+from jreid.data.layouts.layout import Fault
+
+AGAIN = "take the list from the dataset's archive again"
+UNPACK = "unpack the dataset again"
+
+
+class Line(NamedTuple):
+    """A line that is not blank; `place` is `FILE:LINE`."""
+
+    place: str
+    text: str
+
+
+class Entry(NamedTuple):
+    """A line `PATH LABEL`: the image's name and its identity, which is its folder's."""
+
+    place: str
+    name: str
+    identity: int
+
+
+def whole_number(text: str) -> int | None:
+    """0 or more, in at most nine digits; None for any other text."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text.strip()) else None
+
+
+def existing(folder: Path, files: Iterable[str]) -> list[Path]:
+    """Those of the files that are there."""
+    return [folder / file for file in files if os.path.isfile(folder / file)]
+
+
+def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN) -> list[Line]:
+    """The lines of a UTF-8 text; a byte order mark, other line ends, blank lines are only odd."""
+    path = folder / file
+    try:
+        if not path.is_file():
+            gone = file if path.parent.is_dir() else str(Path(file).parent)
+            fault = Fault(gone, f"is missing; {remedy}", "missing")
+            faults += [fault] if fault not in faults else []
+            return []
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        faults.append(Fault(file, f"cannot be read ({error.strerror}); {remedy}"))
+        return []
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        faults.append(Fault(f"{file}:{line}", f"is not UTF-8 text; {remedy}"))
+        return []
+    if content.startswith(b"\xef\xbb\xbf"):
+        message = "begins with a byte order mark, which is ignored"
+        faults.append(Fault(f"{file}:1", message, "warning"))
+    if "\r" in text:
+        faults.append(Fault(file, "has line ends of another system, which are ignored", "warning"))
+    texts = re.split("\r\n|\r|\n", text.rstrip())
+    lines = [Line(f"{file}:{n}", text.strip()) for n, text in enumerate(texts, 1)]
+    blank = [line.place for line in lines if not line.text]
+    if len(blank) == len(lines):
+        faults.append(Fault(file, f"is empty; {remedy}"))
+    elif blank:
+        faults.append(Fault(blank[0], "is blank, which is ignored", "warning"))
+    return [line for line in lines if line.text]
+
+
+def read_identities(folder: Path, file: str, faults: list[Fault]) -> dict[int, str]:
+    """The identities of a list that is one line, separated by commas, and where each is named."""
+    identities: dict[int, str] = {}
+    lines = read_lines(folder, file, faults)
+    for line in lines[1:]:
+        faults.append(Fault(line.place, f"is a further line of a list of one line; {AGAIN}"))
+    for line in lines:
+        for text in line.text.removesuffix(",").split(","):
+            identity = whole_number(text)
+            if not identity:
+                message = f"names {_quoted(text.strip())}, which is no identity; {AGAIN}"
+                faults.append(Fault(line.place, message))
+            elif identity in identities:
+                faults.append(Fault(line.place, f"names identity {identity} twice; {AGAIN}"))
+            else:
+                identities[identity] = line.place
+    return identities
+
+
+def read_entries(
+    folder: Path,
+    file: str,
+    form: str,
+    faults: list[Fault],
+    *,
+    from_zero: bool = True,
+    resolve: Callable[[str], str] = str,
+) -> list[Entry]:
+    """The images of a list of lines `PATH LABEL`.
+
+    The label only has to be a whole number that says the same as the identity.
+
+    Args:
+        form: matches a path without suffix; its group `identity` is the number of the folder.
+        from_zero: whether the labels of n identities are 0 to n - 1.
+        resolve: gives the name of an image as it lies on disk for the one in the list.
+    """
+    pattern = re.compile(rf"(?P<name>{form})\.\w+")
+    entries: dict[str, Entry] = {}
+    labels: list[int | None] = []
+    lines = read_lines(folder, file, faults)
+    for line in lines:
+        columns = line.text.split()
+        match = pattern.fullmatch(columns[0])
+        fault = ""
+        if len(columns) != 2:
+            fault = f"has {len(columns)} columns, not PATH LABEL"
+        elif columns[0][0] in "/\\" or ".." in re.split(r"[/\\]", columns[0]):
+            fault = f"names {_quoted(columns[0])}, which lies outside the dataset"
+        elif not match or UNPRINTABLE.search(columns[0]):
+            fault = f"names {_quoted(columns[0])}, which is no image that belongs in this list"
+        elif (name := resolve(match["name"])) in entries:
+            fault = f"names {match['name']} again, after {entries[name].place}"
+        else:
+            entries[name] = Entry(line.place, name, int(match["identity"]))
+            labels.append(whole_number(columns[1]))
+            if labels[-1] is None:
+                fault = f"has the label {_quoted(columns[1])}, which is no whole number"
+        if fault:
+            faults.append(Fault(line.place, f"{fault}; {AGAIN}"))
+    whole = len(entries) == len(lines)  # else a lost line's label would be missed in its place
+    faults.extend(_label_faults(list(entries.values()), labels, from_zero and whole))
+    return list(entries.values())
+
+
+def _label_faults(
+    entries: Sequence[Entry], labels: Sequence[int | None], from_zero: bool
+) -> list[Fault]:
+    """Where labels and identities are not one to one."""
+    by_identity: dict[int, int] = {}
+    by_label: dict[int, int] = {}
+    faults = []
+    count = len({entry.identity for entry in entries})
+    for entry, label in zip(entries, labels, strict=True):
+        if label is None:
+            continue
+        if by_identity.setdefault(entry.identity, label) != label:
+            what = f"labels identity {entry.identity} {label}, before {by_identity[entry.identity]}"
+        elif by_label.setdefault(label, entry.identity) != entry.identity:
+            what = f"labels identity {entry.identity} {label}, as identity {by_label[label]} before"
+        elif from_zero and label >= count:
+            what = f"has the label {label}, but those of {count} identities are 0 to {count - 1}"
+        else:
+            continue
+        faults.append(Fault(entry.place, f"{what}; {AGAIN}"))
+    return faults
+
+
+def merge_splits(
+    by_split: Mapping[str, Mapping[int, str]], faults: list[Fault]
+) -> dict[int, tuple[str, str]]:
+    """From the identities of each split, and where they are named, to each one's split and place.
+
+    An identity of two splits stays in the first and is a fault.
+    """
+    merged: dict[int, tuple[str, str]] = {}
+    for split, identities in by_split.items():
+        for identity, place in identities.items():
+            first = merged.setdefault(identity, (split, place))[0]
+            if first != split:
+                message = f"names identity {identity}, which is in the {first} split too; {AGAIN}"
+                faults.append(Fault(place, message))
+    return merged
+
+
+def missing_faults(entries: Sequence[Entry], found: Found) -> list[Fault]:
+    """The images that are named but not there, a folder that is not there as one fault."""
+    gone: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        if entry.name not in found.images:
+            part = outermost_gone(entry.name, found.folders)
+            gone.setdefault(part, {}).setdefault(entry.name, entry.place)
+    faults = []
+    for part, names in gone.items():
+        name, place = next(iter(names.items()))
+        what = "image" if part == name else f"folder, with {len(names):,} of its images"
+        message = f"names {part}, a missing {what}; {UNPACK}"
+        faults.append(Fault(place, message, "missing"))
+    return faults
+
+
+def _quoted(text: str) -> str:
+    return ascii(text if len(text) <= 60 else f"{text[:60]}...")

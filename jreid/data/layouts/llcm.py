@@ -1,0 +1,161 @@
+"""LLCM's folder as its authors ship it, listed and checked.
+
+Source of the layout: Zhang and Wang, Diverse Embedding Expansion Network and Low-Light Cross-
+Modality Benchmark for Visible-Infrared Person Re-identification, CVPR 2023, and its code. We have
+not seen the dataset itself; where public readers of it disagree, this is how it is read:
+
+* A list of test images may name `test_nir/cam1/0003/FILE` or `nir/0003/FILE`; both are the image
+  of that file name in `test_nir`, and the one in `nir` only where `test_nir` has none.
+* Images in `vis` and `nir` that no list names are left out and said: they may be copies of test
+  images. In `test_vis` and `test_nir` they are wrong, since the released evaluation would use them.
+* The camera is that of the file's name, `_c01_`; the numbers are the same for both modalities.
+* The labels of the training lists are 0 to n - 1; those of the test lists may be the identities.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from jreid.data.layouts.find_images import Found, find_images
+from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
+from jreid.data.layouts.list_files import (
+    AGAIN,
+    Entry,
+    existing,
+    merge_splits,
+    missing_faults,
+    read_entries,
+    read_identities,
+)
+from jreid.data.table import INFRARED, VISIBLE
+
+MODALITY = {"vis": VISIBLE, "nir": INFRARED}
+TEST_FILE = "idx/test_id.txt"
+PLACES = re.compile(
+    "test_(?:vis|nir)|(?:vis|nir|test_(?:vis|nir)/cam[1-9])(?:/(?P<identity>[0-9]{4}))?"
+)
+FILE = re.compile("([0-9]+)_c([0-9]+)_.+")
+
+TRIALS = 0
+COUNTS: Mapping[Group, Count] = {
+    Group("train", VISIBLE, 0): Count(713, 16_946),
+    Group("train", INFRARED, 0): Count(713, 13_975),
+    Group("test", VISIBLE, 0): Count(351, 8_680),
+    Group("test", INFRARED, 0): Count(351, 7_166),
+}
+APPLY = "LLCM is sent by its authors against a signed agreement."
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files beside the images that say which image is what, of those that are there."""
+    lists = [f"idx/{split}_{word}.txt" for split in ("train", "test") for word in MODALITY]
+    return existing(folder, [*lists, TEST_FILE])
+
+
+def list_images(folder: Path, trial: int = 0) -> Listing:
+    """Every image that the lists name, and all that is wrong with the folder.
+
+    Args:
+        trial: not used; LLCM has one split.
+    """
+    found = find_images(folder, PLACES)
+    faults = [*found.faults]
+    by_split = {
+        split: [
+            entry for word in MODALITY for entry in _read_list(folder, split, word, found, faults)
+        ]
+        for split in ("train", "test")
+    }
+    places = {
+        split: {entry.identity: entry.place for entry in reversed(entries)}
+        for split, entries in by_split.items()
+    }
+    merge_splits(places, faults)
+    _check_test_identities(folder, places["test"], faults)
+    entries = [*by_split["train"], *by_split["test"]]
+    faults.extend(missing_faults(entries, found))
+    faults.extend(_unnamed_faults(entries, found))
+    rows: dict[str, Row] = {}
+    for split, named in by_split.items():
+        for entry in named:
+            if file := found.images.get(entry.name):
+                modality, camera = MODALITY[_word(entry.name)], _camera(entry, file, faults)
+                row = Row(entry.name, entry.identity, camera, modality, split, folder / file)
+                if camera:
+                    rows.setdefault(entry.name, row)
+    return Listing([rows[name] for name in sorted(rows)], faults, {})
+
+
+def _word(name: str) -> str:
+    return name.split("/")[0].removeprefix("test_")
+
+
+def _read_list(
+    folder: Path, split: str, word: str, found: Found, faults: list[Fault]
+) -> list[Entry]:
+    file = f"idx/{split}_{word}.txt"
+    identity = "(?P<identity>[0-9]{4})"
+    if split == "train":
+        return read_entries(folder, file, f"{word}/{identity}/[^/]+", faults)
+    on_disk = {}
+    for name in found.images:
+        if name.startswith(f"test_{word}/"):
+            *_, person, stem = name.split("/")
+            on_disk[f"{word}/{person}/{stem}"] = name
+    form = f"(?:test_{word}/cam[1-9]|{word})/{identity}/[^/]+"
+    return read_entries(
+        folder, file, form, faults, from_zero=False, resolve=lambda name: on_disk.get(name, name)
+    )
+
+
+def _check_test_identities(folder: Path, places: Mapping[int, str], faults: list[Fault]) -> None:
+    """The list of test identities and those of the lists of test images must be the same."""
+    named = read_identities(folder, TEST_FILE, faults)
+    if not named or not places:
+        return
+    for identity in sorted(named.keys() - places.keys()):
+        message = f"names identity {identity}, whom the lists of test images do not; {AGAIN}"
+        faults.append(Fault(named[identity], message))
+    for identity in sorted(places.keys() - named.keys()):
+        message = f"names identity {identity}, whom {TEST_FILE} does not; {AGAIN}"
+        faults.append(Fault(places[identity], message))
+
+
+def _unnamed_faults(entries: Iterable[Entry], found: Found) -> list[Fault]:
+    """Images that no list names, where there is a list."""
+    named = {entry.name for entry in entries}
+    listed = {name.split("/")[0] for name in named}
+    faults: list[Fault] = []
+    for part in ("vis", "nir", "test_vis", "test_nir"):
+        files = [
+            file
+            for name, file in found.images.items()
+            if name.startswith(f"{part}/") and name not in named and part in listed
+        ]
+        if part.startswith("test_"):
+            message = "is in no list; unpack the dataset again into an empty folder"
+            faults += [Fault(file, message) for file in files]
+        elif files:
+            message = f"holds {len(files):,} images that no list names, first {files[0]}; "
+            faults.append(Fault(part, f"{message}they are left out", "warning"))
+    return faults
+
+
+def _camera(entry: Entry, file: str, faults: list[Fault]) -> int:
+    """The camera of a file's name; 0 if it has none, which is a fault as any contradiction."""
+    *parts, stem = entry.name.split("/")
+    match = FILE.fullmatch(stem)
+    identity, camera = (int(match[1]), int(match[2])) if match else (0, 0)
+    other = {"vis": "nir", "nir": "vis"}[_word(entry.name)]
+    fault = ""
+    if not match or not 1 <= camera <= 9:
+        fault = "has a name without identity and camera, such as 0001_c01_"
+    elif identity != entry.identity:
+        fault = f"has a name of identity {identity} in a folder of identity {entry.identity}"
+    elif len(parts) == 3 and parts[1] != f"cam{camera}":
+        fault = f"has a name of camera {camera} in a folder of {parts[1]}"
+    elif stem.endswith(f"_{other}"):
+        fault = f"has a name that ends in {other} in a folder of {_word(entry.name)}"
+    if fault:
+        faults.append(Fault(file, f"{fault}; unpack the dataset again"))
+    return camera

@@ -1,0 +1,119 @@
+"""RegDB's folder as its authors ship it, listed and checked.
+
+Source of the layout: Nguyen et al., Person Recognition System Based on a Combination of Body
+Images from Visible Light and Thermal Cameras, Sensors 17(3), 2017, with the ten splits of Ye et
+al., Hierarchical Discriminative Learning for Visible Thermal Person Re-Identification, AAAI 2018.
+The two halves of its double camera are numbered 1 (visible) and 2 (infrared) here.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import product
+from pathlib import Path
+
+from jreid.data.layouts.find_images import Found, find_images
+from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
+from jreid.data.layouts.list_files import (
+    Entry,
+    existing,
+    merge_splits,
+    missing_faults,
+    read_entries,
+)
+from jreid.data.table import INFRARED, VISIBLE
+from jreid.errors import InputError
+
+FOLDERS = {"Visible": (1, VISIBLE), "Thermal": (2, INFRARED)}  # camera, modality
+PLACES = re.compile("(?:Visible|Thermal)(?:/(?P<identity>[1-9][0-9]{0,8}))?")
+
+TRIALS = 10
+COUNTS: Mapping[Group, Count] = {
+    Group(split, modality, camera): Count(206, 2060)
+    for split in ("train", "test")
+    for camera, modality in FOLDERS.values()
+}
+APPLY = "RegDB is sent by its authors at Dongguk University on request."
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files beside the images that say which image is what, of those that are there."""
+    lists = product(range(1, TRIALS + 1), ("train", "test"), FOLDERS)
+    return existing(folder, (_list_file(split, place, trial) for trial, split, place in lists))
+
+
+def list_images(folder: Path, trial: int = 0) -> Listing:
+    """Every image that a trial lists, and all that is wrong with the folder.
+
+    The identity is the number of the folder. Each trial's lists name every image of the dataset.
+
+    Args:
+        trial: 1 to 10; 0 checks the lists of all ten and gives the rows of the first.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    if trial not in range(TRIALS + 1):
+        raise InputError(f"trial {trial} is none of RegDB's; choose 1 to {TRIALS}.")
+    found = find_images(folder, PLACES)
+    faults = [*found.faults]
+    trials = [trial] if trial else range(1, TRIALS + 1)
+    entries: list[Entry] = []
+    strangers: dict[str, list[int]] = {}
+    rows: dict[str, Row] = {}
+    for number in trials:
+        by_split, whole = _read_trial(folder, number, faults)
+        both = [entry for split in by_split.values() for entry in split]
+        named = {entry.name for entry in both}
+        for name in found.images if whole else ():
+            if name not in named:
+                strangers.setdefault(name, []).append(number)
+        if number == trials[0]:
+            rows = _rows(folder, by_split, found)
+        entries += both
+    faults.extend(missing_faults(entries, found))
+    for name, numbers in strangers.items():
+        message = (
+            f"is in no list of {_trials(numbers)}; unpack the dataset again into an empty folder"
+        )
+        faults.append(Fault(found.images[name], message))
+    return Listing([rows[name] for name in sorted(rows)], faults, {})
+
+
+def _list_file(split: str, place: str, trial: int) -> str:
+    return f"idx/{split}_{place.lower()}_{trial}.txt"
+
+
+def _read_trial(
+    folder: Path, trial: int, faults: list[Fault]
+) -> tuple[dict[str, list[Entry]], bool]:
+    """What a trial's lists name by split, and whether none of them is missing or empty."""
+    by_split: dict[str, list[Entry]] = {"train": [], "test": []}
+    whole = True
+    for split, place in product(by_split, FOLDERS):
+        form = f"{place}/(?P<identity>[1-9][0-9]{{0,8}})/[^/]+"
+        entries = read_entries(folder, _list_file(split, place, trial), form, faults)
+        by_split[split] += entries
+        whole = whole and bool(entries)
+    merge_splits(
+        {
+            split: {entry.identity: entry.place for entry in reversed(entries)}
+            for split, entries in by_split.items()
+        },
+        faults,
+    )
+    return by_split, whole
+
+
+def _rows(folder: Path, by_split: Mapping[str, Iterable[Entry]], found: Found) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for split, entries in by_split.items():
+        for entry in entries:
+            if file := found.images.get(entry.name):
+                camera, modality = FOLDERS[entry.name.split("/")[0]]
+                row = Row(entry.name, entry.identity, camera, modality, split, folder / file)
+                rows.setdefault(entry.name, row)
+    return rows
+
+
+def _trials(numbers: list[int]) -> str:
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

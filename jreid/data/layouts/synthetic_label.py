@@ -1,0 +1,53 @@
+"""What a synthetic dataset's folder says of itself: its numbers never pass for real ones."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jreid.data.layouts import LAYOUTS
+from jreid.data.layouts.layout import SPLITS
+from jreid.data.table import MODALITIES
+from jreid.errors import InputError
+
+LABEL_FILE = "synthetic.json"
+
+LABEL_FIELDS = {"layout", "preset", "seed", "version", "counts"}
+
+
+def read_label(folder: Path) -> Mapping[str, Any] | None:
+    """What a rendered folder says of itself, or None if it is no synthetic dataset.
+
+    Returns:
+        `layout`, `preset`, `seed`, `version` of the renderer, and `counts`: rows of split,
+        modality, camera, number of identities and of images; RegDB's are those of any trial.
+
+    Raises:
+        InputError: it is one, but does not say all this.
+    """
+    path = Path(folder) / LABEL_FILE
+    if not path.is_file():
+        return None
+    try:
+        label = json.loads(path.read_text())
+        complete = (
+            {*label} == LABEL_FIELDS
+            and label["layout"] in LAYOUTS
+            and all(map(_is_count, label["counts"]))
+        )
+    except (OSError, ValueError, TypeError, RecursionError):
+        complete = False
+    if not complete:
+        raise InputError(
+            f"{path} is damaged or of an older jreid: remove the folder and render it again."
+        )
+    return label
+
+
+def _is_count(row: Any) -> bool:
+    """Whether it is a row of a label's counts."""
+    if not isinstance(row, list) or len(row) != 5:
+        return False
+    split, modality, *numbers = row
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    return split in SPLITS and modality in MODALITIES and whole

@@ -1,1 +1,0 @@
-"""How the synthetic pedestrians, the places where they walk and the cameras' sensors are drawn."""

@@ -1,0 +1,1 @@
+"""Devices and processes: the mesh, who holds what, joining a cluster, stopping in time."""

@@ -1,0 +1,154 @@
+"""Joining the processes of one run, before JAX computes anything."""
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreid.distributed.mesh import make_mesh, replicated, split
+from jreid.distributed.processes import wait_for_all
+from jreid.errors import InputError
+
+WAIT = 120  # seconds for all processes to start
+HEARTBEAT, SHUTDOWN = 30, 30  # seconds until the others of a process that is gone leave too
+START = "give --coordinator=HOST:PORT --processes=N --process-id=I to each of N processes"
+
+
+class ProcessAddress(NamedTuple):
+    """This process among those of the run; None where JAX finds out by itself.
+
+    Attributes:
+        coordinator: host and port of the first process.
+        processes: how many there are.
+        process: the number of this one, from 0.
+        cluster: JAX's name for what started the processes; None for any that it finds.
+    """
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+    cluster: str | None = None
+
+
+def find_address(
+    coordinator: str | None,
+    processes: str | None,
+    process: str | None,
+    environment: Mapping[str, str],
+) -> ProcessAddress | None:
+    """Where this process belongs; None if it is alone.
+
+    The first of these that says something counts: the flags; JAX_COORDINATOR_ADDRESS,
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; a step of several tasks by srun; several processes by
+    mpirun; the hosts of a TPU pod. A shell inside an allocation is alone, however many tasks the
+    allocation has. `processes` is `auto` to have JAX look for any cluster that it knows, and 1, by
+    itself, to be alone whatever the environment says.
+
+    Raises:
+        InputError: a part of it is missing or cannot be used.
+    """
+    if (coordinator, processes, process) == (None, None, None):
+        if "JAX_NUM_PROCESSES" not in environment:
+            return _started_by_cluster(environment)
+        names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+        coordinator, processes, process = (environment.get(name) for name in names)
+    if processes == "auto" and coordinator is process is None:
+        return ProcessAddress()
+    count, number = _number(processes), _number(process)
+    if count == 1 and not coordinator and not number:
+        return None
+    if not count:
+        raise InputError(f"--processes={processes} is not how many there are; {START}.")
+    if number is None or number >= count:
+        raise InputError(f"--process-id={process} is none of 0 to {count - 1}; {START}.")
+    if not re.fullmatch(r".+:\d+", coordinator or ""):
+        raise InputError(f"--coordinator={coordinator} is no host and port; {START}.")
+    return ProcessAddress(coordinator, count, number)
+
+
+def _started_by_cluster(environment: Mapping[str, str]) -> ProcessAddress | None:
+    """The cluster that has started several processes of which this is one."""
+    # Of the step, since in a shell of salloc's SLURM_NTASKS is of the allocation.
+    counts = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE"}
+    for cluster, variable in counts.items():
+        if (_number(environment.get(variable)) or 1) > 1:
+            return ProcessAddress(cluster=cluster)
+    hosts = environment.get("TPU_WORKER_HOSTNAMES", "").split(",")
+    return ProcessAddress() if len(hosts) > 1 else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def join(address: ProcessAddress, saves_on_sigterm: bool) -> None:
+    """Joins the other processes; waits for all of them, and leaves if they do not come.
+
+    Args:
+        saves_on_sigterm: whether SIGTERM is a request, answered by `StopSignals`; else it ends
+            the process.
+
+    Raises:
+        InputError: the port is taken, no cluster is found, or devices differ in number.
+    """
+    jax.config.update("jax_enable_preemption_service", saves_on_sigterm)
+    where = f"at {address.coordinator}" if address.coordinator else "by what the cluster tells"
+    message = (
+        f"the processes of this run do not find each other {where} (%s); start all of them at "
+        "once, with the same --coordinator: the first one's host, and a port that is free there "
+        "and open to the others. For a process of its own give --processes=1."
+    )
+    # JAX aborts where the others do not come: by then this has told why.
+    late = threading.Timer(WAIT, _leave, [message % f"some have not come in {WAIT} s"])
+    late.daemon = True
+    late.start()
+    try:
+        jax.distributed.initialize(
+            *address[:3],
+            cluster_detection_method="deactivate" if address.coordinator else address.cluster,
+            initialization_timeout=2 * WAIT,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=SHUTDOWN,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise InputError(message % str(error).strip().splitlines()[0]) from error
+    finally:
+        late.cancel()
+    _check_devices()
+    _connect()
+
+
+def _leave(message: str) -> None:
+    print(f"jreid: {message}", file=sys.stderr, flush=True)
+    os._exit(2)
+
+
+def _connect() -> None:
+    """Opens the connections between devices, which gloo gives 30 s from the first one's wish on.
+
+    Later one process may compile or read for longer than that before it joins in.
+    """
+    wait_for_all("the start")
+    mesh = make_mesh()
+    ones = np.ones(jax.local_device_count(), np.float32)
+    shared = jax.make_array_from_process_local_data(split(mesh), ones)
+    jax.block_until_ready(jax.jit(jnp.sum, out_shardings=replicated(mesh))(shared))
+
+
+def _check_devices() -> None:
+    """Raises InputError unless each process has as many devices as the others."""
+    by_process: dict[int, Any] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device.id)
+    counts = [len(by_process.get(process, [])) for process in range(jax.process_count())]
+    if len({*counts}) > 1:
+        raise InputError(
+            f"the processes have {counts} devices, and a batch is shared equally; give each the "
+            "same number of devices."
+        )

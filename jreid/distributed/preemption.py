@@ -1,0 +1,155 @@
+"""SIGTERM and Ctrl-C while training: the step is finished and saved, then the run leaves.
+
+The second Ctrl-C stops at once. So does a request that no step follows in time, as while the first
+one is compiled: what is being saved is waited for, and nothing newer is lost but that step.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import jax
+from jax.experimental import multihost_utils
+
+from jreid.distributed.processes import is_main_process
+
+GRACE = 8.0  # seconds for a step to end; the save and the way out take the rest of ten
+SLOW_STEPS, RECENT = 3, 20  # it is at least so many times the slowest of the recent steps
+
+
+class Interrupted(BaseException):
+    """The run is to stop now, within `StopSignals.interrupting`."""
+
+
+class StopSignals:
+    """Answers, after each step, whether the run is to stop. A context manager.
+
+    Signals are heard by a thread of its own, since Python's handlers wait for the main one, which
+    may be compiling. Among several processes JAX's preemption service hears SIGTERM, to whichever
+    process it came, and has all of them stop after the same step; Ctrl-C is passed on to it. Once
+    left, SIGTERM ends the process.
+
+    Attributes:
+        status: the exit status to leave with: 128 and the signal's number.
+    """
+
+    def __init__(
+        self, grace: float | None = None, wait_for_save: Callable[[], object] = lambda: None
+    ) -> None:
+        """
+        Args:
+            grace: seconds that a step may take to end after a request; None to go by the steps
+                that were measured. Among several processes JAX waits as long as it takes.
+            wait_for_save: returns once what is being saved is saved.
+        """
+        self.status = 128 + signal.SIGTERM
+        self._grace, self._wait_for_save = grace, wait_for_save
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._last: float | None = None
+        self._requested = self._answered = self._interrupting = False
+        self._several = jax.process_count() > 1
+        self._deadline: threading.Timer | None = None
+        self._heard, self._wakeup = socket.socketpair()
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # where Python lets nobody handle signals
+        self._wakeup.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        numbers = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
+        self._handlers = {n: signal.signal(n, self._handle) for n in numbers}
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+        if self._handlers:
+            signal.set_wakeup_fd(self._before)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._several:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else JAX goes on swallowing it
+        self._wakeup.close()  # which ends the thread
+
+    @property
+    def grace(self) -> float:
+        """Seconds that the step may take to end after a request."""
+        if self._grace is not None:
+            return self._grace
+        return max(GRACE, SLOW_STEPS * max(self._recent, default=0))
+
+    def after(self, step: int) -> bool:
+        """Whether to save and leave after this step; all processes must ask after every step."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._recent.append(now - self._last)
+        self._last = now
+        if self._several:
+            return multihost_utils.reached_preemption_sync_point(step)
+        self._answered = self._requested
+        return self._requested
+
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Within it a request raises Interrupted, in a run of one process; its time is no step's.
+
+        For what takes long, can be done again, and comes after a save.
+        """
+        self._interrupting = not self._several
+        try:
+            if self._interrupting and self._requested:
+                raise Interrupted
+            yield
+        finally:
+            self._interrupting, self._last = False, None
+
+    def _handle(self, *_: object) -> None:
+        if self._interrupting:
+            self._requested = self._answered = True
+            raise Interrupted
+
+    def _listen(self) -> None:
+        interrupted = asked = False
+        while heard := self._heard.recv(1):
+            number = heard[0]
+            if number not in self._handlers:
+                continue
+            if number == signal.SIGINT and interrupted:
+                self._leave("interrupted twice")
+            interrupted |= number == signal.SIGINT
+            if asked:
+                continue
+            asked = self._requested = True
+            self.status = 128 + number
+            self._print("stopping after this step; Ctrl-C stops at once")
+            if self._several:
+                os.kill(os.getpid(), signal.SIGTERM)
+            else:
+                self._deadline = threading.Timer(self.grace, self._late, [self.grace])
+                self._deadline.daemon = True
+                self._deadline.start()
+
+    def _late(self, seconds: float) -> None:
+        if not self._answered:
+            self._wait_for_save()
+        if not self._answered:
+            self._leave(f"no step ended in {seconds:.0f} s")
+
+    def _leave(self, why: str) -> None:
+        self._print(f"{why}: the same command goes on from what is saved")
+        sys.stdout.flush()
+        os._exit(self.status)
+
+    def _print(self, message: str) -> None:
+        if is_main_process():
+            show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which progress bars hide
+            print(f"{show_cursor}jreid: {message}.", file=sys.stderr, flush=True)

@@ -1,0 +1,140 @@
+"""A method on a mesh: how its state is made, and how it embeds images."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Float
+
+from jreid.data.pipeline import embedding_batches, own_rows
+from jreid.data.table import VISIBLE
+from jreid.distributed.mesh import make_mesh, replicated, split
+from jreid.engine import optimizers
+from jreid.engine.out_of_memory import explain_out_of_memory
+from jreid.engine.state import TrainState, check_owners, create
+from jreid.engine.step import make_embed
+from jreid.errors import InputError
+from jreid.methods import Batch, Config, Variables, load
+
+
+def extract(
+    embed: Callable[[jax.Array], jax.Array],
+    batches: Iterable[Float[np.ndarray, "b h w 3"]],
+    names: Sequence[str],
+    sharding: jax.sharding.NamedSharding,
+) -> Float[np.ndarray, "n d"]:
+    """Embeddings `[N, D]` float32 of N named images, not normalized.
+
+    Args:
+        embed: a batch, split by `sharding`, to its embeddings, which every device holds.
+        batches: the images in the order of `names`, the last batch filled up; the rows beyond N
+            are dropped. Of several processes each one gives its own part of every batch.
+
+    Raises:
+        InputError: an embedding holds a NaN or an infinity; its image is named.
+    """
+    on_devices = (jax.make_array_from_process_local_data(sharding, batch) for batch in batches)
+    parts = [np.asarray(embed(batch)) for batch in on_devices]
+    features = np.concatenate(parts)[: len(names)]
+    bad = np.flatnonzero(~np.isfinite(features).all(1))
+    if bad.size:
+        raise InputError(
+            f"the embeddings of {bad.size} of {len(names)} images are not finite, first that of "
+            f"{names[bad[0]]}; use a checkpoint from before the training diverged."
+        )
+    return features
+
+
+class Model:
+    """The config's method on all devices.
+
+    Attributes:
+        config: the config.
+        method: the method.
+        mesh: the devices; batches are split over it.
+        optimizers: by player.
+    """
+
+    def __init__(self, config: Config, mesh: Mesh | None = None) -> None:
+        """On all devices, or a mesh's; InputError where the config names what does not exist."""
+        self.config = config
+        self.method = load(config)
+        self.mesh = mesh or make_mesh()
+        self.optimizers = {
+            name: optimizers.build(player.optimizer)
+            for name, player in self.method.players_by_name.items()
+        }
+        self._embed = make_embed(self.method, self.mesh, config.evaluation.flip)
+
+    def variables(self) -> Variables:
+        """The method's initial variables, a function of the config's seed."""
+        # On the host, where every process has its own and they become one array on the mesh.
+        return jax.device_get(jax.jit(self._init)(np.uint32(self.config.seed % 2**32)))
+
+    def state(self, variables: Variables) -> TrainState:
+        """The state before the first step, on every device."""
+        check_owners(variables["params"], self.method)
+        return jax.jit(self._create, out_shardings=replicated(self.mesh))(variables)
+
+    def embed(
+        self, variables: Variables, images: Sequence[bytes], names: Sequence[str], modality: str
+    ) -> Float[np.ndarray, "n d"]:
+        """Embeddings of N encoded images of one modality, float32, not normalized.
+
+        Raises:
+            InputError: bytes that are no image, or an embedding that is not finite.
+        """
+        devices = self.mesh.size
+        rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
+        batches = self._batches(images, names, modality, rows, own_rows(rows))
+        remedy = "lower config.evaluation.batch_size"
+        with explain_out_of_memory(f"a batch of {rows} images", lambda: remedy):
+            return extract(
+                lambda batch: self._embed(variables, batch, modality),
+                batches,
+                names,
+                split(self.mesh),
+            )
+
+    def decode(
+        self, images: Sequence[bytes], names: Sequence[str], modality: str
+    ) -> Float[np.ndarray, "n h w 3"]:
+        """N encoded images of one modality as `embed` sees them; InputError where one is none."""
+        return next(iter(self._batches(images, names, modality, len(images))))
+
+    def _batches(
+        self,
+        images: Sequence[bytes],
+        names: Sequence[str],
+        modality: str,
+        rows: int,
+        own: slice | None = None,
+    ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
+        image = self.config.image
+        gray = image.gray_visible and modality == VISIBLE
+        return embedding_batches(images, names, image.size, image.resize, rows, gray, own)
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """Of a state: every device holds all of it."""
+        return replicated(self.mesh)
+
+    def shapes(self) -> TrainState:
+        """The state as shapes and dtypes alone; nothing is computed."""
+        return jax.eval_shape(lambda: self._create(self._init(np.uint32(0))))
+
+    def _init(self, seed: Any) -> Variables:
+        images = jnp.zeros((2, *self.config.image.size, 3), jnp.float32)
+        batch: Batch = {
+            "visible": images,
+            "infrared": images,
+            "identity": jnp.zeros(2, jnp.int32),
+        }
+        return self.method.init(jax.random.key(seed), batch)
+
+    def _create(self, variables: Variables) -> TrainState:
+        return create(variables, self.method.players_by_name.values(), self.optimizers)

@@ -1,0 +1,83 @@
+"""Optimizers and learning-rate schedules with PyTorch's meaning, from a config block."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jreid.errors import InputError
+from jreid.methods import Config
+
+# The epoch a step is in, as a number with its fraction.
+Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
+    """The rate during an epoch: linear warm-up by whole epochs, then steps at the milestones.
+
+    With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, as the staircase of
+    the released AGW code; or, where a `warmup_initial` s is given, s + (1 - s) e / W, as in the
+    released codes of MPANet and PFINet. It is `lr_decay` lower from each milestone on.
+    """
+    whole, start = jnp.floor(epoch), options.warmup_initial
+    risen = (whole if start else whole + 1) / max(options.warmup_epochs, 1)
+    warmup = jnp.minimum(1.0, start + (1 - start) * risen)
+    falls = (whole >= jnp.array(options.milestones or (jnp.inf,), jnp.float32)).sum()
+    return options.learning_rate * warmup * jnp.power(options.lr_decay, falls)
+
+
+def build(options: Config) -> optax.GradientTransformationExtraArgs:
+    """The optimizer of a config block, for a flat dict of parameters by path.
+
+    Weight decay is coupled: added to the gradient before momentum or Adam's moments, for every
+    parameter, as `torch.optim.SGD` and `Adam` do. `lr_multipliers` multiplies the rate of the
+    parameters whose path matches a pattern; the first match counts. `update` takes the keyword
+    `epoch`, which the rate follows: how often a player has been updated says nothing of the epoch.
+
+    Raises:
+        InputError: the kind of optimizer or a pattern is unknown.
+    """
+    if options.kind == "sgd":
+        core = optax.trace(options.momentum, nesterov=options.nesterov)
+    elif options.kind == "adam":
+        core = optax.scale_by_adam(*options.betas)
+    else:
+        raise InputError(f"the config's optimizer.kind={options.kind} is neither sgd nor adam.")
+    patterns = _compile(options.lr_multipliers)
+    return optax.chain(
+        optax.add_decayed_weights(options.weight_decay),
+        core,
+        _scale_by_path(patterns),
+        _scale_by_learning_rate(options),
+    )
+
+
+def _compile(lr_multipliers: Any) -> list[tuple[re.Pattern[str], float]]:
+    try:
+        return [(re.compile(pattern), float(scale)) for pattern, scale in lr_multipliers]
+    except (re.error, TypeError, ValueError) as error:
+        raise InputError(
+            f"the config's optimizer.lr_multipliers={lr_multipliers} is no tuple of (pattern, "
+            f"factor): {error}."
+        ) from error
+
+
+def _scale_by_path(patterns: list[tuple[re.Pattern[str], float]]) -> optax.GradientTransformation:
+    def scale(path: str) -> float:
+        return next((factor for pattern, factor in patterns if pattern.fullmatch(path)), 1.0)
+
+    def update(updates: Any, _: Any) -> Any:
+        return {path: scale(path) * value for path, value in updates.items()}
+
+    return optax.stateless(update)
+
+
+def _scale_by_learning_rate(options: Config) -> optax.GradientTransformationExtraArgs:
+    def update(updates: Any, state: Any, params: Any = None, **given: Any) -> Any:
+        rate = -learning_rate(options, given["epoch"])
+        return {path: rate * value for path, value in updates.items()}, state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)

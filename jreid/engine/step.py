@@ -1,0 +1,134 @@
+"""The jit sites: one training step and one embedding function for every method."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from jreid.distributed.mesh import replicated, split
+from jreid.engine.optimizers import Epochs
+from jreid.engine.state import TrainState, merged, owned
+from jreid.methods import Batch, Method, Metrics, Phase, Player, Variables
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Embed = Callable[[Variables, jax.Array, str], jax.Array]
+
+# What XLA is told beside its defaults, by platform. CPUs: no convolutions by YNNPACK, which take
+# half as long again as XLA's own. GPUs: no products by Triton, whose tiles XLA finds by trying
+# many: without trying, PFANet's steps do not compile, and docs/scaling.md says what trying took.
+YNNPACK_DOES = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
+COMPILER_OPTIONS = {
+    "cpu": {"xla_cpu_experimental_ynn_fusion_type": ",".join(YNNPACK_DOES)},
+    "gpu": {"xla_gpu_enable_triton_gemm": False},
+}
+
+
+def make_train_step(
+    method: Method,
+    optimizers: Mapping[str, optax.GradientTransformationExtraArgs],
+    epochs: Epochs,
+    seed: int,
+    mesh: Mesh,
+    phase: Phase | None = None,
+) -> TrainStep:
+    """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
+
+    It is a `functools.partial`, whose one argument is the seed: what is compiled, and kept from one
+    command to the next, serves runs of all seeds.
+
+    Each player of the phase (the method's last, if none is given) in turn takes the gradient of its
+    loss by its own parameters and updates them. The batch is split over the mesh's devices;
+    statistics and losses are over the whole of it.
+    """
+    players = (phase or method.phases[-1]).players
+
+    def step(seed: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+        epoch = epochs(state.step)
+        params, model_state, opt_state = state.params, state.model_state, dict(state.opt_state)
+        metrics: dict[str, jax.Array] = {}
+        for number, player in enumerate(players):
+            key = jax.random.fold_in(step_key, number)
+            value, aux, model_state, gradients = _gradients(
+                player, params, model_state, batch, key, epoch
+            )
+            own = owned(params, player)
+            update: Any = optimizers[player.name].update
+            updates, opt_state[player.name] = update(
+                gradients, opt_state[player.name], own, epoch=epoch
+            )
+            params = merged(params, {path: own[path] + updates[path] for path in own})
+            aux = {"loss": value, **aux, "gradient_norm": optax.tree.norm(gradients)}
+            metrics |= {f"{player.name}/{name}": aux[name] for name in aux}
+        state = TrainState(state.step + 1, params, model_state, opt_state)
+        return state, metrics
+
+    everywhere = replicated(mesh)
+    jitted = jax.jit(
+        step,
+        donate_argnums=1,
+        in_shardings=(everywhere, everywhere, split(mesh)),
+        out_shardings=(everywhere, everywhere),
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
+    )
+    return partial(jitted, np.uint32(seed % 2**32))
+
+
+def _gradients(
+    player: Player,
+    params: Any,
+    model_state: Variables,
+    batch: Batch,
+    key: jax.Array,
+    epoch: jax.Array,
+) -> tuple[jax.Array, Metrics, Variables, Any]:
+    """The player's loss, its metrics, the model state after it, and its gradient by path."""
+
+    def loss(own: dict[str, jax.Array]) -> tuple[jax.Array, tuple[Metrics, Variables]]:
+        return player.loss(merged(params, own), model_state, batch, key, epoch)
+
+    gradient_of = jax.value_and_grad(loss, has_aux=True)
+    (value, (aux, model_state)), gradients = gradient_of(owned(params, player))
+    return value, aux, model_state, gradients
+
+
+def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
+    """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`, compiled a modality.
+
+    With `flip` it adds the embeddings of an image and of its mirror image.
+    """
+
+    def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
+        features = method.embed(variables, images, modality).astype(jnp.float32)
+        if not flip:
+            return features
+        mirrored = jnp.flip(images, axis=2)
+        return features + method.embed(variables, mirrored, modality).astype(jnp.float32)
+
+    return jax.jit(
+        embed,
+        static_argnums=2,
+        in_shardings=(replicated(mesh), split(mesh)),
+        out_shardings=replicated(mesh),
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
+    )
+
+
+def first_not_finite(state: TrainState) -> str | None:
+    """The path of the first array of the state that holds a NaN or an infinity, if any does."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    finite = _finite([leaf for _, leaf in leaves])
+    for (path, _), good in zip(leaves, jax.device_get(finite), strict=True):
+        if not good:
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None
+
+
+@jax.jit
+def _finite(leaves: list[jax.Array]) -> list[jax.Array]:
+    return [jnp.isfinite(leaf).all() for leaf in leaves]

@@ -1,0 +1,84 @@
+"""What a method costs to train: its parameters, and the time and memory of a step."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreid.distributed.mesh import split
+from jreid.engine.model import Model
+from jreid.engine.step import make_train_step
+
+ROUNDS, STEPS = 5, 5
+
+
+class Costs(NamedTuple):
+    """Of one training step in the method's last phase, on random images.
+
+    Attributes:
+        parameters: of all networks.
+        seconds: a step takes, the input aside; the median of some rounds.
+        memory: bytes that the compiled step needs on each device, by XLA's own account: its
+            arguments, the batch among them, its results and what is between them.
+    """
+
+    parameters: int
+    seconds: float
+    memory: int
+
+
+def measure(configs: Sequence[Any], rounds: int = ROUNDS) -> list[Costs]:
+    """The costs of each config; rounds of all alternate, so that a busy machine is so to all."""
+    prepared = [_Step(config) for config in configs]
+    for _ in range(rounds):
+        for step in prepared:
+            step.take(STEPS)
+    return [step.costs() for step in prepared]
+
+
+class _Step:
+    def __init__(self, config: Any) -> None:
+        model = Model(config)
+        variables = model.variables()
+        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        self.batch = jax.device_put(_random_batch(config), split(model.mesh))
+        seeded: Any = make_train_step(
+            model.method, model.optimizers, jnp.zeros_like, config.seed, model.mesh
+        )
+        state = model.state(variables)
+        compiled = seeded.func.lower(*seeded.args, state, self.batch).compile()
+        self.memory = compiled.memory_analysis()
+        self.step = partial(compiled, *seeded.args)
+        self.state, _ = self.step(state, self.batch)
+        self.rounds: list[float] = []
+
+    def take(self, steps: int) -> None:
+        jax.block_until_ready(self.state)
+        start = time.monotonic()
+        for _ in range(steps):
+            self.state, _ = self.step(self.state, self.batch)
+        jax.block_until_ready(self.state)
+        self.rounds.append((time.monotonic() - start) / steps)
+
+    def costs(self) -> Costs:
+        analysis = self.memory
+        # The new state takes the place of the old one, its alias.
+        memory = (
+            analysis.argument_size_in_bytes
+            + analysis.output_size_in_bytes
+            + analysis.temp_size_in_bytes
+        )
+        memory -= analysis.alias_size_in_bytes
+        return Costs(self.parameters, statistics.median(self.rounds), memory)
+
+
+def _random_batch(config: Any) -> dict[str, np.ndarray]:
+    identity = np.repeat(np.arange(config.batch.identities), config.batch.images)
+    images = np.random.default_rng(0).normal(size=(2, len(identity), *config.image.size, 3))
+    visible, infrared = images.astype(np.float32)
+    return {"visible": visible, "infrared": infrared, "identity": identity.astype(np.int32)}

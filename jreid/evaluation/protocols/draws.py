@@ -1,0 +1,113 @@
+"""Draws: which images of each identity and camera take part in a trial."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Int
+
+from jreid.data.table import Table
+from jreid.errors import InputError
+from jreid.evaluation.protocols.protocol import Protocol
+
+# (camera, identity) -> [trials, n] int: row t is the t-th trial's order of the image numbers 1..n.
+GalleryIndex = Mapping[tuple[int, int], np.ndarray]
+
+# Identity, camera, and the rows of the images that show the one in the other.
+Cell = tuple[int, int, list[int]]
+
+
+def draw(
+    table: Table,
+    gallery_index: GalleryIndex,
+    protocol: Protocol,
+    rows: Int[np.ndarray, " m"],
+    cameras: tuple[int, ...],
+) -> Int[np.ndarray, "t n"]:
+    """The rows of each trial that the protocol draws.
+
+    Args:
+        rows: to draw from.
+        cameras: theirs, in the protocol's order; empty for ascending numbers.
+
+    Raises:
+        InputError: the gallery index is missing, or is not of this Table.
+    """
+    cells = _cells(table, protocol, rows, cameras)
+    if protocol.sampling == "seeded":
+        return _draw_agw(table, protocol, cells)
+    if protocol.sampling == "official":
+        return _draw_official(table, gallery_index, protocol, cells)
+    raise ValueError(f"Protocol.sampling={protocol.sampling!r} is neither 'seeded' nor 'official'.")
+
+
+def _draw_agw(table: Table, protocol: Protocol, cells: list[Cell]) -> Int[np.ndarray, "t n"]:
+    """One image of each cell, to the file as AGW's and LLCM's released code draws it.
+
+    It seeds Python's generator with the trial's number, from 0, and chooses among sorted files.
+    """
+    files = [
+        sorted(rows, key=lambda row: str(table.name[row]).rpartition("/")[2])
+        for _, _, rows in cells
+        if rows
+    ]
+    generators = [random.Random(trial) for trial in range(protocol.trials)]
+    return np.array([[generator.choice(rows) for rows in files] for generator in generators])
+
+
+def _draw_official(
+    table: Table, gallery_index: GalleryIndex, protocol: Protocol, cells: list[Cell]
+) -> Int[np.ndarray, "t n"]:
+    """The first images of each cell, in the order of the trial's permutation."""
+    if not gallery_index:
+        raise InputError(
+            "The official draw needs the dataset's permutations: put rand_perm_cam.mat into the "
+            "dataset's exp folder (with --features: --gallery-index=rand_perm_cam.mat), or ask for "
+            "AGW's draw and one shot (--sampling=seeded; of a run "
+            "--config.evaluation.sampling=seeded --config.evaluation.shots='(1,)')."
+        )
+    columns, lacking = [], []
+    for identity, camera, rows in cells:
+        order = gallery_index.get((camera, identity))
+        place = f"cam{camera}/{identity:04d}"
+        if order is None or order.shape[1] == 0:
+            if rows:
+                raise InputError(
+                    f"The gallery index has no entry for {place}, which has images: use the "
+                    "rand_perm_cam.mat that belongs to this dataset."
+                )
+            continue
+        if len(order) < protocol.trials:
+            raise InputError(
+                f"The gallery index holds {len(order)} trials for {place} but the protocol asks "
+                f"for {protocol.trials}: ask for fewer, or use the official index."
+            )
+        row_of = {str(table.name[row]): row for row in rows}
+        names = {number: f"{place}/{number:04d}" for number in order[0].tolist()}
+        lacking += sorted(name for name in names.values() if name not in row_of)
+        drawn = order[: protocol.trials, : protocol.shots].tolist()
+        columns.append([[row_of.get(names[number], -1) for number in trial] for trial in drawn])
+    if lacking:
+        raise InputError(
+            f"The gallery index names {lacking[0]}, which is not among the {protocol.split} "
+            f"images ({len(lacking)} such in all): complete the dataset."
+        )
+    return np.concatenate(columns, axis=1)
+
+
+def _cells(
+    table: Table, protocol: Protocol, rows: np.ndarray, cameras: tuple[int, ...]
+) -> list[Cell]:
+    """The split's identities in the order of their four digits, in each camera in its order."""
+    images = defaultdict(list)
+    for row, *cell in zip(
+        rows.tolist(), table.identity[rows].tolist(), table.camera[rows].tolist(), strict=True
+    ):
+        images[tuple(cell)].append(row)
+    identities = np.unique(table.identity[table.split == protocol.split]).tolist()
+    return [
+        (identity, camera, images[identity, camera])
+        for identity in sorted(identities, key=lambda identity: f"{identity:04d}")
+        for camera in cameras or np.unique(table.camera[rows]).tolist()
+    ]

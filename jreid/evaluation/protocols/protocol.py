@@ -1,0 +1,97 @@
+"""A protocol: an evaluation rule in plain values, which a file of this folder names."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from jreid.errors import InputError
+from jreid.evaluation.ranking.cmc import DISTANCES
+
+DIRECTIONS = ("infrared_to_visible", "visible_to_infrared")
+
+MAX_TRIALS = 1000  # a hundred times the published rules; more would fill the memory
+
+
+# What result files and fingerprints say for fields, and for values of them, that have other names
+# now.
+STORED_NAMES = {
+    "sampling": "draw",
+    "sampled": "drawn",
+    "location_of_camera": "rooms",
+    "split_number": "trial",
+}
+STORED_VALUES = {("sampling", "seeded"): "agw", ("ignore", "same_location"): "place"}
+
+
+class Protocol(NamedTuple):
+    """An evaluation rule, as plain values that go into the result file.
+
+    Attributes:
+        name: the rule's name: `sysu_mm01`.
+        split: the Table's split that queries and gallery come from: `test` or `validation`.
+        search: the name of a choice of gallery cameras: `all` or `indoor`; empty where the rule
+            has no such choice.
+        shots: images drawn for an identity in a camera; 0 for every image.
+        sampling: what chooses the images: `official`, the dataset's own permutation file;
+            `seeded`, the random choice of AGW's and LLCM's released code; or `every`: all images
+            take part.
+        sampled: what is chosen: the `gallery`, the `query` images, or `none`.
+        direction: `infrared_to_visible` or the reverse: the queries' modality to the gallery's.
+        query_cameras: where queries come from; empty for every camera.
+        gallery_cameras: where the gallery comes from; empty for every camera.
+        ignore: the gallery images that a query skips: those of its `same_location`, whoever they
+            show; those of its `identity_and_camera`; or `nothing`.
+        location_of_camera: (camera, location) of cameras that stand where another one does.
+        trials: how many draws; the metrics are averaged over them.
+        split_number: which of RegDB's ten splits the model was trained for, from 1; else 0.
+        cmc: what is counted: `identity` (each counts once, at its nearest image) or `image`.
+        distance: `cosine` or `euclidean`.
+    """
+
+    name: str
+    split: str = "test"
+    search: str = ""
+    shots: int = 0
+    sampling: str = "every"
+    sampled: str = "none"
+    direction: str = "infrared_to_visible"
+    query_cameras: tuple[int, ...] = ()
+    gallery_cameras: tuple[int, ...] = ()
+    ignore: str = "nothing"
+    location_of_camera: tuple[tuple[int, int], ...] = ()
+    trials: int = 1
+    split_number: int = 0
+    cmc: str = "identity"
+    distance: str = "cosine"
+
+    def stored(self) -> dict[str, Any]:
+        """The rule as fingerprints and result files have it: under the names of the first version.
+
+        Fingerprints do not change when a field here is renamed.
+        """
+        return {
+            STORED_NAMES.get(name, name): STORED_VALUES.get((name, value), value)
+            for name, value in self._asdict().items()
+        }
+
+
+def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
+    """The protocol, once its values are among the choices."""
+    choices |= {
+        "split": ("test", "validation"),
+        "direction": DIRECTIONS,
+        "cmc": ("identity", "image"),
+        "distance": DISTANCES,
+    }
+    for field, allowed in choices.items():
+        value = getattr(protocol, field)
+        if value not in allowed:
+            raise InputError(
+                f"The protocol's {field} is {value!r}, which {protocol.name} does not have: choose "
+                f"one of {', '.join(map(str, allowed))}."
+            )
+    if not 1 <= protocol.trials <= MAX_TRIALS:
+        raise InputError(
+            f"The protocol's trials is {protocol.trials}: ask for at least one and for at most "
+            f"{MAX_TRIALS}."
+        )
+    return protocol

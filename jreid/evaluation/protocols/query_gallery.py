@@ -1,0 +1,183 @@
+"""What a protocol asks of a Table: its queries, its galleries, and which pairs are skipped."""
+
+import hashlib
+import json
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from jreid.data.table import Table
+from jreid.errors import InputError
+from jreid.evaluation.protocols.draws import GalleryIndex, draw
+from jreid.evaluation.protocols.protocol import Protocol
+from jreid.evaluation.ranking.inputs import JUNK, exact_integers
+
+
+class QueryGallery(NamedTuple):
+    """T trials of Q queries and a gallery of G images, as rows of a Table of N.
+
+    A query q skips the gallery image g if `query_group[q] == gallery_group[g]`.
+
+    Attributes:
+        query_rows: `[T, Q]`.
+        gallery_rows: `[T, G]`.
+        query_group: `[N]`.
+        gallery_group: `[N]`.
+    """
+
+    query_rows: Int[np.ndarray, "t q"]
+    gallery_rows: Int[np.ndarray, "t g"]
+    query_group: Int[np.ndarray, " n"]
+    gallery_group: Int[np.ndarray, " n"]
+
+
+def query_gallery(table: Table, gallery_index: GalleryIndex, protocol: Protocol) -> QueryGallery:
+    """The queries and galleries that a protocol draws from a Table; images are not read.
+
+    Identities and cameras are compared exactly. The identity -1, which marks junk images by
+    Market-1501's convention, is refused among them; other rows may have it.
+
+    Args:
+        gallery_index: the dataset's own permutations; read by the official draw only.
+
+    Raises:
+        InputError: the Table does not allow the protocol, or some trial has no query with a match.
+        ValueError: identities or cameras are no integers within int64.
+    """
+    table = table._replace(
+        identity=exact_integers(table.identity, "table.identity"),
+        camera=exact_integers(table.camera, "table.camera"),
+    )
+    query_modality, gallery_modality = protocol.direction.split("_to_")
+    roles = {
+        "query": (query_modality, protocol.query_cameras),
+        "gallery": (gallery_modality, protocol.gallery_cameras),
+    }
+    drawn = {}
+    for role, (modality, cameras) in roles.items():
+        rows = _rows(table, protocol, role, modality, cameras)
+        if protocol.sampled == role:
+            drawn[role] = draw(table, gallery_index, protocol, rows, cameras)
+        else:
+            drawn[role] = np.tile(rows, (protocol.trials, 1))
+    result = QueryGallery(drawn["query"], drawn["gallery"], *_groups(table, protocol))
+    _require_matches(result, table, protocol)
+    return result
+
+
+def unmatched(query_gallery: QueryGallery, table: Table, trial: int) -> tuple[int, int]:
+    """How many queries have no match in a trial's gallery, by reason.
+
+    Returns:
+        Queries whose identity is not in the gallery, and queries whose identity is there but only
+        in images that they skip.
+    """
+    groups: defaultdict[int, set[int]] = defaultdict(set)
+    gallery, queries = query_gallery.gallery_rows[trial], query_gallery.query_rows[trial]
+    for identity, group in _pairs(table.identity[gallery], query_gallery.gallery_group[gallery]):
+        groups[identity].add(group)
+    found = [
+        (groups.get(identity, set()), group)
+        for identity, group in _pairs(table.identity[queries], query_gallery.query_group[queries])
+    ]
+    return sum(not there for there, _ in found), sum(there == {own} for there, own in found)
+
+
+def most_unmatched(query_gallery: QueryGallery, table: Table) -> tuple[int, int]:
+    """What `unmatched` says of the trial with the fewest queries that have a match."""
+    trials = range(len(query_gallery.query_rows))
+    return max((unmatched(query_gallery, table, trial) for trial in trials), key=sum)
+
+
+def fingerprint(
+    protocol: Protocol, table: Table, query_gallery: QueryGallery, rerank: str = "none"
+) -> str:
+    """12 hexadecimal digits of the SHA-256 of rule, re-ranking, queries and galleries.
+
+    Queries and galleries count by their labels: every trial's names, identities, and which pairs
+    are skipped.
+    Results are comparable if and only if their fingerprints are equal, whoever made the features;
+    the images' bytes do not count, nor does the order of the Table's rows.
+    """
+    rule = json.dumps([protocol.stored(), rerank], sort_keys=True)
+    digest = hashlib.sha256(rule.encode())
+    queries, gallery = np.unique(query_gallery.query_rows), np.unique(query_gallery.gallery_rows)
+    # Groups by their rank among those in use: other rows of the Table must not count.
+    used = np.append(query_gallery.query_group[queries], query_gallery.gallery_group[gallery])
+    groups = np.unique(used, return_inverse=True)[1]
+    query_text = _labels(table, queries, groups[: len(queries)])
+    gallery_text = _labels(table, gallery, groups[len(queries) :])
+    for query_rows, gallery_rows in zip(
+        query_gallery.query_rows, query_gallery.gallery_rows, strict=True
+    ):
+        for text, rows in ((query_text, query_rows), (gallery_text, gallery_rows)):
+            digest.update(json.dumps(sorted(text[row] for row in rows.tolist())).encode())
+    return digest.hexdigest()[:12]
+
+
+def _labels(table: Table, rows: np.ndarray, groups: np.ndarray) -> dict[int, str]:
+    columns = rows, table.name[rows], table.identity[rows], groups
+    return {
+        row: f"{name}\t{identity}\t{group}"
+        for row, name, identity, group in zip(*(c.tolist() for c in columns), strict=True)
+    }
+
+
+def _pairs(*columns: np.ndarray) -> set[tuple[int, int]] | list[tuple[int, int]]:
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _rows(
+    table: Table, protocol: Protocol, role: str, modality: str, cameras: tuple[int, ...]
+) -> Int[np.ndarray, " n"]:
+    """The rows that may be queries, or in the gallery."""
+    allowed = (table.split == protocol.split) & (table.modality == modality)
+    if cameras:
+        allowed &= np.isin(table.camera, cameras)
+    rows = np.flatnonzero(allowed)
+    if not rows.size:
+        of_cameras = f" of the cameras {', '.join(map(str, cameras))}" if cameras else ""
+        empty = "there are no queries" if role == "query" else "the gallery is empty"
+        raise InputError(
+            f"The {protocol.split} split has no {modality} images{of_cameras}, so {empty}: check "
+            "the dataset's cameras and lists of identities, or choose another protocol."
+        )
+    junk = rows[table.identity[rows] == JUNK]
+    if junk.size:
+        raise InputError(
+            f"{table.name[junk[0]]} has the identity -1 ({junk.size} such {modality} images): by "
+            "Market-1501's convention that is a junk image, which shows neither a person to be "
+            "found nor a distractor; leave it out."
+        )
+    return rows
+
+
+def _groups(table: Table, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """The codes that say which pairs are skipped."""
+    if protocol.ignore == "nothing":
+        return np.zeros_like(table.camera), np.ones_like(table.camera)
+    if protocol.ignore == "same_location":
+        group = table.camera.copy()
+        for camera, location in protocol.location_of_camera:
+            group[table.camera == camera] = location
+    elif protocol.ignore == "identity_and_camera":
+        pairs = np.stack([table.identity, table.camera], axis=1)
+        group = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+    else:
+        raise ValueError(f"Protocol.ignore={protocol.ignore!r} is no such rule.")
+    return group, group
+
+
+def _require_matches(query_gallery: QueryGallery, table: Table, protocol: Protocol) -> None:
+    """Refuses galleries of which some trial has no query with a match."""
+    queries = query_gallery.query_rows.shape[1]
+    absent, skipped = most_unmatched(query_gallery, table)
+    if absent + skipped == queries:
+        raise InputError(
+            f"None of the {queries} queries of the {protocol.split} split has a match in the "
+            f"gallery of {protocol.name} ({absent} show an identity that is not in it, {skipped} "
+            "one that is there only in images that they skip): check the cameras' numbers, and "
+            "that both modalities show the same identities."
+        )

@@ -1,0 +1,31 @@
+"""RegDB's protocol."""
+
+from jreid.errors import InputError
+from jreid.evaluation.protocols.protocol import Protocol, validated
+
+REGDB_TRIALS = 10  # its splits, a model each
+
+
+def regdb(
+    split: str = "test",
+    *,
+    split_number: int = 0,
+    direction: str = "visible_to_infrared",
+    cmc: str = "image",
+    distance: str = "cosine",
+) -> Protocol:
+    """RegDB (Ye et al., AAAI 2018): all images of one modality against all of the other.
+
+    The field says visible-to-thermal for `visible_to_infrared`. The ten trials are ten splits with
+    a model each; this is one of them. AGW counts CMC over images; MPANet, IDKL and PFINet over
+    identities, which leaves rank-1 and mAP alone and raises the ranks after it.
+    """
+    if split_number == 0:
+        raise InputError(
+            "RegDB is ten splits with a model each: say by --split-number=1 to 10 of which this "
+            "one is."
+        )
+    rule = Protocol(
+        "regdb", split, direction=direction, split_number=split_number, cmc=cmc, distance=distance
+    )
+    return validated(rule, split_number=range(1, REGDB_TRIALS + 1))

@@ -1,0 +1,1 @@
+"""From features to ranks: CMC, mAP, mINP, nearest neighbors and re-ranking."""

@@ -1,0 +1,174 @@
+"""CMC, average precision and mINP by counting: a match's rank is how many images lie before it."""
+
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from jreid.errors import InputError
+from jreid.evaluation.ranking import counting
+from jreid.evaluation.ranking.gallery import TILE, put_gallery, round_up
+from jreid.evaluation.ranking.inputs import (
+    DISTANCES,
+    check_features,
+    check_finite,
+    check_labels,
+    check_options,
+    one_device,
+    refuse_junk,
+    require_finite,
+    rescale_for_float32,
+)
+from jreid.evaluation.ranking.queries import CACHED_TILES, RankingInputs, make_trial, rank_queries
+from jreid.evaluation.ranking.scores import Metrics, QueryScores, empty_scores, fill, mean_metrics
+
+__all__ = [
+    "DISTANCES",
+    "Metrics",
+    "QueryScores",
+    "cmc_map",
+    "mean_metrics",
+    "memory",
+    "require_finite",
+    "score_distances",
+]
+
+
+def cmc_map(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    query_identities: ArrayLike,
+    gallery_identities: ArrayLike,
+    query_groups: ArrayLike | None = None,
+    gallery_groups: ArrayLike | None = None,
+    *,
+    cmc: str = "identity",
+    distance: str = "cosine",
+    block: int = 512,
+    mesh: Mesh | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> QueryScores:
+    """Ranks the gallery for every query and measures where the matches lie.
+
+    Exact, whatever the block. Ties rank pessimistically: an image of somebody else at the same
+    distance as a match counts as before it. Equal gallery features are at equal distances, and a
+    zero feature has cosine distance 1 to everything.
+
+    Args:
+        query: `[Q, D]` floating-point features, of numpy or jax.
+        gallery: `[G, D]` floating-point features.
+        query_identities: `[Q]` integers within int64, compared exactly; -1 marks junk images by
+            Market-1501's convention and is refused.
+        gallery_identities: `[G]` integers, likewise. Distractors have an identity of no query.
+        query_groups: `[Q]` integers; a query ignores the gallery images of an equal group.
+        gallery_groups: `[G]` integers, given if and only if `query_groups` is.
+        cmc: `identity` ranks identities by their nearest image (SYSU-MM01's rule), `image` images.
+        distance: `cosine` or `euclidean`, in float32.
+        block: queries ranked at once; see `memory`.
+        mesh: its devices share the gallery; None: one device holds it.
+        progress: told, now and then, how many queries are done, and how many there are.
+
+    Raises:
+        InputError: features hold NaN or infinity, or an identity is -1.
+        ValueError: shapes, types or options do not fit.
+    """
+    check_options(cmc, distance, block)
+    query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
+    if query.shape[1] != gallery.shape[1]:
+        raise ValueError(f"query has {query.shape[1]} dimensions, gallery {gallery.shape[1]}.")
+    Q, G = len(query), len(gallery)
+    labels = refuse_junk(
+        check_labels(query_identities, gallery_identities, query_groups, gallery_groups, Q, G)
+    )
+    query = check_finite(query, {"query": np.arange(len(query))})
+    gallery = check_finite(gallery, {"gallery": np.arange(len(gallery))})
+    query, gallery = rescale_for_float32([query, gallery], distance)
+    mesh = mesh or one_device(gallery)
+    order = np.argsort(labels.gallery_identity, kind="stable")
+    identity = labels.gallery_identity[order]
+    group = None if labels.gallery_group is None else labels.gallery_group[order]
+    on_devices = put_gallery(gallery, order, identity, group, distance, mesh)
+    trial = make_trial(on_devices.partition, identity, None, labels.query_identity, mesh)
+    identities = on_devices.partition.identities if cmc == "identity" else None
+    inputs = RankingInputs(
+        query, labels.query_group, on_devices, [trial], distance, identities, mesh
+    )
+    return rank_queries(inputs, block, progress)[0]
+
+
+def memory(Q: int, G: int, D: int, block: int = 512) -> int:
+    """Bytes that `cmc_map` takes beside its arguments, on all devices together; an estimate.
+
+    It counts on identities of fewer than a tile's images.
+    """
+    gallery = (4 * D + 160) * G  # sorted and normalized, and its labels
+    preparing = 3 * 4 * D * TILE
+    distances = 2 * (CACHED_TILES + 2) * 4 * TILE * block  # two blocks at once
+    queries = 2 * 3 * 4 * D * block + 64 * Q
+    overhead = 2**26  # compiled code, threads, and what the allocator keeps to itself
+    return gallery + preparing + distances + queries + overhead
+
+
+def score_distances(
+    blocks: Iterable[Float[ArrayLike, "b g"]],
+    query_identities: ArrayLike,
+    gallery_identities: ArrayLike,
+    query_groups: ArrayLike | None = None,
+    gallery_groups: ArrayLike | None = None,
+    *,
+    cmc: str = "identity",
+) -> QueryScores:
+    """Ranks from given distances, which come by blocks of queries in their order.
+
+    Ties, groups and CMC as in `cmc_map`.
+
+    Raises:
+        InputError: a distance is NaN or infinite, or an identity is -1.
+        ValueError: shapes, types or options do not fit.
+    """
+    check_options(cmc, "cosine", 1)
+    Q, G = np.size(query_identities), np.size(gallery_identities)
+    labels = refuse_junk(
+        check_labels(query_identities, gallery_identities, query_groups, gallery_groups, Q, G)
+    )
+    order = np.argsort(labels.gallery_identity, kind="stable")
+    identity = labels.gallery_identity[order]
+    names, codes = np.unique(identity, return_inverse=True)
+    first, last = (np.searchsorted(identity, labels.query_identity, s) for s in ("left", "right"))
+    most = round_up(max(1, (last - first).max(initial=0)), counting.CHUNK)
+    padded = round_up(G, counting.CHUNK)
+    codes = np.pad(codes.astype(np.int32), (0, padded - G), mode="edge")
+    mesh = one_device(codes)
+    ranking = empty_scores(Q)
+    done = 0
+    for block in blocks:
+        distance = np.asarray(block, np.float32)
+        rows = np.arange(done, done + len(distance))
+        if distance.shape != (len(rows), G) or done + len(rows) > Q:
+            raise ValueError(f"The distances' blocks are not of {Q} queries and {G} images in all.")
+        if not np.isfinite(distance).all():
+            raise InputError(
+                f"The distances of queries {rows[0]} to {rows[-1]} hold NaN or infinity: check the "
+                "features that they come from."
+            )
+        distance = distance[:, order]
+        if labels.query_group is not None and labels.gallery_group is not None:
+            ignored = labels.query_group[rows, None] == labels.gallery_group[order]
+            distance = np.where(ignored, np.inf, distance)
+        padding = ((0, padded - G), (0, 0))
+        distance = jnp.asarray(np.pad(distance.T, padding, constant_values=np.inf))
+        number = (last - first)[rows]
+        match = counting.match_distances(distance, first[rows][None], number, None, most, mesh)
+        counts = counting.no_counts(match)
+        identities = round_up(len(names), 8) if cmc == "identity" else None
+        counts = counting.count_tile(counts, distance, match, codes, None, identities, mesh)
+        match, images, ahead = (part.T for part in jax.device_get((match, *counts)))
+        fill(ranking, rows, match, images, ahead if identities else None)
+        done += len(rows)
+    if done != Q:
+        raise ValueError(f"The distances are of {done} queries, not of {Q}.")
+    return ranking

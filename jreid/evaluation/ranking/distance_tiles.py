@@ -1,0 +1,178 @@
+"""Each image's nearest among queries and gallery, from tiles of distances that serve both sides.
+
+The devices compute the tiles, and the host picks the little that matters from them.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from jreid.evaluation.ranking.gallery import normalize_for
+from jreid.evaluation.ranking.inputs import Features
+from jreid.evaluation.ranking.nearest import Images, put, squared_distances
+
+SMALLEST = 2.0**-126  # an image is nearer to itself than to its equals
+NONE = np.uint64(0x7F800000_FFFFFFFF)  # the key of an image infinitely far
+CACHED_DISTANCES = 2**26  # distances between queries and gallery that are not computed twice
+PREFETCHED_TILES = 4  # tiles that a device computes before they are asked for
+
+
+class Block(NamedTuple):
+    """Some of the images: their numbers, and they themselves on each of the devices, filled up to
+    a common size."""
+
+    rows: slice
+    images: list[Images]
+
+
+class Neighbors(NamedTuple):
+    """Each image's nearest candidates, the nearest first and ties by number.
+
+    Attributes:
+        index: `[N, k]` int32; the image itself, if it is a candidate, comes first.
+        distance: `[N, k]` squared distances.
+        largest: `[N]` the largest squared distance to any image that was compared; 1 if all are 0.
+    """
+
+    index: Int[np.ndarray, "n k"]
+    distance: Float[np.ndarray, "n k"]
+    largest: Float[np.ndarray, " n"]
+
+
+def put_blocks(
+    features: Features, first: int, distance: str, block: int, mesh: Mesh
+) -> list[Block]:
+    """The images, numbered from `first`, on the devices in blocks of equal sizes up to `block`."""
+    N = len(features)
+    size = -(-N // -(-N // block))
+    single = [Mesh(np.array([device]), ("gallery",)) for device in mesh.devices.flat]
+    blocks = []
+    for start in range(0, N, size):
+        part = normalize_for(features[start : start + size], distance)
+        images = [put(part, size, distance, device) for device in single]
+        blocks.append(Block(slice(first + start, first + start + len(part)), images))
+    return blocks
+
+
+def tiles(pairs: Iterable[tuple[Block, Block]]) -> Iterator[Float[np.ndarray, "a b"]]:
+    """The squared distances of each pair of blocks; the devices are some tiles ahead."""
+    waiting: deque[tuple[Array, Block, Block]] = deque()
+    for number, (a, b) in enumerate(pairs):
+        on = number % len(a.images)
+        waiting.append((_distances(a.images[on], b.images[on]), a, b))
+        if len(waiting) > PREFETCHED_TILES * len(a.images):
+            yield _on_host(*waiting.popleft())
+    for computed in waiting:
+        yield _on_host(*computed)
+
+
+def find_neighbors(
+    queries: list[Block], gallery: list[Block], k: int, only_queries: bool
+) -> tuple[Neighbors, dict[tuple[int, int], Float[np.ndarray, "a b"]]]:
+    """Compares all images with the candidates: the queries, or else all images.
+
+    A tile serves both its sides, so that half of the N x N distances are computed.
+
+    Returns:
+        The neighbors, and some tiles of queries and gallery by the first rows of both, at most
+        `CACHED_DISTANCES` distances in all.
+    """
+    blocks = queries + gallery
+    N = blocks[-1].rows.stop
+    keys = np.full((N, k), NONE)
+    largest = np.zeros(N, np.float32)
+    candidates = blocks[: len(queries) if only_queries else None]
+    pairs = [(a, b) for i, a in enumerate(candidates) for b in blocks[i:]]
+    kept, room = {}, CACHED_DISTANCES
+    for (a, b), tile in zip(pairs, tiles(pairs), strict=True):
+        largest[a.rows] = np.maximum(largest[a.rows], tile.max(axis=1))
+        largest[b.rows] = np.maximum(largest[b.rows], tile.max(axis=0))
+        if a.rows.stop <= gallery[0].rows.start <= b.rows.start and tile.size <= room:
+            kept[a.rows.start, b.rows.start] = tile
+            room -= tile.size
+        if a is b:
+            tile = tile.copy()
+            np.fill_diagonal(tile, 0)
+        else:
+            keys[b.rows] = _merge(keys[b.rows], tile, a.rows.start, axis=1)
+        if b.rows.stop <= candidates[-1].rows.stop:
+            keys[a.rows] = _merge(keys[a.rows], tile, b.rows.start, axis=0)
+    largest[largest <= SMALLEST] = 1
+    index = (keys & np.uint64(2**32 - 1)).astype(np.int32)
+    return Neighbors(index, _distance(keys), largest), kept
+
+
+def query_gallery_tiles(
+    queries: list[Block],
+    gallery: list[Block],
+    kept: dict[tuple[int, int], Float[np.ndarray, "a b"]],
+) -> Iterator[Float[np.ndarray, "a b"]]:
+    """For each block of queries the tiles with each of the gallery's; the kept ones are used up."""
+    pairs = [(a, b) for a in queries for b in gallery]
+    others = tiles([(a, b) for a, b in pairs if (a.rows.start, b.rows.start) not in kept])
+    for a, b in pairs:
+        key = a.rows.start, b.rows.start
+        yield kept.pop(key) if key in kept else next(others)
+
+
+def _merge(
+    keys: Int[np.ndarray, "m k"],
+    tile: Float[np.ndarray, "a b"],
+    first: int,
+    axis: int,
+) -> Int[np.ndarray, "m k"]:
+    """The k least keys of images that met others, numbered from `first`.
+
+    A key is a distance's bits and, below them, the other's number: keys sort as these pairs do.
+    The images lie along the tile's `axis`.
+    """
+    m, k = keys.shape
+    bound = np.minimum(_distance(keys[:, -1]), _bound(tile, k, 1 - axis))
+    within = tile <= np.expand_dims(bound, 1 - axis)
+    found = np.divmod(np.flatnonzero(within), tile.shape[1])
+    row, other = found[axis], found[1 - axis]
+    if axis == 1:
+        order = np.argsort(row.astype(np.int32), kind="stable")
+        row, other = row[order], other[order]
+    value = tile[row, other] if axis == 0 else tile[other, row]
+    key = value.view(np.uint32).astype(np.uint64) << np.uint64(32)
+    key |= (other + first).astype(np.uint64)
+    number = np.bincount(row, minlength=m)
+    column = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+    table = np.full((m, k + number.max()), NONE)
+    table[:, :k] = keys
+    table[row, k + column] = key
+    table.sort(axis=1)
+    return table[:, :k]
+
+
+def _bound(tile: Float[np.ndarray, "a b"], k: int, axis: int) -> Float[np.ndarray, " m"]:
+    """What a row's k-th least value does not exceed: the k-th least of the minima of groups."""
+    size = max(1, tile.shape[axis] // (4 * k))
+    groups = tile.shape[axis] // size
+    if groups < k:
+        return np.full(tile.shape[1 - axis], np.inf, np.float32)
+    if axis == 1:
+        minima = tile[:, : size * groups].reshape(len(tile), size, groups).min(axis=1)
+    else:
+        minima = tile[: size * groups].reshape(size, groups, -1).min(axis=0).T
+    return np.partition(minima, k - 1, axis=1)[:, k - 1]
+
+
+def _distance(keys: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+
+
+def _on_host(tile: Array, a: Block, b: Block) -> Float[np.ndarray, "a b"]:
+    return np.asarray(tile)[: a.rows.stop - a.rows.start, : b.rows.stop - b.rows.start]
+
+
+@jax.jit
+def _distances(a: Images, b: Images) -> Float[Array, "a b"]:
+    return jnp.maximum(squared_distances(a, b), SMALLEST)

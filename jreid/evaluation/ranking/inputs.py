@@ -1,0 +1,160 @@
+"""What the rankers take: features and labels, checked and in the form that the devices count in."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
+
+from jreid.errors import InputError
+
+DISTANCES = ("cosine", "euclidean")
+CMC_KINDS = ("identity", "image")
+# The range of largest values whose squares, summed over the dimensions, stay within float32.
+SAFE_RANGE = (2.0**-50, 2.0**50)
+JUNK = -1  # the identity of junk images by Market-1501's convention
+
+Features = Float[np.ndarray, "n d"] | Float[Array, "n d"]
+
+
+class Labels(NamedTuple):
+    """Identities, and groups as numbers 0, 1, ... or None if no query ignores anything."""
+
+    query_identity: Int[np.ndarray, " q"]
+    gallery_identity: Int[np.ndarray, " g"]
+    query_group: Int[np.ndarray, " q"] | None
+    gallery_group: Int[np.ndarray, " g"] | None
+
+
+def check_options(cmc: str, distance: str, block: int) -> None:
+    """Raises ValueError for an option that there is not."""
+    if cmc not in CMC_KINDS or distance not in DISTANCES or block < 1:
+        raise ValueError(f"cmc={cmc!r}, distance={distance!r}, block={block!r} is not supported.")
+
+
+def check_features(features: ArrayLike, name: str) -> Features:
+    """`[N, D]` float32, of jax if it was, and of numpy otherwise.
+
+    Raises:
+        ValueError: it is something else than a non-empty `[N, D]` array of floating point.
+    """
+    array = features if isinstance(features, jax.Array) else np.asarray(features)
+    if array.ndim != 2 or 0 in array.shape or not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} is {array.dtype}{list(array.shape)}: it must be a non-empty [N, D] array of "
+            "floating-point features."
+        )
+    with np.errstate(over="ignore"):  # what overflows is refused as infinite
+        return array if array.dtype == np.float32 else array.astype(np.float32)
+
+
+def check_finite(features: Features, roles: Mapping[str, Int[np.ndarray, " r"]]) -> Features:
+    """The features with zeros for NaN and infinity in rows that have no role.
+
+    Raises:
+        InputError: a row of a role holds NaN or infinity.
+    """
+    if np.isfinite([float(features.min()), float(features.max())]).all():
+        return features
+    values = np.asarray(features)
+    for role, rows in roles.items():
+        require_finite(values[rows], role, [f"row {row}" for row in rows])
+    return np.where(np.isfinite(values), values, 0)
+
+
+def require_finite(features: np.ndarray, role: str, names: Sequence[str] | np.ndarray) -> None:
+    """Refuses features `[N, D]` with NaN or infinity, naming the first bad one of `names` `[N]`."""
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"The {role} features hold NaN or infinity in {bad.size} of {len(features)} images, "
+            f"the first of them {names[bad[0]]}: a model that diverged cannot be ranked, evaluate "
+            "an earlier checkpoint."
+        )
+
+
+def check_labels(
+    query_identities: ArrayLike,
+    gallery_identities: ArrayLike,
+    query_groups: ArrayLike | None,
+    gallery_groups: ArrayLike | None,
+    queries: int,
+    images: int,
+) -> Labels:
+    """The labels of so many queries and images.
+
+    Raises:
+        ValueError: lengths or types do not fit.
+    """
+    if (query_groups is None) != (gallery_groups is None):
+        raise ValueError("query_groups and gallery_groups must be given together.")
+    query_identity = _labels(query_identities, "query_identities", queries)
+    gallery_identity = _labels(gallery_identities, "gallery_identities", images)
+    if query_groups is None or gallery_groups is None:
+        return Labels(query_identity, gallery_identity, None, None)
+    query_group = _labels(query_groups, "query_groups", queries)
+    gallery_group = _labels(gallery_groups, "gallery_groups", images)
+    if not np.isin(query_group, gallery_group).any():
+        return Labels(query_identity, gallery_identity, None, None)
+    # Labels may be int64, and integers on the device are 32 bits wide.
+    _, groups = np.unique(np.append(query_group, gallery_group), return_inverse=True)
+    groups = groups.astype(np.int32)
+    return Labels(query_identity, gallery_identity, groups[:queries], groups[queries:])
+
+
+def rescale_for_float32(features: list[Features], distance: str) -> list[Features]:
+    """Features whose distances do not overflow, scaled together where they would."""
+    if distance == "cosine":
+        return features
+    largest = max(max(float(array.max()), -float(array.min())) for array in features)
+    if largest == 0 or SAFE_RANGE[0] < largest < SAFE_RANGE[1]:
+        return features
+    # A power of two changes no digit, and a common one no order.
+    exponent = np.frexp(largest)[1]
+    return [np.ldexp(np.asarray(array), -exponent) for array in features]
+
+
+def one_device(features: Features) -> Mesh:
+    """The mesh of the device that holds the features, or else of the default one."""
+    devices = features.devices() if isinstance(features, jax.Array) else jnp.zeros(()).devices()
+    return Mesh(np.array([min(devices, key=lambda device: device.id)]), ("gallery",))
+
+
+def exact_integers(labels: ArrayLike, name: str) -> np.ndarray:
+    """The labels as int64, so that no two of them become equal when types are mixed.
+
+    Raises:
+        ValueError: they are no integers, or int64 cannot hold one.
+    """
+    array = np.asarray(labels)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} is {array.dtype}{list(array.shape)}: it must be integers.")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} holds {array.max()}: it must be integers that int64 can hold.")
+    return array.astype(np.int64)
+
+
+def refuse_junk(labels: Labels) -> Labels:
+    """Raises InputError where an image of query or gallery has the identity -1."""
+    for role, identity in (("query", labels.query_identity), ("gallery", labels.gallery_identity)):
+        junk = np.flatnonzero(identity == JUNK)
+        if junk.size:
+            raise InputError(
+                f"{role}_identities holds -1 in {junk.size} rows, first row {junk[0]}: by "
+                "Market-1501's convention these are junk images, which show neither a person "
+                "to be found nor a distractor; leave them out."
+            )
+    return labels
+
+
+def _labels(labels: ArrayLike, name: str, length: int) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.shape != (length,):
+        raise ValueError(
+            f"{name} is {array.dtype}{list(array.shape)}: it must be [{length}] integers."
+        )
+    return exact_integers(array, name)

@@ -1,0 +1,177 @@
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017), exact and sparse."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from jreid.errors import InputError
+from jreid.evaluation.ranking.distance_tiles import (
+    CACHED_DISTANCES,
+    PREFETCHED_TILES,
+    find_neighbors,
+    put_blocks,
+    query_gallery_tiles,
+)
+from jreid.evaluation.ranking.inputs import Features, one_device, rescale_for_float32
+from jreid.evaluation.ranking.jaccard import SHARED, encode, shared_weight
+from jreid.evaluation.ranking.nearest import check_pair
+
+KINDS = ("standard", "query_only")
+
+
+class Rerank(NamedTuple):
+    """How distances are re-ranked.
+
+    Attributes:
+        kind: `standard`, or `query_only`: the neighbors of any image are sought among the queries
+            (what the code of MPANet, CVPR 2021, and IDKL, CVPR 2024, does on SYSU-MM01).
+        k1: how many neighbors, besides the image itself, can be reciprocal.
+        k2: how many nearest images' codes are averaged; 1: none but the image's own.
+        weight: lambda, the share of the original distance.
+    """
+
+    kind: str = "standard"
+    k1: int = 20
+    k2: int = 6
+    weight: float = 0.3
+
+    def __str__(self) -> str:
+        return f"{self.kind}(k1={self.k1},k2={self.k2},lambda={self.weight:g})"
+
+
+STANDARD = Rerank()
+
+
+def rerank(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    rerank: Rerank = STANDARD,
+    *,
+    distance: str = "cosine",
+    block: int = 1024,
+    mesh: Mesh | None = None,
+) -> Float[np.ndarray, "q g"]:
+    """The re-ranked distances `[Q, G]` float32, as `rerank_blocks` makes them."""
+    blocks = rerank_blocks(query, gallery, rerank, distance=distance, block=block, mesh=mesh)
+    result = np.empty((np.shape(query)[0], np.shape(gallery)[0]), np.float32)
+    done = 0
+    for part in blocks:
+        result[done : done + len(part)] = part
+        done += len(part)
+    return result
+
+
+def rerank_blocks(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    rerank: Rerank = STANDARD,
+    *,
+    distance: str = "cosine",
+    block: int = 1024,
+    mesh: Mesh | None = None,
+) -> Iterator[Float[np.ndarray, "b g"]]:
+    """Re-ranked distances (1 - lambda) Jaccard + lambda d, by blocks of queries in their order.
+
+    As the Python code of Zhong et al. ("Re-ranking Person Re-identification with k-reciprocal
+    Encoding", CVPR 2017): d is the squared Euclidean distance divided by the query's largest to
+    any image, and the Jaccard distance is of codes over the expanded k-reciprocal neighbors; of
+    the N = Q + G images nothing `[N, N]` exists but sparse. Weights are float32, where the code of
+    MPANet and IDKL has float16. Images at equal float32 distance are neighbors in the order of
+    queries, then gallery; but each image is its own nearest, whatever equals it. A distance below
+    the rounding error of a float32 product counts as 0.
+
+    Args:
+        query: `[Q, D]` floating-point features, of numpy or jax.
+        gallery: `[G, D]` floating-point features.
+        rerank: the kind and its parameters.
+        distance: `cosine`: of the features divided by their L2 norm; `euclidean`: as they are.
+        block: the most images of a side that are compared at once; see `rerank_memory`.
+        mesh: its devices share the tiles, each with all features; None: one device does all.
+
+    Returns:
+        `[b, G]` float32 each, b at most `block`.
+
+    Raises:
+        InputError: features hold NaN or infinity, the kind is unknown, there are too few images
+            for k1, or k2 or the weight is out of its range.
+        ValueError: shapes, types or options do not fit.
+    """
+    query, gallery = check_pair(query, gallery, distance, block)
+    _check(rerank, len(query), len(gallery))
+    query, gallery = rescale_for_float32([query, gallery], distance)
+    return _rerank(query, gallery, rerank, distance, block, mesh or one_device(gallery))
+
+
+def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> int:
+    """Bytes that `rerank_blocks` takes beside its arguments, on one device; an estimate.
+
+    It counts on codes of up to k1 k2 entries.
+    """
+    features = 4 * D * (Q + G + 4 * block)
+    tiles = (
+        4 * min(Q * G, CACHED_DISTANCES)
+        + 4 * 2 * PREFETCHED_TILES * block**2
+        + 24 * min(block, Q) * G
+    )
+    codes = (Q + G) * (64 * (rerank.k1 + 1) + 32 * rerank.k1 * rerank.k2)
+    compiled = 2**25
+    return features + tiles + codes + 64 * SHARED + compiled
+
+
+def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
+    """Which parameter cannot be used with Q queries and G gallery images, and what it must be."""
+    if rerank.kind not in KINDS:
+        return "kind", f"it must be one of {', '.join(KINDS)}"
+    candidates = Q if rerank.kind == "query_only" else Q + G
+    if candidates == 1:
+        return "kind", "it seeks neighbors among 1 image, and needs two or more"
+    if not 1 <= rerank.k1 < candidates:
+        return "k1", (
+            f"with {candidates} images among which the neighbors are sought it must be 1 to "
+            f"{candidates - 1}"
+        )
+    if not 1 <= rerank.k2 <= rerank.k1 + 1:
+        return "k2", f"it must be 1 to k1 + 1 = {rerank.k1 + 1}"
+    if not 0 <= rerank.weight <= 1:
+        return "weight", "it must be 0 to 1"
+    return None
+
+
+def _check(rerank: Rerank, Q: int, G: int) -> None:
+    fault = rerank_fault(rerank, Q, G)
+    if fault:
+        parameter, why = fault
+        raise InputError(
+            f"The {parameter} of the re-ranking is {getattr(rerank, parameter)!r}: {why}."
+        )
+
+
+def _rerank(
+    query: Features,
+    gallery: Features,
+    rerank: Rerank,
+    distance: str,
+    block: int,
+    mesh: Mesh,
+) -> Iterator[Float[np.ndarray, "b g"]]:
+    Q, G = len(query), len(gallery)
+    queries = put_blocks(query, 0, distance, block, mesh)
+    images = put_blocks(gallery, Q, distance, block, mesh)
+    near, kept = find_neighbors(queries, images, rerank.k1 + 1, rerank.kind == "query_only")
+    query, gallery = np.asarray(query), np.asarray(gallery)
+    codes = encode(near, query, gallery, distance, rerank.k1, rerank.k2)
+    inverted = codes[Q:].tocsc()
+    tiles = query_gallery_tiles(queries, images, kept)
+    for a in queries:
+        result = shared_weight(codes[a.rows], inverted, G)
+        np.divide(result, 2 - result, out=result)
+        result *= rerank.weight - 1
+        result += 1 - rerank.weight
+        share = np.float32(rerank.weight) / near.largest[a.rows, None]
+        for b in images:
+            result[:, b.rows.start - Q : b.rows.stop - Q] += share * next(tiles)
+        yield result

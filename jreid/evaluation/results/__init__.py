@@ -1,0 +1,1 @@
+"""Result rows, result files, and tables of them."""

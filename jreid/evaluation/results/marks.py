@@ -1,0 +1,25 @@
+"""Marks of a result row: in which way it is not what its other columns say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def marks(row: Mapping[str, Any]) -> list[str]:
+    """The row's marks in words; none for a row that is what was asked for."""
+    words = []
+    if row.get("partial"):
+        words.append("partial")
+    if row.get("skipped_images"):
+        words.append(f"{row['skipped_images']} training images skipped")
+    if row.get("other_data"):
+        words.append("other data")
+    if row.get("trained_on_unknown"):
+        words.append("perhaps trained on")
+    if row.get("of_split", "test") != "test":
+        words.append(f"{row['of_split']} split")
+    step, asked, steps = (row.get(name) for name in ("step", "asked_step", "of_steps"))
+    if row.get("fallback"):
+        words.append(f"step {asked} is damaged" if asked is not None else "a step is damaged")
+    elif row.get("checkpoint") == "last" and None not in (step, steps) and step != steps:
+        words.append(f"stopped before step {steps}")
+    return words

@@ -1,0 +1,189 @@
+"""From embeddings to a result row, and the result file."""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from jreid.data.table import Table
+from jreid.evaluation.protocols.choices import describe
+from jreid.evaluation.protocols.draws import GalleryIndex
+from jreid.evaluation.protocols.protocol import Protocol
+from jreid.evaluation.protocols.query_gallery import (
+    QueryGallery,
+    fingerprint,
+    most_unmatched,
+    query_gallery,
+)
+from jreid.evaluation.protocols.regdb import REGDB_TRIALS
+from jreid.evaluation.ranking.cmc import (
+    Metrics,
+    QueryScores,
+    mean_metrics,
+    memory,
+    require_finite,
+    score_distances,
+)
+from jreid.evaluation.ranking.rerank import Rerank, rerank_blocks, rerank_memory
+from jreid.evaluation.ranking.trials import rank_trials
+from jreid.files import write_text
+
+CURVE = tuple(range(1, 21))  # the ranks of the CMC curve in a result
+
+
+def evaluate(
+    features: Float[np.ndarray, "n d"],
+    table: Table,
+    gallery_index: GalleryIndex,
+    protocol: Protocol,
+    rerank: Rerank | None = None,
+    images: str = "",
+    *,
+    mesh: Mesh | None = None,
+    tell: Callable[[str, int], None] = lambda text, needed: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """One result row: a protocol's metrics as fractions, averaged over its trials.
+
+    A trial's metrics are means over its valid queries. Warns where features have collapsed to a
+    point.
+
+    Args:
+        features: one row for each row of the table; rows outside the protocol are not read.
+        table: the dataset; its images are not read.
+        gallery_index: the order in which the official draw takes the gallery's images.
+        protocol: the rule.
+        rerank: how each trial's distances are re-ranked, if at all.
+        images: a hash of the images that the features are of, where it is known.
+        mesh: its devices share the work; None: one device does it.
+        tell: is told, before it is done, what is ranked, and the bytes that it takes.
+        progress: told, now and then, how much of the ranking is done, and of how much.
+
+    Returns:
+        `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (ranks 1 to 20,
+        as text -> fraction), `mAP`, `mINP`, `std`: these three, as standard deviations over trials,
+        divided by their number; `trials`, `of_trials`: how many the dataset asks for; `queries`,
+        `valid_queries`, and `unmatched`: why the others are not valid, both of the trial with the
+        fewest valid ones.
+
+    Raises:
+        InputError: the table does not allow the protocol, features hold NaN or infinity, or there
+            are too few images for the re-ranking.
+        ValueError: there are not as many features as rows.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or len(features) != len(table.name):
+        raise ValueError(
+            f"features has the shape {list(features.shape)}: it must be [{len(table.name)}, D], "
+            "one row for each row of the table."
+        )
+    drawn = query_gallery(table, gallery_index, protocol)
+    for rows, role in ((drawn.query_rows, "query"), (drawn.gallery_rows, "gallery")):
+        rows = np.unique(rows)
+        require_finite(features[rows], role, table.name[rows])
+        _warn_if_collapsed(features[rows], role, protocol.distance)
+    queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
+    tell(*_size(queries, gallery, features.shape[1], rerank))
+    rankings = _rank(features, table, drawn, protocol, rerank, mesh, progress)
+    trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
+    text = str(rerank) if rerank else "none"
+    lost = most_unmatched(drawn, table)
+    return {
+        "protocol": protocol.stored(),
+        "label": describe(protocol),
+        "fingerprint": fingerprint(protocol, table, drawn, text),
+        "rerank": text,
+        "images": images,
+        **_over_trials(trials, np.mean),
+        "std": _over_trials(trials, np.std),
+        "trials": protocol.trials,
+        "of_trials": REGDB_TRIALS if protocol.split_number else protocol.trials,
+        "queries": queries,
+        "valid_queries": queries - sum(lost),
+        "unmatched": dict(
+            zip(("identity_not_in_gallery", "only_in_ignored_images"), lost, strict=True)
+        ),
+    }
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Writes a result as JSON, all of it or nothing.
+
+    Raises:
+        ValueError: the result holds NaN or infinity.
+        InputError: the file cannot be written.
+    """
+    write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+
+def _size(queries: int, gallery: int, dimensions: int, rerank: Rerank | None) -> tuple[str, int]:
+    """What is ranked, and the bytes that it takes beside the features."""
+    if rerank is None:
+        needed, how = memory(queries, gallery, dimensions), "ranking"
+    else:
+        needed, how = rerank_memory(queries, gallery, dimensions, rerank), f"re-ranking {rerank}"
+    text = f"{how}: {queries:,} queries, {gallery:,} gallery images, about {needed / 1e6:,.0f} MB"
+    return text, needed
+
+
+def _rank(
+    features: np.ndarray,
+    table: Table,
+    drawn: QueryGallery,
+    protocol: Protocol,
+    rerank: Rerank | None,
+    mesh: Mesh | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[QueryScores]:
+    """The ranking of each trial, by the features' distances or by re-ranked ones."""
+    kind: dict[str, Any] = {"cmc": protocol.cmc}
+    if rerank is None:
+        kind |= {"distance": protocol.distance, "mesh": mesh, "progress": progress}
+        return rank_trials(features, table.identity, *drawn, **kind)
+    rankings = []
+    for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
+        blocks = rerank_blocks(
+            features[query], features[gallery], rerank, distance=protocol.distance, mesh=mesh
+        )
+        labels = (
+            table.identity[query],
+            table.identity[gallery],
+            drawn.query_group[query],
+            drawn.gallery_group[gallery],
+        )
+        rankings.append(score_distances(blocks, *labels, **kind))
+        if progress:
+            progress(len(rankings), len(drawn.query_rows))
+    return rankings
+
+
+def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:
+    return {
+        "cmc": {str(k): float(statistic([trial.cmc[k] for trial in trials])) for k in CURVE},
+        "mAP": float(statistic([trial.mean_average_precision for trial in trials])),
+        "mINP": float(statistic([trial.mean_inverse_negative_penalty for trial in trials])),
+    }
+
+
+def _warn_if_collapsed(features: np.ndarray, role: str, distance: str) -> None:
+    """Warns where all features are one point, or one direction, but for a thousandth."""
+    if len(features) == 1:
+        return
+    features = features.astype(np.float64)
+    if distance == "cosine":
+        norm = np.linalg.norm(features, axis=1, keepdims=True)
+        features = features / np.where(norm == 0, 1, norm)
+    mean = features.mean(axis=0)
+    spread = np.linalg.norm(features - mean, axis=1).max()
+    if spread <= 1e-3 * np.linalg.norm(mean):
+        warnings.warn(
+            f"The features of all {len(features)} {role} images are (nearly) equal: the model has "
+            "collapsed, and its metrics mean nothing.",
+            RuntimeWarning,
+            stacklevel=3,
+        )

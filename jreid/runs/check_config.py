@@ -1,0 +1,137 @@
+"""Whether a config's values can be meant at all, told before anything is read or made."""
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from jreid.config import flat
+from jreid.data.augmentation import ORDERS
+from jreid.data.dataset import ON_BAD_IMAGE, layout_module
+from jreid.data.forms import check_depth_range
+from jreid.data.samplers import SAMPLERS
+from jreid.data.transforms import RESIZE
+from jreid.errors import InputError
+from jreid.evaluation import DISTANCES, KINDS, PROTOCOLS
+from jreid.methods import Config
+from jreid.methods.method import require_choice
+from jreid.runs.score import protocols
+
+# The most that a whole number may be, which decides how much is made or done: by a field's last
+# name, or else OTHERS. Far more than anybody needs, and far less than what never ends.
+OTHERS = 1_000_000
+LARGEST = {
+    **dict.fromkeys(("size", "reid_size", "padding"), 10_000),  # pixels
+    **dict.fromkeys(("width", "hidden", "dim", "embedding", "cpu_threads"), 16_384),
+    **dict.fromkeys(("residual_blocks", "stages", "non_local", "groups", "n", "shots"), 100),
+    **dict.fromkeys(("images", "trials", "k1", "k2"), 10_000),
+}
+UNBOUNDED = {"seed"}
+
+
+def check_config(config: Config) -> None:
+    """Checks the fields that all methods share; a method checks its own when it is created.
+
+    Raises:
+        InputError: a value that cannot be meant; names the field and what it may be.
+    """
+    batch, image, evaluation, data = config.batch, config.image, config.evaluation, config.data
+    _check_numbers(config)
+    for field, value, least in (
+        ("seed", config.seed, 0),
+        ("epochs", config.epochs, 0),
+        ("batch.identities", batch.identities, 2),
+        ("batch.images", batch.images, 1),
+        ("image.padding", image.padding, 0),
+        ("cpu_threads", config.cpu_threads, 1),
+        ("log_every_steps", config.log_every_steps, 1),
+        ("checkpoint_every_epochs", config.checkpoint_every_epochs, 1),
+        ("pictures_every_epochs", config.pictures_every_epochs, 0),
+        ("evaluation.every_epochs", evaluation.every_epochs, 0),
+        ("evaluation.batch_size", evaluation.batch_size, 1),
+        ("evaluation.trials", evaluation.trials, 1),
+    ):
+        _require(value >= least, field, value, f"at least {least}")
+    _require(len(image.size) == 2, "image.size", image.size, "a height and a width")
+    _require(min(image.size) > 0, "image.size", image.size, "positive")
+    _check_memory(config)
+    for field, value, most in (
+        ("image.flip_probability", image.flip_probability, 1),
+        ("image.erase_probability", image.erase_probability, 1),
+        ("image.padding_fill", image.padding_fill, 255),
+    ):
+        _require(0 <= value <= most, field, value, f"0 to {most}")
+    for field, value, most in (
+        ("image.erase_area", image.erase_area, 1),
+        ("image.erase_ratio", image.erase_ratio, math.inf),
+    ):
+        holds = len(value) == 2 and 0 < value[0] <= value[1] <= most
+        _require(holds, field, value, "a least and a greatest number, above 0")
+    for field, value in (
+        ("searches", evaluation.searches),
+        ("shots", evaluation.shots),
+        ("directions", evaluation.directions),
+        ("rerank", evaluation.rerank),
+    ):
+        _require(len(value) > 0, f"evaluation.{field}", value, "one or more")
+    require_choice("batch.sampler", batch.sampler, SAMPLERS)
+    require_choice("image.resize", image.resize, RESIZE)
+    require_choice("image.order", image.order, ORDERS)
+    require_choice("evaluation.distance", evaluation.distance, ("", *DISTANCES))
+    require_choice("data.protocol", data.protocol, PROTOCOLS)
+    require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
+    check_depth_range(data.depth_range)
+    for kind in evaluation.rerank:
+        require_choice("evaluation.rerank", kind, ("none", *KINDS))
+    splits = {*data.train_splits}
+    _require(
+        bool(splits) and splits <= {"train", "validation"},
+        "data.train_splits",
+        data.train_splits,
+        "of 'train' and 'validation': the test split is never trained on",
+    )
+    trials = layout_module(data.layout).TRIALS
+    allowed = f"1 to {trials}, {data.layout}'s trials" if trials else f"0: {data.layout} has none"
+    _require(
+        (data.split_number in range(1, trials + 1)) or data.split_number == trials == 0,
+        "data.split_number",
+        data.split_number,
+        allowed,
+    )
+    protocols(config, "test")  # refuses what the protocol does not have
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuses numbers that are not finite, and whole ones by which a run would never end."""
+    for field, value in flat(config.to_dict()).items():
+        largest = LARGEST.get(field.rpartition(".")[2], OTHERS)
+        for number in _numbers(value):
+            _require(math.isfinite(number), field, value, "finite")
+            if isinstance(number, int) and field not in UNBOUNDED:
+                _require(abs(number) <= largest, field, value, f"at most {largest:,}")
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def _check_memory(config: Config) -> None:
+    """Refuses batches whose images alone are more than the machine's memory."""
+    batch, (height, width) = config.batch, config.image.size
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for field, value, rows in (
+        ("batch.identities", batch.identities, 2 * batch.identities * batch.images),
+        ("evaluation.batch_size", config.evaluation.batch_size, config.evaluation.batch_size),
+    ):
+        needed = rows * height * width * 3 * 4  # float32
+        allowed = f"less: {rows:,} images take {needed / 1e9:,.0f} GB, and this machine has "
+        _require(needed <= memory, field, value, f"{allowed}{memory / 1e9:,.0f} GB")
+
+
+def _require(holds: bool, field: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise InputError(f"config.{field}={value} cannot be used; it must be {allowed}.")

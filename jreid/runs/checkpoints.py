@@ -1,0 +1,228 @@
+"""Checkpoints of a run, by Orbax: the newest two and the best on the validation identities."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from orbax.checkpoint import v1 as orbax
+
+from jreid.distributed.processes import is_main_process, on_main_process, wait_for_all
+from jreid.engine.state import TrainState
+from jreid.errors import InputError
+from jreid.methods import Variables
+from jreid.runs.checkpoint_folder import Chosen, StepFolders
+
+KINDS = ("last", "best")  # newest, and best on the validation identities
+# A file an array: then the bytes of a checkpoint depend on its values alone, but for those of
+# _CHECKPOINT_METADATA (time) and commit_success.txt (place).
+# Folders are made at once: where that fails, Orbax's threads would wait 5 minutes for them.
+FORMAT = orbax.Context(
+    array_options=orbax.options.ArrayOptions(
+        saving=orbax.options.ArrayOptions.Saving(use_ocdbt=False)
+    ),
+    async_options=orbax.options.AsyncOptions(create_directories_asynchronously=False),
+)
+
+
+class Checkpoints:
+    """The checkpoints in a folder, by step. A context manager: leaving it finishes pending saves.
+
+    Within it, one that only reads has the run that writes remove none. The model and the optimizer
+    are kept side by side, so that evaluation reads the model alone.
+    Of several processes every one saves and restores; the first one decides what.
+    """
+
+    def __init__(self, folder: Path, writes: bool = False) -> None:
+        """`writes` is for the one run that saves: it clears away what a killed one left."""
+        self.folder = folder
+        self._folders = StepFolders(folder)
+        self._reading = contextlib.nullcontext() if writes else self._folders.reading()
+        self._saver = ThreadPoolExecutor(1)
+        self._saving: Future[None] | None = None
+        if writes and is_main_process():
+            self._folders.clear()
+        wait_for_all("checkpoints")
+
+    def __enter__(self) -> Self:
+        self._reading.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.finish()
+        except InputError:
+            if kind is None:  # else what went wrong before is told
+                raise
+        finally:
+            self._saver.shutdown()
+            self._reading.__exit__(None, None, None)
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint that is whole, None where there is none."""
+        return self.step("last")
+
+    @property
+    def best(self) -> int | None:
+        """The step that scored best on the validation identities, None where none was scored."""
+        return self.step("best")
+
+    def step(self, kind: str) -> int | None:
+        """The step of the checkpoint of a kind, None where there is none; see `StepFolders`."""
+        self.finish()
+        return on_main_process({"last": self._folders.latest, "best": self._folders.best}[kind])
+
+    def chosen(self, kind: str) -> Chosen:
+        """The checkpoint of a kind, and which it would be if none were damaged."""
+        self.finish()
+        return Chosen(*on_main_process(lambda: [*self._folders.chosen(kind)]))
+
+    def newest(self) -> int:
+        """The step of the newest checkpoint.
+
+        Raises:
+            InputError: there is none that is whole.
+        """
+        step = self.latest
+        if step is None:
+            raise InputError(f"{self.folder} holds no whole checkpoint; delete it to start anew.")
+        return step
+
+    def unlogged(self, step: int) -> list[dict[str, float]]:
+        """The metrics that were seen and not yet logged when the step was saved."""
+        return on_main_process(lambda: self._folders.notes(step)["unlogged"])
+
+    def score(self, step: int) -> float | None:
+        """The mAP on the validation identities that a step was saved with, if it was."""
+        return on_main_process(lambda: self._folders.notes(step).get("score"))
+
+    def save(
+        self,
+        state: TrainState,
+        score: float | None = None,
+        unlogged: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        """Saves in the background.
+
+        Args:
+            score: the mAP on the validation identities, where it is known.
+            unlogged: metrics, by step, that the run that goes on will log.
+
+        Raises:
+            InputError: this or the save before cannot be written; the steps before it are whole.
+        """
+        self.finish()
+        step = int(state.step)
+
+        def start() -> Any:
+            with FORMAT:
+                return orbax.save_checkpointables_async(
+                    str(self._folders.unfinished(step).resolve()),
+                    {"model": _model(state), "optimizer": state.opt_state},
+                )
+
+        def end() -> None:
+            writing.result()
+            if is_main_process():
+                self._folders.finish(step, {"score": score, "unlogged": [*unlogged]})
+
+        writing = self._written(step, start)
+        self._saving = self._saver.submit(self._written, step, end)
+
+    def check(self) -> None:
+        """Raises InputError where the save in the background has failed."""
+        if self._saving is not None and self._saving.done():
+            self.finish()
+
+    def wait(self) -> None:
+        """Returns once the save in the background has ended, well or not; for any thread."""
+        if self._saving is not None:
+            futures.wait([self._saving])
+
+    def finish(self) -> None:
+        """Waits for the save in the background; InputError where it failed."""
+        if self._saving is not None:
+            saving = self._saving
+            futures.wait([saving])
+            self._saving = None
+            saving.result()
+
+    def restore(self, step: int, like: TrainState, sharding: NamedSharding) -> TrainState:
+        """The whole state at a step; `like` gives its shapes and types, `sharding` its place.
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another network or optimizer.
+        """
+        found = self._load(step, {"model": _model(like), "optimizer": like.opt_state}, sharding)
+        model = found["model"]
+        taken = jax.device_put(np.int32(step), sharding)
+        return TrainState(taken, model["params"], model["model_state"], found["optimizer"])
+
+    def restore_variables(self, step: int, like: TrainState, sharding: NamedSharding) -> Variables:
+        """The model's variables alone, as `restore`."""
+        model = self._load(step, {"model": _model(like)}, sharding)["model"]
+        return {"params": model["params"], **model["model_state"]}
+
+    def _load(self, step: int, like: dict[str, Any], sharding: NamedSharding) -> dict[str, Any]:
+        place = str(self._folders.path(step).resolve())
+        if not on_main_process(lambda: self._folders.is_whole(step)):
+            raise InputError(f"{place} is damaged or not there; choose another step.")
+        self._check_fits(step, like)
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like
+        )
+        return orbax.load_checkpointables(place, target)
+
+    def _check_fits(self, step: int, like: dict[str, Any]) -> None:
+        """Raises InputError with the arrays that differ, unless every one is as in `like`."""
+        place = str(self._folders.path(step).resolve())
+        there: Any = orbax.checkpointables_metadata(place).metadata
+        ours, theirs = _shapes(like), _shapes({part: there[part] for part in like})
+        differ = [
+            f"{path}: {ours.get(path, 'none')}, {theirs.get(path, 'none')}"
+            for path in sorted(ours | theirs)
+            if ours.get(path) != theirs.get(path)
+        ]
+        if differ:
+            raise InputError(
+                f"{place} is of another network or optimizer than the config's, so nothing is "
+                f"loaded ({len(differ)} arrays differ, asked and there: {'; '.join(differ[:5])}); "
+                "give its own config, or choose another --workdir."
+            )
+
+    def _written(self, step: int, write: Callable[[], Any]) -> Any:
+        """What `write` returns; where it fails, room is made and the step is named."""
+        try:
+            return write()
+        except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+            if is_main_process():
+                self._folders.clear_after_failure()
+            cause, before = str(error).strip().splitlines()[0], self._folders.latest()
+            whole = "none" if before is None else f"that of step {before}"
+            raise InputError(
+                f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); "
+                f"{whole} is whole: make room and give the same command again."
+            ) from error
+
+
+def _model(state: TrainState) -> dict[str, Any]:
+    return {"params": state.params, "model_state": state.model_state}
+
+
+def shape_of(array: Any) -> str:
+    """An array's type and shape, such as `float32[64, 8]`."""
+    return f"{array.dtype}{[*array.shape]}"
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """The type and shape of each array, by path."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): shape_of(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

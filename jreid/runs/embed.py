@@ -1,0 +1,145 @@
+"""Embeddings of images by a run's model, for others to use."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from jreid.data.dataset import Dataset
+from jreid.data.images import read_images
+from jreid.data.layouts import sysu_mm01
+from jreid.data.layouts.layout import Fault, Row, raise_faults
+from jreid.data.plain_folder import read_folder
+from jreid.distributed.processes import on_main_process
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.evaluation.results.feature_file import labels_of
+from jreid.files import write_whole
+from jreid.methods import Config, Variables
+from jreid.runs.check_config import check_config
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.evaluate import checkpoint_fields, stands_for
+from jreid.runs.run import Run
+from jreid.runs.score import embed_table, marks_of
+
+
+def embed_folder(
+    run: Run,
+    kind: str,
+    folder: Path,
+    modality: str,
+    output: Path,
+    tell: Callable[[str], None] = lambda note: None,
+) -> int:
+    """Writes the embeddings of a folder's images and returns how many there are.
+
+    The file holds `features` [N, D] float32, not normalized, `names` [N] and `modalities` [N];
+    and `identities` [N] and `cameras` [N] where every path is of SYSU-MM01's layout.
+
+    Args:
+        kind: `last` or `best`, the run's checkpoint.
+        folder: searched through for images.
+        modality: `visible` or `infrared`, of all of them.
+        tell: called with a note on each kind of image that is left out.
+
+    Raises:
+        InputError: no run, no image, a file that is no image, or one from a camera of the other
+            modality.
+    """
+    config = run.config()
+    check_config(config)
+    names, paths, notes = read_folder(folder)
+    for note in notes:
+        tell(f"note: {note}")
+    labels = _labels(paths, modality)
+    rows = [
+        Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
+    ]
+    images = list(read_images(rows, config.data.depth_range))
+    faulty = [image for image in images if image.fault]
+    raise_faults((Fault(str(i.row.path.relative_to(folder)), i.fault) for i in faulty), folder)
+    model = Model(config)
+    variables, _ = _variables(model, run, kind)
+    features = model.embed(variables, [image.content for image in images], names, modality)
+    _write(output, features, names=names, modalities=[modality] * len(names), **labels)
+    return len(names)
+
+
+def embed_split(
+    config: Config,
+    run: Run,
+    kind: str,
+    dataset: Dataset,
+    split: str,
+    output: Path,
+    marks: Mapping[str, Any],
+) -> int:
+    """Writes the embeddings of a dataset's split, as `embed_folder` does, always with labels.
+
+    The file has an array `origin` more, a JSON text: what a number of these features stands for,
+    and how it must be marked.
+
+    Args:
+        marks: more of its fields.
+
+    Raises:
+        InputError: no such checkpoint, or no image in the split.
+    """
+    table = dataset.table.take(dataset.table.split == split)
+    if not len(table.name):
+        raise InputError(f"{config.data.name} has no image in its {split} split; choose another.")
+    model = Model(config)
+    variables, checkpoint = _variables(model, run, kind)
+    features = embed_table(model, variables, table)
+    row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
+    row |= {**checkpoint, **marks_of(dataset), **marks}
+    if split != "test":
+        row["of_split"] = split
+    origin = {**stands_for(config, dataset), "labels": labels_of(table), "row": row}
+    _write(
+        output,
+        features,
+        names=table.name,
+        identities=table.identity,
+        cameras=table.camera,
+        modalities=table.modality,
+        origin=json.dumps(origin),
+    )
+    return len(table.name)
+
+
+def _variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
+    """The variables of the checkpoint of a kind, and what a row says of it."""
+    with Checkpoints(run.checkpoints) as checkpoints:
+        of_kinds = checkpoint_fields(checkpoints, run.record())
+        fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
+        if fields is None:
+            raise InputError(
+                f"{run.workdir} has no {kind} checkpoint; 'last' is there once it is trained, "
+                "'best' where its config keeps validation identities to choose by."
+            )
+        return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields
+
+
+def _write(output: Path, features: np.ndarray, **labels: Any) -> None:
+    columns = {"features": features} | {name: np.array(values) for name, values in labels.items()}
+    on_main_process(lambda: write_whole(output, lambda file: np.savez(file, **cast(Any, columns))))
+
+
+def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:
+    """Identities and cameras, where every path tells them."""
+    labels = [label for label in map(sysu_mm01.label_of, paths) if label]
+    if len(labels) < len(paths):
+        return {}
+    for path, label in zip(paths, labels, strict=True):
+        if label.modality != modality:
+            raise InputError(
+                f"{path} is from camera {label.camera}, which is {label.modality}; give the "
+                "folders of one modality's cameras, each by a call of its own."
+            )
+    return {
+        "identities": np.array([label.identity for label in labels]),
+        "cameras": np.array([label.camera for label in labels]),
+    }

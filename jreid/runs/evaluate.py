@@ -1,0 +1,129 @@
+"""A run's result: its checkpoints' scores on the test split, and what these numbers stand for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any, Protocol
+
+from jreid import config as configs
+from jreid.data.dataset import Dataset
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.evaluation import Wanted, raw_first
+from jreid.methods import Config
+from jreid.runs import score
+from jreid.runs.checkpoint_folder import Chosen
+from jreid.runs.checkpoints import KINDS, Checkpoints
+from jreid.runs.run import Run, provenance
+
+# What makes other features of the same weights, and how large the network's outputs are.
+EXTRACTION = (
+    "method",
+    "dtype",
+    "pooling",
+    "image.size",
+    "image.resize",
+    "image.gray_visible",
+    "evaluation.flip",
+)
+
+
+class Folders(Protocol):
+    """Who knows a run's checkpoints: `Checkpoints` or `StepFolders`."""
+
+    def chosen(self, kind: str) -> Chosen:
+        """The checkpoint of a kind."""
+        ...
+
+
+def evaluate_run(
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    tell: Callable[[str, int], None] = lambda text, needed: None,
+    progress: Callable[[int, int], None] | None = None,
+    marks: Mapping[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The result on the test split, of the last checkpoint and of the best on validation.
+
+    They are two results: the test split picks neither. Yields it with its raw rows, once there are
+    any, before they are re-ranked, and then whole.
+
+    Args:
+        tell, progress: as in `jreid.evaluation.evaluate`.
+        marks: fields for every row.
+
+    Yields:
+        `provenance`, `stands_for`, `rows`, and, where re-rankings have failed, `missing`: why.
+
+    Raises:
+        InputError: the run has no checkpoint, the dataset does not allow the protocols, or there is
+            no row.
+    """
+    score.check_protocols(config, dataset)
+    model = Model(config)
+    with Checkpoints(run.checkpoints) as checkpoints:
+        of_kinds = checkpoint_fields(checkpoints, run.record())
+        if not of_kinds:
+            raise InputError(f"{run.workdir} has no whole checkpoint; train it first.")
+        embedded = {}
+        for step in {fields["step"] for fields in of_kinds}:
+            variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
+            embedded[step] = score.split_embeddings(model, variables, dataset, "test")
+
+    def row(one: Wanted) -> dict[str, Any]:
+        table, features = embedded[one.features]
+        by = [one.protocol], [one.rerank]
+        return score.score(model, dataset, table, features, *by, tell, progress)[0]
+
+    each = [*product(score.protocols(config, "test"), score.rerankings(config))]
+    origin = {**provenance(config), **stands_for(config, dataset)}
+    for rows, missing in raw_first([Wanted(step, *one) for step in embedded for one in each], row):
+        written = [
+            {**fields, **rows[wanted], **(marks or {})}
+            for fields in of_kinds
+            for one in each
+            if (wanted := Wanted(fields["step"], *one)) in rows
+        ]
+        yield {**origin, "rows": written} | ({"missing": missing} if missing else {})
+
+
+def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a row says of its checkpoint, for each kind that there is.
+
+    Args:
+        record: of the run, which says after which step it is finished.
+
+    Returns:
+        `checkpoint`: `last` or `best`; `step`; `asked_step`: which it would be if none were
+        damaged; `fallback`: whether that is another; `of_steps`: the run's last step, None where it
+        is not known; `weights`: 12 digits of the hash of the model's arrays.
+    """
+    chosen = {kind: folders.chosen(kind) for kind in KINDS}
+    return [
+        {
+            "checkpoint": kind,
+            "step": one.step,
+            "asked_step": one.asked_step,
+            "fallback": one.step != one.asked_step,
+            "of_steps": record.get("steps"),
+            "weights": one.weights[:12],
+        }
+        for kind, one in chosen.items()
+        if one.step is not None
+    ]
+
+
+def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """What a result's numbers stand for beside their protocols.
+
+    Returns:
+        `config_hash`; `extraction`: the fields that decide how features are extracted;
+        `data_fingerprint`; and `files_fingerprint`, of the files as they were.
+    """
+    fields = configs.flat(config.to_dict())
+    return {
+        "config_hash": configs.digest(config),
+        "extraction": {name: fields[name] for name in EXTRACTION},
+        "data_fingerprint": dataset.fingerprint,
+        "files_fingerprint": dataset.files_fingerprint,
+    }

@@ -1,0 +1,50 @@
+"""Whether a run is finished: the one question that decides what is not run again."""
+
+from jreid import config as configs
+from jreid.data.dataset import files_fingerprint
+from jreid.distributed.processes import on_main_process
+from jreid.errors import InputError
+from jreid.methods import Config
+from jreid.runs.checkpoint_folder import StepFolders
+from jreid.runs.evaluate import checkpoint_fields
+from jreid.runs.run import Run, source_of
+from jreid.runs.score import protocols, rerankings
+
+IDENTITY = ("checkpoint", "step", "weights")  # of the checkpoint that a row is of
+
+
+def is_finished(run: Run, config: Config) -> bool:
+    """Whether the newest checkpoint that is whole is of the last step, and the result is of it.
+
+    The result must be of this config, of these checkpoints, and of the images that are in the
+    config's folder now: their files are read, and not unpacked.
+
+    Raises:
+        InputError: the run cannot be read, or its result agrees and the images are not there.
+    """
+    return on_main_process(lambda: _is_finished(run, config))
+
+
+def _is_finished(run: Run, config: Config) -> bool:
+    if not run.result.is_file():
+        return False
+    try:
+        result = run.read_result()
+    except InputError:  # it is made anew
+        return False
+    record, folders = run.record(), StepFolders(run.checkpoints)
+    if result.get("config_hash") != configs.digest(config):
+        return False
+    if record.get("steps") is None or folders.chosen("last").step != record["steps"]:
+        return False
+    asked = checkpoint_fields(folders, record)
+    found = [[row.get(name) for name in IDENTITY] for row in result["rows"]]
+    wanted = [[fields[name] for name in IDENTITY] for fields in asked]
+    if len(found) != len(wanted) * len(protocols(config, "test")) * len(rerankings(config)):
+        return False  # re-ranking was stopped or has failed
+    if any(one not in found for one in wanted) or any(one not in wanted for one in found):
+        return False
+    data = record.get("data_fingerprint")
+    if data is None or result.get("data_fingerprint") != data:
+        return False
+    return result.get("files_fingerprint") == files_fingerprint(source_of(config))

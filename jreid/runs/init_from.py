@@ -1,0 +1,139 @@
+"""The weights that a run starts from: what they are, and how they get into it."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jreid.distributed.processes import on_main_process
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.methods import Variables
+from jreid.runs.check_config import check_config
+from jreid.runs.checkpoints import Checkpoints, shape_of
+from jreid.runs.run import Run
+
+
+class Start(NamedTuple):
+    """The weights that a run starts from.
+
+    Attributes:
+        fill: puts them into initial variables.
+        record: for `run.json`: `kind` (`random`, `file`, `run` or `import`), and where they are
+            others': `path`, `sha256`, and of a run `checkpoint` and `step`.
+    """
+
+    fill: Callable[[Variables], Variables]
+    record: Mapping[str, Any]
+
+
+RANDOM = Start(lambda variables: variables, {"kind": "random"})
+
+
+def start_of_file(path: Path, fill: Callable[[Variables], Variables], kind: str = "file") -> Start:
+    """The start from a file's weights, or the one of an `import`."""
+
+    def digest() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return Start(
+        fill, {"kind": kind, "path": str(path.resolve()), "sha256": on_main_process(digest)}
+    )
+
+
+def start_of_run(other: Path, kind: str, report: Callable[["Loaded"], None]) -> Start:
+    """The start from the weights of another run.
+
+    Args:
+        other: its working directory.
+        kind: `last` or `best`, its checkpoint.
+        report: is given what became of its arrays.
+
+    Raises:
+        InputError: no run is there, or it has no such checkpoint that is whole.
+    """
+    run = Run(other)
+    run.config()  # says whether a run is there
+    with Checkpoints(run.checkpoints) as checkpoints:
+        chosen = checkpoints.chosen(kind)
+    if chosen.step is None:
+        raise InputError(f"{other} has no {kind} checkpoint; choose another --init-from.")
+
+    def fill(variables: Variables) -> Variables:
+        loaded = load_matching(variables, other, kind)
+        report(loaded)
+        return loaded.variables
+
+    return Start(fill, {**place_of_run(other, kind), "sha256": chosen.weights, "step": chosen.step})
+
+
+def place_of_run(other: Path, kind: str) -> dict[str, Any]:
+    """What `start_of_run` records of where the weights are, though nothing may be there now."""
+    return {"kind": "run", "path": str(other.resolve()), "checkpoint": kind}
+
+
+class Loaded(NamedTuple):
+    """What became of the arrays of another run.
+
+    Attributes:
+        variables: initial ones, those of the other run in their places.
+        loaded: paths that were taken over.
+        mismatched: a line for each array that was not, with both shapes: the new run starts with an
+            array of its own there, or has none.
+        missing: paths of the new run that the other has nothing for.
+    """
+
+    variables: Variables
+    loaded: list[str]
+    mismatched: list[str]
+    missing: list[str]
+
+
+def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
+    """Puts the arrays of another run's checkpoint into initial variables.
+
+    An array is taken over where path, type and shape are the same; of another number of classes,
+    for example, all but the classifier.
+
+    Args:
+        variables: of the new run.
+        other: the working directory of the other run.
+        kind: `last` or `best`, its checkpoint.
+
+    Raises:
+        InputError: there is no such checkpoint, it is damaged, or nothing of it fits.
+    """
+    run = Run(other)
+    config = run.config()
+    check_config(config)
+    model = Model(config)
+    with Checkpoints(run.checkpoints) as checkpoints:
+        step = checkpoints.step(kind)
+        if step is None:
+            raise InputError(f"{other} has no {kind} checkpoint; choose another --init-from.")
+        found: Any = jax.device_get(
+            checkpoints.restore_variables(step, model.shapes(), model.sharding)
+        )
+    ours, theirs = flatten_dict(variables, sep="/"), flatten_dict(found, sep="/")
+    same = {
+        path for path in theirs if path in ours and shape_of(ours[path]) == shape_of(theirs[path])
+    }
+    loaded = [path for path in theirs if path in same]
+    if not loaded:
+        raise InputError(
+            f"no array of {other} fits this config's network; give one of the same method and "
+            "backbone as --init-from."
+        )
+    mismatched = [
+        f"{path}: {shape_of(theirs[path])} there, "
+        f"{shape_of(ours[path]) if path in ours else 'none'} here"
+        for path in theirs
+        if path not in same
+    ]
+    filled = ours | {path: theirs[path] for path in loaded}
+    missing = [path for path in ours if path not in theirs]
+    return Loaded(unflatten_dict(filled, sep="/"), loaded, mismatched, missing)

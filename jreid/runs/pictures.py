@@ -1,0 +1,146 @@
+"""Sheets of a method's pictures of a few people: what it makes of their images, to look at."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from jreid.data.dataset import Dataset
+from jreid.data.table import MODALITIES, Table
+from jreid.distributed.processes import on_main_process
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.files import write_whole
+from jreid.methods import Variables
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.run import Run
+
+PEOPLE = 8  # on a sheet that training saves
+HEIGHT = 96  # up to which small pictures are enlarged, in pixels
+MARGIN, HEADER, GAP = 44, 20, 4  # for the identities, for the modalities, and between pictures
+
+Pixels = UInt8[np.ndarray, "n h w 3"]
+
+
+class Sheets:
+    """Draws every picture of a method on a sheet of its own: people by row, modalities by column.
+
+    Side by side stand a visible and an infrared image of the same person, each with what the method
+    makes of it. Which images is a function of the Table alone, so that sheets of several steps and
+    runs show the same.
+    """
+
+    def __init__(self, model: Model, table: Table, people: int, folder: Path) -> None:
+        """Of so many people of the Table, into a folder.
+
+        Raises:
+            InputError: the method has no pictures, or nobody is there in both modalities.
+        """
+        self._model, self._folder = model, folder
+        if not model.method.pictures:
+            raise InputError(f"config.method={model.config.method} has no pictures to draw.")
+        rows = _same_people(table, people)
+        self._identities = table.identity[rows[MODALITIES[0]]].tolist()
+        self._shown = {modality: table.take(rows[modality]) for modality in MODALITIES}
+        self._functions: Mapping[str, Callable[..., Any]] = {
+            name: jax.jit(function, static_argnums=2)
+            for name, function in model.method.pictures.items()
+        }
+
+    def draw(self, variables: Variables, step: int) -> list[Path]:
+        """Writes a PNG for each picture, `NAME_step_000123.png`, and returns their paths.
+
+        A modality that a picture does not exist for is left out. Of several processes the first one
+        draws.
+
+        Raises:
+            InputError: no picture exists with this config; says why.
+        """
+        alone = jax.device_get(variables)  # on the mesh the other processes would have to join in
+        paths = on_main_process(lambda: [*map(str, self._draw(alone, step))])
+        return [*map(Path, paths)]
+
+    def _draw(self, variables: Variables, step: int) -> list[Path]:
+        written, refused = [], []
+        for name, function in self._functions.items():
+            columns = {}
+            for modality, shown in self._shown.items():
+                images = self._model.decode(shown.image.tolist(), shown.name.tolist(), modality)
+                try:
+                    values = np.asarray(function(variables, images, modality))
+                except InputError as error:
+                    refused.append(error)
+                else:
+                    columns[modality] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+            if columns:
+                sheet = _sheet(columns, self._identities)
+                path = self._folder / f"{name}_step_{step:06d}.png"
+                write_whole(path, partial(sheet.save, format="png"))
+                written.append(path)
+        if refused and not written:
+            raise refused[0]
+        return written
+
+
+def draw_run(
+    run: Run, model: Model, dataset: Dataset, split: str, kind: str, people: int
+) -> list[Path]:
+    """Sheets of a run's checkpoint of a kind, of people of a split, and their paths.
+
+    Raises:
+        InputError: no such checkpoint, nobody in the split, or as `Sheets`.
+    """
+    table = dataset.table.take(dataset.table.split == split)
+    sheets = Sheets(model, table, people, run.pictures)
+    with Checkpoints(run.checkpoints) as checkpoints:
+        step = checkpoints.step(kind)
+        if step is None:
+            raise InputError(f"{run.workdir} has no {kind} checkpoint yet; train it first.")
+        return sheets.draw(
+            checkpoints.restore_variables(step, model.shapes(), model.sharding), step
+        )
+
+
+def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:
+    """By modality, a row of each of so many people, in one order; evenly spread identities."""
+    rows = {
+        modality: np.flatnonzero(table.modality == modality)[
+            np.argsort(table.name[table.modality == modality], kind="stable")
+        ]
+        for modality in MODALITIES
+    }
+    seen = [set(table.identity[rows[modality]].tolist()) for modality in MODALITIES]
+    both = np.array(sorted(set.intersection(*seen)))
+    if not len(both):
+        raise InputError("nobody is there in both modalities; choose another --split.")
+    chosen = both[np.linspace(0, len(both) - 1, min(people, len(both))).round().astype(int)]
+    return {
+        modality: np.array([here[table.identity[here] == person][0] for person in chosen])
+        for modality, here in rows.items()
+    }
+
+
+def _sheet(columns: Mapping[str, Pixels], identities: list[int]) -> Image.Image:
+    """One row a person, one column a modality."""
+    factor = max(1, HEIGHT // max(values.shape[1] for values in columns.values()))
+    large = {
+        modality: values.repeat(factor, axis=1).repeat(factor, axis=2)
+        for modality, values in columns.items()
+    }
+    height = max(values.shape[1] for values in large.values()) + GAP
+    width = MARGIN + sum(values.shape[2] + GAP for values in large.values())
+    sheet = Image.new("RGB", (width, HEADER + len(identities) * height), "white")
+    draw, font, x = ImageDraw.Draw(sheet), ImageFont.load_default(12), MARGIN
+    for row, identity in enumerate(identities):
+        draw.text((4, HEADER + row * height), f"{identity:04d}", "black", font)
+    for modality, values in large.items():
+        draw.text((x, 2), modality, "black", font)
+        for row, picture in enumerate(values):
+            sheet.paste(Image.fromarray(picture), (x, HEADER + row * height))
+        x += values.shape[2] + GAP
+    return sheet

@@ -1,0 +1,329 @@
+"""A run: a working directory with its config, checkpoints, metrics and result."""
+
+import importlib.metadata
+import json
+import logging
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jreid import config as configs
+from jreid.data.dataset import Dataset, Source
+from jreid.distributed.mesh import devices
+from jreid.distributed.processes import on_main_process
+from jreid.errors import InputError
+from jreid.evaluation import read_result, write_result
+from jreid.files import UNFINISHED, write_text
+from jreid.methods import Config
+from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
+from jreid.runs.lock import LOCK_FILE
+
+# What `run.json` has always held, and what it may hold beside that.
+RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
+NEWER_RECORD = {"start": dict | None, "steps": int | None}
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """The places in a working directory."""
+
+    def __init__(self, workdir: Path, allow_drift: bool = False) -> None:
+        """`allow_drift`: a run that is here goes on with another config or on other data."""
+        self.workdir, self.allow_drift = workdir, allow_drift
+        self.config_file = workdir / "config.json"
+        self.provenance_file = workdir / "run.json"
+        self.checkpoints = workdir / "checkpoints"
+        self.metrics = workdir / "metrics"
+        self.pictures = workdir / "pictures"
+        self.spikes = workdir / "spikes"
+        self.profile = workdir / "profile"
+        self.result = workdir / "result.json"
+
+    def config(self) -> Config:
+        """The config of the run that is here.
+
+        Raises:
+            InputError: no run is here, or its config is not what `run.json` says that it was
+                trained by, unless drift is allowed.
+        """
+        if not self.config_file.is_file():
+            raise InputError(
+                f"{self.workdir} holds no run (no config.json); give the --workdir of one that "
+                "`jreid train` or `jreid import` made."
+            )
+        config = configs.read(self.config_file)
+        edited = configs.differences(config, self._trained_by(config))
+        if edited and not self.allow_drift:
+            raise InputError(
+                f"{self.config_file} is not the config that the run was trained by, which "
+                f"{self.provenance_file.name} records ({len(edited)} fields differ, here and "
+                f"recorded: {'; '.join(map(str, edited[:5]))}); put these values back, or "
+                "go on with the new ones by `train --allow-config-drift`."
+            )
+        return config
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` records; empty where there is none.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            record = json.loads(self.provenance_file.read_text(encoding="utf-8"))
+            fault = _record_fault(record)
+            if fault:
+                raise ValueError(fault)
+            return record
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{self.provenance_file} cannot be read ({error}); put back what `jreid train` "
+                "wrote there, or remove it and give the same `jreid train` again."
+            ) from error
+
+    def _trained_by(self, own: Config) -> Config:
+        recorded = self.record().get("config", {})
+        try:
+            return configs.of_record(recorded, own)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.provenance_file} holds a config that cannot be read ({error}); put back "
+                "what `jreid train` wrote there."
+            ) from error
+
+    def has_checkpoint(self) -> bool:
+        """Whether training or an import left a model here."""
+        return on_main_process(lambda: self.config_file.is_file() and bool(self._steps()))
+
+    def check_start(self, start: Mapping[str, Any]) -> None:
+        """Whether the run that is here, if one is, starts from these weights.
+
+        Args:
+            start: what they are, as `Start.record`; without `sha256` the path is compared.
+
+        Raises:
+            InputError: it starts from others, which the sentence names.
+        """
+        there = self.record().get("start") if self.config_file.is_file() else None
+        names = ("kind", "sha256") if "sha256" in start else ("kind", "path", "checkpoint")
+        if there and any(start.get(name) != there.get(name) for name in names):
+            raise InputError(
+                f"{self.workdir} holds a run that starts from {describe_start(there)}, not from "
+                f"{describe_start(start)}; give its own start, or choose another --workdir."
+            )
+
+    def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
+        """Writes `result.json`, or a file of another name, all of it or nothing."""
+        on_main_process(lambda: write_result(self.workdir / name, result))
+
+    def read_result(self) -> dict[str, Any]:
+        """The content of `result.json`; InputError where it is none."""
+        return read_result(self.result)
+
+    def changes(self, config: Config) -> list[configs.Difference]:
+        """The fields that the config asks for otherwise than the run that is here, if one is."""
+        if not self.config_file.is_file():
+            return []
+        return configs.differences(config, self._trained_by(self.config()))
+
+    def check(self, config: Config) -> None:
+        """Whether a run of this config may be here.
+
+        Raises:
+            InputError: the folder holds a run of another config, or files that are no run.
+        """
+        changed = self.changes(config)
+        if changed and not self.allow_drift:
+            raise InputError(
+                f"{self.workdir} holds a run of another config ({len(changed)} fields differ, "
+                f"asked and there: {'; '.join(map(str, changed[:5]))}); choose another --workdir, "
+                "or go on with the new config by --allow-config-drift."
+            )
+        if not self.config_file.is_file() and self._holds_something():
+            raise InputError(
+                f"{self.workdir} holds files that are no run; choose an empty --workdir."
+            )
+
+    def claim(
+        self,
+        config: Config,
+        dataset: Dataset | None,
+        steps: int | None = None,
+        start: Mapping[str, Any] | None = None,
+        protocols: Sequence[str] = (),
+    ) -> None:
+        """Makes the folder this config's run on this data, or finds that it is already.
+
+        To be called once the first checkpoint is whole: until then no run is here, and the same
+        command starts anew. What drifts is kept in `run.json`, with the step. Other software or
+        another device is a drift that is reported, and not refused.
+
+        Args:
+            dataset: None for an imported run, which has no data yet.
+            steps: after which the run is finished; None for an imported run.
+            start: of a new run, the weights that it starts from, as `Start.record`.
+            protocols: what the run will be evaluated by, in words.
+
+        Raises:
+            InputError: as `check`; or the run is on other data.
+        """
+        on_main_process(lambda: self._claim(config, dataset, steps, start, protocols))
+
+    def _claim(
+        self,
+        config: Config,
+        dataset: Dataset | None,
+        steps: int | None,
+        start: Mapping[str, Any] | None,
+        protocols: Sequence[str],
+    ) -> None:
+        self.check(config)
+        data_fingerprint = dataset.fingerprint if dataset else None
+        before = self.record()
+        now = provenance(config)
+        other_machine = _machine_changes(now, before)
+        changed = [*map(str, self.changes(config)), *other_machine]
+        if before:
+            there = before["data_fingerprint"]
+            if there not in (None, data_fingerprint):
+                changed.append(f"data: {data_fingerprint}, {there}")
+                if not self.allow_drift:
+                    raise InputError(
+                        f"{self.workdir} holds a run on other images than those that are now in "
+                        f"{config.data.folder}; give its own by --config.data.folder, choose "
+                        "another --workdir, or go on with these by --allow-config-drift."
+                    )
+            same = there == data_fingerprint and before.get("steps") == steps and not changed
+            claimed = same and self.config_file.is_file()
+            if claimed and not configs.differences(config, configs.read(self.config_file)):
+                return
+        record = {
+            **now,
+            "config": config.to_dict(),
+            "start": before.get("start") or start,
+            "data_fingerprint": data_fingerprint,
+            "steps": steps,
+            "table": dataset.table.fingerprint() if dataset else None,
+            "protocols": [*protocols],
+        }
+        drifts = before.get("drifts", [])
+        if changed:
+            drifts.append({"step": max(self._steps(), default=0), "changed": changed})
+        # In this order, since a run is here once its config is.
+        write_text(self.provenance_file, json.dumps({**record, "drifts": drifts}, indent=2) + "\n")
+        write_text(self.config_file, configs.to_text(config))
+        if other_machine:
+            log.warning(
+                "%s goes on with other software or on another device than before (now, before: "
+                "%s); its numbers may differ from those of a run that did not change.",
+                self.workdir,
+                "; ".join(other_machine),
+            )
+
+    def _holds_something(self) -> bool:
+        """Whether there is more than a run leaves that ended before its first checkpoint."""
+        if not self.workdir.is_dir():
+            return self.workdir.exists()
+        unclaimed = (LOCK_FILE, self.provenance_file.name, self.checkpoints.name)
+        steps = [*self.checkpoints.iterdir()] if self.checkpoints.is_dir() else []
+        return any(
+            path.name not in unclaimed and not UNFINISHED.fullmatch(path.name)
+            for path in self.workdir.iterdir()
+        ) or any(path.name != "0" and UNFINISHED_STEP not in path.name for path in steps)
+
+    def _steps(self) -> list[int]:
+        return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
+
+
+def _record_fault(record: Any) -> str:
+    """What is wrong with the content of `run.json`, empty where it can be used."""
+    if not isinstance(record, dict):
+        return "it holds no JSON object"
+    for name, kind in (RECORD | NEWER_RECORD).items():
+        if name in RECORD and name not in record:
+            return f"it holds no {name}"
+        if not isinstance(record.get(name), kind):
+            return f"its {name} is of another type"
+    values = [*record["versions"].values(), *(record.get("start") or {}).values()]
+    if any(isinstance(value, dict | list) for value in values):
+        return "its versions or its start hold more than text"
+    return ""
+
+
+def source_of(config: Config) -> Source:
+    """Where the config's dataset lies, and what is accepted of it."""
+    data = config.data
+    return Source(
+        data.name,
+        data.layout,
+        Path(data.folder),
+        data.split_number,
+        data.allow_partial,
+        data.on_bad_image,
+        data.depth_range,
+    )
+
+
+def describe_start(start: Mapping[str, Any]) -> str:
+    """The weights that a run starts from, in words, of a `Start.record`."""
+    path = start.get("path")
+    if start.get("kind") == "run":
+        return f"the {start.get('checkpoint')} checkpoint of {path}"
+    return {"file": f"the weights of {path}", "import": f"{path}, which was imported"}.get(
+        start.get("kind", ""), "random weights"
+    )
+
+
+def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """What differs of the software and the device, a line each."""
+
+    def machine(record: Mapping[str, Any]) -> dict[str, Any]:
+        versions = record.get("versions", {})
+        return {"revision": record.get("revision"), "device": record.get("device"), **versions}
+
+    then = machine(before) if before else {}
+    return [
+        f"{name}: {value}, {then[name]}"
+        for name, value in machine(now).items()
+        if then.get(name) not in (None, value)
+    ]
+
+
+def provenance(config: Config) -> dict[str, Any]:
+    """What a result must say of where it comes from."""
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {
+        "method": config.method,
+        "dataset": config.data.name,
+        "seed": config.seed,
+        "revision": _revision(),
+        "versions": {"python": platform.python_version(), **versions},
+        "device": devices(),
+        "processes": jax.process_count(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def _revision() -> str | None:
+    """The git revision of this code, marked where it was changed since; None outside its clone."""
+    file = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(file.parent), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", file.name)  # else it is the clone of something else
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,1 @@
+"""Renders a small two-spectrum pedestrian dataset in the folder layout of a real one."""

@@ -1,0 +1,167 @@
+"""Renders a small visible-infrared pedestrian dataset in the folder layout of a real one.
+
+Every image is a function of (seed, identity, camera, index), and of the modality where a camera has
+both, alone, so that the bytes do not depend on the number of worker processes. `photograph` draws
+the images; `layouts` decides which there are; this file runs the one over the other.
+"""
+
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jreid.data.layouts.layout import counts
+from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label
+from jreid.data.whole_folder import whole_folder
+from jreid.errors import InputError
+from jreid.synthetic.cameras import bmp, jpeg
+from jreid.synthetic.layouts import LAYOUTS, PRESETS, Plan, Shot
+from jreid.synthetic.pedestrians import sample_person
+from jreid.synthetic.photograph import photograph
+from jreid.synthetic.randomness import Purpose, generator
+
+VERSION = 1  # of the renderer: raised whenever the same preset and seed give other bytes
+
+IMAGES_A_WORKER = 400  # starting a process costs as much as rendering some hundred images
+
+
+class Job(NamedTuple):
+    """One identity's images, their size (height, width), and the dataset they belong to."""
+
+    folder: str
+    size: tuple[int, int]
+    seed: int
+    shots: list[Shot]
+
+
+def synthesize(
+    output: Path,
+    preset: str = "default",
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    layout: str = "sysu_mm01",
+) -> None:
+    """Renders a dataset into `output`, or returns at once if it already stands there.
+
+    The folder appears complete or not at all: it is rendered beside its place and then renamed.
+    Of several calls at once the first to end makes it, and the others take it if it is the same.
+    The same preset and seed give the same bytes, whatever the number of workers.
+
+    Args:
+        output: the dataset's folder: images and lists as in the layout, and `synthetic.json`.
+        preset: a name of `PRESETS`.
+        seed: not negative.
+        progress: called with the numbers of images done and in all.
+        workers: processes, by default one a core; 1 renders in this process.
+        layout: a name of `LAYOUTS`: the real dataset whose folder it looks like.
+
+    Raises:
+        InputError: preset or layout are unknown, the seed is negative, or `output` holds something
+            else or cannot be written.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}.")
+    if layout not in LAYOUTS:
+        raise InputError(f"layout {layout!r} is unknown: choose one of {', '.join(LAYOUTS)}.")
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative: give 0 or more.")
+    label = {"layout": layout, "preset": preset, "seed": seed, "version": VERSION}
+    output = Path(output).absolute()
+    try:
+        if _is_complete(output, label):
+            return
+        how_much = PRESETS[preset][layout]
+        plan = LAYOUTS[layout](how_much, seed)
+        found = counts(shot.row for shot in plan.shots)
+        with whole_folder(output) as folder:
+            _render_all(folder, plan, how_much.size, seed, progress, workers)
+            rows = [[*group, *count] for group, count in found.items()]
+            (folder / LABEL_FILE).write_text(json.dumps({**label, "counts": rows}) + "\n")
+        _is_complete(output, label)  # else another process was faster, with something else
+    except OSError as error:
+        raise InputError(
+            f"{output} cannot be written ({error.strerror or error}): "
+            "name a folder that you may write to, on a disk with space."
+        ) from error
+
+
+def _is_complete(output: Path, wanted: dict[str, Any]) -> bool:
+    """Whether the dataset of these fields is there; raises if anything else is."""
+    if not output.exists():
+        return False
+    if not output.is_dir():
+        raise InputError(f"{output} is a file: name a new folder for the synthetic dataset.")
+    if not any(output.iterdir()):
+        return False
+    found = read_label(output)
+    if found is None or not wanted.items() <= found.items():
+        raise InputError(
+            f"{output} holds something else than the synthetic dataset {wanted}: "
+            "name a new folder, or remove this one."
+        )
+    return True
+
+
+def _render_all(
+    folder: Path,
+    plan: Plan,
+    size: tuple[int, int],
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    workers: int | None,
+) -> None:
+    for path, content in plan.lists.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(content)
+    people: dict[int, list[Shot]] = {}
+    for shot in plan.shots:
+        people.setdefault(shot.row.identity, []).append(shot)
+    jobs = [Job(str(folder), size, seed, shots) for shots in people.values()]
+    total, done = len(plan.shots), 0
+    workers = workers or min(os.cpu_count() or 1, 1 + total // IMAGES_A_WORKER)
+    with closing(_run(jobs, workers)) as finished:  # after an error, drop the jobs not yet begun
+        for images in finished:
+            done += images
+            if progress:
+                progress(done, total)
+
+
+def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
+    """Renders the jobs in order and yields each one's number of images."""
+    if workers == 1:
+        yield from map(_render_person, jobs)
+        return
+    # A fork of a process in which JAX has started its threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
+        yield from pool.map(_render_person, jobs)
+
+
+def _die_with_parent() -> None:
+    """Ends this worker when its parent is killed, which otherwise leaves it waiting for ever."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _render_person(job: Job) -> int:
+    """Renders one identity's images and returns their number."""
+    person = sample_person(generator(job.seed, Purpose.PERSON, job.shots[0].row.identity))
+    for row, sensor, key in job.shots:
+        rng = generator(job.seed, Purpose.IMAGE, *key)
+        image = photograph(person, sensor, job.seed, job.size, rng)
+        file = Path(job.folder, row.path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bmp(image) if file.suffix == ".bmp" else jpeg(image, sensor, rng))
+    return len(job.shots)

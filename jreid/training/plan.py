@@ -1,0 +1,63 @@
+"""The plan of a run: which rows make each step, and which epoch a step is in."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jreid.data.dataset import Dataset
+from jreid.data.samplers import Plan
+from jreid.data.table import Table
+from jreid.engine.optimizers import Epochs
+from jreid.errors import InputError
+from jreid.methods import Config
+
+
+def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
+    """The training rows and which of them make each step.
+
+    Raises:
+        InputError: the dataset's identities are not the config's, or do not make batches.
+    """
+    data, batch = config.data, config.batch
+    table = dataset.table.take(np.isin(dataset.table.split, data.train_splits))
+    identities = len(np.unique(table.identity))
+    if identities != data.identities:
+        raise InputError(
+            f"config.data.identities is {data.identities}, but {data.folder} holds {identities} in "
+            f"{' and '.join(data.train_splits)}; set --config.data.identities={identities}."
+        )
+    plan = Plan(
+        batch.sampler,
+        table.identity,
+        table.modality,
+        batch.identities,
+        batch.images,
+        config.seed,
+        config.epochs,
+    )
+    return table, plan
+
+
+def epochs_of(plan: Plan) -> Epochs:
+    """The epoch of a step with its fraction, as a function that can be traced."""
+    # One epoch beyond the last, so that the step after the run has an epoch too.
+    starts = np.append(plan.starts, plan.steps + 1).astype(np.int32)
+
+    def epochs(step: Int[Array, ""]) -> Float[Array, ""]:
+        bounds = jnp.asarray(starts)
+        epoch = jnp.searchsorted(bounds, step, side="right") - 1
+        return epoch + (step - bounds[epoch]) / (bounds[epoch + 1] - bounds[epoch])
+
+    return epochs
+
+
+def ended_epochs(plan: Plan, step: int) -> int:
+    """How many epochs are done where one ends at the step; 0 where none does."""
+    epochs = int(np.searchsorted(plan.starts, step, side="right")) - 1
+    return epochs if plan.starts[epochs] == step else 0
+
+
+def images_of(table: Table, plan: Plan, step: int) -> dict[str, list[str]]:
+    """The names of the images of a step, counted from 1, by modality and in the batch's order."""
+    visible, infrared = table.name[plan.rows(step - 1)].tolist()
+    return {"visible": visible, "infrared": infrared}

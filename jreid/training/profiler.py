@@ -1,0 +1,139 @@
+"""A profile of a few steps of training, and the share of their time in which no device computes."""
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from jreid.distributed.processes import is_main_process
+from jreid.errors import InputError
+
+WARM_STEPS = 10  # that are not profiled: compilation, and batches read meanwhile or in evaluation
+PERFETTO = "https://ui.perfetto.dev"
+# The lines of a trace on which computing is shown: of a CPU's threads, and of other devices.
+CPU_LINES = ("tf_XLAEigen", "tf_XLAPjRtCpuClient")
+DEVICE_LINES = ("XLA Ops", "Compute")  # "Stream #13(Compute)" on a GPU
+
+Starts = Int[np.ndarray, " epochs_and_one"]  # a plan's: steps before each epoch, and all of them
+Interval = tuple[float, float]  # begin and end in nanoseconds
+
+
+class Profiler:
+    """Records steps by `jax.profiler`, of one epoch if one is long enough.
+
+    Of several processes the first one records its own devices.
+    """
+
+    def __init__(self, folder: Path, steps: int, first: int, starts: Starts) -> None:
+        """Is to record so many steps, or none, of a command that goes on from step `first`.
+
+        Raises:
+            InputError: the command trains fewer steps, or it is no number of steps.
+        """
+        if steps < 0:
+            raise InputError(f"--profile={steps} is no number of steps; give one, such as 20.")
+        left = starts[-1] - first
+        if steps and WARM_STEPS + steps > left:
+            raise InputError(
+                f"--profile={steps} needs {WARM_STEPS} steps before those, and {left} are left of "
+                "this run; ask for fewer."
+            )
+        self._folder, self._steps = folder, steps if is_main_process() else 0
+        self._begin, self._records = _begin(steps, first, starts), False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._records:
+            with contextlib.suppress(OSError, RuntimeError):  # what ended the steps is to be told
+                jax.profiler.stop_trace()
+
+    def before(self, step: int) -> None:
+        """Begins to record where this is the first step to be recorded."""
+        if self._steps and step == self._begin + 1:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = 0  # Python's own calls would slow what is measured
+            jax.profiler.start_trace(
+                str(self._folder), create_perfetto_trace=True, profiler_options=options
+            )
+            self._records = True
+
+    def after(self, step: int, state: Any) -> str | None:
+        """What there is to tell where this is the last step to be recorded."""
+        if not self._records or step < self._begin + self._steps:
+            return None
+        jax.block_until_ready(state)
+        self._records = False
+        try:
+            jax.profiler.stop_trace()
+            (picture,) = self._folder.rglob("perfetto_trace.json.gz")
+            (trace,) = self._folder.rglob("*.xplane.pb")
+            devices = computing(trace)
+        except (OSError, ValueError, RuntimeError) as error:
+            return f"no profile: it cannot be written to {self._folder} ({error}); training goes on"
+        steps = f"steps {self._begin + 1} to {self._begin + self._steps}"
+        found = f"profile of {steps}: {picture}, to be opened on {PERFETTO}"
+        if not devices:
+            return f"{found}; it does not show when the devices computed"
+        shares = [idle_share(intervals) for intervals in devices]
+        return f"{found}; no computing in {sum(shares) / len(shares):.1%} of their time"
+
+
+def _begin(steps: int, first: int, starts: Starts) -> int:
+    """The step after which to record: an epoch ends after the steps, if that can be."""
+    begins = [step + WARM_STEPS for step in (first, *starts) if step >= first]
+    within = (begin for begin in begins if all(not begin < end < begin + steps for end in starts))
+    possible = (begin for begin in within if begin + steps <= starts[-1])
+    return next(possible, first + WARM_STEPS)
+
+
+def computing(trace: Path) -> list[list[Interval]]:
+    """When each device computed, by a trace of `jax.profiler` (.xplane.pb).
+
+    The devices of a CPU are one: they share its threads.
+    """
+    devices = []
+    for plane in jax.profiler.ProfileData.from_file(str(trace)).planes:
+        wanted = DEVICE_LINES if plane.name.startswith("/device:") else CPU_LINES
+        intervals = [
+            (event.start_ns, event.end_ns)
+            for line in plane.lines
+            if any(name in (line.name or "") for name in wanted)
+            for event in line.events
+        ]
+        devices.append((plane.name, intervals))
+    others = [intervals for name, intervals in devices if name.startswith("/device:") and intervals]
+    return others or [intervals for _, intervals in devices if intervals]
+
+
+def idle_share(intervals: Iterable[Interval]) -> float:
+    """The share that no interval covers, from the first one's begin to the last one's end.
+
+    Raises:
+        ValueError: no interval, or none that takes time.
+    """
+    covered = [*_joined(intervals)]
+    whole = covered[-1][1] - covered[0][0] if covered else 0
+    if whole <= 0:
+        raise ValueError("idle_share: the intervals take no time")
+    return 1 - sum(end - begin for begin, end in covered) / whole
+
+
+def _joined(intervals: Iterable[Interval]) -> Iterator[Interval]:
+    """The intervals in order, those that overlap as one."""
+    open_begin, open_end = None, 0.0
+    for begin, end in sorted(intervals):
+        if open_begin is None or begin > open_end:
+            if open_begin is not None:
+                yield open_begin, open_end
+            open_begin, open_end = begin, end
+        open_end = max(open_end, end)
+    if open_begin is not None:
+        yield open_begin, open_end

@@ -1,0 +1,106 @@
+"""`jreid data` as a user meets it, on folders rendered in each dataset's layout."""
+
+import json
+import shutil
+
+import pytest
+
+from jreid.__main__ import main
+from jreid.synthetic.synthesize import synthesize
+
+LAYOUTS = ["sysu_mm01", "regdb", "llcm"]
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def rendered(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verbs") / request.param
+    synthesize(folder, "tiny", seed=0, layout=request.param)
+    return folder
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_synthesize_check_prepare_show(capsys, tmp_path):
+    folder, prepared = tmp_path / "people", tmp_path / "prepared"
+    for layout in LAYOUTS:
+        shutil.rmtree(folder, ignore_errors=True)
+        flags = ["--preset=tiny", f"--layout={layout}", f"--output={folder}"]
+        assert run(capsys, "data", "synthesize", *flags)[0] == 0
+        status, out, _ = run(capsys, "data", "check", "synthetic", f"--source={folder}")
+        assert status == 0
+        assert out.splitlines()[-1] == f"{folder}: sound"
+        images = sum(
+            row[-1] for row in json.loads((folder / "synthetic.json").read_text())["counts"]
+        )
+        flags = [f"--source={folder}", f"--prepared={prepared}"]
+        status, out, _ = run(capsys, "data", "prepare", "synthetic", *flags)
+        assert status == 0
+        assert f"{images} images of synthetic" in out
+        sheet = tmp_path / f"{layout}.jpg"
+        status, out, _ = run(capsys, "data", "show", "synthetic", *flags, f"--output={sheet}")
+        assert status == 0
+        assert sheet.stat().st_size > 1000
+        assert "train" in out and "infrared" in out
+
+
+@pytest.mark.fault("F13")
+def test_a_half_unpacked_folder(capsys, rendered, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(rendered, folder)
+    lost = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".bmp"))[::7]
+    for path in lost:
+        path.unlink()
+    status, out, _ = run(capsys, "data", "check", "synthetic", f"--source={folder}")
+    assert status == 1
+    for path in lost:
+        assert path.relative_to(folder).with_suffix("").as_posix() in out
+    flags = [f"--source={folder}", f"--prepared={tmp_path}/prepared"]
+    status, _, err = run(capsys, "data", "prepare", "synthetic", *flags)
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "prepared").exists()
+    status, out, _ = run(capsys, "data", "prepare", "synthetic", *flags, "--allow-partial")
+    assert status == 0
+    assert "(partial)" in out
+
+
+@pytest.mark.fault("F13")
+def test_the_authors_counts(capsys, rendered, tmp_path):
+    folder = tmp_path / "no_label"
+    shutil.copytree(rendered, folder)
+    layout = rendered.name
+    status, _, err = run(capsys, "data", "check", layout, f"--source={rendered}")
+    assert status == 2
+    assert "must not stand among real ones" in err
+    (folder / "synthetic.json").unlink()
+    status, out, _ = run(capsys, "data", "check", layout, f"--source={folder}")
+    assert status == 1
+    assert "that belong there; unpack the dataset again" in out
+    status, _, err = run(capsys, "data", "prepare", layout, f"--source={folder}")
+    assert status == 2
+    assert "not the" in err
+
+
+def test_no_folder(capsys, tmp_path):
+    for dataset in (*LAYOUTS, "folder", "synthetic"):
+        for action in ("check", "prepare"):
+            status, _, err = run(capsys, "data", action, dataset, f"--source={tmp_path}/no")
+            assert status == 2
+            assert f"{tmp_path}/no" in err
+            assert len(err.strip().splitlines()) == 1
+
+
+def test_a_sheet_of_another_format(capsys, rendered, tmp_path):
+    flags = [
+        f"--source={rendered}",
+        f"--prepared={tmp_path}/prepared",
+        f"--output={tmp_path}/a.txt",
+    ]
+    status, _, err = run(capsys, "data", "show", "synthetic", *flags)
+    assert status == 2
+    assert "a.txt" in err
+    assert not (tmp_path / "prepared").exists()

@@ -1,0 +1,87 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jreid.engine import optimizers
+from jreid.errors import InputError
+
+SGD = {
+    "kind": "sgd",
+    "learning_rate": 0.1,
+    "weight_decay": 5e-4,
+    "momentum": 0.9,
+    "nesterov": True,
+    "betas": (0.5, 0.99),
+    "warmup_epochs": 10,
+    "warmup_initial": 0.0,
+    "milestones": (20, 50),
+    "lr_decay": 0.1,
+    "lr_multipliers": (("backbone/.*", 0.1),),
+}
+
+
+def test_agw_schedule_by_hand():
+    rates = {
+        e: float(optimizers.learning_rate(ConfigDict(SGD), jnp.float32(e)))
+        for e in (0, 0.99, 4, 9, 10, 19.5, 20, 49, 50, 79)
+    }
+    expected = {0: 0.01, 0.99: 0.01, 4: 0.05, 9: 0.1, 10: 0.1, 19.5: 0.1, 20: 0.01, 49: 0.01,
+                50: 0.001, 79: 0.001}  # fmt: skip
+    assert rates == pytest.approx(expected, rel=1e-5)
+
+
+def test_pfinets_released_warmup_by_hand():
+    options = ConfigDict(SGD | {"warmup_epochs": 20, "warmup_initial": 0.1, "milestones": (110,)})
+    rates = [float(optimizers.learning_rate(options, jnp.float32(e))) for e in (0, 1, 19, 20, 110)]
+    assert rates == pytest.approx([0.01, 0.0145, 0.0955, 0.1, 0.01], rel=1e-5)
+
+
+def test_no_warmup_and_no_milestones():
+    flat = ConfigDict(SGD | {"warmup_epochs": 0, "milestones": ()})
+    assert float(optimizers.learning_rate(flat, jnp.float32(0))) == pytest.approx(0.1)
+    assert float(optimizers.learning_rate(flat, jnp.float32(1000))) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("kind", "nesterov"), [("sgd", True), ("sgd", False), ("adam", True)])
+def test_steps_equal_pytorch_with_two_groups(kind, nesterov):
+    torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
+    rng = np.random.default_rng(0)
+    start = {"backbone/kernel": rng.normal(size=3), "neck/scale": rng.normal(size=3)}
+    options = ConfigDict(SGD | {"kind": kind, "nesterov": nesterov, "warmup_epochs": 0})
+    tx = optimizers.build(options)
+    ours = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
+    state = tx.init(ours)
+    theirs = {
+        name: torch.nn.Parameter(torch.tensor(value, dtype=torch.float32))
+        for name, value in start.items()
+    }
+    groups = [
+        {"params": [theirs["backbone/kernel"]], "lr": 0.01},
+        {"params": [theirs["neck/scale"]]},
+    ]
+    if kind == "sgd":
+        torch_optimizer = torch.optim.SGD(
+            groups, lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=5e-4
+        )
+    else:
+        torch_optimizer = torch.optim.Adam(groups, lr=0.1, betas=(0.5, 0.99), weight_decay=5e-4)
+    for _ in range(5):
+        gradients = {name: rng.normal(size=3).astype(np.float32) for name in start}
+        for name, gradient in gradients.items():
+            theirs[name].grad = torch.tensor(gradient)
+        torch_optimizer.step()
+        updates, state = tx.update(
+            {n: jnp.asarray(g) for n, g in gradients.items()}, state, ours, epoch=jnp.zeros(())
+        )
+        ours = {name: ours[name] + updates[name] for name in ours}
+    for name in start:
+        np.testing.assert_allclose(ours[name], theirs[name].detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "adamw"}, {"lr_multipliers": (("(", 0.1),)}, {"lr_multipliers": ("a",)}]
+)
+def test_bad_options_are_named(change):
+    with pytest.raises(InputError, match="config's optimizer"):
+        optimizers.build(ConfigDict(SGD | change))

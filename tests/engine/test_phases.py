@@ -1,0 +1,103 @@
+"""Phases and players: who is updated when, by which loss and at which rate."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jreid.distributed.mesh import make_mesh
+from jreid.engine import optimizers
+from jreid.engine.state import check_owners, create
+from jreid.engine.step import make_train_step
+from jreid.methods import Method, Phase, Player
+
+SGD = {
+    "kind": "sgd",
+    "learning_rate": 0.5,
+    "weight_decay": 0.0,
+    "momentum": 0.0,
+    "nesterov": False,
+    "warmup_epochs": 0,
+    "warmup_initial": 0.0,
+    "milestones": (),
+    "lr_decay": 0.1,
+    "lr_multipliers": (),
+}
+BATCH: Any = {"identity": jnp.zeros(4)}
+
+
+def player(name, owns, factor, **options):
+    """Pulls `factor` down on the parameters `a` and `b`, and counts its turns."""
+
+    def loss(params, model_state, batch, rng, progress):
+        turns = {"turns": model_state["turns"] + 1}
+        return factor * (params["a"] + params["b"]), ({"factor": factor}, turns)
+
+    return Player(name, lambda path: path in owns, loss, options_of(options))
+
+
+def options_of(options) -> Any:
+    return ConfigDict(SGD | options)
+
+
+def method_of(players, warm_ups=()) -> Any:
+    phases = (*warm_ups, Phase("main", players))
+    return Method(lambda key, batch: {}, phases, lambda *_: None)
+
+
+def play(method, phase, epoch=0.0) -> Any:
+    variables = {"params": {"a": jnp.zeros(()), "b": jnp.zeros(())}, "turns": jnp.zeros(())}
+    options = {
+        name: optimizers.build(one.optimizer) for name, one in method.players_by_name.items()
+    }
+    state = create(variables, method.players_by_name.values(), options)
+    step = make_train_step(method, options, lambda step: epoch + 0.0 * step, 0, make_mesh(), phase)
+    return step(state, BATCH)
+
+
+def test_each_player_updates_its_own_in_its_order_by_its_own_rate():
+    first = player("first", ("a",), 1.0)
+    second = player("second", ("b",), 10.0, learning_rate=0.25)
+    state, message = play(method_of((first, second)), None)
+    assert (float(state.params["a"]), float(state.params["b"])) == (-0.5, -2.5)
+    assert float(message["second/loss"]) == 10.0 * -0.5  # it sees what the first has done
+    assert float(message["second/gradient_norm"]) == 10.0
+    assert float(state.model_state["turns"]) == 2
+
+
+def test_phases_have_their_own_players_and_losses():
+    warm, late = player("one", ("a",), 2.0), player("one", ("a",), 3.0)
+    other = player("other", ("b",), 1.0)
+    method = method_of((late, other), (Phase("warm", (warm,), 2), Phase("more", (other,), 5)))
+    assert [method.phase_at(epoch).name for epoch in (0, 1, 2, 4, 5, 99)] == [
+        "warm", "warm", "more", "more", "main", "main"
+    ]  # fmt: skip
+    assert [*method.players_by_name] == ["one", "other"]
+    assert method.players_by_name["one"] is late
+    moved = {phase.name: play(method, phase)[0].params for phase in method.phases}
+    assert {name: (float(p["a"]), float(p["b"])) for name, p in moved.items()} == {
+        "warm": (-1.0, 0.0), "more": (0.0, -0.5), "main": (-1.5, -0.5)
+    }  # fmt: skip
+
+
+def test_the_rate_follows_the_epoch_and_not_the_turns_of_the_player():
+    late = player("late", ("a", "b"), 1.0, milestones=(3,), lr_decay=0.5)
+    state, _ = play(method_of((late,), (Phase("warm", (), 4),)), None, epoch=4.0)
+    np.testing.assert_allclose(state.params["a"], -0.25)
+
+
+def test_a_parameter_may_have_several_owners_but_must_have_one():
+    one, two = player("one", ("a", "b"), 1.0), player("two", ("b",), 1.0)
+    check_owners({"a": 1, "b": 1}, method_of((one, two)))
+    with pytest.raises(ValueError, match="a is owned by none"):
+        check_owners({"a": 1, "b": 1}, method_of((two,)))
+    state, _ = play(method_of((one, two)), None)
+    assert float(state.params["b"]) == -1.0
+
+
+def test_a_player_owns_the_same_in_all_of_its_phases():
+    warm, late = player("one", ("a",), 1.0), player("one", ("a", "b"), 1.0)
+    with pytest.raises(ValueError, match="one owns parameter b in some of its phases only"):
+        check_owners({"a": 1, "b": 1}, method_of((late,), (Phase("warm", (warm,), 1),)))

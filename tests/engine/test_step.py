@@ -1,0 +1,148 @@
+"""The one step on fake devices: as many as there are give what one gives."""
+
+import functools
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from ml_collections import ConfigDict
+
+from jreid.distributed.mesh import check_divisible, make_mesh, replicated, split
+from jreid.engine import optimizers
+from jreid.engine.state import create
+from jreid.engine.step import first_not_finite, make_embed, make_train_step
+from jreid.methods import load
+
+
+def mesh_of(devices):
+    return jax.make_mesh(
+        (devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices]
+    )
+
+
+def batch_of(seed, rows=8):
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(2, rows, 32, 16, 3)).astype(np.float32)
+    identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
+    return {"visible": images[0], "infrared": images[1], "identity": identity}
+
+
+@functools.cache
+def trained(config_json, devices):
+    """Makes states: `(count) -> state, metrics of each step`; compiled once."""
+    config = ConfigDict(json.loads(config_json))
+    method = load(config)
+    options = {"model": optimizers.build(config.optimizer)}
+    mesh = mesh_of(devices)
+    step: Any = make_train_step(method, options, epochs, 0, mesh)
+    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+
+    def run(count):
+        start = create(variables, method.players, options)
+        state = jax.device_put(jax.device_get(start), replicated(mesh))  # its buffers are donated
+        message = []
+        for number in range(count):
+            state, metrics = step(state, jax.device_put(batch_of(number), split(mesh)))
+            message.append({name: float(value) for name, value in metrics.items()})
+        assert step.func._cache_size() <= 1
+        return jax.device_get(state), message
+
+    return run
+
+
+def epochs(step):
+    return step / 4
+
+
+def steps(config, devices, count):
+    """The state after `count` steps and the metrics of each."""
+    return trained(json.dumps(config.to_dict()), devices)(count)
+
+
+def test_four_devices_take_the_steps_of_one(tiny_config):
+    # Small steps: large ones from random weights amplify rounding tenfold each.
+    tiny_config.optimizer.learning_rate = 1e-3
+    (_, one), (_, four) = (steps(tiny_config, devices, 3) for devices in (1, 4))
+    for a, b in zip(one, four, strict=True):
+        assert a == pytest.approx(b, rel=5e-3)
+
+
+def test_seeds_share_what_is_compiled(tiny_config):
+    def lowered(seed):
+        tiny_config.seed = seed
+        method = load(tiny_config)
+        options = {"model": optimizers.build(tiny_config.optimizer)}
+        step: Any = make_train_step(method, options, epochs, seed, mesh_of(1))
+        variables = jax.eval_shape(method.init, jax.random.key(0), batch_of(0))
+        state = jax.eval_shape(lambda given: create(given, method.players, options), variables)
+        return step.func.lower(*step.args, state, batch_of(0)).as_text(), step.args
+
+    (one, given), (other, given_other) = lowered(1), lowered(2)
+    assert one == other and given != given_other
+
+
+@pytest.mark.slow
+def test_four_devices_make_the_state_of_one(tiny_config):
+    (one, _), (four, _) = (steps(tiny_config, devices, 1) for devices in (1, 4))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+
+
+def test_a_step_changes_parameters_statistics_and_the_count(tiny_config):
+    (before, _), (after, message) = (steps(tiny_config, 4, count) for count in (0, 1))
+    assert (before.step, after.step) == (0, 1)
+    for tree in ("params", "model_state"):
+        changed = jax.tree.map(
+            lambda a, b: bool((a != b).any()), getattr(before, tree), getattr(after, tree)
+        )
+        assert jax.tree.leaves(changed).count(True) > 0.8 * len(jax.tree.leaves(changed))
+    assert {"model/loss", "model/identity", "model/triplet", "model/gradient_norm"} <= {*message[0]}
+
+
+def test_embeddings_do_not_depend_on_the_batch_around_them(tiny_config):
+    method = load(tiny_config)
+    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    embed = make_embed(method, mesh_of(4))
+    images = jnp.asarray(batch_of(1)["visible"])
+    together = embed(variables, images, "visible")
+    apart = jnp.concatenate([embed(variables, images[i : i + 4], "visible") for i in (0, 4)])
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+    assert together.dtype == jnp.float32
+
+
+def test_the_stem_follows_the_modality(tiny_config):
+    method = load(tiny_config)
+    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    embed = make_embed(method, mesh_of(4))
+    images = jnp.asarray(batch_of(1)["visible"])
+    assert not np.allclose(
+        embed(variables, images, "visible"), embed(variables, images, "infrared")
+    )
+
+
+def test_the_first_bad_array_is_named(tiny_config):
+    state, _ = steps(tiny_config, 4, 0)
+    assert first_not_finite(state) is None
+    bad = {"scale": np.full_like(state.params["neck"]["scale"], np.nan)}
+    state = state.replace(params=state.params | {"neck": bad})
+    assert first_not_finite(state) == "params/neck/scale"
+
+
+def test_mirror_images_are_embedded_too(tiny_config):
+    method = load(tiny_config)
+    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    images = jnp.asarray(batch_of(1)["visible"])
+    plain, both = (make_embed(method, mesh_of(1), flip) for flip in (False, True))
+    apart = plain(variables, images, "visible") + plain(variables, images[:, :, ::-1], "visible")
+    np.testing.assert_allclose(both(variables, images, "visible"), apart, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_that_devices_cannot_share_are_refused():
+    mesh = make_mesh()
+    check_divisible(8, "config.batch", mesh)
+    with pytest.raises(ValueError, match=r"config\.batch gives 6 rows"):
+        check_divisible(6, "config.batch", mesh)

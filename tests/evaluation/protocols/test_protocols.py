@@ -1,0 +1,97 @@
+"""The named rules, field by field, against what their sources say."""
+
+import inspect
+import json
+
+import pytest
+
+from jreid.errors import InputError
+from jreid.evaluation.protocols.choices import PROTOCOLS
+from jreid.evaluation.protocols.folder import folder
+from jreid.evaluation.protocols.llcm import llcm, llcm_all, llcm_released_vis_to_ir
+from jreid.evaluation.protocols.regdb import regdb
+from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
+
+
+def test_every_rule_is_plain_values():
+    for name, rule in PROTOCOLS.items():
+        protocol = rule(split_number=1) if name == "regdb" else rule()
+        assert protocol.name == name
+        assert "split" in inspect.signature(rule).parameters
+        assert json.loads(json.dumps(protocol))[0] == name
+        assert protocol.query_cameras == tuple(protocol.query_cameras)
+
+
+def test_sysu_mm01():
+    protocol = sysu_mm01(search="indoor", shots=10)
+    assert protocol.gallery_cameras == (1, 2)
+    assert sysu_mm01().gallery_cameras == (1, 2, 4, 5)
+    assert protocol.query_cameras == (3, 6)
+    assert (protocol.shots, protocol.sampling, protocol.sampled) == (10, "official", "gallery")
+    assert (protocol.ignore, protocol.location_of_camera) == ("same_location", ((3, 2),))
+    assert (protocol.trials, protocol.cmc, protocol.split_number) == (10, "identity", 0)
+    assert sysu_mm01(sampling="seeded").shots == 1
+
+
+def test_regdb():
+    protocol = regdb(split_number=3)
+    assert (protocol.direction, protocol.split_number) == ("visible_to_infrared", 3)
+    assert (protocol.cmc, protocol.ignore, protocol.sampled) == ("image", "nothing", "none")
+    assert regdb(split_number=3, cmc="identity").cmc == "identity"
+
+
+def test_the_three_rules_of_llcm():
+    paper = llcm()
+    assert (paper.sampled, paper.shots, paper.sampling) == ("gallery", 1, "seeded")
+    assert paper.ignore == "identity_and_camera"
+    assert paper.gallery_cameras == (1, 2, 3, 4, 5, 6, 7, 8, 9)
+    assert paper.query_cameras == (1, 2, 4, 5, 6, 7, 8, 9)
+    reverse = llcm(direction="visible_to_infrared")
+    assert (reverse.query_cameras, reverse.gallery_cameras) == (
+        paper.gallery_cameras,
+        paper.query_cameras,
+    )
+    assert llcm_released_vis_to_ir() == paper._replace(
+        name="llcm_released_vis_to_ir", sampled="query"
+    )
+    idkl = llcm_all()
+    assert (idkl.sampled, idkl.ignore, idkl.trials) == ("none", "nothing", 1)
+    assert (idkl.distance, idkl.cmc) == ("euclidean", "identity")
+
+
+def test_folder():
+    protocol = folder(direction="visible_to_infrared")
+    assert (protocol.sampled, protocol.trials) == ("none", 1)
+    assert protocol.ignore == "identity_and_camera"
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "message"),
+    [
+        ("sysu_mm01", {"split": "train"}, "split is 'train'.*one of test, validation"),
+        ("sysu_mm01", {"search": "outdoor"}, "search is 'outdoor', which sysu_mm01 .* all, indoor"),
+        ("sysu_mm01", {"shots": 2}, "shots is 2.*one of 1, 10"),
+        ("sysu_mm01", {"sampling": "random"}, "sampling is 'random'.*official, seeded"),
+        ("sysu_mm01", {"sampling": "seeded", "shots": 10}, "one image .* not 10"),
+        ("sysu_mm01", {"trials": 0}, "trials is 0"),
+        ("sysu_mm01", {"trials": 10**9}, "trials is 1000000000: .* at most 1000"),
+        ("sysu_mm01", {"cmc": "identities"}, "cmc is 'identities'.*identity, image"),
+        ("sysu_mm01", {"distance": "l2"}, "distance is 'l2'.*cosine, euclidean"),
+        ("regdb", {"split_number": 0}, "ten splits.*--split-number=1 to 10"),
+        ("regdb", {"split_number": 11}, "split_number is 11.*one of 1, 2, .*10"),
+        (
+            "regdb",
+            {"split_number": 1, "direction": "thermal"},
+            "direction is 'thermal'.*infrared_to_vis",
+        ),
+        ("llcm", {"direction": "vis_to_ir"}, "direction is 'vis_to_ir'"),
+        ("llcm", {"trials": -1}, "trials is -1"),
+        ("llcm_released_vis_to_ir", {"trials": 1001}, "trials is 1001: .* at most 1000"),
+        ("llcm_released_vis_to_ir", {"cmc": ""}, "cmc is ''"),
+        ("llcm_all", {"split": ""}, "split is ''"),
+        ("folder", {"distance": "dot"}, "distance is 'dot'"),
+    ],
+)
+def test_values_that_a_rule_does_not_have(name, choice, message):
+    with pytest.raises(InputError, match=message):
+        PROTOCOLS[name](**choice)

@@ -1,0 +1,110 @@
+"""A run that is asked to go on with another config, another network or other data."""
+
+import json
+
+import pytest
+from helpers.paths import ROOT
+
+from jreid.__main__ import main
+from jreid.synthetic.synthesize import synthesize
+
+
+@pytest.fixture(scope="module")
+def places(tiny_folder, prepared):
+    return [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+
+
+@pytest.fixture(scope="module")
+def other_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other") / "tiny"
+    synthesize(folder, "tiny", seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory, places):
+    """A function from flags to the status of going on with a run of no epoch."""
+    workdir = tmp_path_factory.mktemp("drift") / "run"
+
+    def train(*flags, config="agw"):
+        arguments = [f"--config={ROOT}/configs/{config}.py:tiny", "--config.epochs=0", *places]
+        return main(["train", *arguments, "--workdir", str(workdir), *flags])
+
+    assert train() == 0
+    train.workdir = workdir
+    return train
+
+
+def content(workdir):
+    return {
+        path.relative_to(workdir): path.read_bytes()
+        for path in workdir.rglob("*")
+        if path.is_file() and "metrics" not in path.parts
+    }
+
+
+@pytest.mark.fault("F07", "F08")
+@pytest.mark.parametrize(
+    ("flags", "field"),
+    [
+        (["--config.data.identities=9"], "data.identities"),
+        (["--config.image.size=(64,32)"], "image.size"),
+        (["--config.optimizer.kind=adam"], "optimizer.kind"),
+        (["--config.backbone.depth=34"], "backbone.depth"),
+        (["--config.optimizer.learning_rate=0.05"], "optimizer.learning_rate"),
+        (["--config.batch.images=4"], "batch.images"),
+        (["--config.seed=1"], "seed"),
+        (["--config.epochs=3"], "epochs"),
+    ],
+)
+def test_another_config_is_shown_and_refused(train, capsys, flags, field):
+    before = content(train.workdir)
+    assert train(*flags) == 2
+    out, err = capsys.readouterr()
+    assert f"another config (1 fields differ, asked and there: {field}: " in err
+    assert "--allow-config-drift" in err
+    assert field in out
+    assert content(train.workdir) == before
+
+
+@pytest.mark.fault("F07")
+def test_another_method_is_refused(train, capsys):
+    assert train(config="pfinet") == 2
+    out, err = capsys.readouterr()
+    assert "holds a run of another config" in err
+    assert "pfinet" in out
+
+
+@pytest.mark.fault("F08")
+def test_other_data_are_refused_unless_allowed(train, capsys, other_folder):
+    before = content(train.workdir)
+    other = f"--config.data.folder={other_folder}"
+    assert train(other) == 2
+    assert "on other images" in capsys.readouterr().err
+    assert content(train.workdir) == before
+    assert train(other, "--allow-config-drift") == 0
+    assert train("--allow-config-drift") == 0  # back again
+    drifts = json.loads((train.workdir / "run.json").read_text())["drifts"]
+    assert [drift["step"] for drift in drifts[-2:]] == [0, 0]
+    assert drifts[-1]["changed"][0].startswith("data: ")
+
+
+@pytest.mark.fault("F08")
+def test_a_drift_that_is_allowed_is_kept(train, capsys):
+    rate = "--config.optimizer.learning_rate"
+    assert train(f"{rate}=0.05", "--allow-config-drift") == 0
+    config = json.loads((train.workdir / "config.json").read_text())
+    assert config["optimizer"]["learning_rate"] == 0.05
+    drifts = json.loads((train.workdir / "run.json").read_text())["drifts"]
+    assert drifts[-1] == {"step": 0, "changed": ["optimizer.learning_rate: 0.05, 0.1"]}
+    assert train(f"{rate}=0.1", "--allow-config-drift") == 0
+
+
+@pytest.mark.fault("F07")
+def test_what_another_optimizer_cannot_take_over_is_refused_even_then(train, capsys):
+    before = content(train.workdir)
+    assert train("--config.optimizer.kind=adam", "--allow-config-drift") == 2
+    message = capsys.readouterr().err
+    assert "nothing is loaded" in message
+    assert "optimizer/model/1/mu/backbone/" in message
+    assert content(train.workdir) == before

@@ -1,0 +1,159 @@
+"""What a process sets: its compilation cache, and how it holds memory."""
+
+import os
+import platform
+import subprocess
+import sys
+import warnings
+
+import pytest
+from helpers.paths import ROOT
+
+from jreid.process import CACHE_VARIABLE, keep_compilations
+
+# Compiles something, however fast that is, and tells where JAX keeps it.
+COMPILE = """
+import os
+from jreid.process import keep_compilations
+keep_compilations()
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.jit(lambda x: x + 1)(1.0)
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from jreid.process import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def take():
+    np.empty(int(sys.argv[2]))[:8_000_000] = 1  # 64 MB of it, so that a large block needs no more
+
+take()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    take()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def compiled(**variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    command = [sys.executable, "-c", COMPILE]
+    done = subprocess.run(
+        command, env=environment | variables, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_compilations_are_kept_in_the_users_cache(tmp_path):
+    folder = tmp_path / "jreid" / "jax"
+    assert compiled(XDG_CACHE_HOME=str(tmp_path)) == str(folder)
+    assert any(folder.iterdir())
+
+
+@pytest.mark.parametrize("home", ["file/cache", "/proc/no"])
+def test_a_place_that_cannot_be_written_to_is_left_alone(tmp_path, home):
+    (tmp_path / "file").touch()
+    assert compiled(XDG_CACHE_HOME=str(tmp_path / home)) == "None"
+
+
+def test_jaxs_own_variables_count(tmp_path):
+    named, users = tmp_path / "named", tmp_path / "users"
+    assert compiled(XDG_CACHE_HOME=str(users), JAX_COMPILATION_CACHE_DIR=str(named)) == str(named)
+    assert any(named.iterdir())
+    assert not users.exists()
+    compiled(XDG_CACHE_HOME=str(users), JAX_ENABLE_COMPILATION_CACHE="false")
+    assert not any((users / "jreid" / "jax").iterdir())
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Names the cache below a folder of the test's; what it is, and the warnings."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def keep(named=None):
+        monkeypatch.setenv(CACHE_VARIABLE, named) if named else monkeypatch.delenv(
+            CACHE_VARIABLE, False
+        )
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            keep_compilations()
+        return os.environ.get(CACHE_VARIABLE), [str(warning.message) for warning in found]
+
+    return keep
+
+
+@pytest.mark.fault("A12")
+def test_the_folder_is_the_users_alone(kept, tmp_path):
+    folder = tmp_path / "jreid" / "jax"
+    mask = os.umask(0)
+    try:
+        assert kept() == (str(folder), [])
+    finally:
+        os.umask(mask)
+    assert [place.stat().st_mode & 0o777 for place in (folder, folder.parent)] == [0o700, 0o700]
+    folder.chmod(0o755)  # as older versions made it
+    assert kept() == (str(folder), [])
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("place", ["jreid", "jreid/jax"])
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_folder_that_others_write_to_is_not_used(kept, tmp_path, place, mode):
+    (tmp_path / "jreid" / "jax").mkdir(parents=True)
+    (tmp_path / place).chmod(mode)
+    folder, message = kept()
+    assert folder is None
+    assert len(message) == 1
+    assert "can be written to by other users" in message[0]
+
+
+@pytest.mark.fault("A12")
+def test_a_folder_of_another_user_is_not_used(kept, tmp_path, monkeypatch):
+    (tmp_path / "jreid" / "jax").mkdir(parents=True, mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    folder, message = kept()
+    assert folder is None
+    assert "belongs to another user" in message[0]
+
+
+@pytest.mark.fault("A12")
+def test_a_folder_that_is_asked_for_is_used_and_strangers_are_warned_of(kept, tmp_path):
+    named = tmp_path / "group"
+    named.mkdir()
+    for mode, warned in ((0o700, 0), (0o2770, 0), (0o1777, 1)):
+        named.chmod(mode)
+        folder, message = kept(str(named))
+        assert folder == str(named)
+        assert len(message) == warned
+
+
+@pytest.mark.fault("B5")
+def test_without_a_home_there_is_no_cache(kept, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a uid without a name
+    assert kept() == (None, [])
+
+
+def faults(how, size):
+    """How often the kernel hands out a page to a process that takes the same block five times."""
+    command = [sys.executable, "-c", FAULTS, how, str(size)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told")
+@pytest.mark.parametrize("size", [8_000_000, 300_000_000], ids=["64 MB", "2.4 GB"])
+def test_freed_blocks_are_taken_again(size):
+    assert faults("keep", size) < 100 < faults("leave", size)
+
+
+def test_keras_stays_out():
+    message = "import sys, tensorflow; sys.exit('keras' in sys.modules)"
+    source = f"from jreid.process import leave_keras_out; leave_keras_out(); {message}"
+    subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True)
