@@ -24,9 +24,8 @@ PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is n
 PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
-
-# What earlier versions called fields, and values of fields, in config.json. A block with a learning
-# rate describes an optimizer, whichever player it is of.
+# What earlier versions called fields, and values of fields, in what they recorded. A block with a
+# learning rate describes an optimizer, whichever player it is of.
 RENAMED_FIELDS = {
     "data.trial": "split_number",
     "evaluation.draw": "sampling",
@@ -36,6 +35,8 @@ RENAMED_OPTIMIZER_FIELDS = {
     "decay": "lr_decay",
     "warmup_start": "warmup_initial",
 }
+# Fields that came later, with the values that stand for what was done before them.
+LATER_FIELDS = {"data": {"depth_range": ()}}
 RENAMED_VALUES = {
     ("batch.sampler", "agw"): "identity_uniform",
     ("evaluation.sampling", "agw"): "seeded",
@@ -130,12 +131,12 @@ def of_record(record: Mapping[str, Any], own: Config) -> Config:
 
 
 def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A recorded config without the fields that every method had once and only PFANet has now.
+    """A recorded config by today's names, without the fields that only PFANet still has.
 
     Raises:
         ValueError: another method used them.
     """
-    content = _with_new_names(content)
+    content = _filled(_with_new_names(content), LATER_FIELDS)
     backbone = content.get("backbone")
     if content.get("method") == "pfanet" or not isinstance(backbone, dict):
         return content
@@ -211,7 +212,10 @@ def _check_known(config: ConfigDict, field: str) -> None:
     inside = [name for name in known if name.startswith(f"{field}.")]
     if inside:
         raise InputError(f"config.{field} is a group; set a field of it, such as {inside[0]}.")
+    group, _, last = field.rpartition(".")
+    renamed = f"{group}.{RENAMED_FIELDS.get(field) or RENAMED_OPTIMIZER_FIELDS.get(last)}"
     nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.0)[0]
+    nearest = renamed if renamed in known else nearest
     raise InputError(f"config.{field} is no config field; did you mean config.{nearest}?")
 
 

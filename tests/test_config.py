@@ -171,9 +171,23 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(old))
     read = configs.read(tmp_path / "config.json")
     assert read.data.split_number == 3
+    assert read.data.depth_range == ()  # a field that came later
     assert read.batch.sampler == new.batch.sampler == "identity_uniform"
     assert read.evaluation.sampling == "seeded"
     for optimizer in (read.optimizer, read.gan.optimizer):
         assert optimizer.lr_multipliers == (("a", 0.1),)
         assert (optimizer.lr_decay, optimizer.warmup_initial) == (0.5, 0.1)
     assert {*read.optimizer} < {*new.optimizer}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("data.trial", "data.split_number"),
+        ("evaluation.draw", "evaluation.sampling"),
+        ("optimizer.scales", "optimizer.lr_multipliers"),
+    ],
+)
+def test_the_earlier_name_of_a_field_gets_its_name_of_today(old, new):
+    with pytest.raises(InputError, match=f"did you mean config.{new}"):
+        configs.load(f"{AGW}:tiny", [f"--config.{old}=1"])
