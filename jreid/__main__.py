@@ -93,7 +93,7 @@ def _speak() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "jreid", description="Visible-infrared person re-identification."
+        "jreid", description="Visible-infrared person re-identification.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"jreid {_version()}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)

@@ -28,8 +28,10 @@ FIELDS = "config fields are set as --config.field=value, for example --config.ba
 def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.ArgumentParser:
     """Adds a verb that runs a function, which returns the exit status where that is not 0."""
     sentence = f"{help[0].upper()}{help[1:]}."
+    epilog = FIELDS if config else None
+    # No abbreviations: `--trial` of an earlier version would be taken for `--trials`.
     parser = verbs.add_parser(
-        name, help=help, description=sentence, epilog=FIELDS if config else None
+        name, help=help, description=sentence, epilog=epilog, allow_abbrev=False
     )
     parser.set_defaults(run=run, takes_config=config, goes_on_unheard=False)
     return parser
