@@ -1,4 +1,4 @@
-"""The one error that users cause: bad input, told in one sentence. Imports nothing."""
+"""Bad input, reported in one sentence, and runs that were asked to stop. Imports nothing."""
 
 
 class InputError(ValueError):

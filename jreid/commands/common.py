@@ -46,15 +46,15 @@ def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool
     run = functools.partial(_among_others, parser.get_default("run"), saves_on_sigterm)
     parser.set_defaults(run=run)
     flags = parser.add_argument_group("several processes", PROCESSES)
-    flags.add_argument("--coordinator", metavar="HOST:PORT", help="where the first one is")
+    flags.add_argument("--coordinator", metavar="HOST:PORT", help="host and port of process 0")
     flags.add_argument(
         "--processes",
         metavar="N",
-        help="how many; 1 for a process of its own whatever the environment says; auto has JAX "
-        "look for a cluster that it knows",
+        help="number of processes; 1: this process is alone, whatever the environment says; auto: "
+        "JAX finds the cluster",
     )
     flags.add_argument(
-        "--process-id", metavar="I", help="which one this is, from 0; 0 speaks and writes for all"
+        "--process-id", metavar="I", help="rank of this process, from 0, which prints and writes"
     )
 
 

@@ -26,16 +26,16 @@ def add(verbs: Any) -> None:
     synthesize = verb(actions, "synthesize", _synthesize, help, config=False)
     synthesize.add_argument("--output", type=Path, required=True, help="the folder to make")
     synthesize.add_argument(
-        "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="whose (default: sysu_mm01)"
+        "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="of its folder (default: sysu_mm01)"
     )
     synthesize.add_argument(
         "--preset",
         choices=("default", "tiny"),
         default="default",
-        help="how much of it (default: default)",
+        help="its size (default: default)",
     )
     synthesize.add_argument(
-        "--seed", type=int, default=0, help="of everything random in it (default: 0)"
+        "--seed", type=int, default=0, help="seed of everything random (default: 0)"
     )
 
     help = "count a dataset's images, decode them all and list everything that is wrong"
@@ -47,7 +47,7 @@ def add(verbs: Any) -> None:
     _source(prepare)
     _prepared(prepare)
     prepare.add_argument(
-        "--allow-partial", action="store_true", help="also where images are missing"
+        "--allow-partial", action="store_true", help="accept a dataset that lacks images"
     )
 
     help = "draw a contact sheet of a dataset and count its images"
@@ -58,7 +58,7 @@ def add(verbs: Any) -> None:
 
 
 def _source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=DATASETS, help="which; `folder` is one of your own")
+    parser.add_argument("dataset", choices=DATASETS, help="which dataset; `folder` is your own")
     parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
     parser.add_argument(
         "--depth-range",

@@ -14,7 +14,7 @@ def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "check the installation, the devices, and what a config needs of both"
     doctor = verb(verbs, "doctor", _doctor, help, config=True)
-    doctor.add_argument("--config", help=f"{CONFIG_FILE}; none: no dataset")
+    doctor.add_argument("--config", help=f"{CONFIG_FILE}; without it only the machine is checked")
 
 
 def _doctor(options: argparse.Namespace) -> int:

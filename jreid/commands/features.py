@@ -22,7 +22,7 @@ def add_flags(group: Any) -> None:
     group.add_argument("--protocol", help="sysu_mm01, regdb, llcm, ...")
     group.add_argument(
         "--dataset",
-        help="whose images they are (default: what `jreid embed` wrote, else the protocol's own, "
+        help="dataset of the images (default: what `jreid embed` wrote, else the protocol's own, "
         "whose counts are known and checked)",
     )
     group.add_argument(
@@ -36,7 +36,7 @@ def add_flags(group: Any) -> None:
     group.add_argument("--sampling", help="of sysu_mm01: official or seeded")
     group.add_argument("--direction", help="infrared_to_visible or visible_to_infrared")
     group.add_argument("--split-number", type=int, help="of regdb: which of its ten splits")
-    group.add_argument("--trials", type=int, help="how many galleries are drawn")
+    group.add_argument("--trials", type=int, help="number of galleries to draw")
     group.add_argument("--cmc", help="identity or image")
     group.add_argument("--distance", help="cosine (default) or euclidean")
     group.add_argument(

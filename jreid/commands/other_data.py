@@ -9,9 +9,8 @@ from jreid.errors import InputError
 
 FLAG = "--other-data"
 HELP = (
-    "take data that are not the run's own, by --config.data.folder and other --config.data fields: "
-    "results go to result-FINGERPRINT.json and are marked; images that the run was trained on are "
-    "refused"
+    "take data that are not the run's own, given by --config.data fields; results go to "
+    "result-FINGERPRINT.json and are marked; images that the run was trained on are refused"
 )
 
 

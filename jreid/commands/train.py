@@ -19,19 +19,22 @@ def add(verbs: Any) -> None:
         help=f"{CONFIG_FILE}; may be left out to resume",
     )
     train.add_argument(
-        "--workdir", type=Path, required=True, help="the run's folder; a run there goes on"
+        "--workdir",
+        type=Path,
+        required=True,
+        help="the run's folder; a run there is resumed",
     )
     train.add_argument(
         "--trials",
-        help="RegDB's trials, such as 1-10 or 1,4: a run each, in folders of --workdir, and their "
-        "mean",
+        help="RegDB's splits, such as 1-10 or 1,4: trains one run for each in a folder of "
+        "--workdir, and prints their mean",
     )
     train.add_argument(
         "--init-from",
         type=Path,
         metavar="WORKDIR",
-        help="start from the weights of the run there, in place of config.weights; what is taken "
-        "over and what is not is told",
+        help="start from the weights of the run in WORKDIR, not from config.weights; prints which "
+        "arrays are taken over and which are not",
     )
     train.add_argument(
         "--init-checkpoint",
@@ -42,28 +45,28 @@ def add(verbs: Any) -> None:
     train.add_argument(
         "--allow-config-drift",
         action="store_true",
-        help="go on with a run in --workdir though the config or the data are not what it began "
-        "with; what changed is kept in run.json",
+        help="resume the run in --workdir although the config or the data changed; run.json keeps "
+        "what changed",
     )
     train.add_argument(
         "--profile",
         type=int,
         default=0,
         metavar="STEPS",
-        help="record so many steps, after ten others, by jax.profiler into --workdir, and tell in "
-        "which share of their time no device computes",
+        help="after ten steps, record STEPS steps with jax.profiler into --workdir, and print the "
+        "share of their time in which no device computes",
     )
     train.add_argument(
         "--grace",
         type=float,
         metavar="SECONDS",
-        help="how long the step may take to end after SIGTERM or Ctrl-C, before the run leaves "
-        "with what is saved (default: 8, or three times the slowest of the last 20 steps; several "
-        "processes wait as long as it takes)",
+        help="how long the step may take to end after SIGTERM or Ctrl-C; then the run leaves with "
+        "the last step that is saved (default: three times the slowest of the last 20 steps, at "
+        "least 8; no effect on several processes)",
     )
     on_several_processes(train, saves_on_sigterm=True)
 
-    import_ = verb(verbs, "import", _import, "make a run of a PyTorch checkpoint", config=True)
+    import_ = verb(verbs, "import", _import, "convert a PyTorch checkpoint into a run", config=True)
     import_.add_argument("--config", required=True, help=CONFIG_FILE)
     import_.add_argument(
         "--checkpoint", type=Path, required=True, help="the .pth or .safetensors file"
