@@ -87,8 +87,10 @@ def _speak() -> None:
     # Of all loggers, since absl else adds a handler there that says everything once more.
     if not any(isinstance(handler, _Warnings) for handler in logging.root.handlers):
         logging.root.addHandler(_Warnings(logging.WARNING))
-    # Orbax warns of what is as we ask for it, and shows a traceback of what it raises as well.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Orbax warns of what is as we ask for it, and shows a traceback of what it raises as well; so
+    # does asyncio, in which it writes.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _parser() -> argparse.ArgumentParser:

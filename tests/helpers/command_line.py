@@ -50,7 +50,7 @@ class Finished(NamedTuple):
     def refused(self) -> str:
         """The one sentence of a command that was refused, without a traceback."""
         assert self.status == 2, self.err
-        assert "Traceback" not in self.err
+        assert "Traceback" not in self.err, self.err
         return self.messages[-1]
 
 
