@@ -15,7 +15,7 @@ from jreid.runs.checkpoint_folder import Chosen
 from jreid.runs.checkpoints import KINDS, Checkpoints
 from jreid.runs.run import Run, provenance
 
-# What makes other features of the same weights, and how large the network's outputs are.
+# What makes other features of the same weights, of the fields that a method has.
 EXTRACTION = (
     "method",
     "dtype",
@@ -123,7 +123,7 @@ def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:
     fields = configs.flat(config.to_dict())
     return {
         "config_hash": configs.digest(config),
-        "extraction": {name: fields[name] for name in EXTRACTION},
+        "extraction": {name: fields[name] for name in EXTRACTION if name in fields},
         "data_fingerprint": dataset.fingerprint,
         "files_fingerprint": dataset.files_fingerprint,
     }
