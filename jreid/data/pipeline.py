@@ -8,25 +8,25 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jreid.data.augmentation import Augmentation, AugmentationParams, sample_augmentation
 from jreid.data.samplers import Plan
-from jreid.data.table import Table
+from jreid.data.table import MODALITIES, Table
 from jreid.data.transforms import augment, decode, normalize_and_erase, preprocess
 from jreid.errors import InputError
 
 PREFETCHED_STEPS = 2
-PATIENCE = 60.0  # seconds that a batch may take before that is told
+PATIENCE = 60.0  # seconds that a batch may take before a warning
 # An image is too small to be split over threads: each core has its own. TensorFlow's resize asks
 # its intra-op pool whatever the dataset's options say, and the waking costs a quarter of the time.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 log = logging.getLogger(__name__)
-_running: weakref.WeakSet[Generator[np.ndarray]] = weakref.WeakSet()
+_running: weakref.WeakSet[Generator[Any]] = weakref.WeakSet()
 
 
 def training_batches(
@@ -47,7 +47,7 @@ def training_batches(
         table: the training rows, those that `plan` was made from.
 
     Raises:
-        InputError: bytes that are no image; their name is told.
+        InputError: bytes that are no image; it names them.
     """
     import tensorflow as tf
 
@@ -57,43 +57,59 @@ def training_batches(
     N = plan.rows(start).shape[1]
     mine = own_rows(N)
     share = mine.stop - mine.start
-    visible = np.arange(2 * share) < share
     own = np.arange(2 * N).reshape(2, N)[:, mine].reshape(-1)
+    visible = np.arange(2 * share) < share
 
-    def drawn(step: int) -> AugmentationParams:
-        # For the global batch, so that they do not depend on who decodes a row.
-        return sample_augmentation(seed, step, 2 * N, options).take(own)
+    def rows_of(step: int) -> Int[np.ndarray, " rows"]:
+        return plan.rows(step)[:, mine].reshape(-1)
 
-    def inputs() -> Iterator[tuple[np.ndarray, ...]]:
+    def inputs() -> Iterator[_Elements]:
         for step in range(start, plan.steps):
-            flip, corner, _ = drawn(step)
-            yield table.image[plan.rows(step)[:, mine].reshape(-1)], flip, corner, visible
+            rows = rows_of(step)
+            # For the global batch, so that they do not depend on who decodes a row.
+            params = sample_augmentation(seed, step, 2 * N, options).take(own)
+            yield _Elements(table.image[rows], visible, params, classes[rows])
 
-    signature = (
-        tf.TensorSpec([2 * share], tf.string),
-        tf.TensorSpec([2 * share], tf.bool),
-        tf.TensorSpec([2 * share, 2], tf.int32),
-        tf.TensorSpec([2 * share], tf.bool),
-    )
+    def augmented(one: _Elements) -> _Elements:
+        flip, corner, _ = one.params
+        return one._replace(image=augment(one.image, flip, corner, options, one.visible))
 
-    def augmented(image: Any, flip: Any, corner: Any, is_visible: Any) -> Any:
-        return augment(image, flip, corner, options, is_visible)
+    def spec(dtype: Any, *shape: int) -> Any:
+        return tf.TensorSpec([2 * share, *shape], dtype)
+
+    params = AugmentationParams(spec(tf.bool), spec(tf.int32, 2), spec(tf.int32, 4))
+    signature = _Elements(spec(tf.string), spec(tf.bool), params, spec(tf.int32))
+    finished = jax.jit(partial(normalize_and_erase, options=options))
+    batches = _decoded(inputs, signature, augmented, 2 * share)
 
     def on_devices(values: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(sharding, values)
 
-    finished = jax.jit(partial(normalize_and_erase, options=options))
-    batches = _decoded(inputs, signature, augmented, 2 * share)
     for step in range(start, plan.steps):
-        rows = plan.rows(step)[:, mine]
-        with _naming(table.image, table.name, rows.reshape(-1)), _telling_of_a_wait():
-            images = next(batches)
-        box = drawn(step).box
-        yield {
-            "visible": finished(on_devices(images[:share]), on_devices(box[:share])),
-            "infrared": finished(on_devices(images[share:]), on_devices(box[share:])),
-            "identity": on_devices(classes[rows[0]]),
-        }
+        with _naming(table.image, table.name, partial(rows_of, step)), _warning_of_a_wait():
+            batch = next(batches)
+        halves = [
+            finished(on_devices(batch.image[half]), on_devices(batch.params.box[half]))
+            for half in (slice(share), slice(share, None))
+        ]
+        identity = on_devices(batch.identity[:share])
+        yield {**dict(zip(MODALITIES, halves, strict=True)), "identity": identity}
+
+
+class _Elements(NamedTuple):
+    """Training images, or one, with all that belongs to them: looked up and drawn once.
+
+    Attributes:
+        image: encoded bytes, and then uint8 `[n, H, W, 3]`.
+        visible: `[n]` bool.
+        params: what is random about them.
+        identity: `[n]` int32, their class number.
+    """
+
+    image: Any
+    visible: Any
+    params: AugmentationParams
+    identity: Any
 
 
 def embedding_batches(
@@ -112,7 +128,7 @@ def embedding_batches(
         own: the rows of each batch to give; None for all of them.
 
     Raises:
-        InputError: bytes that are no image; their name is told.
+        InputError: bytes that are no image; it names them.
     """
     import tensorflow as tf
 
@@ -129,14 +145,14 @@ def embedding_batches(
         inputs, signature, lambda image: preprocess(image, size, resize, gray), share
     )
     for part in parts:
-        with _naming(images, names, part), _telling_of_a_wait():
+        with _naming(images, names, lambda part=part: part), _warning_of_a_wait():
             batch = next(batches) if part else np.empty((0, *size, 3), np.float32)
         yield np.pad(batch, ((0, share - len(batch)), (0, 0), (0, 0), (0, 0)))
 
 
 def _decoded(
     inputs: Callable[[], Iterator[Any]], signature: Any, make: Callable[..., Any], rows: int
-) -> Iterator[np.ndarray]:
+) -> Iterator[Any]:
     """Batches of `rows` results of `make`, in order, computed ahead on all cores.
 
     Args:
@@ -159,7 +175,7 @@ def _decoded(
         .with_options(options)
     )
 
-    def batches() -> Generator[np.ndarray]:
+    def batches() -> Generator[Any]:
         yield from dataset.as_numpy_iterator()
 
     running = batches()
@@ -175,14 +191,18 @@ def _stop() -> None:
 
 
 @contextmanager
-def _naming(images: Any, names: Any, rows: Iterable[int]) -> Iterator[None]:
-    """Turns the decoder's error, which does not know the image, into one that names it."""
+def _naming(images: Any, names: Any, rows: Callable[[], Iterable[int]]) -> Iterator[None]:
+    """Turns the decoder's error, which does not know the image, into one that names it.
+
+    Args:
+        rows: gives the images that are being decoded; called only after an error.
+    """
     import tensorflow as tf
 
     try:
         yield
     except tf.errors.InvalidArgumentError:
-        for row in rows:
+        for row in rows():
             try:
                 decode(images[row])
             except tf.errors.InvalidArgumentError:
@@ -194,10 +214,10 @@ def _naming(images: Any, names: Any, rows: Iterable[int]) -> Iterator[None]:
 
 
 @contextmanager
-def _telling_of_a_wait() -> Iterator[None]:
+def _warning_of_a_wait() -> Iterator[None]:
     """Warns where the block takes long, since nobody can tell a reader that hangs from a slow one.
 
-    A reader that dies is told by TensorFlow itself.
+    TensorFlow itself reports a reader that dies.
     """
     message = (
         f"no batch of images has come for {PATIENCE:.0f} seconds: their decoding is held up, or "

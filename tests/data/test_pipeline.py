@@ -6,10 +6,16 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.data import pipeline
-from jreid.data.augmentation import Augmentation
+from jreid.data.augmentation import Augmentation, sample_augmentation
 from jreid.data.pipeline import embedding_batches, training_batches
 from jreid.data.samplers import Plan
-from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from jreid.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    augment,
+    normalize_and_erase,
+    preprocess,
+)
 from jreid.errors import InputError
 
 OPTIONS = Augmentation(
@@ -54,6 +60,24 @@ def test_batches_show_the_plan(table, plan, sharding):
     classes = np.unique(table.identity)
     assert (classes[batch["identity"]] == table.identity[visible]).all()
     assert (classes[batch["identity"]] == table.identity[infrared]).all()
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_each_image_has_the_flip_corner_and_box_that_are_drawn_for_its_row(
+    table, plan, sharding, step
+):
+    batch = next(training_batches(table, plan, OPTIONS, 9, step, sharding))
+    params = sample_augmentation(9, step, 16, OPTIONS)
+    assert params.flip.any() and params.box[:, 2].any()
+    images = np.stack(
+        [
+            augment(table.image[row], flip, corner, OPTIONS)
+            for row, flip, corner in zip(plan.rows(step).flat, *params[:2], strict=True)
+        ]
+    )
+    expected = normalize_and_erase(images, params.box, OPTIONS)
+    found = np.concatenate([batch["visible"], batch["infrared"]])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_any_starting_step_gives_the_same_batches(table, plan, sharding):
