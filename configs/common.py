@@ -108,6 +108,7 @@ def defaults(argument: str) -> Config:
                 "size": (288, 144),  # height, width in pixels
                 "resize": "lanczos",  # lanczos or bilinear, both with antialias
                 "gray_visible": False,  # make visible images gray (PFINet's task transformation)
+                "gray_infrared": False,  # make infrared images gray: thermal ones in false colors
                 "order": "crop_first",  # crop_first (AGW) or flip_first (MPANet, IDKL)
                 "flip_probability": 0.5,
                 "padding": 10,  # pixels on each side before the random crop

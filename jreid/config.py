@@ -36,7 +36,7 @@ RENAMED_OPTIMIZER_FIELDS = {
     "warmup_start": "warmup_initial",
 }
 # Fields that came later, with the values that stand for what was done before them.
-LATER_FIELDS = {"data": {"depth_range": ()}}
+LATER_FIELDS = {"data": {"depth_range": ()}, "image": {"gray_infrared": False}}
 RENAMED_VALUES = {
     ("batch.sampler", "agw"): "identity_uniform",
     ("evaluation.sampling", "agw"): "seeded",

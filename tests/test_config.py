@@ -164,6 +164,7 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     old = {
         "data": {"trial": 3},
         "batch": {"sampler": "agw"},
+        "image": {"gray_visible": True},
         "evaluation": {"draw": "agw"},
         "optimizer": block,
         "gan": {"optimizer": block},
@@ -172,6 +173,7 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     read = configs.read(tmp_path / "config.json")
     assert read.data.split_number == 3
     assert read.data.depth_range == ()  # a field that came later
+    assert (read.image.gray_visible, read.image.gray_infrared) == (True, False)
     assert read.batch.sampler == new.batch.sampler == "identity_uniform"
     assert read.evaluation.sampling == "seeded"
     for optimizer in (read.optimizer, read.gan.optimizer):

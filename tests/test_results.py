@@ -279,6 +279,13 @@ def test_features_extracted_otherwise_are_told_in_a_comparison(trained, tmp_path
     out = call(capsys, "evaluate", "--compare", *files)[1]
     assert "extracted differently: evaluation.flip: False, True" in out
     assert "differently" not in call(capsys, "evaluate", "--compare", files[0], files[0])[1]
+    results[1]["extraction"]["evaluation.flip"] = False
+    del results[1]["extraction"]["image.gray_infrared"]  # as before there was this field
+    files[1].write_text(json.dumps(results[1]))
+    assert "differently" not in call(capsys, "evaluate", "--compare", *files)[1]
+    results[0]["extraction"]["image.gray_infrared"] = True
+    files[0].write_text(json.dumps(results[0]))
+    assert "gray_infrared: True, False" in call(capsys, "evaluate", "--compare", *files)[1]
     del results[1]["extraction"]  # as older versions wrote
     files[1].write_text(json.dumps(results[1]))
     out = call(capsys, "evaluate", "--compare", *files)[1]

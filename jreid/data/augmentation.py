@@ -27,6 +27,7 @@ class Augmentation(NamedTuple):
         erase_ratio: least and greatest height / width of the rectangle.
         erase_fill: the rectangle's value after normalization; 0 is ImageNet's mean color.
         gray_visible: whether visible images are made gray (PFINet's task transformation).
+        gray_infrared: whether infrared images are made gray, as those in false colors need.
     """
 
     size: tuple[int, int]
@@ -40,6 +41,7 @@ class Augmentation(NamedTuple):
     erase_ratio: tuple[float, float]
     erase_fill: float
     gray_visible: bool = False
+    gray_infrared: bool = False
 
 
 class AugmentationParams(NamedTuple):

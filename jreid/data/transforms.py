@@ -36,7 +36,7 @@ def augment(
     Args:
         flip: whether to mirror left and right.
         corner: top and left of the crop within the padded image.
-        visible: whether the image is visible, not infrared; `gray_visible` asks for it.
+        visible: whether the image is visible, not infrared; decides whether it is made gray.
 
     Raises:
         InputError: an unknown resize method, or a padding value that no pixel has.
@@ -48,8 +48,9 @@ def augment(
             f"config.image.padding_fill is {options.padding_fill}: give a whole number of 0..255."
         )
     image = decode(image)
-    if options.gray_visible:
-        image = tf.cond(visible, lambda: gray(image), lambda: image)
+    if options.gray_visible or options.gray_infrared:
+        made_gray = tf.where(visible, options.gray_visible, options.gray_infrared)
+        image = tf.cond(made_gray, lambda: gray(image), lambda: image)
     padding, fill = options.padding, int(options.padding_fill)
     columns = resize_to_columns(image, options.size, options.resize)
     columns = pad_and_crop(columns, corner[1], padding, fill, flip)

@@ -115,7 +115,7 @@ class Model:
         own: slice | None = None,
     ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
         image = self.config.image
-        gray = image.gray_visible and modality == VISIBLE
+        gray = image.gray_visible if modality == VISIBLE else image.gray_infrared
         return embedding_batches(images, names, image.size, image.resize, rows, gray, own)
 
     @property

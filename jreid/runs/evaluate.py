@@ -23,6 +23,7 @@ EXTRACTION = (
     "image.size",
     "image.resize",
     "image.gray_visible",
+    "image.gray_infrared",
     "evaluation.flip",
 )
 

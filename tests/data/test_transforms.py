@@ -314,14 +314,20 @@ def test_gray_comes_before_the_resize():
     data, grayed = encode(image, "PNG"), encode(image.convert("L"), "PNG")
     expected = transforms.preprocess(grayed, (48, 24), "bilinear")
     np.testing.assert_array_equal(transforms.preprocess(data, (48, 24), "bilinear", True), expected)
-    options = OPTIONS._replace(gray_visible=True)
     for visible, same in ((True, grayed), (False, data)):
-        (result,) = in_dataset(
-            lambda data, visible: transforms.augment(data, True, [3, 4], options, visible),
-            [data],
-            [visible],
-        )
-        np.testing.assert_array_equal(result, transforms.augment(same, True, [3, 4], OPTIONS))
+        expected = transforms.augment(same, True, [3, 4], OPTIONS)
+        for options, modality in (
+            (OPTIONS._replace(gray_visible=True), visible),
+            (OPTIONS._replace(gray_infrared=True), not visible),
+        ):
+            (result,) = in_dataset(
+                lambda data, visible, options=options: transforms.augment(
+                    data, True, [3, 4], options, visible
+                ),
+                [data],
+                [modality],
+            )
+            np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("fill", [-1, 256, 123.675])

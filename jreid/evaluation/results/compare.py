@@ -9,6 +9,8 @@ from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 
 METRICS = ("R1", "mAP", "mINP")
+# Fields of an extraction that came later, with the value that stands for what was done before.
+LATER_EXTRACTION = {"image.gray_infrared": False}
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def extraction_differences(
 
 def _extraction(content: Mapping[str, Any]) -> Mapping[str, Any]:
     found = content.get("extraction")
-    return found if isinstance(found, Mapping) else {}
+    return {**LATER_EXTRACTION, **found} if isinstance(found, Mapping) and found else {}
 
 
 def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, Any]:
