@@ -11,7 +11,7 @@ PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 # Renders the synthetic dataset, trains AGW on it and evaluates it; goes on where it stopped.
 quickstart: $(VENV)/installed
 	$(RUN) -m jreid data synthesize --output=data/synthetic
-	$(RUN) -m jreid train --config=configs/agw.py:synthetic --workdir=runs/quickstart
+	$(RUN) -m jreid train --config=agw:synthetic --workdir=runs/quickstart
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

@@ -1,31 +1,31 @@
 """AGW, the baseline of the field: two stems, non-local blocks, generalized-mean pooling, BNNeck.
 
-jreid train --config=configs/agw.py:sysu_mm01 --workdir=runs/agw --config.data.folder=DIR
+jreid train --config=agw:sysu_mm01 --workdir=runs/agw --config.data.folder=DIR
 
 SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 696 steps of 64 images. The paper
 (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021) prints rank-1 47.50, mAP 47.65,
 mINP 35.30 for all search, single shot. On RegDB (`regdb,trial=1` to 10) it prints rank-1 70.05, mAP
 66.37, visible to infrared. Not yet run by us on the real images; needs a GPU.
 
-jreid train --config=configs/agw.py:synthetic --workdir=runs/synthetic
+jreid train --config=agw:synthetic --workdir=runs/synthetic
 
 The quickstart: the synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights,
 96 x 48, a ResNet-18 of a quarter of the width; two minutes on two CPU cores. `tiny` (also
 tiny_regdb and tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 """
 
-from configs import common
+from jreid.config import Config, defaults, scale_down
 
 
-def get_config(argument: str = "sysu_mm01") -> common.Config:
+def get_config(argument: str = "sysu_mm01") -> Config:
     """AGW on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `folder`, `synthetic`, `tiny`, ..."""
-    config = common.defaults(argument)
+    config = defaults(argument)
     config.weights = "imagenet"
-    if common.scale_down(config):
+    scale = scale_down(config, argument)
+    if scale:
         # From random weights the backbone learns at the full rate.
         config.optimizer.lr_multipliers = ()
         # They grow with the cube of what they are given: one is enough where training is too short
         # for the running statistics.
-        tiny = config.data.name.startswith("tiny")
-        config.backbone.non_local = (0, 1, 0, 0) if tiny else (0, 1, 1, 0)
+        config.backbone.non_local = (0, 1, 0, 0) if scale == "tiny" else (0, 1, 1, 0)
     return config

@@ -1,6 +1,6 @@
 """Base-Derivative: visible, infrared and a modality derived from each, in one ResNet-50.
 
-jreid train --config=configs/base_derivative.py:sysu_mm01 --workdir=runs/bd --config.data.folder=DIR
+jreid train --config=base_derivative:sysu_mm01 --workdir=runs/bd --config.data.folder=DIR
 
 SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 928 steps of 48 images and as many
 derived ones. The paper (Liu et al., A Base-Derivative Framework for Cross-Modality RGB-Infrared
@@ -8,7 +8,7 @@ Person Re-Identification, ICPR 2020) prints rank-1 51.05, mAP 49.63 for all sear
 for indoor search, single shot. On RegDB (`regdb,trial=1` to 10; 60 epochs of 86 steps) it prints
 80.67, 78.83, visible to infrared. Not yet run by us on the real images; needs a GPU.
 
-jreid train --config=configs/base_derivative.py:synthetic --workdir=runs/synthetic
+jreid train --config=base_derivative:synthetic --workdir=runs/synthetic
 
 The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights, at the
 quickstart's scale: 96 x 48, a ResNet-18 of a quarter of the width. `tiny` (also tiny_regdb and
@@ -18,7 +18,7 @@ Table IV's rows leave out modalities and pairs (MDL1 has no derived_visible, MDL
 derived_infrared, MDL3 one pair more); B1 has no pairs and a multi_mode weight of 0.
 """
 
-from configs import common
+from jreid.config import Config, defaults, scale_down
 
 METHOD = {
     # Any of them with visible and infrared, the two that are embedded.
@@ -49,9 +49,9 @@ METHOD = {
 }
 
 
-def get_config(argument: str = "sysu_mm01") -> common.Config:
+def get_config(argument: str = "sysu_mm01") -> Config:
     """Base-Derivative on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `synthetic`, ..."""
-    config = common.defaults(argument)
+    config = defaults(argument)
     del config.triplet
     config.update(method="base_derivative", pooling="average", weights="imagenet")
     config.update(base_derivative=METHOD)
@@ -64,5 +64,5 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0
     # From random weights a greater rate, or 5 for a triplet loss, draws all features to one point.
-    common.scale_down(config)
+    scale_down(config, argument)
     return config

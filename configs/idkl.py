@@ -1,6 +1,6 @@
 """IDKL: a shared and a specific branch, the second purified and distilled into the first.
 
-jreid train --config=configs/idkl.py:sysu_mm01 --workdir=runs/idkl --config.data.folder=DIR
+jreid train --config=idkl:sysu_mm01 --workdir=runs/idkl --config.data.folder=DIR
 
 SYSU-MM01, ResNet-50 from ImageNet, 160 epochs of about 195 steps of 120 images; the authors used
 one GeForce 3090. The paper (Ren and Zhang, Implicit Discriminative Knowledge Learning for
@@ -20,14 +20,14 @@ The paper and the released code are two networks trained in two ways. The argume
 its own: --config.idkl.confuser=grl and so on, below, and --config.image.size,
 --config.optimizer.learning_rate and milestones, --config.batch, --config.data.protocol.
 
-jreid train --config=configs/idkl.py:synthetic --workdir=runs/synthetic
+jreid train --config=idkl:synthetic --workdir=runs/synthetic
 
 The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights, at the
 quickstart's scale. `tiny` (also tiny_regdb and tiny_llcm) is for tests: it takes seconds, and its
 numbers mean nothing.
 """
 
-from configs import common
+from jreid.config import Config, defaults, read_argument, scale_down
 
 PAPER = {
     "confuser": "grl",  # grl, or scrambled: no reversal, half of the modality labels wrong
@@ -93,10 +93,10 @@ CODE = PAPER | {
 VARIANTS = {"paper": PAPER, "code": CODE}
 
 
-def get_config(argument: str = "sysu_mm01") -> common.Config:
+def get_config(argument: str = "sysu_mm01") -> Config:
     """IDKL on a dataset: `sysu_mm01`, `regdb,trial=3,variant=code`, `llcm`, `synthetic`, ..."""
-    argument, variant = common.choose(argument, "variant", VARIANTS)
-    config = common.defaults(argument)
+    words = read_argument(argument, variant=VARIANTS)
+    config, variant = defaults(words), words.options["variant"]
     del config.pooling
     config.update(method="idkl", idkl=VARIANTS[variant], weights="imagenet", epochs=160)
     config.batch.update(sampler="random_identity", identities=12, images=5)
@@ -112,12 +112,13 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
         _follow_code(config)
     if config.data.layout == "regdb":
         config.evaluation.update(cmc="identity", distance="euclidean")
-    if common.scale_down(config):
+    scale = scale_down(config, words)
+    if scale:
         # From random weights the paper's rate is too low, the code's weight decay too strong: after
         # 137 of 640 steps the mAP of the validation split was 0.22 at 1e-2, 0.17 at 3e-3, 0.14 at
         # 1e-3 (the paper's variant, one seed). After all of them it is 0.53, the code's 0.54.
         config.optimizer.update(learning_rate=1e-2, weight_decay=5e-4)
-        if config.data.name.startswith("synthetic"):
+        if scale == "small":
             # Its sampler has half of AGW's steps an epoch.
             config.epochs = 14
             config.optimizer.milestones = (10, 12)
@@ -127,7 +128,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     return config
 
 
-def _follow_code(config: common.Config) -> None:
+def _follow_code(config: Config) -> None:
     """What the released code does otherwise outside of the network and its losses."""
     config.image.size = (384, 144)
     config.optimizer.update(learning_rate=3.5e-4, milestones=(55, 95))

@@ -1,6 +1,6 @@
 """Mutual-prediction learning with fine-grained features: a reconstruction.
 
-jreid train --config=configs/mutual_prediction.py:sysu_mm01 --workdir=runs/mp \
+jreid train --config=mutual_prediction:sysu_mm01 --workdir=runs/mp \
     --config.data.folder=DIR
 
 SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 696 steps of 64 images; the authors
@@ -11,14 +11,14 @@ visible to infrared, and 84.82, 76.33 back. Its equations and parts of its setti
 what is here follows its abstract, its tables and the closest published work, and no number of it
 can be expected to come out. Not yet run by us on the real images; needs a GPU.
 
-jreid train --config=configs/mutual_prediction.py:synthetic --workdir=runs/synthetic
+jreid train --config=mutual_prediction:synthetic --workdir=runs/synthetic
 
 The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights, at the
 quickstart's scale: 96 x 48, a ResNet-18 of a quarter of the width. `tiny` (also tiny_regdb and
 tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
 The weights alpha and beta can be read in two ways, with and without a decimal point: `A`, which is
-taken, and `B`, as in `mutual_prediction.py:sysu_mm01,preset=B` (or `regdb,trial=3,preset=B`); if
+taken, and `B`, as in `mutual_prediction:sysu_mm01,preset=B` (or `regdb,trial=3,preset=B`); if
 its large alpha diverges, --config.mutual_prediction.normalize=True. Each can be set alone, as in
 --config.mutual_prediction.alpha=0.8. Table 4's baseline is --config.mutual_prediction.parts.n=0
 --config.mutual_prediction.alpha=0.0 --config.mutual_prediction.beta=0.0
@@ -30,7 +30,7 @@ with weight 1 and ten times the rate for its classifiers: an entry of
 config.optimizer.lr_multipliers for `modality_classifiers/.*`.
 """
 
-from configs import common
+from jreid.config import Config, defaults, read_argument, scale_down
 
 PRESETS = {
     "A": {"sysu_mm01": (1.2, 0.4), "regdb": (3.5, 4.0)},  # alpha and beta by layout
@@ -56,29 +56,28 @@ METHOD = {
 }
 
 
-def get_config(argument: str = "sysu_mm01") -> common.Config:
+def get_config(argument: str = "sysu_mm01") -> Config:
     """The method on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `synthetic,preset=B`, ..."""
-    argument, _, preset = argument.partition(",preset=")
-    config = common.defaults(argument)
+    words = read_argument(argument, preset=PRESETS)
+    config = defaults(words)
     config.update(method="mutual_prediction", mutual_prediction=METHOD)
     config.update(pooling="average", weights="imagenet")
     config.triplet.kind = "batch_hard"  # or hetero_center, or weighted_regularized
     config.backbone.non_local = (0, 0, 0, 0)
-    config.mutual_prediction.update(_weights(preset or "A", config.data.layout))
-    if common.scale_down(config):
+    config.mutual_prediction.update(_weights(words.options["preset"], config.data.layout))
+    scale = scale_down(config, words)
+    if scale:
         # From random weights the backbone learns at the rate of the rest. At 0.1 the stripes'
         # triplet losses grow from the second epoch on, and what was learnt is lost.
         config.optimizer.update(learning_rate=0.03, lr_multipliers=())
         config.mutual_prediction.parts.dim = 32
-        if config.data.name.startswith("tiny"):
+        if scale == "tiny":
             config.mutual_prediction.parts.update(n=2, dim=8)
     return config
 
 
 def _weights(preset: str, layout: str) -> dict[str, float]:
     """Alpha and beta; datasets that the paper does not have take SYSU-MM01's."""
-    if preset not in PRESETS:
-        raise ValueError(f"no preset is called {preset!r}; there are {' and '.join(PRESETS)}")
     values = PRESETS[preset]
     alpha, beta = values.get(layout, values["sysu_mm01"])
     return {"alpha": alpha, "beta": beta}

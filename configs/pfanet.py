@@ -1,6 +1,6 @@
 """PFANet: visible images made infrared by a GAN, then one network with BNG attention and MMM.
 
-jreid train --config=configs/pfanet.py:sysu_mm01 --workdir=runs/pfanet --config.data.folder=DIR
+jreid train --config=pfanet:sysu_mm01 --workdir=runs/pfanet --config.data.folder=DIR
 
 SYSU-MM01 at 128 x 128 for the generators and 384 x 192 for ResNet-50 from ImageNet; 25,100 steps of
 72 images, of which the first 5,000 train infrared features alone and 10,000 more the generators;
@@ -10,7 +10,7 @@ Alignment, Mobile Information Systems 2022) prints rank-1 40.83, mAP 39.84 for a
 52.96 for indoor search, single shot; of its training's length it says nothing, which is AlignGAN's
 here. It has no numbers on RegDB or LLCM. Not yet run by us on the real images; needs a GPU.
 
-jreid train --config=configs/pfanet.py:synthetic --workdir=runs/synthetic
+jreid train --config=pfanet:synthetic --workdir=runs/synthetic
 
 The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights: 64 x 32 and
 96 x 48, a ResNet-18 of a quarter of the width, generators of an eighth. `tiny` (also tiny_regdb and
@@ -21,7 +21,7 @@ rows after it one of them. BNG and MMM learn at the backbone's rate; at the head
 --config.optimizer.lr_multipliers="(('backbone/.*(bng|mmm).*',1.0),('backbone/.*',0.1))".
 """
 
-from configs import common
+from jreid.config import Config, defaults, scale_down
 
 STEPS = {"features": 5_000, "generation": 10_000, "joint": 10_100}  # AlignGAN's, of 36 + 36 images
 FALL = 5_000  # joint steps after which all rates fall
@@ -82,9 +82,9 @@ METHOD = {
 }
 
 
-def get_config(argument: str = "sysu_mm01") -> common.Config:
+def get_config(argument: str = "sysu_mm01") -> Config:
     """PFANet on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `folder`, `synthetic`, ..."""
-    config = common.defaults(argument)
+    config = defaults(argument)
     del config.triplet, config.pooling
     config.update(method="pfanet", pfanet=METHOD, weights="imagenet")
     config.update(checkpoint_every_epochs=10)
@@ -99,12 +99,13 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
         player.optimizer.update(weight_decay=0.0, lr_multipliers=())
     config.evaluation.update(every_epochs=20, flip=True)
     _set_lengths(config, STEPS, FALL)
-    if common.scale_down(config):
-        _scale_down(config)
+    scale = scale_down(config, argument)
+    if scale:
+        _scale_down(config, tiny=scale == "tiny")
     return config
 
 
-def _set_lengths(config: common.Config, steps: dict[str, int], fall: int) -> None:
+def _set_lengths(config: Config, steps: dict[str, int], fall: int) -> None:
     """Phases of so many steps, in whole epochs: each identity makes one appearance an epoch."""
     identities = config.data.identities or 395  # a folder's are not known
     epoch = max(1, identities // config.batch.identities)
@@ -116,8 +117,7 @@ def _set_lengths(config: common.Config, steps: dict[str, int], fall: int) -> Non
         player.optimizer.milestones = (generation + round(fall / epoch),)
 
 
-def _scale_down(config: common.Config) -> None:
-    tiny = config.data.name.startswith("tiny")
+def _scale_down(config: Config, tiny: bool) -> None:
     config.batch.identities = min(8, config.batch.identities)
     config.image.update(size=(32, 16) if tiny else (64, 32), padding=0)
     config.pfanet.reid_size = (32, 16) if tiny else (96, 48)

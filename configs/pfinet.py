@@ -1,6 +1,6 @@
 """PFINet: gray images, a feature pyramid, a region response on each level, center-cluster loss.
 
-jreid train --config=configs/pfinet.py:sysu_mm01 --workdir=runs/pfinet --config.data.folder=DIR
+jreid train --config=pfinet:sysu_mm01 --workdir=runs/pfinet --config.data.folder=DIR
 
 SYSU-MM01 at 384 x 128, ResNet-50 from ImageNet, 240 epochs of steps of 128 images; the authors
 used two Tesla P100. The paper (Pyramid Feature Integration Network, CVM 2022) prints rank-1 68.53,
@@ -9,7 +9,7 @@ and 88.54, 89.97, where the released code looks for neighbors among the queries 
 (`regdb,trial=1` to 10) it prints 81.13, 81.49 visible to infrared and 80.21, 81.02 back. Not yet
 run by us on the real images; needs a GPU.
 
-jreid train --config=configs/pfinet.py:synthetic --workdir=runs/synthetic
+jreid train --config=pfinet:synthetic --workdir=runs/synthetic
 
 The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights, at the
 quickstart's scale: 96 x 48, a ResNet-18 of a quarter of the width. `tiny` (also tiny_regdb and
@@ -22,7 +22,7 @@ Table 3's baseline is --config.pfinet.pyramid=none, its rows without TT are
 --config.optimizer.milestones="(110,170,220)".
 """
 
-from configs import common
+from jreid.config import Config, defaults, scale_down
 
 METHOD = {
     "pyramid": "code",  # code, literal (equation 3), fpn256, or none: the baseline
@@ -42,9 +42,9 @@ METHOD = {
 }
 
 
-def get_config(argument: str = "sysu_mm01") -> common.Config:
+def get_config(argument: str = "sysu_mm01") -> Config:
     """PFINet on a dataset: `sysu_mm01`, `regdb,trial=3`, `llcm`, `folder`, `synthetic`, ..."""
-    config = common.defaults(argument)
+    config = defaults(argument)
     del config.triplet, config.pooling
     config.update(method="pfinet", pfinet=METHOD, weights="imagenet", epochs=240)
     config.batch.update(sampler="random_identity", identities=16, images=4)
@@ -59,7 +59,7 @@ def get_config(argument: str = "sysu_mm01") -> common.Config:
     if config.data.layout == "regdb":
         config.image.size = (256, 128)
         config.evaluation.update(cmc="identity", distance="euclidean")
-    if common.scale_down(config):
+    if scale_down(config, argument):
         # From random weights and in a few hundred steps, the paper's rate is too low.
         config.optimizer.learning_rate = 3e-3
         config.batch.identities = min(8, config.batch.identities)

@@ -6,7 +6,7 @@ The paper: Liu et al., A Base-Derivative Framework for Cross-Modality RGB-Infrar
 Re-Identification, ICPR 2020. Tables III and IV are of RegDB (`--data=regdb --trials=1-10`) and of
 SYSU-MM01, figure 6 is of RegDB, figure 7 of SYSU-MM01. On the authors' datasets say where they are,
 by --config.data.folder=DIR. AGW's row of table III is its own: `python -m jreid train
---config=configs/agw.py:regdb`.
+--config=agw:regdb`.
 
 The figures are bars and curves without numbers, and where they stand is lost in part: figure 6 has
 four proportions alpha : beta : gamma, of which 1:1:5 and 2:1:5 can be read; figure 7 has six
@@ -128,4 +128,4 @@ FIGURE_7 = Table(
 TABLES = {"table3": TABLE_3, "table4": TABLE_4, "figure6": FIGURE_6, "figure7": FIGURE_7}
 
 if __name__ == "__main__":
-    main("configs/base_derivative.py", TABLES, __doc__)
+    main("base_derivative", TABLES, __doc__)

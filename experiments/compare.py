@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     replace_what_cannot_be_shown()
     try:
-        _compare({name: sweep_of(f"configs/{name}.py", options, flags) for name in methods()})
+        _compare({name: sweep_of(name, options, flags) for name in methods()})
     except InputError as error:
         sys.exit(f"{error}")
 

@@ -156,4 +156,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("configs/idkl.py", TABLES, __doc__)
+    main("idkl", TABLES, __doc__)

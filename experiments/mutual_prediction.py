@@ -8,7 +8,7 @@ says why), so table 4 has a row for each of the five readings of its mutual pred
 differ by is what the reading costs. Table 2 is of RegDB (`--data=regdb --trials=1-10`), table 3 of
 SYSU-MM01; table 4 is of both, of RegDB's first trial only. On the authors' datasets say where they
 are, by --config.data.folder=DIR. AGW's row is its own: `python -m jreid train
---config=configs/agw.py:regdb`.
+--config=agw:regdb`.
 
 Figure 3 is four curves without numbers, of which only the best points can be read, in two ways: its
 other points, and those of the second reading at the end (12.2 and 35), are our choice. In table 3
@@ -156,4 +156,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("configs/mutual_prediction.py", TABLES, __doc__)
+    main("mutual_prediction", TABLES, __doc__)

@@ -71,4 +71,4 @@ TABLE_2 = Table(
 TABLES = {"table1": TABLE_1, "table2": TABLE_2}
 
 if __name__ == "__main__":
-    main("configs/pfanet.py", TABLES, __doc__)
+    main("pfanet", TABLES, __doc__)

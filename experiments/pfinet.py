@@ -143,4 +143,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("configs/pfinet.py", TABLES, __doc__)
+    main("pfinet", TABLES, __doc__)

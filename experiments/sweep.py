@@ -25,7 +25,7 @@ class Sweep(NamedTuple):
     """What all runs of a sweep share.
 
     Attributes:
-        config: the file of the config: `configs/pfinet.py`.
+        config: its name, or the path of a file: `pfinet`.
         data: its argument: `synthetic`, `regdb,trial=1`, ...
         flags: `--config.field=value` flags for every row.
         seeds: a run of each row for each.
@@ -50,7 +50,7 @@ def main(
     """The command line of an experiment: runs tables of it and prints them.
 
     Args:
-        config: the file of its config.
+        config: the name of its config, or the path of a file.
         tables: by the name that the command line has for each.
         description: the experiment's docstring.
         arguments: the command line's, unless these are given.

@@ -1,6 +1,8 @@
-"""Configs: a Python file with an argument, overridden by flags, and kept as JSON in a run."""
+"""Configs: a Python file with an argument, overridden by flags, and kept as JSON in a run.
 
-import difflib
+A config file imports from here what it starts from: `defaults`, `read_argument`, `scale_down`.
+"""
+
 import hashlib
 import json
 import re
@@ -12,13 +14,15 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jreid.config_file import run_config_file, shared_defaults
+from jreid.config_argument import Argument as Argument
+from jreid.config_argument import read_argument as read_argument
+from jreid.config_file import run_config_file
 from jreid.config_types import wrong_type
+from jreid.defaults import Config, defaults
+from jreid.defaults import scale_down as scale_down
 from jreid.errors import InputError
+from jreid.find import nearest
 from jreid.paths import local_path
-
-# A locked ConfigDict, whose fields a type checker cannot know.
-Config = Any
 
 PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
 PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
@@ -44,10 +48,11 @@ RENAMED_VALUES = {
 
 
 def load(source: str, overrides: Sequence[str] = ()) -> Config:
-    """The locked config of a file such as `configs/agw.py:synthetic`, whose code is run.
+    """The locked config of `agw:synthetic` or of a file such as `mine.py:synthetic`, which is run.
 
     Args:
-        source: path of a Python file with `get_config`, and its argument after a colon.
+        source: the name of a config that jreid has, or the path of a Python file with
+            `get_config`; and its argument after a colon.
         overrides: flags such as `--config.batch.images=8`.
 
     Raises:
@@ -113,7 +118,7 @@ def read(path: Path) -> Config:
 
 def _check_types(config: Config, source: str) -> None:
     """Raises InputError where a value is of another type than its default."""
-    fault = wrong_type(config.to_dict(), shared_defaults())
+    fault = wrong_type(config.to_dict(), defaults().to_dict())
     if fault:
         raise InputError(f"{source}config.{fault}.")
 
@@ -214,9 +219,8 @@ def _check_known(config: ConfigDict, field: str) -> None:
         raise InputError(f"config.{field} is a group; set a field of it, such as {inside[0]}.")
     group, _, last = field.rpartition(".")
     renamed = f"{group}.{RENAMED_FIELDS.get(field) or RENAMED_OPTIMIZER_FIELDS.get(last)}"
-    nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.0)[0]
-    nearest = renamed if renamed in known else nearest
-    raise InputError(f"config.{field} is no config field; did you mean config.{nearest}?")
+    meant = renamed if renamed in known else nearest(field, known)
+    raise InputError(f"config.{field} is no config field; did you mean config.{meant}?")
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Bad input, reported in one sentence, and runs that were asked to stop. Imports nothing."""
+"""Bad input, which is reported in one sentence, and runs that were asked to stop."""
+
+import traceback
 
 
 class InputError(ValueError):
@@ -19,3 +21,18 @@ class Stopped(Exception):  # noqa: N818
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def describe(error: BaseException, file: str | None = None) -> str:
+    """What an error of somebody else's code says, in one line, with its type where that helps.
+
+    Args:
+        error: what the code raised.
+        file: a file of that code, if the line in it shall be named.
+    """
+    text = " ".join(str(error).split()).rstrip(".")
+    if not text or not isinstance(error, ValueError | SyntaxError | TypeError):
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return f"{text} (line {lines[-1]})" if lines else text

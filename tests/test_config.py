@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import types
 
@@ -6,6 +7,7 @@ import pytest
 from helpers.paths import ROOT
 
 from jreid import config as configs
+from jreid.config import read_argument
 from jreid.errors import InputError
 
 AGW = f"{ROOT}/configs/agw.py"
@@ -83,18 +85,80 @@ def test_another_place_of_the_data_is_no_difference():
     assert configs.differences(ours, theirs) == []
 
 
-def test_an_option_of_a_config_stands_beside_the_datasets():
-    from configs import common
+@pytest.mark.parametrize(
+    ("argument", "dataset", "scale", "trial", "variant"),
+    [
+        ("llcm", "llcm", "full", 0, "paper"),
+        ("regdb", "regdb", "full", 1, "paper"),
+        ("regdb,trial=3,variant=code", "regdb", "full", 3, "code"),
+        ("variant=code, trial=3,regdb", "regdb", "full", 3, "code"),
+        ("synthetic_regdb", "synthetic_regdb", "small", 1, "paper"),
+        ("tiny", "tiny", "tiny", 0, "paper"),
+        ("small", "sysu_mm01", "small", 0, "paper"),
+        ("folder,small", "folder", "small", 0, "paper"),
+    ],
+)
+def test_an_argument_is_words_between_commas(argument, dataset, scale, trial, variant):
+    words = read_argument(argument, variant=("paper", "code"))
+    assert words == (dataset, scale, trial, {"variant": variant})
+    assert read_argument(words) is words
 
-    variants = ("paper", "code")
-    assert common.choose("llcm", "variant", variants) == ("llcm", "paper")
-    for argument in ("regdb,trial=3,variant=code", "regdb,variant=code,trial=3"):
-        assert common.choose(argument, "variant", variants) == ("regdb,trial=3", "code")
-    for argument in ("llcm,variant=both", "llcm,variant=", "llcm,variant=code,variant=paper"):
-        with pytest.raises(ValueError, match="variant is one of"):
-            common.choose(argument, "variant", variants)
-    with pytest.raises(InputError, match="variant=code"):
-        configs.load(f"{AGW}:sysu_mm01,variant=code")
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("regbd", "'regbd' is no dataset and no scale, did you mean regdb?"),
+        ("llcm,smal", "did you mean small?"),
+        ("llcm,variant=both", "variant is one of paper, code"),
+        ("llcm,variant=", "variant is one of paper, code"),
+        ("llcm,variant=code,variant=paper", "gives the variant twice: code and paper"),
+        ("llcm,regdb", "gives the dataset twice: llcm and regdb"),
+        ("llcm,trial=1", "gives a trial, which RegDB has and llcm has not"),
+        ("regdb,trial=one", "trial takes a number"),
+        ("regdb,trail=1", "did you mean trial=?"),
+        ("llcm,", "'' is no dataset"),
+    ],
+)
+def test_a_word_of_an_argument_that_is_not_understood_is_named(argument, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_argument(argument, variant=("paper", "code"))
+
+
+def test_an_option_that_another_config_has_is_refused():
+    with pytest.raises(InputError, match=r"--config=agw:sysu_mm01,variant=code: .*variant=code"):
+        configs.load("agw:sysu_mm01,variant=code")
+
+
+def test_jreids_own_configs_have_names_in_every_directory(tmp_path, monkeypatch):
+    here = tmp_path / "a folder"
+    here.mkdir()
+    (here / "agw").write_text("not this one")
+    (here / "mine.py").write_text(
+        "from jreid.config import defaults\n\n\ndef get_config(argument='tiny'):\n"
+        "    return defaults(argument)\n"
+    )
+    monkeypatch.chdir(here)
+    assert configs.load("agw:tiny").image.size == (32, 16)
+    assert configs.load("agw").data.name == "sysu_mm01"
+    assert configs.load("mine.py").data.name == "tiny"
+    monkeypatch.chdir(tmp_path)
+    assert configs.load("a folder/mine.py:llcm").data.name == "llcm"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("awg:tiny", "--config=awg does not exist, did you mean agw? There are: agw, base_"),
+        ("configs/pfinnet.py", "--config=pfinet:synthetic"),
+        ("old.py", "from jreid.config import defaults"),
+    ],
+)
+def test_the_right_name_is_given_for_a_wrong_one(source, message, tmp_path, monkeypatch):
+    (tmp_path / "old.py").write_text("from configs import common")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path and path != str(ROOT)])
+    with pytest.raises(InputError, match=re.escape(message)):
+        configs.load(source)
 
 
 @pytest.mark.fault("C5")

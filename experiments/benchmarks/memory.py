@@ -1,9 +1,9 @@
 """Bytes that a training step needs on each device. Nothing is trained.
 
 python -m experiments.benchmarks.memory
-python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01,batch.identities=16
-JAX_NUM_CPU_DEVICES=8 python -m experiments.benchmarks.memory configs/agw.py:sysu_mm01
-JAX_PLATFORMS=cpu python -m experiments.benchmarks.memory --devices=8xH100 configs/agw.py:sysu_mm01
+python -m experiments.benchmarks.memory agw:sysu_mm01,batch.identities=16
+JAX_NUM_CPU_DEVICES=8 python -m experiments.benchmarks.memory agw:sysu_mm01
+JAX_PLATFORMS=cpu python -m experiments.benchmarks.memory --devices=8xH100 agw:sysu_mm01
 
 Without a config: every method's on SYSU-MM01, in float32, in bfloat16, and with the residual blocks
 computed anew in the backward pass.
@@ -55,11 +55,11 @@ class Memory(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a line for each config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("configs", nargs="*", help="a file and, after commas, its fields")
+    parser.add_argument("configs", nargs="*", help="a config and, after commas, its fields")
     parser.add_argument("--devices", help="that need not be here, such as 8xH100 or v5e:2x4")
     options = parser.parse_args(arguments)
     mesh = aot_mesh.make_mesh(options.devices) if options.devices else make_mesh()
-    every = [f"configs/{method}.py:sysu_mm01{form}" for method in METHODS for form in FORMS]
+    every = [f"{method}:sysu_mm01{form}" for method in METHODS for form in FORMS]
     devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     for source in options.configs or every:
         config = load_config(source)

@@ -1,9 +1,9 @@
 """Images a second of whole training steps: ours, and the same step in PyTorch.
 
 python -m experiments.benchmarks.training
-python -m experiments.benchmarks.training configs/agw.py:synthetic configs/idkl.py:synthetic
-python -m experiments.benchmarks.training --data configs/agw.py:synthetic
-python -m experiments.benchmarks.training --by-player configs/pfanet.py:synthetic
+python -m experiments.benchmarks.training agw:synthetic idkl:synthetic
+python -m experiments.benchmarks.training --data agw:synthetic
+python -m experiments.benchmarks.training --by-player pfanet:synthetic
 
 Without a config: ResNet-50 with a stem for each modality, BNNeck, cross-entropy and batch-hard
 triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weights. PyTorch has it
@@ -14,7 +14,7 @@ The operations of our step are those that XLA counts before it optimizes; they a
 rate at which the same device multiplies two large matrices of the same dtype.
 
 With configs: these side by side, the first of them the measure. A config's fields follow its
-argument after commas: `configs/agw.py:synthetic,dtype=bfloat16`. By player: each of a method's
+argument after commas: `agw:synthetic,dtype=bfloat16`. By player: each of a method's
 players alone, and its phases.
 
 Batches are random and stay on the devices, so this is the step alone, unless `--data` is given:
@@ -47,7 +47,7 @@ from jreid.methods import Phase
 from jreid.process import keep_freed_memory
 
 SAME_AS_PYTORCH = (
-    "configs/agw.py:sysu_mm01,backbone.non_local=(0,0,0,0),pooling=average,triplet.kind=batch_hard"
+    "agw:sysu_mm01,backbone.non_local=(0,0,0,0),pooling=average,triplet.kind=batch_hard"
 )
 Step = Callable[[Any], None]  # takes a batch and returns when the step is done
 Batches = Iterator[Any]
@@ -170,7 +170,7 @@ def ours(source: str, by_player: bool = False, images: Path | None = None) -> It
         source: the config and, after commas, fields of it.
         images: a folder to read; None for random images.
     """
-    model, name = Model(load_config(source)), source.removeprefix("configs/")
+    model, name = Model(load_config(source)), source
     if not by_player:
         yield _contender(name, model, folder=images)
         return
@@ -252,7 +252,7 @@ def _read(config: Any, folder: Path) -> Batches:
 
 
 def load_config(source: str) -> Any:
-    """The config of a file and, after commas that are not within brackets, fields of it."""
+    """The config of a name or file and, after commas that are not within brackets, fields of it."""
     path, *fields = re.split(r",(?![^(]*\))", source)
     return configs.load(path, [f"--config.{field}" for field in fields])
 

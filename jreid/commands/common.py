@@ -19,8 +19,8 @@ PROCESSES = (
     "(salloc, sbatch) is a process of its own"
 )
 CONFIG_FILE = (
-    "config file, which is Python code that runs with your rights, and its argument: "
-    "configs/agw.py:synthetic"
+    "name of a config of jreid's, and its argument: agw:synthetic; or the path of a file of your "
+    "own, which is Python code that runs with your rights"
 )
 FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
 

@@ -142,7 +142,7 @@ def _train_trials(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run, provenance
 
     if not options.config:
-        raise InputError("--trials needs --config too, such as configs/agw.py:regdb.")
+        raise InputError("--trials needs --config too, such as agw:regdb.")
     given, trials = [*options.overrides], _trials(options.trials)
     runs = []
     for trial in trials:

@@ -10,9 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.find import require_choice
 from jreid.losses.classification import cross_entropy
 from jreid.losses.triplet import TRIPLETS, triplet
-from jreid.methods.method import Batch, Config, Method, Terms, require_choice, single_network
+from jreid.methods.method import Batch, Config, Method, Terms, single_network
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
+from jreid.find import require_choice
 from jreid.losses.classification import cross_entropy
 from jreid.losses.pairwise import unit_length
 from jreid.losses.triplet import (
@@ -28,7 +29,6 @@ from jreid.methods.method import (
     Method,
     Terms,
     Variables,
-    require_choice,
     single_network,
 )
 from jreid.nn.colors import to_unit

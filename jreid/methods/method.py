@@ -1,10 +1,7 @@
 """Method and Player: what a paper gives to the one training loop and the one evaluator."""
 
-import difflib
-import importlib
 import math
-import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -12,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.errors import InputError
+from jreid.find import find_module, require_type
 
 # A locked ml_collections.ConfigDict, whose fields a type checker cannot know.
 Config = Any
@@ -196,20 +193,8 @@ def load(config: Config) -> Method:
     """The method that `config.method` names: `create(config)` of the module of that name.
 
     Raises:
-        InputError: no method has this name; the message names the nearest.
+        InputError: no method has this name (the nearest is named), or a module outside of jreid
+            does not import or has no such function.
     """
-    package = importlib.import_module("jreid.methods")
-    names = {module.name for module in pkgutil.iter_modules(package.__path__)}
-    require_choice("method", config.method, names - {"method"})
-    return importlib.import_module(f"jreid.methods.{config.method}").create(config)
-
-
-def require_choice(field: str, value: str, choices: Iterable[str]) -> None:
-    """Raises InputError, naming the nearest choice, unless the config field has one of them."""
-    choices = sorted(choices)
-    if value not in choices:
-        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"config.{field}={value} does not exist, did you mean {nearest}? There are: "
-            f"{', '.join(choices)}."
-        )
+    create = find_module("config.method", config.method, "jreid.methods", "create").create
+    return require_type(f"create of {config.method}", create(config), Method)

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
+from jreid.find import require_choice
 from jreid.losses.centers import hetero_center_triplet
 from jreid.losses.classification import cross_entropy
 from jreid.losses.mutual_prediction import (
@@ -46,7 +47,6 @@ from jreid.methods.method import (
     Player,
     Variables,
     images_of,
-    require_choice,
     weighted_sum,
 )
 from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
+from jreid.find import require_choice
 from jreid.losses.centers import center_cluster
 from jreid.losses.classification import cross_entropy
 from jreid.methods.method import (
@@ -22,7 +23,6 @@ from jreid.methods.method import (
     Method,
     Terms,
     Variables,
-    require_choice,
     single_network,
 )
 from jreid.nn.colors import LUMA, to_unit

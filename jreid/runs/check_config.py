@@ -13,8 +13,8 @@ from jreid.data.samplers import SAMPLERS
 from jreid.data.transforms import RESIZE
 from jreid.errors import InputError
 from jreid.evaluation import DISTANCES, KINDS, PROTOCOLS
+from jreid.find import require_choice
 from jreid.methods import Config
-from jreid.methods.method import require_choice
 from jreid.runs.score import protocols
 
 # The most that a whole number may be, which decides how much is made or done: by a field's last

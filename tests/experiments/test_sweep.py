@@ -100,7 +100,7 @@ def test_the_command_line_explains_itself(capsys):
         (["table9", "--seeds=one"], "--seeds=one is not understood"),
         (["table9", "--data=synthetic_regdb"], "not regdb; choose another --data"),
         (["table9", "--config.no_such_field=1"], "is no config field; did you mean"),
-        (["table9", "--data=nowhere"], "no dataset is called 'nowhere'"),
+        (["table9", "--data=nowhere"], "'nowhere' is no dataset"),
     ]:
         with pytest.raises(SystemExit) as stopped:
             sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "Told.", arguments)

@@ -16,6 +16,7 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
+from jreid.find import require_choice
 from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
 from jreid.losses.triplet import TRIPLETS
@@ -24,7 +25,7 @@ from jreid.methods.idkl.objectives import all_terms
 from jreid.methods.idkl.pictures import grad_cam_of, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
-from jreid.methods.method import Config, Method, require_choice, single_network
+from jreid.methods.method import Config, Method, single_network
 from jreid.nn.gradient_reversal import rising_strength
 
 CHOICES = {

@@ -13,10 +13,11 @@ import jax
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
+from jreid.find import require_choice
 from jreid.losses.adversarial import FORMS
 from jreid.losses.pairwise import DISTANCES
 from jreid.losses.triplet import NEGATIVES
-from jreid.methods.method import Batch, Config, Method, MetricWarning, Variables, require_choice
+from jreid.methods.method import Batch, Config, Method, MetricWarning, Variables
 from jreid.methods.pfanet.network import Networks, as_pixels
 from jreid.methods.pfanet.pictures import pictures_of
 from jreid.methods.pfanet.players import phases_of

@@ -1,95 +1,38 @@
 """Every default of jreid, once: a config starts from `defaults` and changes what its paper does."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from jreid.config_argument import DATASETS, Argument, read_argument
+
 # A ConfigDict, whose fields a type checker cannot know.
 Config = Any
 
-# What a config's `data` block says of each dataset. The authors' own are named as their layout, and
-# then their known counts are checked.
-DATASETS = {
-    # 296 training and 99 validation identities, trained together as the papers do; no identity is
-    # then left to validate on. `sysu_mm01_validated` keeps the 99 for validation.
-    "sysu_mm01": {
-        "layout": "sysu_mm01",
-        "identities": 395,
-        "train_splits": ("train", "validation"),
-    },
-    "sysu_mm01_validated": {"layout": "sysu_mm01", "identities": 296, "name": "sysu_mm01"},
-    "regdb": {"layout": "regdb", "identities": 206},  # regdb,trial=3: one of ten, each a run
-    "llcm": {"layout": "llcm", "identities": 713},
-    # A dataset of your own: --config.data.folder=DIR --config.data.identities=N.
-    "folder": {"layout": "folder", "identities": 0},
-    "synthetic": {"layout": "sysu_mm01", "identities": 120},
-    "synthetic_regdb": {"layout": "regdb", "identities": 50},
-    "synthetic_llcm": {"layout": "llcm", "identities": 80},
-    "tiny": {"layout": "sysu_mm01", "identities": 8},
-    "tiny_regdb": {"layout": "regdb", "identities": 6},
-    "tiny_llcm": {"layout": "llcm", "identities": 8},
-}
 
-
-def choose(argument: str, name: str, choices: Iterable[str]) -> tuple[str, str]:
-    """Takes an option of a config's own out of its argument: `variant` of `regdb,variant=code`.
-
-    Returns:
-        The argument without it, which `defaults` takes, and what was chosen: the first of the
-        choices where the option is not given.
-
-    Raises:
-        ValueError: a choice that does not exist, or two.
-    """
-    choices, parts = [*choices], argument.split(",")
-    given = [part for part in parts if part.startswith(f"{name}=")]
-    chosen = given[0].partition("=")[2] if given else choices[0]
-    if len(given) > 1 or chosen not in choices:
-        raise ValueError(f"{','.join(given)!r} is not understood; {name} is one of {choices}")
-    return ",".join(part for part in parts if part not in given), chosen
-
-
-def dataset(argument: str) -> Config:
-    """The `data` block of a config's argument, such as `sysu_mm01` or `regdb,trial=3`.
-
-    Raises:
-        ValueError: no dataset has this name, or the argument is of another form; the message says
-            what there is.
-    """
-    name, _, option = argument.partition(",")
-    if name not in DATASETS:
-        raise ValueError(f"no dataset is called {name!r}; the argument is one of {[*DATASETS]}")
-    layout = DATASETS[name]["layout"]
-    trial = 1 if layout == "regdb" else 0
-    if option:
-        key, _, value = option.partition("=")
-        if not (trial and key == "trial" and value.isdecimal()):
-            raise ValueError(
-                f"{option!r} is not understood after {name}; RegDB takes a trial, as in "
-                "regdb,trial=3, the others nothing"
-            )
-        trial = int(value)
+def _dataset(argument: Argument) -> Config:
+    """The `data` block of a config."""
+    layout = DATASETS[argument.dataset]["layout"]
     block = {
-        "name": name,
+        "name": argument.dataset,
         "layout": layout,  # sysu_mm01, regdb, llcm or folder
-        "split_number": trial,  # of RegDB's ten, from 1; else 0
+        "split_number": argument.trial,  # of RegDB's ten, from 1; else 0
         "protocol": layout,  # sysu_mm01, regdb, llcm, llcm_released_vis_to_ir, llcm_all, folder
         "train_splits": ("train",),
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # take a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
-        **DATASETS[name],  # identities: in the training splits
+        **DATASETS[argument.dataset],  # identities: in the training splits
     }
     return ConfigDict({**block, "folder": f"data/{block['name']}"})
 
 
-def defaults(argument: str) -> Config:
+def defaults(argument: str | Argument = "sysu_mm01") -> Config:
     """The shared config, its `data` block set by the argument: `sysu_mm01`, `regdb,trial=3`.
 
     Raises:
-        ValueError: as `dataset`.
+        InputError: as `read_argument`.
     """
     return ConfigDict(
         {
@@ -98,7 +41,7 @@ def defaults(argument: str) -> Config:
             "epochs": 80,
             "dtype": "float32",  # of the convolutions: float32 or bfloat16
             "weights": "none",  # of the backbone: imagenet, a file, or none
-            "data": dataset(argument),
+            "data": _dataset(read_argument(argument)),
             "batch": {
                 "sampler": "identity_uniform",  # random_identity, identity_uniform or uniform
                 "identities": 8,
@@ -169,16 +112,17 @@ def defaults(argument: str) -> Config:
     )
 
 
-def scale_down(config: Config) -> bool:
-    """Sets a method to the quickstart's scale on a synthetic dataset, to seconds on a tiny one.
+def scale_down(config: Config, argument: str | Argument) -> str:
+    """Sets a method to the scale that the argument asks for.
 
     Returns:
-        Whether it did. From random weights and in so few steps a paper's learning rate need not be
-        right: the method's config then sets its own.
+        That scale, `small` or `tiny`; empty where the paper's own stays. From random weights and in
+        so few steps a paper's learning rate need not be right: the method's config then sets its
+        own.
     """
-    scale, *_ = config.data.name.split("_")
-    if scale not in ("synthetic", "tiny"):
-        return False
+    scale = read_argument(argument).scale
+    if scale == "full":
+        return ""
     config.update(weights="none", epochs=7, cpu_threads=2, log_every_steps=20)
     config.image.update(size=(96, 48), padding=4)
     config.backbone.update(depth=18, width=16)
@@ -191,4 +135,4 @@ def scale_down(config: Config) -> bool:
         config.update(epochs=2, log_every_steps=1)
         config.evaluation.update(every_epochs=1, batch_size=16, k1=5, k2=2)
         config.optimizer.milestones = (2,)
-    return True
+    return scale

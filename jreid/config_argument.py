@@ -1,0 +1,113 @@
+"""The argument of a config, such as `regdb,trial=3` or `folder,small`: one grammar for all configs.
+
+Words between commas, in any order: a dataset, a scale, and options, which have a value each. Every
+config takes `trial`, which of RegDB's ten splits; options of its own it gives to `read_argument`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from jreid.errors import InputError
+from jreid.find import nearest
+
+# What a config's `data` block says of each dataset. The authors' own are named as their layout, and
+# then their known counts are checked.
+DATASETS: Mapping[str, Mapping[str, Any]] = {
+    # 296 training and 99 validation identities, trained together as the papers do; no identity is
+    # then left to validate on. `sysu_mm01_validated` keeps the 99 for validation.
+    "sysu_mm01": {
+        "layout": "sysu_mm01",
+        "identities": 395,
+        "train_splits": ("train", "validation"),
+    },
+    "sysu_mm01_validated": {"layout": "sysu_mm01", "identities": 296, "name": "sysu_mm01"},
+    "regdb": {"layout": "regdb", "identities": 206},  # regdb,trial=3: one of ten, each a run
+    "llcm": {"layout": "llcm", "identities": 713},
+    # A dataset of your own: --config.data.folder=DIR --config.data.identities=N.
+    "folder": {"layout": "folder", "identities": 0},
+    "synthetic": {"layout": "sysu_mm01", "identities": 120},
+    "synthetic_regdb": {"layout": "regdb", "identities": 50},
+    "synthetic_llcm": {"layout": "llcm", "identities": 80},
+    "tiny": {"layout": "sysu_mm01", "identities": 8},
+    "tiny_regdb": {"layout": "regdb", "identities": 6},
+    "tiny_llcm": {"layout": "llcm", "identities": 8},
+}
+
+# The paper's own scale is the first; `small` is the quickstart's, minutes on two CPU cores; `tiny`,
+# which only its own datasets have, is for tests and takes seconds.
+SCALES = ("full", "small", "tiny")
+OWN_SCALES = {"synthetic": "small", "tiny": "tiny"}  # of datasets by the first part of their names
+FREE_WORDS = (*DATASETS, "small")
+
+
+class Argument(NamedTuple):
+    """What a config's argument asks for.
+
+    Attributes:
+        dataset: a name of `DATASETS`.
+        scale: one of `SCALES`.
+        trial: which split, of a dataset that has several to choose from; else 0.
+        options: of the config's own, by name.
+    """
+
+    dataset: str
+    scale: str
+    trial: int
+    options: Mapping[str, str]
+
+
+def read_argument(argument: str | Argument, **options: Iterable[str]) -> Argument:
+    """Reads the argument of a config.
+
+    Args:
+        argument: its text; what is read already is returned as it is.
+        options: of the config's own, each with what it may be; the first is taken where the
+            argument does not say.
+
+    Raises:
+        InputError: a word that is not understood, or two for one thing; names the nearest.
+    """
+    if isinstance(argument, Argument):
+        return argument
+    given: dict[str, str] = {}
+    for word in argument.split(","):
+        kind, value = _kind_and_value(word.strip(), {"trial": None, **options})
+        if kind in given:
+            raise InputError(f"{argument!r} gives the {kind} twice: {given[kind]} and {value}")
+        given[kind] = value
+    dataset = given.pop("dataset", "sysu_mm01")
+    splits = DATASETS[dataset]["layout"] == "regdb"
+    if "trial" in given and not splits:
+        raise InputError(f"{argument!r} gives a trial, which RegDB has and {dataset} has not")
+    scale = OWN_SCALES.get(dataset.split("_")[0], "full")
+    defaults = {name: next(iter(choices)) for name, choices in options.items()}
+    return Argument(
+        dataset, given.pop("scale", scale), int(given.pop("trial", splits)), {**defaults, **given}
+    )
+
+
+def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> tuple[str, str]:
+    """What a word of the argument is, and its value; an option without choices takes a number."""
+    name, equals, value = word.partition("=")
+    if not equals:
+        if word in FREE_WORDS:
+            return "dataset" if word in DATASETS else "scale", word
+        raise InputError(
+            f"{word!r} is no dataset and no scale, did you mean {nearest(word, FREE_WORDS)}? There "
+            f"are: {', '.join(FREE_WORDS)}"
+        )
+    if name not in options:
+        raise InputError(
+            f"{word!r} is no option of this config, did you mean {nearest(name, options)}=? There "
+            f"are: {', '.join(options)}"
+        )
+    choices = options[name]
+    if choices is None:
+        if not (value.isdecimal() and value.isascii()):
+            raise InputError(f"{word!r} is not understood; {name} takes a number, as in {name}=3")
+    elif value not in (choices := [*choices]):
+        raise InputError(
+            f"{word!r} does not exist, did you mean {name}={nearest(value, choices)}? {name} is "
+            f"one of {', '.join(choices)}"
+        )
+    return name, value

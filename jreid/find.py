@@ -1,0 +1,160 @@
+"""From a name in a config to what it names: jreid's own by a plain name, anybody's by a dotted one.
+
+`idkl` is a module of jreid. `mylab.circle` is imported as it is; it may be installed, or lie in the
+current directory.
+"""
+
+import ast
+import difflib
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+from jreid.errors import InputError, describe
+
+T = TypeVar("T")
+CONTRACTS = "docs/extending.md says what it must have"
+
+
+def find_module(source: str, name: str, package: str, symbol: str) -> ModuleType:
+    """The module that a name stands for.
+
+    Args:
+        source: what gives the name, for errors: `config.method`.
+        name: of a module of the package, such as `idkl`, or a dotted one, such as `mylab.circle`.
+        package: of jreid's own modules: `jreid.methods`.
+        symbol: the function that the module must have: `create`.
+
+    Raises:
+        InputError: there is no such module, it does not import, or it lacks the function.
+    """
+    if is_outside(name):
+        module = _import(source, name)
+    else:
+        require_name(source, name, own_modules(package, symbol))
+        module = importlib.import_module(f"{package}.{name}")
+    if not callable(getattr(module, symbol, None)):
+        raise InputError(f"{source}={name} has no function called {symbol}; {CONTRACTS}.")
+    return module
+
+
+def find_symbol(source: str, name: str, choices: Mapping[str, T]) -> T:
+    """The function that a name stands for.
+
+    Args:
+        source: what gives the name, for errors: `config.triplet.kind`.
+        name: one of the choices, or a dotted one, such as `mylab.losses.circle`; before the
+            function a colon may stand in place of the last dot.
+        choices: jreid's own, by name.
+
+    Raises:
+        InputError: there is no such choice or module, the module does not import, or it has no
+            such function.
+    """
+    if not is_outside(name):
+        require_name(source, name, choices)
+        return choices[name]
+    path, _, symbol = name.replace(":", ".").rpartition(".")
+    module = _import(source, path)
+    found: Any = getattr(module, symbol, None)
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        raise InputError(
+            f"{source}={name}: there is no function called {symbol}, did you mean "
+            f"{nearest(symbol, functions)}? {CONTRACTS}."
+        )
+    return cast(T, found)
+
+
+def require_type(source: str, value: Any, kind: type[T]) -> T:
+    """What outside code returned, if it is of the type that was agreed.
+
+    Args:
+        source: what returned it, for the error: `create of mylab.circle`.
+        value: what it returned.
+        kind: the type.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    if not isinstance(value, kind):
+        raise InputError(
+            f"{source} returns a {type(value).__name__}, not a {kind.__module__}.{kind.__name__}; "
+            f"{CONTRACTS}."
+        )
+    return value
+
+
+def is_outside(name: str) -> bool:
+    """Whether a name stands for code outside of jreid: whether it has a dot."""
+    return "." in name
+
+
+def require_name(source: str, name: str, choices: Iterable[str]) -> None:
+    """Raises InputError, naming the nearest choice, unless the name is one of them."""
+    choices = sorted(choices)
+    if name not in choices:
+        raise InputError(
+            f"{source}={name} does not exist, did you mean {nearest(name, choices)}? There are: "
+            f"{', '.join(choices)}."
+        )
+
+
+def require_choice(field: str, value: str, choices: Iterable[str]) -> None:
+    """Raises InputError, naming the nearest choice, unless the config field has one of them."""
+    require_name(f"config.{field}", value, choices)
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that is spelled most like the name, if there are any."""
+    return next(iter(difflib.get_close_matches(name, [*choices], n=1, cutoff=0.0)), None)
+
+
+def own_modules(package: str, symbol: str) -> dict[str, str]:
+    """A package's modules that define a function, each with its docstring's first line.
+
+    Reads their code and runs none of it: importing all of them takes seconds.
+    """
+    folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
+    found = {}
+    for module in pkgutil.iter_modules([str(folder)]):
+        name = f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py"
+        code = ast.parse((folder / name).read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == symbol for node in code.body):
+            found[module.name] = (ast.get_docstring(code) or "").partition("\n")[0]
+    return found
+
+
+def _import(source: str, name: str) -> ModuleType:
+    """The module of a dotted name, whose code is run."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise InputError(f"{source}: {name!r} is not the name of a Python module.")
+    _make_current_directory_importable()
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name
+        if missing and f"{name}.".startswith(f"{missing}."):
+            raise InputError(
+                f"{source}: there is no Python module {missing}; install it, or give the command "
+                f"in the folder that holds it (this one is {os.getcwd()})."
+            ) from error
+        *_, last = traceback.extract_tb(error.__traceback__)
+        cause = f"{describe(error)} ({last.filename}, line {last.lineno})"
+        raise InputError(f"{source}: {name} does not import: {cause}.") from error
+
+
+def _make_current_directory_importable() -> None:
+    """As `python -m jreid` has it, and the script `jreid` has not; last, so that it hides nothing.
+
+    It stays so, since a module may import others of its package when it is used.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
