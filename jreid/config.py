@@ -40,7 +40,10 @@ RENAMED_OPTIMIZER_FIELDS = {
     "warmup_start": "warmup_initial",
 }
 # Fields that came later, with the values that stand for what was done before them.
-LATER_FIELDS = {"data": {"depth_range": ()}, "image": {"gray_infrared": False}}
+LATER_FIELDS = {
+    "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0},
+    "image": {"gray_infrared": False},
+}
 RENAMED_VALUES = {
     ("batch.sampler", "agw"): "identity_uniform",
     ("evaluation.sampling", "agw"): "seeded",

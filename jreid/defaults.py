@@ -22,6 +22,8 @@ def _dataset(argument: Argument) -> Config:
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # take a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
+        "test_fraction": 0.5,  # of the identities of a folder without splits.txt
+        "split_seed": 0,  # of which they are; the seed of the training is config.seed
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
         **DATASETS[argument.dataset],  # identities: in the training splits
     }

@@ -139,6 +139,8 @@ def dataset_of(config: Any) -> Any:
     require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
         print(f"{data.folder} lacks images: every result is marked as of a partial dataset")
+    if dataset.drawn_split:
+        print(f"{data.folder}: {dataset.drawn_split}")
     for name in dataset.skipped:
         print(f"skipped {name}, which cannot be decoded")
     return dataset

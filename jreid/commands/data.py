@@ -130,7 +130,7 @@ def _show(options: argparse.Namespace) -> None:
 
     format_of(options.output)  # before the work, not after it
     dataset = _load(options, allow_partial=True)
-    contact_sheet(dataset.table, options.output)
+    contact_sheet(dataset.table, options.output, names=dataset.names)
     Console().print(format_report(survey(_source_of(options))))
     print(f"{options.output}: people by row, cameras by column")
 

@@ -49,7 +49,7 @@ def check(source: Source, with_progress: ProgressBar = silent) -> Report:
     Raises:
         InputError: no such folder, or a synthetic dataset under a real one's name.
     """
-    listing, expected = examine(source)
+    listing, expected, _ = examine(source)
     report, sound, deep = _count(listing, expected), [], []
     reading = read_images(listing.rows, source.depth_range)
     for image in with_progress(reading, "checking images", len(listing.rows)):
@@ -61,7 +61,7 @@ def check(source: Source, with_progress: ProgressBar = silent) -> Report:
             place = str(image.row.path.relative_to(source.folder))
             report.faults.append(Fault(place, f"{image.fault}; replace the file"))
     report.faults.extend(_depth_faults(deep, source))
-    report.faults.extend(duplicate_faults(make_table(sound)))
+    report.faults.extend(duplicate_faults(make_table(sound), listing.names))
     return report
 
 
@@ -83,7 +83,7 @@ def _depth_faults(deep: Sequence[Image], source: Source) -> list[Fault]:
 
 def survey(source: Source) -> Report:
     """The counts, and the faults that show without opening an image; InputError as `check`."""
-    return _count(*examine(source))
+    return _count(*examine(source)[:2])
 
 
 def _count(listing: Listing, expected: Mapping[Group, Count]) -> Report:

@@ -1,6 +1,8 @@
 """A picture of a whole dataset, to look at it at a glance."""
 
 import io
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,16 @@ COLUMN_GAP = 10
 FEW_COLUMNS = 8  # up to so many, a column shows two images of each identity, else one
 MAX_BYTES = 200_000  # of a JPEG
 MAX_COLUMNS = 40
+LONGEST_NAME = 20  # letters of it that are shown
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 Column = tuple[int, int]  # camera, and the modality's place in MODALITIES
 Person = dict[Column, list[bytes]]  # encoded images in order of name
 
 
-def contact_sheet(table: Table, output: Path, identities: int = 8) -> None:
+def contact_sheet(
+    table: Table, output: Path, identities: int = 8, names: Mapping[int, str] = {}
+) -> None:
     """Draws identities by cameras: a column for each camera and modality, the first 40 of them.
 
     The identities are those of the test split, or of the whole Table if it has none, that the most
@@ -32,6 +37,7 @@ def contact_sheet(table: Table, output: Path, identities: int = 8) -> None:
     Args:
         output: a JPEG of under 200 KB, or a PNG, by its name.
         identities: the most to show.
+        names: what to write beside an identity's images in place of its number.
 
     Raises:
         InputError: `output` has another suffix or cannot be written.
@@ -40,7 +46,8 @@ def contact_sheet(table: Table, output: Path, identities: int = 8) -> None:
     people = _people(table)
     shown = sorted(people, key=lambda identity: (-len(people[identity]), identity))[:identities]
     columns = sorted({column for identity in shown for column in people[identity]})[:MAX_COLUMNS]
-    sheet = _draw({identity: people[identity] for identity in shown}, columns)
+    rows = {names.get(identity, f"{identity:04d}"): people[identity] for identity in shown}
+    sheet = _draw(rows, columns)
     content = _encode(sheet, file_format)
     write_whole(output, lambda file: file.write(content))
 
@@ -63,23 +70,30 @@ def _people(table: Table) -> dict[int, Person]:
     return people
 
 
-def _draw(people: dict[int, Person], columns: list[Column]) -> Image.Image:
-    """One row a person."""
+def _draw(people: dict[str, Person], columns: list[Column]) -> Image.Image:
+    """One row a person, by name."""
     images = 2 if len(columns) <= FEW_COLUMNS else 1
     step = images * WIDTH + COLUMN_GAP
-    size = (MARGIN + len(columns) * step, HEADER + len(people) * (HEIGHT + GAP))
+    font = ImageFont.load_default(12)
+    labels = [_shortened(name) for name in people]
+    margin = max(MARGIN, *(math.ceil(font.getlength(label)) + 8 for label in labels))
+    size = (margin + len(columns) * step, HEADER + len(people) * (HEIGHT + GAP))
     sheet = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for x, (camera, modality) in zip(range(MARGIN, size[0], step), columns, strict=True):
+    draw = ImageDraw.Draw(sheet)
+    for x, (camera, modality) in zip(range(margin, size[0], step), columns, strict=True):
         draw.text((x, 4), f"{MODALITIES[modality]} {camera}", "black", font)
-    for y, (identity, person) in zip(
-        range(HEADER, size[1], HEIGHT + GAP), people.items(), strict=True
+    for y, label, person in zip(
+        range(HEADER, size[1], HEIGHT + GAP), labels, people.values(), strict=True
     ):
-        draw.text((4, y), f"{identity:04d}", "black", font)
-        for x, column in zip(range(MARGIN, size[0], step), columns, strict=True):
+        draw.text((4, y), label, "black", font)
+        for x, column in zip(range(margin, size[0], step), columns, strict=True):
             for k, image in enumerate(person.get(column, [])[:images]):
                 sheet.paste(_decode(image), (x + k * WIDTH, y))
     return sheet
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def _decode(content: bytes) -> Image.Image:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jreid.data.drawn_split import DEFAULT_FRACTION, draw_split
 from jreid.data.forms import DEEP, check_depth_range
 from jreid.data.images import Image, ProgressBar, hash_file, silent
 from jreid.data.layouts.layout import (
@@ -49,6 +50,8 @@ class Source(NamedTuple):
         on_bad_image: `raise`, or `skip` training images that cannot be decoded, up to 0.1 %.
         depth_range: the raw counts that become black and white in images of 16 bits a channel, or
             empty, which refuses such images.
+        test_fraction, split_seed: which identities are the test split of a folder that does not say
+            it, as in `drawn_split`.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Source(NamedTuple):
     allow_partial: bool = False
     on_bad_image: str = "raise"
     depth_range: tuple[int, ...] = ()
+    test_fraction: float = DEFAULT_FRACTION
+    split_seed: int = 0
 
 
 class Dataset(NamedTuple):
@@ -70,6 +75,8 @@ class Dataset(NamedTuple):
         partial: whether images of the dataset are missing.
         skipped: names of training images that were left out since they cannot be decoded.
         files_fingerprint: SHA-256 of the folder's lists and of its image files, as they are.
+        names: what the folder calls an identity, where that is not just its number.
+        drawn_split: a sentence that says how the identities were split, where no list says it.
     """
 
     table: Table
@@ -78,6 +85,8 @@ class Dataset(NamedTuple):
     partial: bool = False
     skipped: Sequence[str] = ()
     files_fingerprint: str = ""
+    names: Mapping[int, str] = {}
+    drawn_split: str = ""
 
 
 class Examined(NamedTuple):
@@ -86,10 +95,12 @@ class Examined(NamedTuple):
     Attributes:
         listing: what the folder holds; its faults include wrong counts.
         expected: how many there should be, where that is known.
+        drawn_split: as in `Dataset`.
     """
 
     listing: Listing
     expected: Mapping[Group, Count]
+    drawn_split: str
 
 
 def layout_module(layout: str) -> ModuleType:
@@ -134,9 +145,11 @@ def examine(source: Source) -> Examined:
             f"{folder} holds the synthetic dataset, which is not {source.name}; name it "
             "synthetic: its numbers must not stand among real ones."
         )
-    listing = module.list_images(folder, source.trial)
+    listing, drawn = draw_split(
+        module.list_images(folder, source.trial), source.test_fraction, source.split_seed
+    )
     faults = listing.faults + count_faults(expected, listing.rows)
-    return Examined(listing._replace(faults=faults), expected)
+    return Examined(listing._replace(faults=faults), expected, drawn)
 
 
 def _how_to_render(source: Source) -> str:
@@ -161,17 +174,17 @@ def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) ->
     """
     from jreid.data.prepared import pack
 
-    listing, missing = _accepted(source)
+    listing, missing, drawn = _accepted(source)
     images = list(pack(listing.rows, prepared, with_progress, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
-    raise_faults(duplicate_faults(table, across_splits=True), source.folder)
+    raise_faults(duplicate_faults(table, listing.names, across_splits=True), source.folder)
     index = listing.gallery_index
     if missing or skipped:
         index = _present(index, table)
     fingerprint = _fingerprint(table.fingerprint(), index)
     files = _files_fingerprint(listing, {image.row.name: image.digest for image in images})
-    return Dataset(table, index, fingerprint, missing, skipped, files)
+    return Dataset(table, index, fingerprint, missing, skipped, files, listing.names, drawn)
 
 
 def files_fingerprint(source: Source) -> str:
@@ -180,7 +193,7 @@ def files_fingerprint(source: Source) -> str:
     Raises:
         InputError: the folder is missing, incomplete, or contradicts itself.
     """
-    listing, _ = _accepted(source)
+    listing = _accepted(source)[0]
     with ThreadPoolExecutor() as pool:
         digests = pool.map(hash_file, [row.path for row in listing.rows])
         names = [row.name for row in listing.rows]
@@ -194,24 +207,36 @@ def _files_fingerprint(listing: Listing, digests: Mapping[str, str]) -> str:
     return _fingerprint(digest.hexdigest(), listing.gallery_index)
 
 
-def _accepted(source: Source) -> tuple[Listing, bool]:
-    """A folder's listing and whether images are missing; InputError where it is not accepted."""
-    listing = examine(source).listing
+def _accepted(source: Source) -> tuple[Listing, bool, str]:
+    """A folder's listing, whether images are missing, and how it was split if no list says it.
+
+    Raises:
+        InputError: it is not accepted.
+    """
+    listing, _, drawn = examine(source)
     raise_faults((fault for fault in listing.faults if fault.kind == "error"), source.folder)
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     if not source.allow_partial:
         raise_faults(missing, source.folder, TAKE_PARTIAL)
     if not listing.rows:
         raise InputError(f"{source.folder} holds no image that its own lists name.")
-    return listing, bool(missing)
+    return listing, bool(missing), drawn
 
 
-def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
+def duplicate_faults(
+    table: Table, names: Mapping[int, str] = {}, across_splits: bool = False
+) -> list[Fault]:
     """Images of equal bytes: each one that is in two splits is `error`, all others are one note.
 
     Args:
+        names: as in `Dataset`.
         across_splits: find the wrong ones only.
     """
+
+    def labels(row: int) -> str:
+        identity = int(table.identity[row])
+        return f"({table.split[row]}, identity {names.get(identity, identity)})"
+
     same: dict[bytes, list[int]] = {}
     for row, image in enumerate(table.image):
         same.setdefault(hashlib.sha256(image).digest(), []).append(row)
@@ -220,8 +245,8 @@ def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
     faults = [
         Fault(
             str(table.name[row]),
-            f"{_labels(table, row)} holds the same bytes as {table.name[first]} "
-            f"{_labels(table, first)}; an image must not be in two splits, so unpack the dataset "
+            f"{labels(row)} holds the same bytes as {table.name[first]} "
+            f"{labels(first)}; an image must not be in two splits, so unpack the dataset "
             "again",
         )
         for row, first in crossing
@@ -229,14 +254,10 @@ def duplicate_faults(table: Table, across_splits: bool = False) -> list[Fault]:
     within = [pair for pair in pairs if table.split[pair[0]] == table.split[pair[1]]]
     if within and not across_splits:
         row, first = within[0]
-        message = f"holds the same bytes as {table.name[first]} {_labels(table, first)}; "
+        message = f"holds the same bytes as {table.name[first]} {labels(first)}; "
         message += f"{len(within):,} images repeat another one of their split"
-        faults.append(Fault(f"{table.name[row]} {_labels(table, row)}", message, "warning"))
+        faults.append(Fault(f"{table.name[row]} {labels(row)}", message, "warning"))
     return faults
-
-
-def _labels(table: Table, row: int) -> str:
-    return f"({table.split[row]}, identity {table.identity[row]})"
 
 
 def _bad_images(images: Iterable[Image], source: Source) -> list[str]:

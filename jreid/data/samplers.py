@@ -7,7 +7,7 @@ and the K rows of one identity are neighbors. An epoch is a pure function of `(s
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -109,13 +109,18 @@ class Plan:
         K: int,
         seed: int,
         epochs: int,
+        names: Mapping[int, str] = {},
     ):
-        """Takes a sampler's name and arguments; raises its errors, and InputError for no name."""
+        """Takes a sampler's name and arguments; raises its errors, and InputError for no name.
+
+        Args:
+            names: what an error calls an identity in place of its number.
+        """
         if sampler not in SAMPLERS:
             raise InputError(
                 f"the sampler {sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}"
             )
-        people = _group(identity, modality, P, K)
+        people = _group(identity, modality, P, K, names)
         self.epochs = epochs
         self._length = functools.partial(_steps, sampler, people, P, K, seed)
         # A step's neighbors are of the same epoch, or of the next while prefetching across it.
@@ -156,22 +161,25 @@ class _People(NamedTuple):
     label: Int[np.ndarray, " m"]
 
 
-def _group(identity: np.ndarray, modality: np.ndarray, P: int, K: int) -> _People:
-    names, label = np.unique(identity, return_inverse=True)
+def _group(
+    identity: np.ndarray, modality: np.ndarray, P: int, K: int, names: Mapping[int, str] = {}
+) -> _People:
+    numbers, label = np.unique(identity, return_inverse=True)
     if P < 1 or K < 1:
         raise InputError(
             f"config.batch.identities is {P} and config.batch.images {K}: both must be at least 1"
         )
-    if len(names) < P:
+    if len(numbers) < P:
         raise InputError(
-            f"config.batch.identities is {P} but there are only {len(names)} training identities:"
-            f" lower it to {len(names)} or train on more identities"
+            f"config.batch.identities is {P} but there are only {len(numbers)} training identities:"
+            f" lower it to {len(numbers)} or train on more identities"
         )
     sides = [np.flatnonzero(modality == side) for side in MODALITIES]
-    size = np.stack([np.bincount(label[rows], minlength=len(names)) for rows in sides])
+    size = np.stack([np.bincount(label[rows], minlength=len(numbers)) for rows in sides])
     for side, count in zip(MODALITIES, size, strict=True):
-        if missing := names[count == 0].tolist():
-            shown = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
+        if missing := numbers[count == 0].tolist():
+            shown = ", ".join(str(names.get(number, number)) for number in missing[:3])
+            shown += ", ..." if len(missing) > 3 else ""
             raise InputError(
                 f"training identities without {side} images ({len(missing)}): {shown}:"
                 " add such images or leave these identities out of the training set"

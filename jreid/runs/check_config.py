@@ -50,6 +50,7 @@ def check_config(config: Config) -> None:
         ("evaluation.every_epochs", evaluation.every_epochs, 0),
         ("evaluation.batch_size", evaluation.batch_size, 1),
         ("evaluation.trials", evaluation.trials, 1),
+        ("data.identities", data.identities, 0),
     ):
         _require(value >= least, field, value, f"at least {least}")
     _require(len(image.size) == 2, "image.size", image.size, "a height and a width")
@@ -61,6 +62,9 @@ def check_config(config: Config) -> None:
         ("image.padding_fill", image.padding_fill, 255),
     ):
         _require(0 <= value <= most, field, value, f"0 to {most}")
+    _require(
+        0 < data.test_fraction < 1, "data.test_fraction", data.test_fraction, "above 0 and below 1"
+    )
     for field, value, most in (
         ("image.erase_area", image.erase_area, 1),
         ("image.erase_ratio", image.erase_ratio, math.inf),

@@ -213,6 +213,7 @@ class Run:
             "steps": steps,
             "table": dataset.table.fingerprint() if dataset else None,
             "protocols": [*protocols],
+            "drawn_split": _drawn_split(dataset) if dataset else None,
         }
         drifts = before.get("drifts", [])
         if changed:
@@ -258,6 +259,17 @@ def _record_fault(record: Any) -> str:
     return ""
 
 
+def _drawn_split(dataset: Dataset) -> dict[str, list[str]] | None:
+    """The names of the identities in each split, where no list of the dataset says it."""
+    if not dataset.drawn_split:
+        return None
+    members = {*zip(dataset.table.split.tolist(), dataset.table.identity.tolist(), strict=True)}
+    split: dict[str, list[str]] = {}
+    for part, identity in sorted(members):
+        split.setdefault(part, []).append(dataset.names.get(identity, str(identity)))
+    return split
+
+
 def source_of(config: Config) -> Source:
     """Where the config's dataset lies, and what is accepted of it."""
     data = config.data
@@ -269,6 +281,8 @@ def source_of(config: Config) -> Source:
         data.allow_partial,
         data.on_bad_image,
         data.depth_range,
+        data.test_fraction,
+        data.split_seed,
     )
 
 

@@ -34,6 +34,7 @@ def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
         batch.images,
         config.seed,
         config.epochs,
+        dataset.names,
     )
     return table, plan
 

@@ -131,3 +131,17 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(InputError, match="is a folder; name a file"):
         contact_sheet(table((1, 1, "visible", "test", png(3))), tmp_path / "sheet.jpg")
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.jpg"]
+
+
+def test_people_are_called_by_the_names_of_their_folders(tmp_path):
+    shown = table((1, 1, "visible", "test", png(3)), (2, 1, "visible", "test", png(3)))
+    sheets = []
+    for names in ({}, {1: "anna"}, {1: "anna", 2: "x" * 200}):
+        contact_sheet(shown, tmp_path / "sheet.png", names=names)
+        with Image.open(tmp_path / "sheet.png") as image:
+            sheets.append(np.asarray(image.convert("L")))
+    numbers, anna, long = sheets
+    row = slice(HEADER, HEADER + ROW), slice(MARGIN)
+    assert numbers.shape == anna.shape and (numbers[row] != anna[row]).any()
+    assert (numbers[HEADER + ROW :] == anna[HEADER + ROW :]).all()
+    assert MARGIN < long.shape[1] - WIDTH < 300  # the margin grows to a name, within reason

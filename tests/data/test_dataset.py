@@ -258,6 +258,9 @@ def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
     assert "1 images repeat another one of their split" in str(fault)
     assert str(table.identity[one]) in str(fault) and str(table.identity[other]) in str(fault)
     assert not duplicate_faults(table._replace(image=image), across_splits=True)
+    names = {int(table.identity[one]): "anna", int(table.identity[other]): "bob"}
+    (fault,) = duplicate_faults(table._replace(image=image), names)
+    assert "identity anna" in str(fault) and "identity bob" in str(fault)
 
 
 def test_a_synthetic_dataset_is_no_real_one(source, tmp_path):

@@ -213,6 +213,8 @@ def test_bad_input_is_told_before_any_sampling(name):
     assert "13" in (one := error(*columns([5, 5], [5, 0]), 2, 2)) and "without infrared" in one
     many = error(*columns([0, 0, 1, 0, 0, 0], [5] * 6), 2, 2)
     assert "without visible images (5): 3, 13, 33, ..." in many
+    with pytest.raises(InputError, match=r"without infrared images \(1\): anna"):
+        Plan("uniform", *columns([5, 5], [5, 0]), 2, 2, 0, 1, {13: "anna"})
     assert "at least 1" in error(*columns([5, 5], [5, 5]), 0, 2)
     assert "at least 1" in error(*columns([5, 5], [5, 5]), 2, 0)
 

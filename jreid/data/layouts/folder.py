@@ -6,13 +6,15 @@ splits.txt                lines `IDENTITY SPLIT`; SPLIT is train, validation or 
 ```
 In splits.txt, `#` at the start of a line or after a space starts a comment. IDENTITY is a folder's
 name, in whichever form its accents are coded. Where all that splits.txt names are whole numbers,
-they are the identities; else these are numbered from 1 in the order of the names.
+they are the identities; else these are numbered from 1 in the order of the names. Without
+splits.txt all folders are identities, which `drawn_split` splits.
 
 A file's name may tell its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
 underscores, hyphens and the name's ends, or MSMT17's `0000_000_03_0303morning_`. Without that,
 visible images are of camera 1 and infrared ones of camera 2.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -36,8 +38,8 @@ CAMERA_OF_ALL: Mapping[str, int] = {VISIBLE: 1, INFRARED: 2}
 TRIALS = 0
 COUNTS: Mapping[Group, Count] = {}
 APPLY = (
-    "A dataset of your own has folders visible/IDENTITY and infrared/IDENTITY, and a file "
-    "splits.txt of lines IDENTITY SPLIT, where SPLIT is train, validation or test."
+    "A dataset of your own has folders visible/IDENTITY and infrared/IDENTITY, and may have a "
+    "file splits.txt of lines IDENTITY SPLIT, where SPLIT is train, validation or test."
 )
 
 
@@ -49,12 +51,15 @@ def list_files(folder: Path) -> list[Path]:
 def list_images(folder: Path, trial: int = 0) -> Listing:
     """Every image of the identities that splits.txt names, and all that is wrong with the folder.
 
+    Without splits.txt it lists all identities, and no split.
+
     Args:
         trial: not used; there is one split.
     """
     found = find_images(folder, PLACES, keep_suffixes=True)
     faults = [*found.faults]
-    splits = _read_splits(folder, faults)
+    has_list = os.path.lexists(folder / SPLIT_FILE)
+    splits = _read_splits(folder, faults) if has_list else _unsplit(found)
     numbers = _number(splits, faults)
     rows = []
     for name, file in found.images.items():
@@ -67,7 +72,14 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
     if splits:
         faults.extend(_left_out(found, splits))
     faults.extend(_absences(found, splits))
-    return Listing(rows, faults, {})
+    names = {number: identity for identity, number in numbers.items()}
+    return Listing(rows, faults, {}, names)
+
+
+def _unsplit(found: Found) -> dict[str, tuple[str, str]]:
+    """Every identity folder to no split and its place."""
+    places = {_identity_of(name): name.rpartition("/")[0] for name in found.images}
+    return {identity: ("", places[identity]) for identity in sorted(places)}
 
 
 def _identity_of(name: str) -> str:

@@ -1,8 +1,9 @@
 """What a dataset's folder holds by its own lists, and everything that is wrong with it.
 
 Every layout (`sysu_mm01`, `regdb`, `llcm`, `folder`) is a module with `list_images(folder, trial)`,
-which gives a `Listing`; `list_files(folder)`, the files that say which image is what; `COUNTS`, the
-authors' own; `TRIALS`, how many splits there are to choose from; and `APPLY`, where to get it.
+which gives a `Listing`, whose rows have no split where the folder does not say who is in which;
+`list_files(folder)`, the files that say which image is what; `COUNTS`, the authors' own; `TRIALS`,
+how many splits there are to choose from; and `APPLY`, where to get it.
 """
 
 from collections import Counter
@@ -22,7 +23,10 @@ EXAMPLES = 3  # places that a message names of many
 
 
 class Row(NamedTuple):
-    """One image of the folder: the Table's columns with a path in place of the bytes."""
+    """One image of the folder: the Table's columns with a path in place of the bytes.
+
+    `split` is empty where the folder has no list that says it; `drawn_split` then chooses.
+    """
 
     name: str
     identity: int
@@ -72,11 +76,13 @@ class Listing(NamedTuple):
         rows: the images that are there, sorted by name.
         faults: everything that is wrong, found in one pass without opening an image.
         gallery_index: the official gallery draw of datasets that have one, else empty.
+        names: what the folder calls an identity, where that is not just its number.
     """
 
     rows: list[Row]
     faults: list[Fault]
     gallery_index: GalleryIndex
+    names: Mapping[int, str] = {}
 
 
 def counts(rows: Iterable[Row]) -> dict[Group, Count]:

@@ -146,15 +146,35 @@ def test_two_folders_of_one_number_are_wrong(folder):
     assert faults_of(folder) == [(message, "error")]
 
 
-@pytest.mark.parametrize(("content", "kind"), [(None, "missing"), ("", "error")])
-def test_without_a_list_nobody_is_listed(folder, content, kind):
-    (folder / "splits.txt").unlink()
-    if content is not None:
-        (folder / "splits.txt").write_text(content)
-    ((message, found),) = faults_of(folder)
-    assert message == ("splits.txt is empty" if content == "" else "splits.txt is missing")
-    assert found == kind
+def test_an_empty_list_lists_nobody(folder):
+    (folder / "splits.txt").write_text("")
+    assert faults_of(folder) == [("splits.txt is empty", "error")]
     assert list_images(folder).rows == []
+
+
+def test_a_list_that_is_a_link_to_nowhere_is_a_fault_and_no_missing_list(folder):
+    (folder / "splits.txt").unlink()
+    (folder / "splits.txt").symlink_to("nowhere")
+    ((message, _),) = faults_of(folder)
+    assert message.startswith("splits.txt")
+    assert list_images(folder).rows == []
+
+
+def test_without_a_list_everybody_is_listed_without_a_split(folder):
+    with_list = {(row.name, row.identity, row.camera) for row in list_images(folder).rows}
+    (folder / "splits.txt").unlink()
+    assert faults_of(folder) == []
+    listing = list_images(folder)
+    assert {(row.name, row.identity, row.camera) for row in listing.rows} == with_list
+    assert {row.split for row in listing.rows} == {""}
+    assert list_files(folder) == []
+
+
+def test_identities_keep_their_folders_names(folder):
+    make_folder(folder, ["visible/anna/1", "infrared/0042/1"], "anna test\n0042 train\n7 train\n")
+    assert list_images(folder).names == {1: "0042", 2: "7", 3: "anna"}
+    (folder / "splits.txt").write_text("0042 train\n7 train\n")
+    assert list_images(folder).names == {42: "0042", 7: "7"}
 
 
 def test_folders_that_the_list_does_not_name_are_left_out(folder):
