@@ -162,8 +162,7 @@ def ours(
         split=np.full(len(images), "train"),
         image=content,
     )
-    labels = table.identity, table.modality
-    plan = Plan("identity_uniform", *labels, identities, images_each, seed=0, epochs=1000)
+    plan = Plan("identity_uniform", table, identities, images_each, seed=0, epochs=1000)
     first = plan.steps - WARM_STEPS - STEPS
     return lambda: training_batches(table, plan, options, 0, first, split(make_mesh()))
 

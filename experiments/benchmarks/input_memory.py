@@ -87,7 +87,7 @@ def measure(folder: Path, prepared: Path) -> None:
     table = load(source, prepared).table
     encoded, loaded, images = sum(map(len, table.image)), peak(), len(table.image)
     training = table.take(np.flatnonzero(table.split == "train"))
-    plan = Plan("identity_uniform", training.identity, training.modality, P, K, seed=0, epochs=1)
+    plan = Plan("identity_uniform", training, P, K, seed=0, epochs=1)
     sharding = jax.sharding.NamedSharding(
         jax.make_mesh((1,), ("data",), devices=jax.devices()[:1]),
         jax.sharding.PartitionSpec("data"),

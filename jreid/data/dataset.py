@@ -1,12 +1,10 @@
 """From a dataset's folder to its Table: everything is checked before anything is used."""
 
 import hashlib
-import importlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +18,15 @@ from jreid.data.layouts.layout import (
     GalleryIndex,
     Group,
     Listing,
+    check_listing,
     count_faults,
+    find_layout,
     raise_faults,
 )
 from jreid.data.layouts.synthetic_label import read_label
 from jreid.data.table import Table
 from jreid.errors import InputError
+from jreid.find import is_outside
 from jreid.paths import from_here
 
 ON_BAD_IMAGE = ("raise", "skip")
@@ -103,24 +104,6 @@ class Examined(NamedTuple):
     drawn_split: str
 
 
-def layout_module(layout: str) -> ModuleType:
-    """The module of a layout.
-
-    Raises:
-        InputError: there is none of this name.
-    """
-    try:
-        module = importlib.import_module(f"jreid.data.layouts.{layout}")
-    except ModuleNotFoundError:
-        module = None
-    if module is None or not hasattr(module, "list_images"):
-        raise InputError(
-            f"{layout} is no dataset layout; choose sysu_mm01, regdb, llcm, or folder for a "
-            "dataset of your own."
-        )
-    return module
-
-
 def examine(source: Source) -> Examined:
     """Lists a folder without opening an image, and compares the counts with those known.
 
@@ -129,14 +112,14 @@ def examine(source: Source) -> Examined:
             that is none.
     """
     check_depth_range(source.depth_range)
-    module, folder = layout_module(source.layout), source.folder
+    layout, folder = find_layout(source.layout), source.folder
     if not folder.is_dir():
         wrong = "is no folder" if folder.exists() else "does not exist"
         raise InputError(
             f"{from_here(folder)} {wrong}; give the dataset's folder"
-            f"{_how_to_render(source) or f'. {module.APPLY}'}"
+            f"{_how_to_render(source) or f'. {layout.apply}'}"
         )
-    expected, label = module.COUNTS, read_label(folder)
+    expected, label = layout.counts, read_label(folder)
     if source.name != source.layout:
         counts = label["counts"] if label else []
         expected = {Group(*row[:3]): Count(*row[3:]) for row in counts}
@@ -145,9 +128,10 @@ def examine(source: Source) -> Examined:
             f"{folder} holds the synthetic dataset, which is not {source.name}; name it "
             "synthetic: its numbers must not stand among real ones."
         )
-    listing, drawn = draw_split(
-        module.list_images(folder, source.trial), source.test_fraction, source.split_seed
-    )
+    listing = layout.list_images(folder, source.trial)
+    if is_outside(source.layout):
+        check_listing(listing, source.layout)
+    listing, drawn = draw_split(listing, source.test_fraction, source.split_seed)
     faults = listing.faults + count_faults(expected, listing.rows)
     return Examined(listing._replace(faults=faults), expected, drawn)
 

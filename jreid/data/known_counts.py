@@ -3,8 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from jreid.data.dataset import layout_module
-from jreid.data.layouts.layout import Fault, Row, count_faults
+from jreid.data.layouts.layout import Fault, Row, count_faults, find_layout
 from jreid.data.table import Table
 
 LAYOUTS = ("sysu_mm01", "regdb", "llcm")  # of the authors' own datasets, which are named so
@@ -28,7 +27,7 @@ def feature_faults(
         return []
     expected = {
         group: count
-        for group, count in layout_module(name).COUNTS.items()
+        for group, count in find_layout(name).counts.items()
         if group.split == split and _asked(group.camera, cameras.get(group.modality))
     }
     labels = zip(table.name, table.identity, table.camera, table.modality, strict=True)

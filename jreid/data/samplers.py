@@ -4,23 +4,42 @@ A step takes P identities and, of each, K images a modality: N = P * K rows of e
 sampler gives all steps of one epoch at once, as indices into the training rows, `[steps, 2, N]`:
 `[:, 0]` are visible rows, `[:, 1]` infrared ones; row i of both halves shows the same identity,
 and the K rows of one identity are neighbors. An epoch is a pure function of `(seed, epoch)`.
+
+`config.batch.sampler` names one of `SAMPLERS`, or by a dotted name a function outside of jreid.
 """
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from jreid.data.table import MODALITIES
+from jreid.data.table import MODALITIES, Table
 from jreid.errors import InputError
+from jreid.find import find_symbol, require_type
 
 Identities = Int[np.ndarray, " m"]
 Modalities = Shaped[np.ndarray, " m"]
 Draws = Int[np.ndarray, "steps p"]
 Rows = Int[np.ndarray, "steps 2 n"]
-Sampler = Callable[[Identities, Modalities, int, int, int, int], Rows]
+
+
+class Epochs(NamedTuple):
+    """What a sampler makes of training rows.
+
+    Attributes:
+        rows: from the epoch to the rows of its steps, `[steps, 2, N]` int.
+        steps: from the epoch to the number of its steps; None where only `rows` knows it, which
+            then makes all epochs of a run at its start.
+    """
+
+    rows: Callable[[int], Rows]
+    steps: Callable[[int], int] | None = None
+
+
+# From the training rows, P, K and the run's seed.
+Sampler = Callable[[Table, int, int, int], Epochs]
 
 
 def random_identity(
@@ -87,13 +106,57 @@ def uniform(
     return _pick(_shuffle(people, rng), drawn, np.zeros_like(drawn), K, rng)
 
 
-SAMPLERS: dict[str, Sampler] = {f.__name__: f for f in (random_identity, identity_uniform, uniform)}
+# How many steps an epoch has, without the work of picking images.
+
+
+def _random_identity_steps(people: "_People", P: int, K: int, seed: int, epoch: int) -> int:
+    # The chunks are drawn first from the epoch's generator, before any image is.
+    return len(_draw_chunks(people, P, K, _generator(seed, epoch, "random_identity"))[0])
+
+
+def _identity_uniform_steps(people: "_People", P: int, K: int, *_: int) -> int:
+    return int(people.size.sum(axis=1).max()) // (P * K) + 1
+
+
+def _uniform_steps(people: "_People", P: int, *_: int) -> int:
+    return people.size.shape[1] // P
+
+
+def _own(sample: Callable[..., Rows], steps: Callable[..., int]) -> Sampler:
+    """A sampler of functions of columns, and of people, to rows and to their number."""
+
+    def sampler(table: Table, P: int, K: int, seed: int) -> Epochs:
+        columns = table.identity, table.modality
+        people = _group(*columns, P, K)
+        return Epochs(
+            functools.partial(sample, *columns, P, K, seed),
+            functools.partial(steps, people, P, K, seed),
+        )
+
+    return sampler
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    "random_identity": _own(random_identity, _random_identity_steps),
+    "identity_uniform": _own(identity_uniform, _identity_uniform_steps),
+    "uniform": _own(uniform, _uniform_steps),
+}
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler that `config.batch.sampler` names: `uniform`, or `mylab.samplers.by_camera`.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    return find_symbol("config.batch.sampler", name, SAMPLERS)
 
 
 class Plan:
     """Which rows make each step of a whole run: random access by step.
 
     Attributes:
+        sampler: the name of its sampler.
         epochs: how many epochs the run has.
         starts: `[epochs + 1]` int64, the first step of each epoch and, last, the number of steps;
             exact, computed at the first use (for `random_identity` about 5 ms an epoch at
@@ -103,30 +166,31 @@ class Plan:
     def __init__(
         self,
         sampler: str,
-        identity: Identities,
-        modality: Modalities,
+        table: Table,
         P: int,
         K: int,
         seed: int,
         epochs: int,
         names: Mapping[int, str] = {},
     ):
-        """Takes a sampler's name and arguments; raises its errors, and InputError for no name.
+        """Takes a sampler's name and what it samples from.
 
         Args:
             names: what an error calls an identity in place of its number.
+
+        Raises:
+            InputError: no sampler has this name, the rows do not make batches, or a sampler outside
+                of jreid returns something else than Epochs.
         """
-        if sampler not in SAMPLERS:
-            raise InputError(
-                f"the sampler {sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}"
-            )
-        people = _group(identity, modality, P, K, names)
-        self.epochs = epochs
-        self._length = functools.partial(_steps, sampler, people, P, K, seed)
+        _group(table.identity, table.modality, P, K, names)
+        self.sampler, self.epochs = sampler, epochs
+        made = require_type(sampler, find_sampler(sampler)(table, P, K, seed), Epochs)
         # A step's neighbors are of the same epoch, or of the next while prefetching across it.
         self._sample = functools.lru_cache(maxsize=2)(
-            functools.partial(SAMPLERS[sampler], identity, modality, P, K, seed)
+            lambda epoch: _checked(made.rows(epoch), table, P * K, sampler)
         )
+
+        self._length = made.steps or (lambda epoch: len(self._sample(epoch)))
 
     @functools.cached_property
     def starts(self) -> Int[np.ndarray, " epochs_and_one"]:
@@ -148,7 +212,33 @@ class Plan:
     def rows(self, step: int) -> Int[np.ndarray, "2 n"]:
         """The step's visible and infrared rows; IndexError outside the run."""
         epoch, offset = self.epoch_of(step)
-        return self._sample(epoch)[offset]
+        rows = self._sample(epoch)
+        length = int(self.starts[epoch + 1] - self.starts[epoch])
+        if len(rows) != length:
+            raise InputError(
+                f"config.batch.sampler={self.sampler} gives {len(rows)} steps in epoch {epoch}, "
+                f"and said that there are {length}."
+            )
+        return rows[offset]
+
+
+def _checked(rows: Any, table: Table, N: int, sampler: str) -> Rows:
+    """The rows of an epoch, if they are batches; a sampler outside of jreid may do anything."""
+    rows = np.asarray(rows)
+    fault = ""
+    if not len(rows):
+        fault = "an epoch without a step"
+    elif rows.ndim != 3 or rows.shape[1:] != (2, N) or not np.issubdtype(rows.dtype, np.integer):
+        fault = f"an array of {rows.dtype} {rows.shape}, not of whole numbers [steps, 2, {N}]"
+    elif not (rows.min() >= 0 and rows.max() < len(table.name)):
+        fault = f"rows that do not exist: there are {len(table.name)}, from 0"
+    elif (table.modality[rows] != np.array(MODALITIES)[:, None]).any():
+        fault = "rows of the wrong modality: [:, 0] are visible, [:, 1] infrared"
+    elif (table.identity[rows[:, 0]] != table.identity[rows[:, 1]]).any():
+        fault = "two halves of a step that show different identities"
+    if fault:
+        raise InputError(f"config.batch.sampler={sampler} gives {fault}.")
+    return rows
 
 
 class _People(NamedTuple):
@@ -220,20 +310,6 @@ def _pick(
             place = np.where(size[drawn][..., None] < K, place, in_order)
         halves.append(rows[start[drawn][..., None] + place].reshape(len(drawn), -1))
     return np.stack(halves, axis=1)
-
-
-def _steps(sampler: str, people: _People, P: int, K: int, seed: int, epoch: int) -> int:
-    """How many steps the sampler gives this epoch, without the work of picking images."""
-    if sampler == "identity_uniform":
-        return _identity_uniform_steps(people, P, K)
-    if sampler == "uniform":
-        return people.size.shape[1] // P
-    # The chunks are drawn first from the epoch's generator, before any image is.
-    return len(_draw_chunks(people, P, K, _generator(seed, epoch, sampler))[0])
-
-
-def _identity_uniform_steps(people: _People, P: int, K: int) -> int:
-    return int(people.size.sum(axis=1).max()) // (P * K) + 1
 
 
 def _generator(seed: int, epoch: int, sampler: str) -> np.random.Generator:

@@ -1,14 +1,15 @@
 """Triplet losses of papers, each a use of `mined_triplet`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jreid.errors import InputError
+from jreid.find import find_symbol
 from jreid.losses._checks import REDUCTIONS, Margin, checked, choose
 from jreid.losses.mining import mined_triplet
 
-TRIPLETS = ("batch_hard", "weighted_regularized")
 NEGATIVES = ("other", "generated")
 
 Features = Float[Array, "n d"]
@@ -59,13 +60,35 @@ def weighted_triplet(features: Features, identity: Identity) -> Float[Array, ""]
     return mined_triplet(features, identity, margin=None, mining="weighted")
 
 
+# What `config.triplet.kind` may be, beside the dotted name of such a function.
+TRIPLETS: Mapping[str, Callable[[Array, Array, float], Array]] = {
+    "batch_hard": batch_hard_triplet,
+    "weighted_regularized": lambda features, identity, margin: weighted_triplet(features, identity),
+}
+
+
+def find_triplet(kind: str) -> Callable[[Array, Array, float], Array]:
+    """The loss that `config.triplet.kind` names: from features, identities and margin to a number.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    return find_symbol("config.triplet.kind", kind, TRIPLETS)
+
+
 def triplet(kind: str, features: Features, identity: Identity, margin: float) -> Float[Array, ""]:
-    """The triplet loss of this name, one of `TRIPLETS`; only `batch_hard` uses the margin."""
-    if kind == "batch_hard":
-        return batch_hard_triplet(features, identity, margin)
-    if kind == "weighted_regularized":
-        return weighted_triplet(features, identity)
-    raise ValueError(f"triplet loss {kind!r} is none of {', '.join(TRIPLETS)}")
+    """The triplet loss that `config.triplet.kind` names.
+
+    Raises:
+        InputError: there is none of this name, or it returns something else than a number.
+    """
+    value = find_triplet(kind)(features, identity, margin)
+    if jnp.shape(value) != ():
+        raise InputError(
+            f"config.triplet.kind={kind} returns an array of shape {jnp.shape(value)}, not one "
+            "number; average it over the anchors."
+        )
+    return value
 
 
 @checked

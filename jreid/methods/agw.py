@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jreid.find import require_choice
 from jreid.losses.classification import cross_entropy
-from jreid.losses.triplet import TRIPLETS, triplet
+from jreid.losses.triplet import find_triplet, triplet
 from jreid.methods.method import Batch, Config, Method, Terms, single_network
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.pooling import POOLING
@@ -62,7 +62,7 @@ def create(config: Config) -> Method:
         InputError: a config field has a value that does not exist.
     """
     require_choice("pooling", config.pooling, POOLING)
-    require_choice("triplet.kind", config.triplet.kind, TRIPLETS)
+    find_triplet(config.triplet.kind)
     require_choice("dtype", config.dtype, ("float32", "bfloat16"))
 
     def terms(outputs: tuple[Array, Array, Array], batch: Batch) -> Terms:

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
-from jreid.find import require_choice
+from jreid.find import is_outside, require_choice
 from jreid.losses.centers import hetero_center_triplet
 from jreid.losses.classification import cross_entropy
 from jreid.losses.mutual_prediction import (
@@ -64,7 +64,6 @@ FORMS: Mapping[str, Callable[..., Array]] = {
 }
 CHOICES = {
     "pooling": POOLING,
-    "triplet.kind": (*TRIPLETS, "hetero_center"),
     "dtype": ("float32", "bfloat16"),
     "mutual_prediction.form": FORMS,
     "mutual_prediction.feature": ("concat", "global", "each"),
@@ -133,6 +132,8 @@ def create(config: Config) -> Method:
     """
     for field, choices in CHOICES.items():
         require_choice(field, attrgetter(field)(config), choices)
+    if not is_outside(config.triplet.kind):
+        require_choice("triplet.kind", config.triplet.kind, (*TRIPLETS, "hetero_center"))
     _check(config.mutual_prediction)
     network = Network(config)
     apply: Any = network.apply

@@ -7,9 +7,10 @@ from typing import Any
 
 from jreid.config import flat
 from jreid.data.augmentation import ORDERS
-from jreid.data.dataset import ON_BAD_IMAGE, layout_module
+from jreid.data.dataset import ON_BAD_IMAGE
 from jreid.data.forms import check_depth_range
-from jreid.data.samplers import SAMPLERS
+from jreid.data.layouts.layout import find_layout
+from jreid.data.samplers import find_sampler
 from jreid.data.transforms import RESIZE
 from jreid.errors import InputError
 from jreid.evaluation import DISTANCES, KINDS, PROTOCOLS
@@ -78,7 +79,7 @@ def check_config(config: Config) -> None:
         ("rerank", evaluation.rerank),
     ):
         _require(len(value) > 0, f"evaluation.{field}", value, "one or more")
-    require_choice("batch.sampler", batch.sampler, SAMPLERS)
+    find_sampler(batch.sampler)
     require_choice("image.resize", image.resize, RESIZE)
     require_choice("image.order", image.order, ORDERS)
     require_choice("evaluation.distance", evaluation.distance, ("", *DISTANCES))
@@ -94,7 +95,7 @@ def check_config(config: Config) -> None:
         data.train_splits,
         "of 'train' and 'validation': the test split is never trained on",
     )
-    trials = layout_module(data.layout).TRIALS
+    trials = find_layout(data.layout).trials
     allowed = f"1 to {trials}, {data.layout}'s trials" if trials else f"0: {data.layout} has none"
     _require(
         (data.split_number in range(1, trials + 1)) or data.split_number == trials == 0,

@@ -28,8 +28,7 @@ def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
         )
     plan = Plan(
         batch.sampler,
-        table.identity,
-        table.modality,
+        table,
         batch.identities,
         batch.images,
         config.seed,

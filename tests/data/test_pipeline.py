@@ -45,7 +45,7 @@ def table(tiny_dataset):
 
 @pytest.fixture(scope="module")
 def plan(table):
-    return Plan("random_identity", table.identity, table.modality, 4, 2, seed=3, epochs=2)
+    return Plan("random_identity", table, 4, 2, seed=3, epochs=2)
 
 
 def same(left, right):

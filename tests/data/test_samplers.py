@@ -1,16 +1,23 @@
 """The identity samplers: exact counts, who meets whom, and when an epoch ends."""
 
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jreid.data.samplers import SAMPLERS, Plan, identity_uniform, random_identity, uniform
+from jreid.data.samplers import SAMPLERS, Epochs, Plan, identity_uniform, random_identity, uniform
+from jreid.data.table import Table
 from jreid.errors import InputError
 
 NAMES = sorted(SAMPLERS)
+NAME = "outside.sampler_of_this_test"  # a module outside of jreid
+sys.modules[NAME] = sampler_of_this_test = types.ModuleType(NAME)
+ODD = np.array([[0, 0, 0, 0], [0, 0, 0, -4]])
+FUNCTIONS = {f.__name__: f for f in (random_identity, identity_uniform, uniform)}
 
 
 def columns(visible, infrared, shuffle=0):
@@ -20,6 +27,14 @@ def columns(visible, infrared, shuffle=0):
     modality = np.array(["visible"] * sum(visible) + ["infrared"] * sum(infrared))
     order = np.random.default_rng(shuffle).permutation(len(identity))
     return identity[order], modality[order]
+
+
+def plan_of(sampler, identity, modality, *arguments):
+    """A plan of rows of which no more is known."""
+    names = np.arange(len(identity)).astype(str)
+    blank = np.zeros(len(identity), int)
+    table = Table(names, identity, blank + 1, modality, blank, blank)
+    return Plan(sampler, table, *arguments)
 
 
 @st.composite
@@ -46,7 +61,7 @@ def identities_of_steps(rows, identity, K):
 def test_every_step_pairs_p_identities_with_k_images_a_modality(name, problem):
     visible, infrared, P, K, seed, epoch = problem
     identity, modality = columns(visible, infrared)
-    rows = SAMPLERS[name](identity, modality, P, K, seed, epoch)
+    rows = FUNCTIONS[name](identity, modality, P, K, seed, epoch)
     assert rows.shape[1:] == (2, P * K) and np.issubdtype(rows.dtype, np.integer)
     assert np.all(modality[rows[:, 0]] == "visible")
     assert np.all(modality[rows[:, 1]] == "infrared")
@@ -164,10 +179,10 @@ def test_uniform_takes_each_identity_at_most_once_and_repeats_only_if_short(prob
 @pytest.mark.parametrize("name", NAMES)
 def test_an_epoch_is_a_function_of_seed_and_epoch(name):
     arguments = (*columns([9] * 12, [11] * 12), 4, 3)
-    rows = SAMPLERS[name](*arguments, 5, 2)
-    np.testing.assert_array_equal(rows, SAMPLERS[name](*arguments, 5, 2))
+    rows = FUNCTIONS[name](*arguments, 5, 2)
+    np.testing.assert_array_equal(rows, FUNCTIONS[name](*arguments, 5, 2))
     for seed, epoch in [(5, 3), (6, 2), (2, 5)]:
-        other = SAMPLERS[name](*arguments, seed, epoch)
+        other = FUNCTIONS[name](*arguments, seed, epoch)
         assert other.shape != rows.shape or np.any(other != rows)
 
 
@@ -176,8 +191,8 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(name):
 def test_plan_is_the_epochs_one_after_the_other(problem, name, epochs):
     visible, infrared, P, K, seed, _ = problem
     arguments = (*columns(visible, infrared), P, K, seed)
-    plan = Plan(name, *arguments, epochs)
-    parts = [SAMPLERS[name](*arguments, epoch) for epoch in range(epochs)]
+    plan = plan_of(name, *arguments, epochs)
+    parts = [FUNCTIONS[name](*arguments, epoch) for epoch in range(epochs)]
     np.testing.assert_array_equal(plan.starts, np.cumsum([0] + [len(part) for part in parts]))
     places = [(epoch, offset) for epoch, part in enumerate(parts) for offset in range(len(part))]
     assert plan.steps == len(places)
@@ -192,7 +207,7 @@ def test_plan_is_the_epochs_one_after_the_other(problem, name, epochs):
 
 def test_plan_knows_that_epochs_of_random_identity_differ_in_length():
     arguments = (*columns([8, 2, 2, 2, 4], [8, 2, 2, 2, 4]), 2, 2, 0)
-    lengths = np.diff(Plan("random_identity", *arguments, 40).starts)
+    lengths = np.diff(plan_of("random_identity", *arguments, 40).starts)
     assert len(set(lengths)) > 1
     expected = [len(random_identity(*arguments, epoch)) for epoch in range(40)]
     np.testing.assert_array_equal(lengths, expected)
@@ -202,9 +217,9 @@ def test_plan_knows_that_epochs_of_random_identity_differ_in_length():
 def test_bad_input_is_told_before_any_sampling(name):
     def error(*arguments):
         with pytest.raises(InputError) as message:
-            Plan(name, *arguments, 0, 1)
+            plan_of(name, *arguments, 0, 1)
         with pytest.raises(InputError):
-            SAMPLERS[name](*arguments, 0, 0)
+            FUNCTIONS[name](*arguments, 0, 0)
         return str(message.value)
 
     few = error(*columns([5, 5], [5, 5]), 3, 2)
@@ -214,16 +229,16 @@ def test_bad_input_is_told_before_any_sampling(name):
     many = error(*columns([0, 0, 1, 0, 0, 0], [5] * 6), 2, 2)
     assert "without visible images (5): 3, 13, 33, ..." in many
     with pytest.raises(InputError, match=r"without infrared images \(1\): anna"):
-        Plan("uniform", *columns([5, 5], [5, 0]), 2, 2, 0, 1, {13: "anna"})
+        plan_of("uniform", *columns([5, 5], [5, 0]), 2, 2, 0, 1, {13: "anna"})
     assert "at least 1" in error(*columns([5, 5], [5, 5]), 0, 2)
     assert "at least 1" in error(*columns([5, 5], [5, 5]), 2, 0)
 
 
 def test_an_unknown_sampler_names_the_choices():
     with pytest.raises(
-        InputError, match=r"'ris' is unknown.*random_identity, identity_uniform, uniform"
+        InputError, match=r"sampler=ris .*identity_uniform, random_identity, uniform"
     ):
-        Plan("ris", *columns([5, 5], [5, 5]), 2, 2, 0, 1)
+        plan_of("ris", *columns([5, 5], [5, 5]), 2, 2, 0, 1)
 
 
 def sysu_like_columns():
@@ -238,9 +253,46 @@ def test_epochs_at_the_size_of_sysu_mm01():
     identity, modality = sysu_like_columns()
     assert 20000 < np.sum(modality == "visible") < 24000
     assert 11000 < np.sum(modality == "infrared") < 13000
-    plan = Plan("random_identity", identity, modality, 12, 5, 0, 3)
+    plan = plan_of("random_identity", identity, modality, 12, 5, 0, 3)
     assert all(180 <= length <= 205 for length in np.diff(plan.starts))
-    for sampler in SAMPLERS.values():
+    for sampler in FUNCTIONS.values():
         start = time.perf_counter()
         sampler(identity, modality, 12, 5, 0, 0)
         assert time.perf_counter() - start < 1  # 10 ms on a quiet machine
+
+
+def test_a_sampler_outside_of_jreid_has_epochs_of_its_own_length(monkeypatch):
+    """It may see the cameras, and need not know its steps before it has made them."""
+
+    def cycling(table, P, K, seed):
+        sides = [np.flatnonzero(table.modality == side) for side in ("visible", "infrared")]
+        pairs = np.stack([side[np.argsort(table.identity[side], kind="stable")] for side in sides])
+        return Epochs(lambda epoch: np.stack([pairs[:, : P * K]] * (epoch + 2)))
+
+    monkeypatch.setattr(sampler_of_this_test, "cycling", cycling, raising=False)
+    plan = plan_of(f"{NAME}.cycling", *columns([4, 4], [4, 4]), 2, 2, 0, 3)
+    assert plan.starts.tolist() == [0, 2, 5, 9]
+    assert plan.rows(8).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda rows: rows, "returns a ndarray, not a jreid.data.samplers.Epochs"),
+        (lambda rows: Epochs(lambda epoch: rows[0]), r"not of whole numbers \[steps, 2, 4\]"),
+        (lambda rows: Epochs(lambda epoch: rows[:, :, :2]), r"\(3, 2, 2\)"),
+        (lambda rows: Epochs(lambda epoch: rows / 1), "array of float64"),
+        (lambda rows: Epochs(lambda epoch: rows + 20), "rows that do not exist: there are 20"),
+        (lambda rows: Epochs(lambda epoch: rows[:, ::-1]), "rows of the wrong modality"),
+        (lambda rows: Epochs(lambda epoch: rows + ODD), "halves of a step that show different"),
+        (lambda rows: Epochs(lambda epoch: rows[:0]), "an epoch without a step"),
+        (lambda rows: Epochs(lambda epoch: rows, lambda epoch: 4), "gives 3 steps in epoch 0"),
+    ],
+)
+def test_a_sampler_outside_of_jreid_is_checked(made, message, monkeypatch):
+    identity = np.tile(np.repeat([1, 2], 5), 2)
+    modality = np.repeat(["visible", "infrared"], 10)
+    rows = np.tile(np.array([[0, 1, 5, 6], [10, 11, 15, 16]]), (3, 1, 1))
+    monkeypatch.setattr(sampler_of_this_test, "wrong", lambda *_: made(rows), raising=False)
+    with pytest.raises(InputError, match=message):
+        plan_of(f"{NAME}.wrong", identity, modality, 2, 2, 0, 1).rows(0)

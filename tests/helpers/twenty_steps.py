@@ -67,7 +67,7 @@ def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.n
     dataset = main_process_first(lambda: load(source, prepared))
     require_same("the dataset", dataset.fingerprint)
     table = dataset.table.take(dataset.table.split == "train")
-    plan = Plan("random_identity", table.identity, table.modality, 4, 2, seed=3, epochs=10)
+    plan = Plan("random_identity", table, 4, 2, seed=3, epochs=10)
     mesh = make_mesh()
     everywhere = replicated(mesh)
     built = {"model": optimizers.build(OPTIMIZER)}

@@ -1,24 +1,25 @@
 """What a dataset's folder holds by its own lists, and everything that is wrong with it.
 
-Every layout (`sysu_mm01`, `regdb`, `llcm`, `folder`) is a module with `list_images(folder, trial)`,
-which gives a `Listing`, whose rows have no split where the folder does not say who is in which;
-`list_files(folder)`, the files that say which image is what; `COUNTS`, the authors' own; `TRIALS`,
-how many splits there are to choose from; and `APPLY`, where to get it.
+A layout is a module, of this folder or outside of jreid, whose `Layout` `find_layout` gives.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jreid.data.table import MODALITIES
 from jreid.errors import InputError
+from jreid.find import find_module, require_type
 
 # (camera, identity) -> [trials, n] int64: row t is trial t's permutation of the image numbers 1..n.
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
 SPLITS = ("train", "validation", "test")
+CONSTANTS = ("COUNTS", "TRIALS", "APPLY")  # that a layout may have
 EXAMPLES = 3  # places that a message names of many
 
 
@@ -83,6 +84,62 @@ class Listing(NamedTuple):
     faults: list[Fault]
     gallery_index: GalleryIndex
     names: Mapping[int, str] = {}
+
+
+class Layout(NamedTuple):
+    """What jreid knows of a dataset: a module's functions and constants.
+
+    Attributes:
+        list_images: from the folder and, of datasets with several splits, the split's number from 1
+            (else 0) to its `Listing`.
+        counts: `COUNTS` of the module: how many images there are, where the authors say it.
+        trials: `TRIALS`: how many splits there are to choose from; 0 where there is one.
+        apply: `APPLY`: a sentence that says where to get the dataset.
+    """
+
+    list_images: Callable[[Path, int], Listing]
+    counts: Mapping[Group, Count] = {}
+    trials: int = 0
+    apply: str = ""
+
+
+def find_layout(name: str) -> Layout:
+    """The layout that `config.data.layout` names: `sysu_mm01`, or `mylab.market`.
+
+    Raises:
+        InputError: there is none of this name, or a module outside of jreid does not import or has
+            no `list_images`.
+    """
+    module = find_module("config.data.layout", name, "jreid.data.layouts", "list_images")
+    constants = {key.lower(): getattr(module, key) for key in CONSTANTS if hasattr(module, key)}
+    return Layout(module.list_images, **constants)
+
+
+def check_listing(listing: Any, layout: str) -> None:
+    """Checks what the `list_images` of a layout outside of jreid returned.
+
+    Raises:
+        InputError: it is no Listing, or has a row that jreid cannot use; names the first one.
+    """
+    require_type(f"list_images of {layout}", listing, Listing)
+    for row in listing.rows:
+        fault = _row_fault(row)
+        if fault:
+            raise InputError(f"list_images of {layout}: {row.name!r} has the {fault}.")
+
+
+def _row_fault(row: Row) -> str:
+    """What jreid cannot use of a row, and what it can; empty where there is nothing."""
+    for name, value, choices in (
+        ("modality", row.modality, MODALITIES),
+        ("split", row.split, (*SPLITS, "")),
+    ):
+        if value not in choices:
+            return f"{name} {value!r}, which is none of {choices}"
+    for name, value in (("identity", row.identity), ("camera", row.camera)):
+        if not isinstance(value, Integral):
+            return f"{name} {value!r}, which is no whole number"
+    return "" if isinstance(row.path, Path) else f"path {row.path!r}, which is no pathlib.Path"
 
 
 def counts(rows: Iterable[Row]) -> dict[Group, Count]:

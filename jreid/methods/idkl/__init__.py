@@ -19,7 +19,7 @@ from jreid.errors import InputError
 from jreid.find import require_choice
 from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
-from jreid.losses.triplet import TRIPLETS
+from jreid.losses.triplet import find_triplet
 from jreid.methods.idkl.network import PLACES, Network, Output
 from jreid.methods.idkl.objectives import all_terms
 from jreid.methods.idkl.pictures import grad_cam_of, masks_of
@@ -30,7 +30,6 @@ from jreid.nn.gradient_reversal import rising_strength
 
 CHOICES = {
     "dtype": ("float32", "bfloat16"),
-    "triplet.kind": TRIPLETS,
     "idkl.confuser": ("grl", "scrambled"),
     "idkl.reversal.schedule": ("constant", "rising"),
     "idkl.specific_reid": ("raw_and_purified", "purified"),
@@ -78,6 +77,7 @@ def create(config: Config) -> Method:
 
 
 def _check(config: Config) -> None:
+    find_triplet(config.triplet.kind)
     for field, choices in CHOICES.items():
         require_choice(field, attrgetter(field)(config), choices)
     for field, choices in SEVERAL.items():
