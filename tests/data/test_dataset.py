@@ -278,7 +278,7 @@ def test_known_counts_are_checked(source, tmp_path):
 def test_a_missing_folder_and_layout(source, tmp_path):
     with pytest.raises(InputError, match="jreid data synthesize --layout=sysu_mm01"):
         load(source._replace(folder=tmp_path / "no"), tmp_path / "prepared")
-    with pytest.raises(InputError, match="config.data.layout=table does not exist"):
+    with pytest.raises(InputError, match="layout=table does not exist"):
         load(source._replace(layout="table"), tmp_path / "prepared")
 
 
