@@ -18,7 +18,7 @@ images against all (`llcm_all`), and cannot be compared with those of other pape
 The paper and the released code are two networks trained in two ways. The argument chooses, as in
 `sysu_mm01,variant=code` or `regdb,trial=3,variant=code`, and every difference is then a field of
 its own: --config.idkl.confuser=grl and so on, below, and --config.image.size,
---config.optimizer.learning_rate and milestones, --config.batch, --config.data.protocol.
+--config.optimizer.learning_rate and milestones, --config.batch, --config.protocols.
 
 jreid train --config=idkl:synthetic --workdir=runs/synthetic
 
@@ -27,7 +27,7 @@ quickstart's scale. `tiny` (also tiny_regdb and tiny_llcm) is for tests: it take
 numbers mean nothing.
 """
 
-from jreid.config import Config, defaults, read_argument, scale_down
+from jreid.config import Config, both_directions, defaults, read_argument, scale_down
 
 PAPER = {
     "confuser": "grl",  # grl, or scrambled: no reversal, half of the modality labels wrong
@@ -111,7 +111,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     if variant == "code":
         _follow_code(config)
     if config.data.layout == "regdb":
-        config.evaluation.update(cmc="identity", distance="euclidean")
+        config.protocols = both_directions("regdb", ",cmc=identity,distance=euclidean")
     scale = scale_down(config, words)
     if scale:
         # From random weights the paper's rate is too low, the code's weight decay too strong: after
@@ -138,4 +138,4 @@ def _follow_code(config: Config) -> None:
         config.batch.identities = 6
         config.idkl.weights.update(tgsa=0.0, mdr_tgsa=0.0, csa=0.3)
     if config.data.layout == "llcm":
-        config.data.protocol = "llcm_all"
+        config.protocols = both_directions("llcm_all")

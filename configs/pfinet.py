@@ -22,7 +22,7 @@ Table 3's baseline is --config.pfinet.pyramid=none, its rows without TT are
 --config.optimizer.milestones="(110,170,220)".
 """
 
-from jreid.config import Config, defaults, scale_down
+from jreid.config import Config, both_directions, defaults, scale_down
 
 METHOD = {
     "pyramid": "code",  # code, literal (equation 3), fpn256, or none: the baseline
@@ -58,7 +58,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     config.evaluation.update(every_epochs=10, rerank=("none", "query_only", "standard"))
     if config.data.layout == "regdb":
         config.image.size = (256, 128)
-        config.evaluation.update(cmc="identity", distance="euclidean")
+        config.protocols = both_directions("regdb", ",cmc=identity,distance=euclidean")
     if scale_down(config, argument):
         # From random weights and in a few hundred steps, the paper's rate is too low.
         config.optimizer.learning_rate = 3e-3

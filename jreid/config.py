@@ -1,6 +1,7 @@
 """Configs: a Python file with an argument, overridden by flags, and kept as JSON in a run.
 
-A config file imports from here what it starts from: `defaults`, `read_argument`, `scale_down`.
+A config file imports from here what it starts from: `defaults`, `read_argument`, `scale_down`,
+`both_directions`.
 """
 
 import hashlib
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from jreid import config_protocols
 from jreid.config_argument import Argument as Argument
 from jreid.config_argument import read_argument as read_argument
 from jreid.config_file import run_config_file
 from jreid.config_types import wrong_type
 from jreid.defaults import Config, defaults
+from jreid.defaults import both_directions as both_directions
 from jreid.defaults import scale_down as scale_down
 from jreid.errors import InputError
 from jreid.find import nearest
@@ -27,6 +30,12 @@ from jreid.paths import local_path
 PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
 PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
+
+# The fields that are lists of texts with commas, and an example of each.
+TEXTS = {
+    "protocols": "sysu_mm01:search=all,shots=1",
+    "evaluation.rerank": "none,standard:k1=20,k2=6,lambda=0.3",
+}
 
 # What earlier versions called fields, and values of fields, in what they recorded. A block with a
 # learning rate describes an optimizer, whichever player it is of.
@@ -83,7 +92,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
             )
         _check_known(config, name[1])
     values = flags.FlagValues()
-    arguments = ["jreid", *overrides]
+    arguments = ["jreid", *map(_with_quotes, overrides)]
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
         values(arguments)
@@ -144,7 +153,7 @@ def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ValueError: another method used them.
     """
-    content = _filled(_with_new_names(content), LATER_FIELDS)
+    content = _filled(config_protocols.with_texts(_with_new_names(content)), LATER_FIELDS)
     backbone = content.get("backbone")
     if content.get("method") == "pfanet" or not isinstance(backbone, dict):
         return content
@@ -156,7 +165,16 @@ def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def digest(config: ConfigDict) -> str:
     """SHA-256 of every field, as hexadecimal digits. Where the data lies does not count."""
-    fields = {name: value for name, value in flat(config.to_dict()).items() if name not in PLACES}
+    return _digest(config.to_dict())
+
+
+def digest_as_written(path: Path) -> str:
+    """The `digest` that the version of jreid had which wrote a JSON file that `read` reads."""
+    return _digest(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _digest(values: dict[str, Any]) -> str:
+    fields = {name: value for name, value in flat(values).items() if name not in PLACES}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -187,6 +205,14 @@ def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
         for field in sorted({*left, *right} - PLACES)
     ]
     return [difference for difference in found if difference.ours != difference.theirs]
+
+
+def _with_quotes(flag: str) -> str:
+    """A flag whose value is a text with commas, as the list of this one text."""
+    name, _, value = flag.partition("=")
+    if name.removeprefix("--config.") in TEXTS and not value.startswith(("(", "[", "'", '"')):
+        return f"{name}={(value,)!r}"
+    return flag
 
 
 def _with_local_paths(config: Config) -> Config:
@@ -221,6 +247,11 @@ def _check_known(config: ConfigDict, field: str) -> None:
     if inside:
         raise InputError(f"config.{field} is a group; set a field of it, such as {inside[0]}.")
     group, _, last = field.rpartition(".")
+    if moved := config_protocols.MOVED.get(field):
+        raise InputError(
+            f"config.{field} is no config field by now; write it into config.{moved}, such as "
+            f"--config.{moved}={TEXTS[moved]}."
+        )
     renamed = f"{group}.{RENAMED_FIELDS.get(field) or RENAMED_OPTIMIZER_FIELDS.get(last)}"
     meant = renamed if renamed in known else nearest(field, known)
     raise InputError(f"config.{field} is no config field; did you mean config.{meant}?")

@@ -10,6 +10,26 @@ from jreid.config_argument import DATASETS, Argument, read_argument
 Config = Any
 
 
+def both_directions(protocol: str, options: str = "") -> tuple[str, str]:
+    """A protocol from infrared to visible images and back, with further options of it."""
+    directions = "infrared_to_visible", "visible_to_infrared"
+    forward, back = (f"{protocol}:direction={direction}{options}" for direction in directions)
+    return forward, back
+
+
+# By layout, how its datasets are evaluated.
+PROTOCOLS = {
+    "sysu_mm01": tuple(
+        f"sysu_mm01:search={search},shots={shots}"
+        for search in ("all", "indoor")
+        for shots in (1, 10)
+    ),
+    "regdb": both_directions("regdb"),
+    "llcm": both_directions("llcm"),
+    "folder": both_directions("folder"),
+}
+
+
 def _dataset(argument: Argument) -> Config:
     """The `data` block of a config."""
     layout = DATASETS[argument.dataset]["layout"]
@@ -17,7 +37,6 @@ def _dataset(argument: Argument) -> Config:
         "name": argument.dataset,
         "layout": layout,  # sysu_mm01, regdb, llcm or folder
         "split_number": argument.trial,  # of RegDB's ten, from 1; else 0
-        "protocol": layout,  # sysu_mm01, regdb, llcm, llcm_released_vis_to_ir, llcm_all, folder
         "train_splits": ("train",),
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # take a folder that lacks images; marks every result
@@ -36,6 +55,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
     Raises:
         InputError: as `read_argument`.
     """
+    data = _dataset(read_argument(argument))
     return ConfigDict(
         {
             "method": "agw",
@@ -43,7 +63,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             "epochs": 80,
             "dtype": "float32",  # of the convolutions: float32 or bfloat16
             "weights": "none",  # of the backbone: imagenet, a file, or none
-            "data": _dataset(read_argument(argument)),
+            "data": data,
             "batch": {
                 "sampler": "identity_uniform",  # random_identity, identity_uniform or uniform
                 "identities": 8,
@@ -94,21 +114,14 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             "log_every_steps": 10,
             "checkpoint_every_epochs": 1,
             "pictures_every_epochs": 0,  # sheets of the method's pictures; 0 for never
+            # A row each, such as sysu_mm01:search=all,shots=1; the first one is used in training.
+            "protocols": PROTOCOLS[data.layout],
             "evaluation": {
                 "every_epochs": 5,  # on the validation identities; 0 for never
                 "batch_size": 128,
                 "flip": False,  # add the features of an image and of its mirror image
-                "searches": ("all", "indoor"),  # of SYSU-MM01
-                "shots": (1, 10),  # of SYSU-MM01
-                "directions": ("infrared_to_visible", "visible_to_infrared"),  # of the others
-                "sampling": "",  # official or seeded; empty for the protocol's own
-                "trials": 10,  # galleries drawn, where the protocol draws them
-                "cmc": "",  # identity or image; empty for the protocol's own
-                "distance": "",  # cosine or euclidean; empty for the protocol's own
-                "rerank": ("none", "standard"),  # none, standard, query_only: a row each
-                "k1": 20,  # of re-ranking: neighbors
-                "k2": 6,  # of re-ranking: neighbors averaged
-                "rerank_weight": 0.3,  # of re-ranking: the original distance's share, lambda
+                # A row each: none, or standard or query_only, as in standard:k1=20,k2=6,lambda=0.3.
+                "rerank": ("none", "standard"),
             },
         }
     )
@@ -135,6 +148,10 @@ def scale_down(config: Config, argument: str | Argument) -> str:
         config.backbone.width = 8
         config.batch.update(identities=4, images=2)
         config.update(epochs=2, log_every_steps=1)
-        config.evaluation.update(every_epochs=1, batch_size=16, k1=5, k2=2)
+        config.evaluation.update(every_epochs=1, batch_size=16)
+        # So few images have few neighbors.
+        config.evaluation.rerank = tuple(
+            kind if kind == "none" else f"{kind}:k1=5,k2=2" for kind in config.evaluation.rerank
+        )
         config.optimizer.milestones = (2,)
     return scale

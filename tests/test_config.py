@@ -226,10 +226,10 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     new = configs.load(f"{AGW}:regdb")
     block = {"learning_rate": 0.1, "scales": [["a", 0.1]], "decay": 0.5, "warmup_start": 0.1}
     old = {
-        "data": {"trial": 3},
+        "data": {"trial": 3, "protocol": "sysu_mm01"},
         "batch": {"sampler": "agw"},
         "image": {"gray_visible": True},
-        "evaluation": {"draw": "agw"},
+        "evaluation": {"draw": "agw", "searches": ["all"], "shots": [1], "rerank": ["none"]},
         "optimizer": block,
         "gan": {"optimizer": block},
     }
@@ -239,7 +239,8 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     assert read.data.depth_range == ()  # a field that came later
     assert (read.image.gray_visible, read.image.gray_infrared) == (True, False)
     assert read.batch.sampler == new.batch.sampler == "identity_uniform"
-    assert read.evaluation.sampling == "seeded"
+    assert read.protocols == ("sysu_mm01:search=all,shots=1,sampling=seeded",)
+    assert read.evaluation.to_dict() == {"rerank": ("none",)}
     for optimizer in (read.optimizer, read.gan.optimizer):
         assert optimizer.lr_multipliers == (("a", 0.1),)
         assert (optimizer.lr_decay, optimizer.warmup_initial) == (0.5, 0.1)
@@ -250,7 +251,6 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     ("old", "new"),
     [
         ("data.trial", "data.split_number"),
-        ("evaluation.draw", "evaluation.sampling"),
         ("optimizer.scales", "optimizer.lr_multipliers"),
     ],
 )

@@ -154,9 +154,11 @@ def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
         ("--config.log_every_steps=0", "config.log_every_steps=0"),
         ("--config.cpu_threads=0", "config.cpu_threads=0"),
         ("--config.checkpoint_every_epochs=0", "at least 1"),
-        ("--config.evaluation.distance=l2", "config.evaluation.distance=l2"),
-        ("--config.evaluation.searches=()", "config.evaluation.searches"),
-        ("--config.evaluation.searches=outdoor", "outdoor"),
+        ("--config.protocols=sysu_mm01:distance=l2", "config.protocols: The protocol's distance"),
+        ("--config.protocols=()", "config.protocols"),
+        ("--config.protocols=sysu_mm01:serch=all,shots=1", "did you mean search"),
+        ("--config.protocols=('sysu_mm01','sysu_mm01:shots=1')", "are the same protocol"),
+        ("--config.evaluation.rerank=none,standart", "config.evaluation.rerank: standart"),
         ("--config.evaluation.batch_size=0", "config.evaluation.batch_size=0"),
         ("--config.image.size=128", "a height and a width"),
         ("--config.image.resize=cubic", "did you mean"),
@@ -208,7 +210,7 @@ def test_evaluation_changes_only_how_it_evaluates(capsys, tiny, tmp_path):
     capsys.readouterr()
     message = refused(capsys, "evaluate", "--workdir", run, "--config.seed=3")
     assert "config.seed is the trained run's" in message
-    allowed = ["--config.evaluation.shots=1", "--config.cpu_threads=3"]
+    allowed = ["--config.protocols=sysu_mm01", "--config.cpu_threads=3"]
     assert main(["evaluate", "--workdir", run, *allowed]) == 0
     rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
     assert {row["protocol"]["shots"] for row in rows} == {1}

@@ -122,15 +122,25 @@ def test_llcm_both_ways(llcm):
     assert all(row["trials"] == 10 and row["valid_queries"] for row in rows)
 
 
-def test_features_of_a_run_give_its_numbers(llcm, tmp_path, capsys):
-    file, output = tmp_path / "features.npz", tmp_path / "result.json"
+@pytest.fixture(scope="module")
+def features(llcm):
+    """The features of its test split."""
+    file = llcm.parent / "features.npz"
     assert call("embed", f"--workdir={llcm}", "--split=test", f"--output={file}") == 0
-    flags = [f"--features={file}", "--protocol=llcm", "--rerank=none", f"--output={output}"]
+    return file
+
+
+def test_features_of_a_run_give_its_numbers(llcm, features, tmp_path, capsys):
+    output = tmp_path / "result.json"
+    flags = [f"--features={features}", "--rerank=none", f"--output={output}"]
+    for direction in ("infrared_to_visible", "visible_to_infrared"):
+        flags.append(f"--protocol=llcm:direction={direction}")
     assert call("evaluate", *flags) == 0
     ours = json.loads(output.read_text())["rows"]
     theirs = [row for row in rows_of(llcm) if row["rerank"] == "none"]
     for a, b in zip(ours, theirs, strict=True):
         assert a["fingerprint"] == b["fingerprint"]
+        assert a["protocol_text"] == b["protocol_text"]
         assert a["cmc"] == b["cmc"] and a["mAP"] == b["mAP"]
     capsys.readouterr()
     assert call("evaluate", "--compare", output, llcm / "result.json") == 0
@@ -152,26 +162,44 @@ def test_comparing_what_cannot_be(llcm, trials, tmp_path, capsys):
     ("flags", "message"),
     [
         ([], "--features needs --protocol"),
-        (["--protocol=market"], "The protocol 'market' is unknown"),
-        (["--protocol=regdb", "--search=all"], "--search is not a choice of regdb"),
-        (["--protocol=sysu_mm01"], "--sampling=seeded"),
+        (["--protocol=market"], "protocol=market does not exist"),
+        (["--protocol=regdb:search=all"], "regdb has no search"),
+        (["--protocol=sysu_mm01"], "sysu_mm01:sampling=seeded"),
         (["--protocol=llcm", "--rerank=gnn"], "gnn"),
-        (["--protocol=llcm", "--rerank=standard", "--k1=5000"], "k1"),
+        (["--protocol=llcm", "--rerank=standard:k1=5000"], "k1"),
         (["--protocol=llcm", "--config.seed=1"], "is for --workdir"),
         (["--protocol=llcm", "--output=."], "does not end in .json"),
     ],
 )
-def test_features_and_flags_that_do_not_fit(llcm, tmp_path, capsys, flags, message):
-    file = tmp_path / "features.npz"
-    assert call("embed", f"--workdir={llcm}", "--split=test", f"--output={file}") == 0
-    assert message in refused(capsys, "evaluate", f"--features={file}", *flags)
+def test_features_and_flags_that_do_not_fit(features, capsys, flags, message):
+    assert message in refused(capsys, "evaluate", f"--features={features}", *flags)
 
 
-@pytest.mark.parametrize("flag", ["--shots=0", "--rerank=none", "--k1=3", "--output=x.json"])
+def test_protocols_of_several_datasets_do_not_say_which_one(features, tmp_path, capsys):
+    arrays = {**np.load(features)}
+    del arrays["origin"]
+    np.savez(tmp_path / "f.npz", **arrays)
+    flags = [f"--features={tmp_path}/f.npz", "--protocol=llcm", "--protocol=folder"]
+    assert "of llcm and of folder" in refused(capsys, "evaluate", *flags)
+    assert call("evaluate", *flags, "--dataset=mine", f"--output={tmp_path}/result.json") == 0
+    assert [row["protocol_text"] for row in rows_of(tmp_path)] == ["llcm", "folder"]
+
+
+@pytest.mark.parametrize("flag", ["--protocol=llcm", "--rerank=none", "--output=x.json"])
 def test_flags_of_features_with_a_run_or_a_comparison(llcm, capsys, flag):
     assert "is for --features" in refused(capsys, "evaluate", f"--workdir={llcm}", flag)
     both = [llcm / "result.json", llcm / "result.json"]
     assert "is for --features" in refused(capsys, "evaluate", "--compare", *both, flag)
+
+
+@pytest.mark.parametrize("flag", ["--shots=1", "--direction=visible_to_infrared", "--k1=5"])
+def test_flags_that_are_texts_now_say_what_to_write(capsys, flag):
+    with pytest.raises(SystemExit):
+        call("evaluate", "--features=f.npz", "--protocol=llcm", flag)
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    name = flag.partition("=")[0]
+    assert f"{name} is gone; write --" in message
+    assert f":{name.removeprefix('--')}=VALUE" in message
 
 
 @pytest.mark.fault("F30")
@@ -196,9 +224,9 @@ def test_sysu_mm01_from_features_alone(tiny_folder, tiny_dataset, tmp_path):
     features = np.random.default_rng(0).standard_normal((len(table.name), 8), np.float32)
     columns = {"identities": table.identity, "cameras": table.camera, "names": table.name}
     np.savez(tmp_path / "f.npz", features=features, modalities=table.modality, **columns)
-    flags = ["evaluate", f"--features={tmp_path}/f.npz", "--protocol=sysu_mm01", "--search=indoor"]
-    flags += ["--dataset=tiny"]
-    flags += [f"--gallery-index={tiny_folder}/exp/rand_perm_cam.mat", "--shots=10", "--trials=3"]
+    flags = ["evaluate", f"--features={tmp_path}/f.npz", "--dataset=tiny"]
+    flags += ["--protocol=sysu_mm01:search=indoor,shots=10,trials=3"]
+    flags += [f"--gallery-index={tiny_folder}/exp/rand_perm_cam.mat"]
     assert call(*flags, f"--output={tmp_path}/result.json") == 0
     (row,) = rows_of(tmp_path)
     assert row["protocol"]["search"] == "indoor"
@@ -229,7 +257,8 @@ def test_a_folder_of_ones_own(mine, tmp_path, capsys):
     small += ["--config.image.size=(32,16)", "--config.batch.identities=4", "--config.weights=none"]
     flags = [f"--config={ROOT}/configs/agw.py:folder", *small, f"--config.data.folder={mine}"]
     flags += [f"--config.data.prepared={tmp_path}/prepared", f"--workdir={tmp_path}/run"]
-    flags += ["--config.backbone.non_local=(0,1,0,0)", "--config.evaluation.k1=5"]
+    flags += ["--config.backbone.non_local=(0,1,0,0)"]
+    flags += ["--config.evaluation.rerank=none,standard:k1=5"]
     message = refused(capsys, "train", *flags)
     assert "--config.data.identities=8" in message
     assert call("train", *flags, "--config.data.identities=8") == 0

@@ -6,8 +6,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers.old_configs import as_written_before
 from helpers.paths import ROOT
 from helpers.small_method import create_method
+from ml_collections import ConfigDict
 
 from jreid import config as configs
 from jreid.__main__ import main
@@ -18,10 +20,8 @@ from jreid.runs import finished, score
 from jreid.runs.run import Run, source_of
 
 SHORT = [
-    "--config.evaluation.searches=('all',)",
-    "--config.evaluation.shots=(1,)",
-    "--config.evaluation.rerank=('none',)",
-    "--config.evaluation.trials=2",
+    "--config.protocols=sysu_mm01:search=all,shots=1,trials=2",
+    "--config.evaluation.rerank=none",
 ]
 
 
@@ -123,6 +123,19 @@ def test_what_is_not_finished(run, config, spoil):
     assert not finished.is_finished(Run(run), config)
 
 
+def test_an_update_of_jreid_leaves_a_run_finished(run, config):
+    evaluation = {"searches": ["all"], "shots": [1], "trials": 2, "rerank": ["none"]}
+    old = as_written_before(config, "sysu_mm01", evaluation | {"k1": 5, "k2": 2})
+    (run / "config.json").write_text(json.dumps(old))
+    edit(run / "run.json", lambda record: record.update(config=old))
+    edit(
+        run / "result.json",
+        lambda result: result.update(config_hash=configs.digest(ConfigDict(old))),
+    )
+    assert finished.is_finished(Run(run), config)
+    assert not finished.is_finished(Run(run), configs.override(config, ["--config.seed=9"]))
+
+
 @pytest.mark.fault("B1")
 def test_raw_rows_of_both_checkpoints_are_kept_where_re_ranking_fails(
     run, config, capsys, monkeypatch
@@ -136,7 +149,7 @@ def test_raw_rows_of_both_checkpoints_are_kept_where_re_ranking_fails(
         raise MemoryError
 
     monkeypatch.setattr(score, "evaluate", fails)
-    reranked = ["--config.evaluation.rerank=('standard','none')", "--config.evaluation.k1=5"]
+    reranked = ["--config.evaluation.rerank=standard:k1=5,none"]
     status, out, err = call(capsys, "evaluate", f"--workdir={run}", *reranked)
     result = json.loads((run / "result.json").read_text())
     assert status == 2
@@ -211,7 +224,7 @@ def test_other_data_are_another_result(run, tmp_path, capsys):
     embed = ["embed", *evaluate[1:], "--split=test", f"--output={features}"]
     assert "--other-data" in call(capsys, *embed)[2]
     assert call(capsys, *embed, "--other-data")[0] == 0
-    message = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--sampling=seeded"]
+    message = ["evaluate", f"--features={features}", "--protocol=sysu_mm01:sampling=seeded"]
     assert "other data" in call(capsys, *message)[1]
 
 
@@ -306,7 +319,7 @@ def test_a_row_of_an_earlier_step_than_asked_for_is_marked(run, tmp_path, capsys
     features, result = tmp_path / "f.npz", tmp_path / "r.json"
     embed = ["embed", f"--workdir={run}", "--split=test", f"--output={features}"]
     assert call(capsys, *embed)[0] == 0
-    message = ["evaluate", f"--features={features}", "--protocol=sysu_mm01", "--sampling=seeded"]
+    message = ["evaluate", f"--features={features}", "--protocol=sysu_mm01:sampling=seeded"]
     assert f"step {step} is damaged" in call(capsys, *message, f"--output={result}")[1]
     _, out, _ = call(capsys, "evaluate", "--compare", result, result)
     assert f"second: step {step} is damaged" in out
@@ -320,8 +333,8 @@ def test_the_files_fingerprint_is_that_of_the_dataset(config, tiny_dataset):
 def test_what_is_known_survives_embedding(run, tmp_path, capsys):
     file, output = tmp_path / "f.npz", tmp_path / "r.json"
     embed = ["embed", f"--workdir={run}", f"--output={file}"]
-    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--sampling=seeded"]
-    evaluate += ["--trials=2", f"--output={output}"]
+    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01:sampling=seeded,trials=2"]
+    evaluate += [f"--output={output}"]
     assert call(capsys, *embed, "--split=test")[0] == 0
     assert " marks" not in call(capsys, *evaluate)[1]
     (row,) = json.loads(output.read_text())["rows"]
@@ -360,7 +373,7 @@ def test_features_that_are_not_all_of_the_dataset(tmp_path, capsys):
     labels["features"] = np.random.default_rng(0).normal(size=(36, 4))
     file, output = tmp_path / "f.npz", tmp_path / "r.json"
     np.savez(file, **labels)
-    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01", "--sampling=seeded"]
+    evaluate = ["evaluate", f"--features={file}", "--protocol=sysu_mm01:sampling=seeded"]
     evaluate += [f"--output={output}"]
     status, _, err = call(capsys, *evaluate)
     assert status == 2 and not output.exists()

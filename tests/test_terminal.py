@@ -29,7 +29,7 @@ def test_what_a_terminal_cannot_show_is_replaced(encoding, tmp_path, monkeypatch
     np.savez(file, features=features, **labels)
     bytes_ = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_, encoding=encoding))
-    flags = ["--protocol=sysu_mm01", "--dataset=mine", "--sampling=seeded", f"--output={output}"]
+    flags = ["--protocol=sysu_mm01:sampling=seeded", "--dataset=mine", f"--output={output}"]
     assert main(["evaluate", f"--features={file}", *flags]) == 0
     sys.stdout.flush()
     assert json.loads(output.read_text())["rows"][0]["trials"] == 10

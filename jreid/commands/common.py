@@ -116,12 +116,14 @@ def config_of_run(options: argparse.Namespace) -> Any:
     from jreid.runs.run import Run
 
     config = config_of(options)
-    free = ("evaluation.", "cpu_threads", *(["data."] if getattr(options, "other_data", 0) else []))
+    free = ["evaluation.", "protocols", "cpu_threads"]
+    if getattr(options, "other_data", False):
+        free.append("data.")
     for changed in configs.differences(config, Run(options.workdir).config()):
-        if not changed.field.startswith(free):
+        if not changed.field.startswith(tuple(free)):
             raise InputError(
                 f"config.{changed.field} is the trained run's and stays; this verb takes "
-                "config.evaluation, config.cpu_threads, config.data.folder and "
+                "config.protocols, config.evaluation, config.cpu_threads, config.data.folder and "
                 "config.data.prepared."
             )
     return config

@@ -88,13 +88,13 @@ def _config(config: Any, fault: Exception | None) -> Iterator[str]:
 
 
 def _dataset(config: Any) -> Iterator[str]:
-    from jreid.runs.score import check_protocols
+    from jreid.runs.protocols import draw_protocols
     from jreid.training.plan import plan_training
 
     dataset = dataset_of(config)
     table, plan = plan_training(config, dataset)
     yield f"{config.data.name}: {len(dataset.table.name):,} images, {len(table.name):,} to train on"
-    yield from check_protocols(config, dataset)
+    yield from draw_protocols(config, dataset).sentences()
     yield f"{config.epochs} epochs are {plan.steps:,} steps"
 
 

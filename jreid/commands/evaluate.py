@@ -1,6 +1,7 @@
 """`jreid evaluate`: a run's checkpoints, anybody's features, or two results side by side."""
 
 import argparse
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None:
             raise InputError(
                 f"--{name.replace('_', '-')} is for --features; a run's evaluation is set by "
-                "--config.evaluation fields."
+                "--config.protocols and --config.evaluation fields."
             )
     if options.compare:
         _compare(*options.compare)
@@ -61,21 +62,23 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _evaluate_run(options: argparse.Namespace) -> None:
+    from jreid.runs.protocols import draw_protocols
     from jreid.runs.run import Run
 
     run = Run(options.workdir)
     config = config_of_run(options)
     dataset = dataset_of(config)
     marks = marks_of_data(run, config, dataset, "test", options.other_data, dataset_of)
-    evaluate_and_tell(config, run, dataset, marks)
+    evaluate_and_tell(config, run, dataset, draw_protocols(config, dataset), marks)
 
 
 def evaluate_and_tell(
-    config: Any, run: Any, dataset: Any, marks: Mapping[str, Any] | None = None
+    config: Any, run: Any, dataset: Any, draws: Any, marks: Mapping[str, Any] | None = None
 ) -> None:
     """Scores the run's last and best checkpoints on the test split, keeps and prints the rows.
 
     Args:
+        draws: what the config's protocols draw from the dataset.
         marks: fields for every row, if the data are not the run's own.
 
     Raises:
@@ -86,14 +89,16 @@ def evaluate_and_tell(
 
     name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
     with ranking_progress() as (tell, progress):
-        results = evaluate_run(config, run, dataset, tell, progress, marks)
+        results = evaluate_run(config, run, dataset, draws, tell, progress, marks)
         result, unwritten = keep_each(results, lambda result: run.write_result(result, name))
     tell_rows(config, result["rows"])
     if not unwritten:
         print(f"result       {run.workdir / name}")
     print(f"metrics      {run.metrics / 'metrics.jsonl'}")
     print(f"TensorBoard  tensorboard --logdir={run.metrics}")
-    print(f"embeddings   python -m jreid embed --workdir={run.workdir} --images=DIR ...")
+    output = shlex.quote(f"{run.workdir / 'test.npz'}")
+    embed = f"embed --workdir={shlex.quote(str(run.workdir))} --split=test --output={output}"
+    print(f"embeddings   python -m jreid {embed}")
     raise_incomplete(result, unwritten)
 
 

@@ -10,16 +10,26 @@ from typing import Any
 from jreid.commands.common import ranking_progress
 from jreid.errors import InputError
 
-# Flags of --features: what the protocol may be told, and the rest.
-CHOICES = ("search", "shots", "sampling", "direction", "split_number", "trials", "cmc", "distance")
-OTHERS = ("protocol", "dataset", "gallery_index", "rerank", "k1", "k2", "rerank_weight", "output")
+FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "output", "allow_partial")
+# Flags of earlier versions, and what to write now.
+KEYS = ("search", "shots", "sampling", "direction", "split_number", "trials", "cmc", "distance")
+MOVED = {
+    **{f"--{key.replace('_', '-')}": f"--protocol=NAME:{key}=VALUE" for key in KEYS},
+    "--k1": "--rerank=standard:k1=VALUE",
+    "--k2": "--rerank=standard:k2=VALUE",
+    "--rerank-weight": "--rerank=standard:lambda=VALUE",
+}
 OF_FILE = ("config_hash", "extraction", "data_fingerprint")  # kept from a run's embeddings
-FLAGS = (*CHOICES, *OTHERS, "allow_partial")
 
 
 def add_flags(group: Any) -> None:
     """Adds the flags that go with --features."""
-    group.add_argument("--protocol", help="sysu_mm01, regdb, llcm, ...")
+    group.add_argument(
+        "--protocol",
+        action="append",
+        help="sysu_mm01:search=all,shots=1 or regdb:split_number=1 or llcm or ..., or a function "
+        "of your own as package.module.function; may be given several times",
+    )
     group.add_argument(
         "--dataset",
         help="dataset of the images (default: what `jreid embed` wrote, else the protocol's own, "
@@ -31,29 +41,28 @@ def add_flags(group: Any) -> None:
         default=None,
         help="take fewer images than the dataset has; every row is marked as partial",
     )
-    group.add_argument("--search", help="of sysu_mm01: all or indoor")
-    group.add_argument("--shots", type=int, help="of sysu_mm01: 1 or 10")
-    group.add_argument("--sampling", help="of sysu_mm01: official or seeded")
-    group.add_argument("--direction", help="infrared_to_visible or visible_to_infrared")
-    group.add_argument("--split-number", type=int, help="of regdb: which of its ten splits")
-    group.add_argument("--trials", type=int, help="number of galleries to draw")
-    group.add_argument("--cmc", help="identity or image")
-    group.add_argument("--distance", help="cosine (default) or euclidean")
     group.add_argument(
-        "--gallery-index", type=Path, help="rand_perm_cam.mat, for the official draw"
+        "--gallery-index", type=Path, help="rand_perm_cam.mat, for the official sampling"
     )
     group.add_argument(
         "--rerank",
-        help="one or more of none, standard, query_only, separated by commas (default: none)",
-    )
-    group.add_argument("--k1", type=int, help="of re-ranking: neighbors (default: 20)")
-    group.add_argument("--k2", type=int, help="of re-ranking: neighbors averaged (default: 6)")
-    group.add_argument(
-        "--rerank-weight",
-        type=float,
-        help="of re-ranking: the original distance's share, lambda (default: 0.3)",
+        action="append",
+        help="none, standard or query_only, or several, as in "
+        "none,standard:k1=20,k2=6,lambda=0.3 (default: none)",
     )
     group.add_argument("--output", type=Path, help="the result file to write, .json")
+    for flag in MOVED:
+        group.add_argument(
+            flag, nargs="?", action=_Moved, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+
+
+class _Moved(argparse.Action):
+    """Says what to write in place of a flag."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        flag = self.option_strings[0]
+        parser.error(f"{flag} is gone; write {MOVED[flag]}")
 
 
 def evaluate_features(options: argparse.Namespace) -> None:
@@ -66,12 +75,12 @@ def evaluate_features(options: argparse.Namespace) -> None:
     from jreid.data.layouts.sysu_mm01 import read_gallery_index
     from jreid.distributed.processes import on_main_process
     from jreid.evaluation import (
-        Rerank,
         Wanted,
-        choose,
         evaluate,
         raw_first,
         read_features,
+        read_protocols,
+        read_reranks,
         write_result,
     )
     from jreid.runs.score import naming_full_ranking
@@ -81,17 +90,10 @@ def evaluate_features(options: argparse.Namespace) -> None:
     output = options.output
     if output and (output.suffix != ".json" or output.is_dir()):
         raise InputError(f"{output} does not end in .json; choose such an --output.")
-    protocols = choose(options.protocol, **_given(options, *CHOICES))
-    parameters = {
-        {"rerank_weight": "weight"}.get(name, name): value
-        for name, value in _given(options, "k1", "k2", "rerank_weight").items()
-    }
-    rerankings = [
-        None if kind == "none" else Rerank(kind, **parameters)
-        for kind in dict.fromkeys((options.rerank or "none").split(","))
-    ]
+    protocols = read_protocols(options.protocol)
+    rerankings = read_reranks(options.rerank or ["none"])
     features, table = read_features(options.features)
-    origin = _origin(options, table, protocols)
+    origin = _origin(options, table, [*protocols])
     index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
     wanted = [Wanted(0, *one) for one in product(protocols, rerankings)]
     of_file = {name: origin[name] for name in OF_FILE if name in origin}
@@ -105,7 +107,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
         def evaluated(one: Wanted) -> dict[str, Any]:
             with naming_full_ranking(one.protocol, one.rerank, "--rerank=none"):
                 row = evaluate(features, table, index, *one[1:], tell=tell, progress=progress)
-            return row | origin["row"]
+            return {"protocol_text": protocols[one.protocol], **row, **origin["row"]}
 
         results = (
             {"features": str(options.features), **of_file}
@@ -124,7 +126,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
 
 def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:
     """What is known of the features' images and model; `row` are fields of every result row."""
-    from jreid.data.known_counts import dataset_of_protocol, feature_faults
+    from jreid.data.known_counts import feature_faults
     from jreid.data.layouts.layout import raise_faults
     from jreid.evaluation.results.feature_file import read_origin
 
@@ -136,7 +138,7 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
             f"{options.features} holds features of {written}, not of {options.dataset}; leave "
             "--dataset out."
         )
-    name = written or dataset_of_protocol(options.protocol)
+    name = written or _dataset_of(protocols)
     cameras = {}
     for protocol in protocols:
         query, gallery = protocol.direction.split("_to_")
@@ -151,6 +153,18 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
         remedy = f"take them as they are by --allow-partial, which marks every row, {other}"
         raise_faults(faults, options.features, remedy, most=6)
     return {**origin, "row": {"skipped_images": 0, **row, "dataset": name, "partial": partial}}
+
+
+def _dataset_of(protocols: Sequence[Any]) -> str:
+    from jreid.data.known_counts import dataset_of_protocol
+
+    first, *others = dict.fromkeys(dataset_of_protocol(protocol.name) for protocol in protocols)
+    if others:
+        raise InputError(
+            f"The protocols are of {first} and of {others[0]}; say by --dataset=NAME which dataset "
+            "the features are of."
+        )
+    return first
 
 
 def write_fault(write: Callable[[], None]) -> InputError | None:
@@ -178,10 +192,6 @@ def raise_incomplete(result: Mapping[str, Any], unwritten: InputError | None) ->
         raise unwritten
     if missing := result.get("missing"):
         raise InputError(f"the result lacks re-ranked rows: {missing[0]}")
-
-
-def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -95,7 +95,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     from jreid.runs.finished import is_finished
     from jreid.runs.init_from import place_of_run
     from jreid.runs.lock import locked
-    from jreid.runs.score import check_protocols
+    from jreid.runs.protocols import draw_protocols
     from jreid.training.loop import train
 
     _tell_changes(run, config)
@@ -111,10 +111,11 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)
-        for line in check_protocols(config, dataset):
+        draws = draw_protocols(config, dataset)
+        for line in draws.sentences():
             print(line)
-        train(config, run, dataset, start, options.profile, options.grace)
-        evaluate_and_tell(config, run, dataset)
+        train(config, run, dataset, draws, start, options.profile, options.grace)
+        evaluate_and_tell(config, run, dataset, draws)
 
 
 def _tell_changes(run: Any, config: Any) -> None:
@@ -185,8 +186,8 @@ def _import(options: argparse.Namespace) -> None:
     from jreid.runs.checkpoints import Checkpoints
     from jreid.runs.init_from import RANDOM, start_of_file
     from jreid.runs.lock import locked
+    from jreid.runs.protocols import described
     from jreid.runs.run import Run
-    from jreid.runs.score import described
     from jreid.weights.checkpoint_file import read_checkpoint
     from jreid.weights.torch import convert
 

@@ -1,17 +1,25 @@
 """How good embeddings are: protocols, ranks, metrics and the result file."""
 
-from jreid.evaluation.protocols.choices import PROTOCOLS, choose, describe, protocols
+from jreid.evaluation.protocols import PROTOCOLS
 from jreid.evaluation.protocols.draws import GalleryIndex
-from jreid.evaluation.protocols.protocol import Protocol
+from jreid.evaluation.protocols.protocol import Protocol, Rule, validated
 from jreid.evaluation.protocols.query_gallery import (
     QueryGallery,
     fingerprint,
     most_unmatched,
     query_gallery,
 )
+from jreid.evaluation.protocols.text import describe, read_protocol, read_protocols
 from jreid.evaluation.ranking.cmc import DISTANCES, Metrics, QueryScores, cmc_map, mean_metrics
 from jreid.evaluation.ranking.nearest import nearest
-from jreid.evaluation.ranking.rerank import KINDS, Rerank, rerank, rerank_blocks, rerank_fault
+from jreid.evaluation.ranking.rerank import rerank, rerank_blocks
+from jreid.evaluation.ranking.rerank_options import (
+    KINDS,
+    Rerank,
+    read_rerank,
+    read_reranks,
+    rerank_fault,
+)
 from jreid.evaluation.results.compare import compare, read_result
 from jreid.evaluation.results.feature_file import read_features
 from jreid.evaluation.results.raw_first import Wanted, raw_first
@@ -28,8 +36,8 @@ __all__ = [
     "QueryGallery",
     "QueryScores",
     "Rerank",
+    "Rule",
     "Wanted",
-    "choose",
     "cmc_map",
     "compare",
     "describe",
@@ -40,13 +48,17 @@ __all__ = [
     "mean_metrics",
     "most_unmatched",
     "nearest",
-    "protocols",
     "query_gallery",
     "raw_first",
     "read_features",
+    "read_protocol",
+    "read_protocols",
+    "read_rerank",
+    "read_reranks",
     "read_result",
     "rerank",
     "rerank_blocks",
     "rerank_fault",
+    "validated",
     "write_result",
 ]

@@ -13,10 +13,9 @@ from jreid.data.layouts.layout import find_layout
 from jreid.data.samplers import find_sampler
 from jreid.data.transforms import RESIZE
 from jreid.errors import InputError
-from jreid.evaluation import DISTANCES, KINDS, PROTOCOLS
 from jreid.find import require_choice
 from jreid.methods import Config
-from jreid.runs.score import protocols
+from jreid.runs.protocols import protocols, rerankings
 
 # The most that a whole number may be, which decides how much is made or done: by a field's last
 # name, or else OTHERS. Far more than anybody needs, and far less than what never ends.
@@ -24,8 +23,8 @@ OTHERS = 1_000_000
 LARGEST = {
     **dict.fromkeys(("size", "reid_size", "padding"), 10_000),  # pixels
     **dict.fromkeys(("width", "hidden", "dim", "embedding", "cpu_threads"), 16_384),
-    **dict.fromkeys(("residual_blocks", "stages", "non_local", "groups", "n", "shots"), 100),
-    **dict.fromkeys(("images", "trials", "k1", "k2"), 10_000),
+    **dict.fromkeys(("residual_blocks", "stages", "non_local", "groups", "n"), 100),
+    "images": 10_000,
 }
 UNBOUNDED = {"seed"}
 
@@ -50,7 +49,6 @@ def check_config(config: Config) -> None:
         ("pictures_every_epochs", config.pictures_every_epochs, 0),
         ("evaluation.every_epochs", evaluation.every_epochs, 0),
         ("evaluation.batch_size", evaluation.batch_size, 1),
-        ("evaluation.trials", evaluation.trials, 1),
         ("data.identities", data.identities, 0),
     ):
         _require(value >= least, field, value, f"at least {least}")
@@ -73,21 +71,15 @@ def check_config(config: Config) -> None:
         holds = len(value) == 2 and 0 < value[0] <= value[1] <= most
         _require(holds, field, value, "a least and a greatest number, above 0")
     for field, value in (
-        ("searches", evaluation.searches),
-        ("shots", evaluation.shots),
-        ("directions", evaluation.directions),
-        ("rerank", evaluation.rerank),
+        ("protocols", config.protocols),
+        ("evaluation.rerank", evaluation.rerank),
     ):
-        _require(len(value) > 0, f"evaluation.{field}", value, "one or more")
+        _require(len(value) > 0, field, value, "one or more")
     find_sampler(batch.sampler)
     require_choice("image.resize", image.resize, RESIZE)
     require_choice("image.order", image.order, ORDERS)
-    require_choice("evaluation.distance", evaluation.distance, ("", *DISTANCES))
-    require_choice("data.protocol", data.protocol, PROTOCOLS)
     require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
     check_depth_range(data.depth_range)
-    for kind in evaluation.rerank:
-        require_choice("evaluation.rerank", kind, ("none", *KINDS))
     splits = {*data.train_splits}
     _require(
         bool(splits) and splits <= {"train", "validation"},
@@ -103,7 +95,8 @@ def check_config(config: Config) -> None:
         data.split_number,
         allowed,
     )
-    protocols(config, "test")  # refuses what the protocol does not have
+    protocols(config, "test")  # both refuse a text that is not understood
+    rerankings(config)
 
 
 def _check_numbers(config: Config) -> None:

@@ -13,6 +13,7 @@ from jreid.methods import Config
 from jreid.runs import score
 from jreid.runs.checkpoint_folder import Chosen
 from jreid.runs.checkpoints import KINDS, Checkpoints
+from jreid.runs.protocols import Draws, rerankings
 from jreid.runs.run import Run, provenance
 
 # What makes other features of the same weights, of the fields that a method has.
@@ -40,6 +41,7 @@ def evaluate_run(
     config: Config,
     run: Run,
     dataset: Dataset,
+    draws: Draws,
     tell: Callable[[str, int], None] = lambda text, needed: None,
     progress: Callable[[int, int], None] | None = None,
     marks: Mapping[str, Any] | None = None,
@@ -50,6 +52,7 @@ def evaluate_run(
     any, before they are re-ranked, and then whole.
 
     Args:
+        draws: what the config's protocols draw from the dataset.
         tell, progress: as in `jreid.evaluation.evaluate`.
         marks: fields for every row.
 
@@ -57,10 +60,8 @@ def evaluate_run(
         `provenance`, `stands_for`, `rows`, and, where re-rankings have failed, `missing`: why.
 
     Raises:
-        InputError: the run has no checkpoint, the dataset does not allow the protocols, or there is
-            no row.
+        InputError: the run has no checkpoint, or there is no row.
     """
-    score.check_protocols(config, dataset)
     model = Model(config)
     with Checkpoints(run.checkpoints) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())
@@ -69,14 +70,17 @@ def evaluate_run(
         embedded = {}
         for step in {fields["step"] for fields in of_kinds}:
             variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
-            embedded[step] = score.split_embeddings(model, variables, dataset, "test")
+            _, embedded[step] = score.split_embeddings(model, variables, dataset, "test")
+
+    drawn = {one.protocol: one for one in draws.test}
 
     def row(one: Wanted) -> dict[str, Any]:
-        table, features = embedded[one.features]
-        by = [one.protocol], [one.rerank]
-        return score.score(model, dataset, table, features, *by, tell, progress)[0]
+        features = embedded[one.features]
+        return score.score(
+            model, dataset, drawn[one.protocol], features, one.rerank, tell, progress
+        )
 
-    each = [*product(score.protocols(config, "test"), score.rerankings(config))]
+    each = [*product(drawn, rerankings(config))]
     origin = {**provenance(config), **stands_for(config, dataset)}
     for rows, missing in raw_first([Wanted(step, *one) for step in embedded for one in each], row):
         written = [

@@ -7,8 +7,8 @@ from jreid.errors import InputError
 from jreid.methods import Config
 from jreid.runs.checkpoint_folder import StepFolders
 from jreid.runs.evaluate import checkpoint_fields
+from jreid.runs.protocols import protocols, rerankings
 from jreid.runs.run import Run, source_of
-from jreid.runs.score import protocols, rerankings
 
 IDENTITY = ("checkpoint", "step", "weights")  # of the checkpoint that a row is of
 
@@ -33,7 +33,7 @@ def _is_finished(run: Run, config: Config) -> bool:
     except InputError:  # it is made anew
         return False
     record, folders = run.record(), StepFolders(run.checkpoints)
-    if result.get("config_hash") != configs.digest(config):
+    if result.get("config_hash") not in _digests(run, config):
         return False
     if record.get("steps") is None or folders.chosen("last").step != record["steps"]:
         return False
@@ -48,3 +48,11 @@ def _is_finished(run: Run, config: Config) -> bool:
     if data is None or result.get("data_fingerprint") != data:
         return False
     return result.get("files_fingerprint") == files_fingerprint(source_of(config))
+
+
+def _digests(run: Run, config: Config) -> set[str]:
+    """The config's digest, and the one that it had where an earlier version wrote the same."""
+    digests = {configs.digest(config)}
+    if run.config_file.is_file() and not configs.differences(config, run.config()):
+        digests.add(configs.digest_as_written(run.config_file))
+    return digests

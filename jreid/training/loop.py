@@ -14,10 +14,10 @@ from jreid.engine.out_of_memory import explain_out_of_memory
 from jreid.engine.state import TrainState
 from jreid.engine.step import make_train_step
 from jreid.methods import Batch, Config
-from jreid.runs import score
 from jreid.runs.checkpoints import Checkpoints
 from jreid.runs.init_from import Start
 from jreid.runs.pictures import PEOPLE, Sheets
+from jreid.runs.protocols import Draws, described
 from jreid.runs.run import Run
 from jreid.training.epoch_end import EpochEnd, is_unscored
 from jreid.training.log import MetricWriter, StepProgress
@@ -31,6 +31,7 @@ def train(
     config: Config,
     run: Run,
     dataset: Dataset,
+    draws: Draws,
     start: Start,
     profiled_steps: int = 0,
     grace: float | None = None,
@@ -40,6 +41,7 @@ def train(
     The working directory is written to only once config, weights and dataset are known to fit.
 
     Args:
+        draws: what the config's protocols draw from the dataset.
         start: the weights that the run starts from, unless it has a checkpoint.
         profiled_steps: how many steps to record into the run's `profile`.
         grace: as in `StopSignals`.
@@ -50,7 +52,6 @@ def train(
             run.
     """
     table, plan = plan_training(config, dataset)
-    score.check_protocols(config, dataset)
     model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
@@ -67,11 +68,11 @@ def train(
             dataset,
             plan.steps,
             start.record if fresh else None,
-            protocols=score.described(config),
+            protocols=described(config),
         )
         first = int(state.step)
         epochs_done = ended_epochs(plan, first)
-        unscored = not fresh and is_unscored(config, dataset, checkpoints, epochs_done)
+        unscored = not fresh and is_unscored(config, draws, checkpoints, epochs_done)
         if first >= plan.steps and not unscored:
             return
         profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
@@ -88,7 +89,9 @@ def train(
             StopSignals(grace, checkpoints.wait) as stop,
             profiler,
         ):
-            epochs = EpochEnd(model, dataset, sheets, checkpoints, metric_writer, progress, stop)
+            epochs = EpochEnd(
+                model, dataset, draws, sheets, checkpoints, metric_writer, progress, stop
+            )
             if unscored:
                 epochs.end_epoch(epochs_done, state, finite_check)
             _train_steps(model, plan, state, batches, epochs, finite_check, stop, profiler)

@@ -130,7 +130,7 @@ def features(tiny_dataset, tmp_path):
         random = np.random.default_rng(0).standard_normal((len(table.name), 8)).astype(np.float32)
         path = tmp_path / "features.npz"
         np.savez(path, features=change(random), modalities=table.modality, **columns)
-        return ["evaluate", f"--features={path}", "--protocol=folder", f"--output={path}.json"]
+        return ["evaluate", f"--features={path}", f"--output={path}.json", "--protocol=folder"]
 
     return write
 
@@ -165,19 +165,19 @@ def test_constant_features_are_at_chance_and_told(features, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "differing"),
     [
-        ("--direction=visible_to_infrared", "direction"),
-        ("--cmc=image", "cmc"),
-        ("--distance=euclidean", "distance"),
-        ("--rerank=standard", "rerank"),
+        ("--protocol=folder:direction=visible_to_infrared", "direction"),
+        ("--protocol=folder:cmc=image", "cmc"),
+        ("--protocol=folder:distance=euclidean", "distance"),
+        ("--rerank=standard:k1=5,k2=2", "rerank"),
     ],
 )
 def test_results_of_other_rules_are_not_compared(features, tmp_path, capsys, flag, differing):
     command = features(lambda values: values)
-    small = ["--k1=5", "--k2=2"] if "rerank" in flag else []
-    first = ["--direction=infrared_to_visible", f"--output={tmp_path}/first.json"]
-    second = [*first[:1], flag, *small, f"--output={tmp_path}/second.json"]
+    first = [*command[:-2], "--protocol=folder", f"--output={tmp_path}/first.json"]
+    protocol = [] if "--protocol" in flag else ["--protocol=folder"]
+    second = [*command[:-2], *protocol, flag, f"--output={tmp_path}/second.json"]
     for flags in (first, second):
-        assert main([*command[:-1], *flags]) == 0
+        assert main(flags) == 0
     capsys.readouterr()
     results = f"{tmp_path}/first.json", f"{tmp_path}/second.json"
     assert main(["evaluate", "--compare", *results]) == 2

@@ -27,8 +27,7 @@ def test_bfloat16_trains_as_float32_does(tiny_folder, prepared, tmp_path):
                 "--config.optimizer.learning_rate=0.01",
                 "--config.optimizer.milestones=()",
                 "--config.evaluation.every_epochs=0",
-                "--config.evaluation.searches=('all',)",
-                "--config.evaluation.shots=(1,)",
+                "--config.protocols=sysu_mm01",
             ]
         )
         assert status == 0

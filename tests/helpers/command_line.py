@@ -22,10 +22,8 @@ SHARED = {
 # What Orbax writes of when and where, and the sums of that.
 WITH_TIME_OR_PLACE = {"_CHECKPOINT_METADATA", "commit_success.txt", "SHA256SUMS"}
 SMALL_EVALUATION = [
-    "--config.evaluation.searches=('all',)",
-    "--config.evaluation.shots=(1,)",
-    "--config.evaluation.rerank=('none',)",
-    "--config.evaluation.trials=2",
+    "--config.protocols=sysu_mm01:search=all,shots=1,trials=2",
+    "--config.evaluation.rerank=none",
 ]
 
 

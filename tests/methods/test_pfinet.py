@@ -329,7 +329,7 @@ def test_configs_of_the_datasets():
         4,
         "random_identity",
     )
-    assert (regdb.evaluation.distance, regdb.evaluation.cmc) == ("euclidean", "identity")
+    assert all(text.endswith(",cmc=identity,distance=euclidean") for text in regdb.protocols)
     assert (sysu.pfinet.groups, sysu.pfinet.margin) == (1, 0.7)
     assert sysu.evaluation.rerank == ("none", "query_only", "standard")
     assert regdb.data.split_number == 3

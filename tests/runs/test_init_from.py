@@ -27,8 +27,7 @@ def train(tiny_folder, prepared, tmp_path_factory):
     """A function from a run's name and flags to its folder; it trains no epoch."""
     folder = tmp_path_factory.mktemp("runs")
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
-    places += ["--config.evaluation.rerank=('none',)", "--config.evaluation.trials=1"]
-    places += ["--config.evaluation.searches=('all',)", "--config.evaluation.shots=(1,)"]
+    places += ["--config.evaluation.rerank=none", "--config.protocols=sysu_mm01:trials=1"]
 
     def train(name, *flags):
         command = ["train", f"--config={CONFIG}", "--config.epochs=0", *places]

@@ -9,7 +9,7 @@ from jreid.data.dataset import Dataset
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.runs.check_config import check_config
-from jreid.runs.score import check_protocols
+from jreid.runs.protocols import draw_protocols
 
 
 def dataset(people, images):
@@ -36,42 +36,38 @@ def config(**evaluation):
 
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize(
-    ("evaluation", "field"),
+    ("rerank", "parameter"),
     [
-        ({}, "k1=20"),
-        ({"k1": 0}, "k1=0"),
-        ({"k1": 5, "k2": 7}, "k2=7"),
-        ({"k1": 5, "k2": 0}, "k2=0"),
-        ({"k1": 5, "k2": 2, "rerank_weight": 1.5}, "rerank_weight=1.5"),
-        ({"k1": 5, "k2": 2, "rerank_weight": -0.1}, "rerank_weight=-0.1"),
-        ({"k1": 6, "k2": 2, "rerank": ("query_only",)}, "k1=6"),
+        ("standard", "k1=20"),
+        ("query_only:k1=6,k2=2", "k1=6"),
     ],
 )
-def test_a_re_ranking_that_the_images_do_not_allow(evaluation, field):
-    asked = config(**evaluation)
+def test_a_re_ranking_that_the_images_do_not_allow(rerank, parameter):
+    asked = config(rerank=("none", rerank))
     check_config(asked)
-    with pytest.raises(InputError) as error:
-        check_protocols(asked, dataset(people=3, images=2))
-    assert f"config.evaluation.{field} " in str(error.value)
+    with pytest.raises(InputError, match=r"config\.evaluation\.rerank: k1 of .*" + parameter):
+        draw_protocols(asked, dataset(people=3, images=2))
 
 
 @pytest.mark.fault("B1")
 def test_the_remedies_that_are_named_do():
     small = dataset(people=3, images=2)
-    assert check_protocols(config(k1=11), small)
-    assert check_protocols(config(rerank=("none",)), small)
+    assert draw_protocols(config(rerank=("standard:k1=11",)), small).test
+    assert draw_protocols(config(rerank=("none",)), small).test
 
 
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize(
     "field",
     [
-        "evaluation.trials=0",
+        "protocols=llcm:trials=0",
         "evaluation.batch_size=0",
-        "evaluation.directions=('sideways',)",
-        "evaluation.cmc=rank",
-        "evaluation.distance=manhattan",
+        "protocols=folder:direction=sideways",
+        "protocols=folder:cmc=rank",
+        "protocols=folder:distance=manhattan",
         "evaluation.rerank=('twice',)",
+        "evaluation.rerank=standard:k1=5,k2=7",
+        "evaluation.rerank=standard:lambda=1.5",
         "image.flip_probability=1.5",
         "image.erase_probability=-0.5",
         "image.padding_fill=256",

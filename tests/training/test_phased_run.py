@@ -71,8 +71,8 @@ def flags(tiny_folder, prepared):
         f"--config.data.folder={tiny_folder}",
         f"--config.data.prepared={prepared}",
         "--config.pictures_every_epochs=1",
-        "--config.evaluation.rerank=('none',)",
-        "--config.evaluation.trials=1",
+        "--config.evaluation.rerank=none",
+        "--config.protocols=sysu_mm01:trials=1",
         "--config.evaluation.every_epochs=0",
     ]
 

@@ -70,7 +70,7 @@ def test_steps_that_cannot_be_are_refused(steps, message, tmp_path):
 
 def test_a_run_is_profiled(tiny_folder, prepared, tmp_path, capsys):
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
-    small = ["--config.evaluation.searches=('all',)", "--config.evaluation.shots=(1,)"]
+    small = ["--config.protocols=sysu_mm01"]
     flags = ["train", f"--config={ROOT}/configs/agw.py:tiny", *places, *small, "--profile=4"]
     assert main([*flags, f"--workdir={tmp_path}/run"]) == 0
     message = next(line for line in capsys.readouterr().err.splitlines() if "profile of" in line)

@@ -28,8 +28,8 @@ def command(tiny_folder, prepared):
         f"--config={ROOT}/configs/agw.py:tiny",
         f"--config.data.folder={tiny_folder}",
         f"--config.data.prepared={prepared}",
-        "--config.evaluation.rerank=('none',)",
-        "--config.evaluation.trials=1",
+        "--config.evaluation.rerank=none",
+        "--config.protocols=sysu_mm01:trials=1",
         "--config.checkpoint_every_epochs=9",
     ]
 

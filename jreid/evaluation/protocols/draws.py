@@ -1,4 +1,4 @@
-"""Draws: which images of each identity and camera take part in a trial."""
+"""Sampling: which images of each identity and camera take part in a trial."""
 
 import random
 from collections import defaultdict
@@ -36,16 +36,17 @@ def draw(
     """
     cells = _cells(table, protocol, rows, cameras)
     if protocol.sampling == "seeded":
-        return _draw_agw(table, protocol, cells)
+        return _draw_seeded(table, protocol, cells)
     if protocol.sampling == "official":
         return _draw_official(table, gallery_index, protocol, cells)
     raise ValueError(f"Protocol.sampling={protocol.sampling!r} is neither 'seeded' nor 'official'.")
 
 
-def _draw_agw(table: Table, protocol: Protocol, cells: list[Cell]) -> Int[np.ndarray, "t n"]:
-    """One image of each cell, to the file as AGW's and LLCM's released code draws it.
+def _draw_seeded(table: Table, protocol: Protocol, cells: list[Cell]) -> Int[np.ndarray, "t n"]:
+    """One image of each cell, the same file that AGW's and LLCM's released code draws.
 
-    It seeds Python's generator with the trial's number, from 0, and chooses among sorted files.
+    That code seeds Python's generator with the trial's number, from 0, and chooses among the sorted
+    files.
     """
     files = [
         sorted(rows, key=lambda row: str(table.name[row]).rpartition("/")[2])
@@ -62,10 +63,9 @@ def _draw_official(
     """The first images of each cell, in the order of the trial's permutation."""
     if not gallery_index:
         raise InputError(
-            "The official draw needs the dataset's permutations: put rand_perm_cam.mat into the "
-            "dataset's exp folder (with --features: --gallery-index=rand_perm_cam.mat), or ask for "
-            "AGW's draw and one shot (--sampling=seeded; of a run "
-            "--config.evaluation.sampling=seeded --config.evaluation.shots='(1,)')."
+            "The official sampling needs the dataset's permutations: put rand_perm_cam.mat into "
+            "the dataset's exp folder (with --features: --gallery-index=rand_perm_cam.mat), or ask "
+            f"for the sampling of AGW's code, {protocol.name}:sampling=seeded, which takes 1 shot."
         )
     columns, lacking = [], []
     for identity, camera, rows in cells:

@@ -1,5 +1,10 @@
-"""A protocol: an evaluation rule in plain values, which a file of this folder names."""
+"""A protocol: an evaluation rule in plain values, which a function makes.
 
+To evaluate by a rule of your own, write a function as `Rule` describes it and name it by its module
+wherever jreid takes a protocol: `mylab.protocols.market:shots=1`.
+"""
+
+import typing
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -11,8 +16,7 @@ DIRECTIONS = ("infrared_to_visible", "visible_to_infrared")
 MAX_TRIALS = 1000  # a hundred times the published rules; more would fill the memory
 
 
-# What result files and fingerprints say for fields, and for values of them, that have other names
-# now.
+# What result files and fingerprints call fields, and values of fields, that have other names now.
 STORED_NAMES = {
     "sampling": "draw",
     "sampled": "drawn",
@@ -74,9 +78,36 @@ class Protocol(NamedTuple):
         }
 
 
+class Rule(typing.Protocol):
+    """A function that makes a Protocol.
+
+    It takes the Table's split, `test` or `validation`, and parameters that the text of a protocol
+    may set by name. These are str, int, float or bool and have a default: their annotation, or else
+    the type of the default, says which. The first line of its docstring describes it.
+
+    Raises:
+        InputError: a value that the rule does not have; `validated` checks the usual ones.
+    """
+
+    def __call__(self, split: str = "test", *_: Any, **values: Any) -> Protocol:
+        """The Protocol, of the given split."""
+        ...
+
+
 def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
-    """The protocol, once its values are among the choices."""
+    """The protocol, once its values are among the choices.
+
+    Args:
+        protocol: to be checked.
+        choices: for each field of it, the values that it may have.
+
+    Raises:
+        InputError: a value is not among its field's choices, or there are too many trials.
+    """
     choices |= {
+        "sampling": choices.get("sampling", ("every", "official", "seeded")),
+        "sampled": ("none", "gallery", "query"),
+        "ignore": ("nothing", "same_location", "identity_and_camera"),
         "split": ("test", "validation"),
         "direction": DIRECTIONS,
         "cmc": ("identity", "image"),

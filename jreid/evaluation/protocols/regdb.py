@@ -22,8 +22,8 @@ def regdb(
     """
     if split_number == 0:
         raise InputError(
-            "RegDB is ten splits with a model each: say by --split-number=1 to 10 of which this "
-            "one is."
+            "RegDB has ten splits with a model each: give the number of this one, 1 to 10, as in "
+            "regdb:split_number=1."
         )
     rule = Protocol(
         "regdb", split, direction=direction, split_number=split_number, cmc=cmc, distance=distance

@@ -25,8 +25,8 @@ def sysu_mm01(
     """
     if sampling == "seeded" and shots != 1:
         raise InputError(
-            f"The seeded sampling takes one image of an identity and camera, not {shots}: ask for "
-            "one shot, or for the official draw."
+            f"sampling=seeded takes one image of an identity and camera, not {shots}: ask for "
+            "shots=1, or for sampling=official."
         )
     rule = Protocol(
         "sysu_mm01",

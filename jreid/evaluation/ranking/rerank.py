@@ -1,7 +1,6 @@
 """k-reciprocal re-ranking (Zhong et al., CVPR 2017), exact and sparse."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
@@ -19,31 +18,7 @@ from jreid.evaluation.ranking.distance_tiles import (
 from jreid.evaluation.ranking.inputs import Features, one_device, rescale_for_float32
 from jreid.evaluation.ranking.jaccard import SHARED, encode, shared_weight
 from jreid.evaluation.ranking.nearest import check_pair
-
-KINDS = ("standard", "query_only")
-
-
-class Rerank(NamedTuple):
-    """How distances are re-ranked.
-
-    Attributes:
-        kind: `standard`, or `query_only`: the neighbors of any image are sought among the queries
-            (what the code of MPANet, CVPR 2021, and IDKL, CVPR 2024, does on SYSU-MM01).
-        k1: how many neighbors, besides the image itself, can be reciprocal.
-        k2: how many nearest images' codes are averaged; 1: none but the image's own.
-        weight: lambda, the share of the original distance.
-    """
-
-    kind: str = "standard"
-    k1: int = 20
-    k2: int = 6
-    weight: float = 0.3
-
-    def __str__(self) -> str:
-        return f"{self.kind}(k1={self.k1},k2={self.k2},lambda={self.weight:g})"
-
-
-STANDARD = Rerank()
+from jreid.evaluation.ranking.rerank_options import STANDARD, Rerank, rerank_fault
 
 
 def rerank(
@@ -122,32 +97,11 @@ def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> 
     return features + tiles + codes + 64 * SHARED + compiled
 
 
-def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
-    """Which parameter cannot be used with Q queries and G gallery images, and what it must be."""
-    if rerank.kind not in KINDS:
-        return "kind", f"it must be one of {', '.join(KINDS)}"
-    candidates = Q if rerank.kind == "query_only" else Q + G
-    if candidates == 1:
-        return "kind", "it seeks neighbors among 1 image, and needs two or more"
-    if not 1 <= rerank.k1 < candidates:
-        return "k1", (
-            f"with {candidates} images among which the neighbors are sought it must be 1 to "
-            f"{candidates - 1}"
-        )
-    if not 1 <= rerank.k2 <= rerank.k1 + 1:
-        return "k2", f"it must be 1 to k1 + 1 = {rerank.k1 + 1}"
-    if not 0 <= rerank.weight <= 1:
-        return "weight", "it must be 0 to 1"
-    return None
-
-
 def _check(rerank: Rerank, Q: int, G: int) -> None:
     fault = rerank_fault(rerank, Q, G)
     if fault:
         parameter, why = fault
-        raise InputError(
-            f"The {parameter} of the re-ranking is {getattr(rerank, parameter)!r}: {why}."
-        )
+        raise InputError(f"The re-ranking is {rerank}, but {parameter} cannot be used: {why}.")
 
 
 def _rerank(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol
-from jreid.evaluation.ranking.rerank import Rerank
+from jreid.evaluation.ranking.rerank_options import Rerank
 
 
 class Wanted(NamedTuple):

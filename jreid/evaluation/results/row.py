@@ -11,7 +11,6 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from jreid.data.table import Table
-from jreid.evaluation.protocols.choices import describe
 from jreid.evaluation.protocols.draws import GalleryIndex
 from jreid.evaluation.protocols.protocol import Protocol
 from jreid.evaluation.protocols.query_gallery import (
@@ -21,6 +20,7 @@ from jreid.evaluation.protocols.query_gallery import (
     query_gallery,
 )
 from jreid.evaluation.protocols.regdb import REGDB_TRIALS
+from jreid.evaluation.protocols.text import describe
 from jreid.evaluation.ranking.cmc import (
     Metrics,
     QueryScores,
@@ -29,7 +29,8 @@ from jreid.evaluation.ranking.cmc import (
     require_finite,
     score_distances,
 )
-from jreid.evaluation.ranking.rerank import Rerank, rerank_blocks, rerank_memory
+from jreid.evaluation.ranking.rerank import rerank_blocks, rerank_memory
+from jreid.evaluation.ranking.rerank_options import Rerank
 from jreid.evaluation.ranking.trials import rank_trials
 from jreid.files import write_text
 
@@ -44,6 +45,7 @@ def evaluate(
     rerank: Rerank | None = None,
     images: str = "",
     *,
+    drawn: QueryGallery | None = None,
     mesh: Mesh | None = None,
     tell: Callable[[str, int], None] = lambda text, needed: None,
     progress: Callable[[int, int], None] | None = None,
@@ -60,6 +62,7 @@ def evaluate(
         protocol: the rule.
         rerank: how each trial's distances are re-ranked, if at all.
         images: a hash of the images that the features are of, where it is known.
+        drawn: what `query_gallery` gives for the table and the protocol, where that is known.
         mesh: its devices share the work; None: one device does it.
         tell: is told, before it is done, what is ranked, and the bytes that it takes.
         progress: told, now and then, how much of the ranking is done, and of how much.
@@ -82,7 +85,7 @@ def evaluate(
             f"features has the shape {list(features.shape)}: it must be [{len(table.name)}, D], "
             "one row for each row of the table."
         )
-    drawn = query_gallery(table, gallery_index, protocol)
+    drawn = drawn or query_gallery(table, gallery_index, protocol)
     for rows, role in ((drawn.query_rows, "query"), (drawn.gallery_rows, "gallery")):
         rows = np.unique(rows)
         require_finite(features[rows], role, table.name[rows])

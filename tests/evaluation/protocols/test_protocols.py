@@ -6,7 +6,7 @@ import json
 import pytest
 
 from jreid.errors import InputError
-from jreid.evaluation.protocols.choices import PROTOCOLS
+from jreid.evaluation.protocols import PROTOCOLS
 from jreid.evaluation.protocols.folder import folder
 from jreid.evaluation.protocols.llcm import llcm, llcm_all, llcm_released_vis_to_ir
 from jreid.evaluation.protocols.regdb import regdb
@@ -77,7 +77,7 @@ def test_folder():
         ("sysu_mm01", {"trials": 10**9}, "trials is 1000000000: .* at most 1000"),
         ("sysu_mm01", {"cmc": "identities"}, "cmc is 'identities'.*identity, image"),
         ("sysu_mm01", {"distance": "l2"}, "distance is 'l2'.*cosine, euclidean"),
-        ("regdb", {"split_number": 0}, "ten splits.*--split-number=1 to 10"),
+        ("regdb", {"split_number": 0}, "ten splits.*1 to 10.*regdb:split_number=1"),
         ("regdb", {"split_number": 11}, "split_number is 11.*one of 1, 2, .*10"),
         (
             "regdb",

@@ -169,14 +169,14 @@ def test_its_text():
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        (Rerank("gnn", 3, 2), r"'gnn'.* standard.* query_only"),
-        (Rerank("standard", 9, 2), r"k1.* 9.* 9 images.* 1 to 8"),
-        (Rerank("standard", 0, 1), r"k1.* 0.* 1 to 8"),
-        (Rerank("query_only", 4, 2), r"k1.* 4.* 4 .*1 to 3"),
-        (Rerank("standard", 3, 5), r"k2.* 5.*4"),
-        (Rerank("standard", 3, 0), r"k2.* 0.*4"),
-        (Rerank("standard", 3, 2, 1.1), r"weight.* 1\.1.*0 to 1"),
-        (Rerank("standard", 3, 2, float("nan")), r"weight.* nan.*0 to 1"),
+        (Rerank("gnn", 3, 2), r"gnn\(.* kind .* standard.* query_only"),
+        (Rerank("standard", 9, 2), r"k1=9,.* 9 images.* 1 to 8"),
+        (Rerank("standard", 0, 1), r"k1=0,.* 1 to 8"),
+        (Rerank("query_only", 4, 2), r"k1=4,.* 4 .*1 to 3"),
+        (Rerank("standard", 3, 5), r"k2=5,.*4"),
+        (Rerank("standard", 3, 0), r"k2=0,.*4"),
+        (Rerank("standard", 3, 2, 1.1), r"lambda=1\.1.*0 to 1"),
+        (Rerank("standard", 3, 2, float("nan")), r"lambda=nan.*0 to 1"),
     ],
 )
 def test_numbers_out_of_range_are_refused_at_once(how, sentence):

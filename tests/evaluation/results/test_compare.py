@@ -8,9 +8,9 @@ from rich.console import Console
 
 from jreid.errors import InputError
 from jreid.evaluation import compare, evaluate, format_comparison, read_result
-from jreid.evaluation.protocols.choices import describe
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
+from jreid.evaluation.protocols.text import describe
 
 ONE = sysu_mm01()
 

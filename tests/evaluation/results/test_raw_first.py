@@ -73,7 +73,7 @@ def test_features_raw_rows_are_written_and_shown(error, tmp_path, monkeypatch, c
 
     monkeypatch.setattr("jreid.evaluation.evaluate", fails)
     flags = [f"--features={tmp_path / 'f.npz'}", f"--output={output}", "--rerank=standard,none"]
-    flags += ["--protocol=sysu_mm01", "--dataset=mine", "--sampling=seeded", "--trials=1"]
+    flags += ["--protocol=sysu_mm01:sampling=seeded,trials=1", "--dataset=mine"]
     assert main(["evaluate", *flags]) == 2
     assert at_failure == [True]
     out, err = capsys.readouterr()

@@ -154,8 +154,8 @@ def test_the_released_code_has_other_weights_on_regdb_and_another_protocol_on_ll
     assert weights == [[0.6, 0.8, 1.0], [0.0, 0.3, 0.0]]
     assert (paper.batch.identities, code.batch.identities) == (12, 6)
     assert code.image.size == (256, 128)
-    llcm = [config_of(variant, data="llcm").data.protocol for variant in VARIANTS]
-    assert llcm == ["llcm", "llcm_all"]
+    llcm = [config_of(variant, data="llcm").protocols[0] for variant in VARIANTS]
+    assert [text.partition(":")[0] for text in llcm] == ["llcm", "llcm_all"]
     for data in ("folder", "synthetic", "synthetic_regdb", "synthetic_llcm", "tiny_llcm"):
         for variant in VARIANTS:
             load(config_of(variant, data=data))

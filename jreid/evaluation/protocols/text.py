@@ -1,0 +1,148 @@
+"""Protocols as text: `sysu_mm01:search=all,shots=1`, and what they are called in tables."""
+
+import inspect
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from jreid.errors import InputError
+from jreid.evaluation.protocols import PROTOCOLS
+from jreid.evaluation.protocols.protocol import Protocol, Rule, validated
+from jreid.evaluation.protocols.regdb import REGDB_TRIALS
+from jreid.evaluation.text import convert, parse
+from jreid.find import find_symbol, require_type
+
+EXAMPLE = "sysu_mm01:search=all,shots=1"
+
+
+def read_protocols(
+    texts: Iterable[str], split: str = "test", split_number: int = 0
+) -> dict[Protocol, str]:
+    """The protocols that texts ask for, and the text of each, in their order.
+
+    Raises:
+        InputError: as `read_protocol`, or two texts ask for one protocol.
+
+    >>> [protocol.shots for protocol in read_protocols(["sysu_mm01", "sysu_mm01:shots=10"])]
+    [1, 10]
+    """
+    result: dict[Protocol, str] = {}
+    for text in texts:
+        protocol = read_protocol(text, split, split_number)
+        if protocol in result:
+            raise InputError(
+                f"{result[protocol]} and {text} are the same protocol; leave one of them out."
+            )
+        result[protocol] = text
+    return result
+
+
+def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Protocol:
+    """The protocol that a text asks for.
+
+    Args:
+        text: one of `PROTOCOLS`, or the dotted name of somebody's own `Rule`, and values of its
+            parameters; what is left out has the rule's own value. `split` comes from below.
+        split: `test` or `validation`.
+        split_number: the number of RegDB's split, where the text does not give it; 0 for none.
+
+    Raises:
+        InputError: the text is not understood, no rule has this name, the rule lacks a key or a
+            value, the split number is another one; or an outside rule cannot be imported or used.
+
+    >>> read_protocol("sysu_mm01:search=indoor,shots=10").gallery_cameras
+    (1, 2)
+    >>> read_protocol("sysu_mm01:shot=10")
+    Traceback (most recent call last):
+    ...
+    jreid.errors.InputError: sysu_mm01:shot=10: sysu_mm01 has no shot; did you mean shots? ...
+    """
+    parsed = parse(text, "protocol", EXAMPLE)
+    rule = find_symbol("protocol", parsed.name, PROTOCOLS)
+    types = _types(parsed.name, rule)
+    values = convert(text, parsed, types)
+    given = values.get("split_number", split_number)
+    if split_number and given != split_number:
+        raise InputError(
+            f"{text} is of split {given}, but the dataset's split is {split_number}; leave "
+            "split_number out."
+        )
+    if split_number and "split_number" in types:
+        values["split_number"] = split_number
+    if rule is PROTOCOLS.get(parsed.name):
+        return rule(split, **values)
+    return _call_outside(parsed.name, rule, split, values)
+
+
+def describe(protocol: Protocol) -> str:
+    """A protocol for the reader of a table: `indoor, 10-shot` or `infrared to visible`.
+
+    Says what differs from the rule's own values, and the rule's name where a dataset has several.
+    Another split than `test` comes first.
+
+    >>> describe(read_protocol("sysu_mm01:search=indoor,sampling=seeded"))
+    'indoor, 1-shot, seeded sampling'
+    """
+    dataset = protocol.name.split("_")[0]
+    parts = [] if protocol.split == "test" else [protocol.split]
+    if protocol.name not in PROTOCOLS or (
+        sum(name.split("_")[0] == dataset for name in PROTOCOLS) > 1
+    ):
+        parts.append(protocol.name)
+    if protocol.search:
+        parts += [protocol.search, f"{protocol.shots}-shot"]
+    else:
+        parts.append(protocol.direction.replace("_", " "))
+    rule = PROTOCOLS.get(protocol.name)
+    parameters = inspect.signature(rule).parameters if rule else {}
+    own = {name: parameter.default for name, parameter in parameters.items()}
+    if own.get("sampling", protocol.sampling) != protocol.sampling:
+        parts.append(f"{protocol.sampling} sampling")
+    if own.get("cmc", protocol.cmc) != protocol.cmc:
+        parts.append(f"CMC by {protocol.cmc}")
+    if own.get("distance", protocol.distance) != protocol.distance:
+        parts.append(protocol.distance)
+    if protocol.split_number:
+        parts.append(f"trial {protocol.split_number} of {REGDB_TRIALS}")
+    return ", ".join(parts)
+
+
+def _types(name: str, rule: Rule) -> dict[str, type]:
+    """The parameters that a text may set, and their types."""
+    try:
+        parameters = inspect.signature(rule, eval_str=True).parameters
+    except Exception as error:  # an annotation may be any code
+        raise _unusable(name, f"has no signature that can be read ({error})") from error
+    if "split" not in parameters:
+        raise _unusable(name, "has no parameter split")
+    types = {
+        key: type(one.default) if one.annotation is one.empty else one.annotation
+        for key, one in parameters.items()
+        if key != "split"
+    }
+    return {key: kind for key, kind in types.items() if kind in (str, int, float, bool)}
+
+
+def _call_outside(name: str, rule: Rule, split: str, values: dict[str, Any]) -> Protocol:
+    """What somebody else's rule returns, once it is a Protocol of plain values."""
+    try:
+        protocol = rule(split, **values)
+    except InputError:
+        raise
+    except Exception as error:  # whatever somebody else's code raises
+        raise _unusable(name, f"raises {type(error).__name__} ({error})") from error
+    require_type(f"The protocol {name}", protocol, Protocol)
+    try:
+        json.dumps([hash(protocol), protocol])
+    except TypeError as error:
+        raise _unusable(name, f"returns what is not plain values ({error})") from error
+    if protocol.split != split:
+        raise _unusable(name, f"returns a Protocol of {protocol.split!r} for the split {split!r}")
+    return validated(protocol)
+
+
+def _unusable(name: str, why: str) -> InputError:
+    return InputError(
+        f"The protocol {name} {' '.join(why.split())}; it must be a function with a parameter "
+        "split that returns a jreid.evaluation.Protocol."
+    )
