@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jreid.commands import data, doctor, embed, evaluate, pictures, train
 from jreid.errors import InputError, Stopped
+from jreid.find import Trust
 from jreid.paths import local_path
 from jreid.process import configure
 from jreid.terminal import one_line, output_is_lost, replace_what_cannot_be_shown
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(unknown or options.overrides)}")
     try:
         _take_local_paths(options)
+        Trust.given = getattr(options, "trust_code", False)
         status = options.run(options) or 0
         return status or (2 if output_is_lost() and not options.goes_on_unheard else 0)
     except InputError as error:

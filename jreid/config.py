@@ -24,7 +24,7 @@ from jreid.defaults import Config, defaults
 from jreid.defaults import both_directions as both_directions
 from jreid.defaults import scale_down as scale_down
 from jreid.errors import InputError
-from jreid.find import nearest
+from jreid.find import names_in, nearest
 from jreid.paths import local_path
 
 PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
@@ -184,6 +184,17 @@ def missing_field(error: AttributeError) -> str | None:
     if frame.f_code is not ConfigDict.__getattr__.__code__:
         return None
     return frame.f_locals["attribute"]
+
+
+def outside_names(config: ConfigDict) -> dict[str, str]:
+    """The names of code outside of jreid that a config has, by field."""
+    fields = flat(config.to_dict())
+    return {
+        field: name
+        for field, value in fields.items()
+        if field not in (*PATHS, "data.name")
+        for name in names_in(value)
+    }
 
 
 class Difference(NamedTuple):

@@ -6,9 +6,12 @@ current directory.
 
 import ast
 import difflib
+import hashlib
 import importlib
+import importlib.metadata
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -20,6 +23,7 @@ from jreid.errors import InputError, describe
 
 T = TypeVar("T")
 CONTRACTS = "docs/extending.md says what it must have"
+OUTSIDE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+([:(].*)?")
 
 
 def find_module(source: str, name: str, package: str, symbol: str) -> ModuleType:
@@ -96,6 +100,22 @@ def is_outside(name: str) -> bool:
     return "." in name
 
 
+def names_in(values: Any) -> list[str]:
+    """The texts in nested lists that could be names of code outside of jreid."""
+    if isinstance(values, tuple | list):
+        return [name for value in values for name in names_in(value)]
+    return [values] if isinstance(values, str) and OUTSIDE.fullmatch(values) else []
+
+
+class Trust:
+    """Whether code may be run that the config of a run names; the command line decides it.
+
+    What a run's folder holds may come from anybody, who must not choose what is imported here.
+    """
+
+    given = False
+
+
 def require_name(source: str, name: str, choices: Iterable[str]) -> None:
     """Raises InputError, naming the nearest choice, unless the name is one of them."""
     choices = sorted(choices)
@@ -114,6 +134,20 @@ def require_choice(field: str, value: str, choices: Iterable[str]) -> None:
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that is spelled most like the name, if there are any."""
     return next(iter(difflib.get_close_matches(name, [*choices], n=1, cutoff=0.0)), None)
+
+
+def outside_version(name: str) -> tuple[str, str]:
+    """The package that an imported name is of, and its version.
+
+    Of code that is not installed, the module and a SHA-256 of its file.
+    """
+    path = re.split("[:(]", name)[0]
+    for package in importlib.metadata.packages_distributions().get(path.partition(".")[0], ()):
+        return package, importlib.metadata.version(package)
+    while path not in sys.modules:
+        path = path.rpartition(".")[0]
+    file = Path(sys.modules[path].__file__ or "")
+    return path, f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
 def own_modules(package: str, symbol: str) -> dict[str, str]:

@@ -37,6 +37,15 @@ def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.
     return parser
 
 
+def add_trust_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust-code`, of verbs that read a run's config."""
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="run the code outside of jreid that the config.json of a run names, with your rights",
+    )
+
+
 def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool = False) -> None:
     """Lets a verb run as one of several processes, by flags or by what the cluster tells.
 

@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import config_of_run, dataset_of, on_several_processes, verb
+from jreid.commands.common import (
+    add_trust_flag,
+    config_of_run,
+    dataset_of,
+    on_several_processes,
+    verb,
+)
 from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
 
@@ -32,6 +38,7 @@ def add(verbs: Any) -> None:
         help="which weights (default: last)",
     )
     add_flag(embed)
+    add_trust_flag(embed)
     on_several_processes(embed)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from jreid.commands import features
 from jreid.commands.common import (
+    add_trust_flag,
     config_of_run,
     dataset_of,
     on_several_processes,
@@ -39,6 +40,7 @@ def add(verbs: Any) -> None:
     )
     add_flag(evaluate.add_argument_group("with --workdir"))
     features.add_flags(evaluate.add_argument_group("with --features"))
+    add_trust_flag(evaluate)
     on_several_processes(evaluate)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import config_of_run, dataset_of, verb
+from jreid.commands.common import add_trust_flag, config_of_run, dataset_of, verb
 from jreid.errors import InputError
 
 
@@ -28,6 +28,7 @@ def add(verbs: Any) -> None:
         default="last",
         help="which weights (default: last)",
     )
+    add_trust_flag(pictures)
 
 
 def _pictures(options: argparse.Namespace) -> None:

@@ -6,7 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, on_several_processes, verb
+from jreid.commands.common import (
+    CONFIG_FILE,
+    add_trust_flag,
+    config_of,
+    dataset_of,
+    on_several_processes,
+    verb,
+)
 from jreid.errors import InputError
 
 
@@ -64,6 +71,7 @@ def add(verbs: Any) -> None:
         "the last step that is saved (default: three times the slowest of the last 20 steps, at "
         "least 8; no effect on several processes)",
     )
+    add_trust_flag(train)
     on_several_processes(train, saves_on_sigterm=True)
 
     import_ = verb(verbs, "import", _import, "convert a PyTorch checkpoint into a run", config=True)

@@ -19,6 +19,7 @@ from jreid.distributed.processes import on_main_process
 from jreid.errors import InputError
 from jreid.evaluation import read_result, write_result
 from jreid.files import UNFINISHED, write_text
+from jreid.find import Trust, outside_version
 from jreid.methods import Config
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
 from jreid.runs.lock import LOCK_FILE
@@ -50,9 +51,21 @@ class Run:
         """The config of the run that is here.
 
         Raises:
-            InputError: no run is here, or its config is not what `run.json` says that it was
-                trained by, unless drift is allowed.
+            InputError: no run is here; its config is not what `run.json` says that it was trained
+                by, unless drift is allowed; or it names code outside of jreid, unless that is
+                trusted.
         """
+        config = self._config()
+        for field, name in configs.outside_names(config).items():
+            if not Trust.given:
+                raise InputError(
+                    f"{self.config_file} names code outside of jreid, config.{field}={name}, which "
+                    "would run with your rights; add --trust-code if you trust it."
+                )
+        return config
+
+    def _config(self) -> Config:
+        """The config that is here, whatever it names."""
         if not self.config_file.is_file():
             raise InputError(
                 f"{self.workdir} holds no run (no config.json); give the --workdir of one that "
@@ -132,7 +145,7 @@ class Run:
         """The fields that the config asks for otherwise than the run that is here, if one is."""
         if not self.config_file.is_file():
             return []
-        return configs.differences(config, self._trained_by(self.config()))
+        return configs.differences(config, self._trained_by(self._config()))
 
     def check(self, config: Config) -> None:
         """Whether a run of this config may be here.
@@ -314,6 +327,7 @@ def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[
 def provenance(config: Config) -> dict[str, Any]:
     """What a result must say of where it comes from."""
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions |= dict(map(outside_version, configs.outside_names(config).values()))
     return {
         "method": config.method,
         "dataset": config.data.name,
