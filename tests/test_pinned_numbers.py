@@ -34,8 +34,8 @@ CONFIGS = (
 )
 QUICK = ("agw:tiny",)  # each of the others compiles for half a minute
 STEPS = 3
-# Processors sum in different orders, and each step magnifies that.
-TOLERANCE = {"initial": 1e-5, "steps": 2e-3, "embeddings": 2e-2}
+# Processors and releases of JAX sum in different orders, and each step magnifies that.
+TOLERANCE = {"initial": 1e-5, "steps": 2e-3, "embeddings": 5e-2}
 
 
 def load_config(name):

@@ -26,10 +26,10 @@ from PIL import Image, ImageOps
 
 from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import training_batches
+from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD
 from jreid.data.plain_folder import read_folder
 from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
-from jreid.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from jreid.distributed.mesh import make_mesh, split
 from jreid.errors import InputError
 from jreid.process import keep_freed_memory

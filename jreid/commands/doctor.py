@@ -49,18 +49,14 @@ def _sentence(error: Exception) -> str:
 
 
 def _installation() -> Iterator[str]:
-    from importlib.metadata import PackageNotFoundError, version
+    from jreid.data.data_part import is_missing
+    from jreid.runs.run import PACKAGES, TENSORFLOW, installed
 
-    from jreid.runs.run import PACKAGES
-
-    found, missing = [f"Python {sys.version.split()[0]}"], []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            missing.append(package)
-    yield ", ".join(found)
-    if missing:
+    found = installed((*PACKAGES, *TENSORFLOW))
+    yield ", ".join([f"Python {sys.version.split()[0]}", *map(" ".join, found.items())])
+    if is_missing():
+        yield 'without TensorFlow: no training; `pip install "jreid[data]"` installs it'
+    if missing := [package for package in PACKAGES if package not in found]:
         raise InputError(
             f"{' and '.join(missing)} cannot be found; install them by `pip install -r "
             "requirements.txt`."

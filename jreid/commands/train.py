@@ -85,7 +85,10 @@ def add(verbs: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from jreid.data.data_part import require
     from jreid.runs.run import Run
+
+    require("training")
 
     if options.grace is not None and not options.grace >= 0:
         raise InputError(f"--grace={options.grace} is no time; give seconds, 0 or more.")

@@ -5,11 +5,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from jreid.data.pixels import decode
 from jreid.data.table import MODALITIES, Table
-from jreid.data.transforms import decode
 from jreid.errors import InputError
 from jreid.files import write_whole
 
@@ -98,7 +97,7 @@ def _shortened(name: str) -> str:
 
 def _decode(content: bytes) -> Image.Image:
     """The image as training sees it."""
-    return Image.fromarray(np.asarray(decode(content))).resize((WIDTH, HEIGHT))
+    return Image.fromarray(decode(content)).resize((WIDTH, HEIGHT))
 
 
 def _encode(sheet: Image.Image, kind: str) -> bytes:

@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jreid.data import data_part
 from jreid.data.drawn_split import DEFAULT_FRACTION, draw_split
 from jreid.data.forms import DEEP, check_depth_range
-from jreid.data.images import Image, ProgressBar, hash_file, silent
+from jreid.data.images import Image, ProgressBar, hash_file, read_images, silent
 from jreid.data.layouts.layout import (
     Count,
     Fault,
     GalleryIndex,
     Group,
     Listing,
+    Row,
     check_listing,
     count_faults,
     find_layout,
@@ -147,7 +149,7 @@ def _how_to_render(source: Source) -> str:
 
 
 def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) -> Dataset:
-    """The dataset of a folder, its images packed on first use.
+    """The dataset of a folder, its images packed on first use; read anew without the data part.
 
     Args:
         prepared: where packed images are kept.
@@ -156,10 +158,8 @@ def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) ->
         InputError: the folder is missing, incomplete, contradicts itself, or holds a file that is
             no image; or images of a training identity are in the test split.
     """
-    from jreid.data.prepared import pack
-
     listing, missing, drawn = _accepted(source)
-    images = list(pack(listing.rows, prepared, with_progress, source.depth_range))
+    images = list(_images(listing.rows, prepared, with_progress, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
     raise_faults(duplicate_faults(table, listing.names, across_splits=True), source.folder)
@@ -169,6 +169,19 @@ def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) ->
     fingerprint = _fingerprint(table.fingerprint(), index)
     files = _files_fingerprint(listing, {image.row.name: image.digest for image in images})
     return Dataset(table, index, fingerprint, missing, skipped, files, listing.names, drawn)
+
+
+def _images(
+    rows: Sequence[Row],
+    prepared: Path,
+    with_progress: ProgressBar,
+    depth_range: tuple[int, ...],
+) -> Iterable[Image]:
+    if data_part.is_missing():
+        return with_progress(read_images(rows, depth_range), "reading images", len(rows))
+    from jreid.data.prepared import pack
+
+    return pack(rows, prepared, with_progress, depth_range)
 
 
 def files_fingerprint(source: Source) -> str:

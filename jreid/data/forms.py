@@ -1,29 +1,27 @@
 """Forms of image: what TensorFlow decodes otherwise than Pillow becomes a BMP of Pillow's pixels.
 
-Pillow's pixels are those of `Image.open(path).convert("RGB")`: palettes are applied, alpha is
-dropped, and EXIF's orientation is left alone, as in the released loaders.
+Training decodes by TensorFlow, embedding by Pillow, and both see the same pixels: those of
+`Image.open(path).convert("RGB")`. Palettes are applied, alpha is dropped, and EXIF's orientation is
+left alone, as in the released loaders. TensorFlow itself is not needed here.
 """
 
 import io
-from typing import Any, NamedTuple
+import struct
+from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
+from jaxtyping import Int, UInt8
 
-from jreid.data.transforms import decode
+from jreid.data.pixels import ImageError, decode
 from jreid.errors import InputError
 
-MAX_PIXELS = 50_000_000  # a file that says more is refused before it is decoded
-FORMATS = ("JPEG", "PNG", "BMP")
 VERSION = 1  # raised whenever an image becomes other bytes than before
 DEPTH = 1 << 16  # values of a deep image
 DEEP = (
     "has 16 bits a channel; say which raw counts become black and white by "
     "--config.data.depth_range='(LOW,HIGH)' (`jreid data check` shows the counts)"
 )
-
-
-class ImageError(Exception):
-    """What is wrong with an image, to be read after its name."""
 
 
 class Decodable(NamedTuple):
@@ -59,59 +57,73 @@ def to_decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable
         ImageError: damaged, too large, of another format; or `DEEP` without a `depth_range`, with
             the counts as its second argument.
     """
-    import PIL.Image
-    import tensorflow as tf
+    pixels = decode(content)
+    if content.startswith(b"\x89PNG"):
+        return _to_decodable_png(content, depth_range)
+    if content.startswith(b"BM"):
+        return Decodable(content if _is_plain_bmp(content, pixels) else _bmp(pixels))
+    with PIL.Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        return Decodable(content if image.mode in ("L", "RGB") else _bmp(pixels))
 
+
+def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable:
+    """Of a PNG that Pillow decodes; of 8 bits or less, TensorFlow reads the same pixels."""
     try:
-        with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height} pixels"
-                raise ImageError(f"has {size}, more than {MAX_PIXELS:,}")
-            if any("16" in str(tile[3]) for tile in image.tile) and image.format == "PNG":
-                return _stretch(content, depth_range)
-            if image.format == "JPEG" and image.mode in ("L", "RGB"):
-                decode(content)
-                return Decodable(content)
-            image.info.pop(
-                "transparency", None
-            )  # of a palette's colors: Pillow warns that it drops
-            pixels = image.convert("RGB")
-        return Decodable(content if _decodes_to(content, np.asarray(pixels)) else _bmp(pixels))
-    except PIL.UnidentifiedImageError:
-        raise ImageError(f"is no {', '.join(FORMATS)} image") from None
-    except PIL.Image.DecompressionBombError:
-        raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
+        with PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            raw_modes = [str(tile[3]) for tile in image.tile]
+            image.verify()  # Pillow does not miss the end of a file, TensorFlow does
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"cannot be read ({error})") from error
-    except tf.errors.InvalidArgumentError:
-        raise ImageError("is damaged or of a form that cannot be decoded") from None
+    deep = next((raw_mode for raw_mode in raw_modes if "16" in raw_mode), None)
+    return _stretch(_counts(content, deep), depth_range) if deep else Decodable(content)
 
 
-def _decodes_to(content: bytes, pixels: np.ndarray) -> bool:
-    import tensorflow as tf
+def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:
+    """The raw counts of a PNG of 16 bits a channel, without alpha.
 
-    try:
-        return np.array_equal(decode(content), pixels)
-    except tf.errors.InvalidArgumentError:
-        return False
+    Of colors Pillow keeps the high bytes alone: the low ones come from reading the file once more,
+    as though its byte order were the other.
+
+    Args:
+        raw_mode: the layout of the file's bytes, in Pillow's words.
+    """
+
+    def read(raw_mode: str) -> np.ndarray:
+        with PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+            return np.asarray(image).astype(np.int64)
+
+    if raw_mode.startswith("I"):
+        return read(raw_mode)[..., None]
+    if raw_mode.startswith("LA"):  # its four bytes as though each were a channel
+        both = read("RGBA")
+        return both[..., :1] << 8 | both[..., 1:2]
+    return (read(raw_mode) << 8 | read(raw_mode.replace("16B", "16L")))[..., :3]
 
 
-def _stretch(content: bytes, depth_range: tuple[int, ...]) -> Decodable:
-    import PIL.Image
-    import tensorflow as tf
-
-    values = tf.io.decode_png(content, channels=3, dtype=tf.uint16).numpy().astype(np.int64)
-    counts = int(values.min()), int(values.max())
+def _stretch(counts: Int[np.ndarray, "h w c"], depth_range: tuple[int, ...]) -> Decodable:
+    extremes = int(counts.min()), int(counts.max())
     if not depth_range:
-        raise ImageError(DEEP, counts)
+        raise ImageError(DEEP, extremes)
     low, high = depth_range
-    levels = (np.clip(values, low, high) - low) * 510 + (high - low)
+    levels = (np.clip(counts, low, high) - low) * 510 + (high - low)
     levels = (levels // (2 * (high - low))).astype(np.uint8)
-    return Decodable(_bmp(PIL.Image.fromarray(levels)), counts)
+    return Decodable(_bmp(np.broadcast_to(levels, (*levels.shape[:2], 3))), extremes)
 
 
-def _bmp(image: Any) -> bytes:
-    """A Pillow image without loss: the same bytes whatever the release of Pillow or zlib."""
+def _is_plain_bmp(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
+    """Whether TensorFlow, which knows no palette, mask or compression, reads the same pixels."""
+    start, _, width, height, _, bits = struct.unpack_from("<IIiiHH", content.ljust(30, b"\0"), 10)
+    channels, line = bits // 8, (bits * width + 31) // 32 * 4
+    if bits not in (8, 24, 32) or width < 1 or len(content) < start + line * abs(height):
+        return False
+    lines = np.frombuffer(content, np.uint8, line * abs(height), start).reshape(-1, line)
+    read = lines[:: -1 if height > 0 else 1, : width * channels].reshape(-1, width, channels)
+    return np.array_equal(np.repeat(read, 3, 2) if channels == 1 else read[..., 2::-1], pixels)
+
+
+def _bmp(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Pixels without loss: the same bytes whatever the release of Pillow or zlib."""
     content = io.BytesIO()
-    image.save(content, "BMP")
+    PIL.Image.fromarray(pixels).save(content, "BMP")
     return content.getvalue()

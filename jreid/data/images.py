@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jreid.data.forms import ImageError, to_decodable
+from jreid.data.forms import to_decodable
 from jreid.data.layouts.layout import Row
+from jreid.data.pixels import ImageError
 
 MAX_BYTES = 200_000_000  # of a file: a BMP of as many pixels as an image may have
 READ_AT_ONCE = 512  # images held beside those that are written
@@ -41,13 +42,18 @@ class Image(NamedTuple):
     counts: tuple[int, int] | None = None
 
 
-def read_images(rows: Sequence[Row], depth_range: tuple[int, ...] = ()) -> Iterator[Image]:
+def read_images(
+    rows: Sequence[Row],
+    depth_range: tuple[int, ...] = (),
+    check: Callable[[bytes], object] = lambda content: None,
+) -> Iterator[Image]:
     """Reads and decodes every row's file, in order; a faulty one comes with empty content.
 
     Args:
         depth_range: as in `forms.to_decodable`.
+        check: called on the content to decode, in a thread; an ImageError of it is the fault.
     """
-    read, todo = partial(_read, depth_range=depth_range), iter(rows)
+    read, todo = partial(_read, depth_range=depth_range, check=check), iter(rows)
     with ThreadPoolExecutor() as pool:
         while some := list(islice(todo, READ_AT_ONCE)):
             yield from pool.map(read, some)
@@ -61,12 +67,13 @@ def hash_file(path: Path) -> str:
         return ""
 
 
-def _read(row: Row, depth_range: tuple[int, ...]) -> Image:
+def _read(row: Row, depth_range: tuple[int, ...], check: Callable[[bytes], object]) -> Image:
     digest = ""
     try:
         file = _bytes_of(row.path)
         digest = hashlib.sha256(file).hexdigest()
         content, counts = to_decodable(file, depth_range)
+        check(content)
     except ImageError as error:
         fault, *counts = error.args
         return Image(row, b"", fault, digest, *counts)

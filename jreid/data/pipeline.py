@@ -1,23 +1,23 @@
-"""Rows of a Table to batches on the devices, by tf.data: parallel, prefetched, the same bytes."""
+"""Training batches: rows of a Table on the devices, by tf.data: parallel, prefetched, the same."""
 
 import atexit
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from jreid.data.augmentation import Augmentation, AugmentationParams, sample_augmentation
 from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
-from jreid.data.transforms import augment, decode, normalize_and_erase, preprocess
+from jreid.data.transforms import augment, decode, normalize_and_erase
 from jreid.errors import InputError
 
 PREFETCHED_STEPS = 2
@@ -110,44 +110,6 @@ class _Elements(NamedTuple):
     visible: Any
     params: AugmentationParams
     identity: Any
-
-
-def embedding_batches(
-    images: Sequence[bytes],
-    names: Sequence[str],
-    size: tuple[int, int],
-    resize: str,
-    rows: int,
-    gray: bool = False,
-    own: slice | None = None,
-) -> Iterator[Float[np.ndarray, "n h w 3"]]:
-    """Prepared images in order, `rows` at a time, the last batch filled up with zeros.
-
-    Args:
-        gray: whether the images are made gray first.
-        own: the rows of each batch to give; None for all of them.
-
-    Raises:
-        InputError: bytes that are no image; it names them.
-    """
-    import tensorflow as tf
-
-    own, every = own or slice(0, rows), range(len(images))
-    share = own.stop - own.start
-    parts = [every[start : start + rows][own] for start in range(0, len(images), rows)]
-
-    def inputs() -> Iterator[tuple[list[bytes]]]:
-        for part in parts:
-            yield ([images[row] for row in part],)
-
-    signature = (tf.TensorSpec([None], tf.string),)
-    batches = _decoded(
-        inputs, signature, lambda image: preprocess(image, size, resize, gray), share
-    )
-    for part in parts:
-        with _naming(images, names, lambda part=part: part), _warning_of_a_wait():
-            batch = next(batches) if part else np.empty((0, *size, 3), np.float32)
-        yield np.pad(batch, ((0, share - len(batch)), (0, 0), (0, 0), (0, 0)))
 
 
 def _decoded(

@@ -21,6 +21,8 @@ from google.protobuf import json_format
 from jreid.data.forms import VERSION
 from jreid.data.images import Image, ProgressBar, hash_file, read_images, silent
 from jreid.data.layouts.layout import Row
+from jreid.data.pixels import ImageError
+from jreid.data.transforms import decode
 from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
 
@@ -51,13 +53,20 @@ def pack(
                 digests += future.result()
             place = folder / f"{part}-{_key(part_rows, digests, depth_range)}"
             if not place.exists():
-                reading = with_progress(
-                    read_images(part_rows, depth_range), f"preparing {camera}", len(part_rows)
-                )
+                reading = read_images(part_rows, depth_range, check_for_training)
+                reading = with_progress(reading, f"preparing {camera}", len(part_rows))
                 _write(place, _unchanged(reading, digests))
             known = dict(zip((row.name for row in part_rows), digests, strict=True))
             for image in _read_back(place, {row.name: row for row in part_rows}):
                 yield image._replace(digest=known[image.row.name])
+
+
+def check_for_training(content: bytes) -> None:
+    """Raises ImageError where TensorFlow, which decodes in training, cannot: it forgives less."""
+    try:
+        decode(content)
+    except tf.errors.InvalidArgumentError:
+        raise ImageError("is damaged or of a form that cannot be decoded") from None
 
 
 @contextlib.contextmanager

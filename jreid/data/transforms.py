@@ -1,4 +1,4 @@
-"""From encoded bytes to a network's input: decode, resize, augment, normalize.
+"""From encoded bytes to a training step's input: decode, resize, augment, normalize.
 
 What is random is drawn in `augmentation`; this file applies it. TensorFlow works on one image
 `[h, w, 3]` of uint8 at a time. Training images are normalized and erased by JAX, a batch at a time
@@ -12,15 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from jreid.data.augmentation import Augmentation
+from jreid.data.pixels import RESIZE, SCALE, SHIFT
 from jreid.errors import InputError
 
 Tensor = Any  # a tf.Tensor: naming its type would import TensorFlow, which takes seconds
 
-RESIZE = {"bilinear": "triangle", "lanczos": "lanczos3"}  # ours -> TensorFlow's kernel
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-SCALE = np.float32(1 / 255 / np.array(IMAGENET_STD))  # (x / 255 - mean) / std = x * SCALE + SHIFT
-SHIFT = np.float32(-np.array(IMAGENET_MEAN) / IMAGENET_STD)
 LUMA = (19595, 38470, 7471)  # of red, green, blue, in 1 / 65536
 
 
@@ -80,12 +76,6 @@ def normalize_and_erase(
     return pixels.reshape(images.shape)
 
 
-def preprocess(image: Tensor, size: tuple[int, int], method: str, as_gray: bool = False) -> Tensor:
-    """An image to embed from its encoded bytes: float32 `[H, W, 3]`, normalized."""
-    image = gray(decode(image)) if as_gray else decode(image)
-    return normalize(resize(image, size, method))
-
-
 def decode(image: Tensor) -> Tensor:
     """Encoded JPEG, PNG or BMP bytes to uint8 `[h, w, 3]`; gray is repeated over the channels.
 
@@ -112,8 +102,8 @@ def gray(image: Tensor) -> Tensor:
     return tf.repeat(tf.cast(luma, tf.uint8)[..., None], 3, axis=-1)
 
 
-def resize(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
-    """To `size` (height, width) with antialiasing: uint8 `[H, W, 3]`.
+def resize_to_columns(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
+    """What `pixels.resize` returns, turned: uint8 `[W, 3 * H]`, a column being one run of bytes.
 
     The kernels are Pillow's. Pillow also rounds and clips between the two axes, so that about a
     fifth of the values differ by 1, a few at saturated edges by more. The values are those of
@@ -123,11 +113,6 @@ def resize(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
     Raises:
         InputError: an unknown method.
     """
-    return _rows(_turn(resize_to_columns(image, size, method)))
-
-
-def resize_to_columns(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
-    """What `resize` returns, turned: uint8 `[W, 3 * H]`, where a column is one run of bytes."""
     import tensorflow as tf
 
     if method not in RESIZE:
@@ -158,15 +143,6 @@ def pad_and_crop(
     padded = tf.pad(lines, [[padding, padding], [0, 0]], constant_values=np.uint8(fill))
     index = start + np.arange(n, dtype=np.int32)
     return tf.gather(padded, tf.where(flip, n - 1 + 2 * padding - index, index))
-
-
-def normalize(image: Tensor) -> Tensor:
-    """From 0..255 to ImageNet's mean and standard deviation by channel, float32."""
-    import tensorflow as tf
-
-    # Constants of the image's shape: TensorFlow is slow at repeating 3 values.
-    scale, shift = (np.broadcast_to(value, image.shape) for value in (SCALE, SHIFT))
-    return tf.cast(image, tf.float32) * scale + shift
 
 
 def _flat_rows(image: Tensor) -> Tensor:

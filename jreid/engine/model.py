@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float
 
-from jreid.data.pipeline import embedding_batches, own_rows
+from jreid.data.embedding_batches import embedding_batches
+from jreid.data.pipeline import own_rows
 from jreid.data.table import VISIBLE
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine import optimizers

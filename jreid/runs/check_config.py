@@ -10,8 +10,8 @@ from jreid.data.augmentation import ORDERS
 from jreid.data.dataset import ON_BAD_IMAGE
 from jreid.data.forms import check_depth_range
 from jreid.data.layouts.layout import find_layout
+from jreid.data.pixels import RESIZE
 from jreid.data.samplers import find_sampler
-from jreid.data.transforms import RESIZE
 from jreid.errors import InputError
 from jreid.find import require_choice
 from jreid.methods import Config

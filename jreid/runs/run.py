@@ -1,12 +1,13 @@
 """A run: a working directory with its config, checkpoints, metrics and result."""
 
+import contextlib
 import importlib.metadata
 import json
 import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from jreid.runs.lock import LOCK_FILE
 # What `run.json` has always held, and what it may hold beside that.
 RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
 NEWER_RECORD = {"start": dict | None, "steps": int | None}
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-cpu", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+TENSORFLOW = ("tensorflow-cpu", "tensorflow")  # one of them, where it is installed
 
 log = logging.getLogger(__name__)
 
@@ -326,7 +328,7 @@ def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[
 
 def provenance(config: Config) -> dict[str, Any]:
     """What a result must say of where it comes from."""
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = installed((*PACKAGES, *TENSORFLOW))
     versions |= dict(map(outside_version, configs.outside_names(config).values()))
     return {
         "method": config.method,
@@ -338,6 +340,15 @@ def provenance(config: Config) -> dict[str, Any]:
         "processes": jax.process_count(),
         "command": " ".join(sys.argv),
     }
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
 
 
 def _revision() -> str | None:

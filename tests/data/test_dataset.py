@@ -107,7 +107,7 @@ def test_an_interrupted_preparation_goes_on_with_the_rest(source, tmp_path, monk
     read = packing.read_images
     seen = []
 
-    def interrupted(rows, depth_range):
+    def interrupted(rows, *options):
         seen.append(rows[0].camera)
         if len(seen) == 3:
             raise KeyboardInterrupt
@@ -119,7 +119,7 @@ def test_an_interrupted_preparation_goes_on_with_the_rest(source, tmp_path, monk
             load(source, tmp_path / "prepared")
     done, seen[:] = seen[:2], []
     monkeypatch.setattr(
-        packing, "read_images", lambda rows, _: seen.append(rows[0].camera) or read(rows)
+        packing, "read_images", lambda rows, *_: seen.append(rows[0].camera) or read(rows)
     )
     resumed = load(source, tmp_path / "prepared")
     assert len(seen) == 4
@@ -369,10 +369,10 @@ def test_deep_images_are_packed_by_their_range(source, tmp_path):
 def test_of_jobs_that_pack_at_once_all_have_the_dataset(source, tmp_path, monkeypatch):
     barrier, read = threading.Barrier(3), packing.read_images
 
-    def at_once(rows, depth_range):
+    def at_once(rows, *options):
         if rows[0].camera == 1:
             barrier.wait(30)
-        yield from read(rows, depth_range)
+        yield from read(rows, *options)
 
     monkeypatch.setattr(packing, "read_images", at_once)
     with ThreadPoolExecutor(3) as pool:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jreid.data.forms import DEEP, ImageError, check_depth_range, to_decodable
-from jreid.data.transforms import decode
+from jreid.data.forms import DEEP, check_depth_range, to_decodable
+from jreid.data.pixels import ImageError
+from jreid.data.pixels import decode as decode_to_embed
+from jreid.data.transforms import decode as decode_to_train
 from jreid.errors import InputError
 
 H, W = 17, 13  # odd, so that rows are filled up
@@ -123,7 +125,8 @@ def pillow(content) -> np.ndarray:
 def test_pixels_are_those_of_pillow(form):
     content = (PLAIN | MADE_PLAIN)[form]
     made, counts = to_decodable(content)
-    np.testing.assert_array_equal(decode(made), pillow(content))
+    np.testing.assert_array_equal(decode_to_train(made), pillow(content))
+    np.testing.assert_array_equal(decode_to_embed(made), pillow(content))
     assert counts is None
     assert (made == content) == (form in PLAIN)
     assert to_decodable(made).content == made
@@ -131,7 +134,7 @@ def test_pixels_are_those_of_pillow(form):
 
 def test_a_black_hot_palette_is_applied():
     made, _ = to_decodable(MADE_PLAIN["BMP P, black-hot"])
-    np.testing.assert_array_equal(np.asarray(decode(made))[::-1, :, 0], 255 - GRAY)
+    np.testing.assert_array_equal(decode_to_embed(made)[::-1, :, 0], 255 - GRAY)
 
 
 @pytest.mark.fault("A9")
@@ -148,7 +151,8 @@ def test_deep_images_are_stretched_or_refused(color, channels, interlaced):
     made, found = to_decodable(content, (51_200, 52_220))
     levels = np.clip((shown - 51_200.0) / (52_220 - 51_200), 0, 1) * 255
     levels = np.broadcast_to(np.floor(levels + 0.5), (H, W, 3))
-    np.testing.assert_array_equal(decode(made), levels)
+    np.testing.assert_array_equal(decode_to_train(made), levels)
+    np.testing.assert_array_equal(decode_to_embed(made), levels)
     assert found == seen
     assert 0 in levels and 255 in levels
 
@@ -180,11 +184,12 @@ def test_other_depths_are_of_no_format_that_is_read(mode):
     [
         (saved(Image.new("1", (9000, 9000)), "PNG"), "has 9000 x 9000 pixels, more than"),
         (saved(Image.fromarray(RGB), "GIF"), "is no JPEG, PNG, BMP image"),
-        (PLAIN["JPEG RGB"][:-100], "is damaged"),
+        (PLAIN["JPEG RGB"][:-100], "cannot be read"),
         (PLAIN["PNG RGB"][:-100], "cannot be read"),
         (PLAIN["BMP RGB"][:-100], "cannot be read"),
         (MADE_PLAIN["BMP P in run lengths"][:-100], "cannot be read"),
-        (png(COUNTS[..., None], 0, 16)[:-100], "is damaged"),
+        (png(COUNTS[..., None], 0, 16)[:-100], "cannot be read"),
+        (PLAIN["PNG RGB"][:-12], "cannot be read"),
         (b"", "is no JPEG, PNG, BMP image"),
     ],
 )
@@ -201,7 +206,7 @@ def test_damaged_bytes_give_an_image_or_a_fault(content):
         places = rng.integers(0, min(len(damaged), 120), 3)
         damaged[places] = rng.integers(0, 256, 3)
         try:
-            decode(to_decodable(damaged.tobytes(), (0, 9)).content)
+            decode_to_embed(to_decodable(damaged.tobytes(), (0, 9)).content)
         except ImageError as error:
             assert "\n" not in str(error)
 

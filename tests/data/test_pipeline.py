@@ -7,15 +7,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.data import pipeline
 from jreid.data.augmentation import Augmentation, sample_augmentation
-from jreid.data.pipeline import embedding_batches, training_batches
+from jreid.data.embedding_batches import embedding_batches
+from jreid.data.pipeline import training_batches
+from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD, preprocess
 from jreid.data.samplers import Plan
-from jreid.data.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    augment,
-    normalize_and_erase,
-    preprocess,
-)
+from jreid.data.transforms import augment, normalize_and_erase
 from jreid.errors import InputError
 
 OPTIONS = Augmentation(

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from jreid.data import augmentation, transforms
+from jreid.data import augmentation, pixels, transforms
 from jreid.errors import InputError
 
 OPTIONS = augmentation.Augmentation(
@@ -82,40 +82,6 @@ def test_decode_refuses_what_is_no_whole_image(kind):
             transforms.decode(tf.constant(broken))
 
 
-@pytest.mark.parametrize(
-    ("method", "resample", "most"),
-    [  # Lanczos overshoots next to saturated pixels, where Pillow clips between its two passes.
-        ("bilinear", Image.Resampling.BILINEAR, 1),
-        ("lanczos", Image.Resampling.LANCZOS, 6),
-    ],
-)
-@pytest.mark.parametrize("size", [(48, 24), (96, 64), (61, 37), (40, 80)])
-def test_resize_is_close_to_pillow(method, resample, most, size):
-    image = picture()
-    expected = np.asarray(image.resize(size[::-1], resample)).astype(np.float32)
-    pixels = np.asarray(image)
-    for result in (
-        transforms.resize(tf.constant(pixels), size, method).numpy(),
-        in_dataset(lambda image: transforms.resize(image, size, method), pixels[None])[0],
-    ):
-        assert result.dtype == np.uint8 and result.shape == (*size, 3)
-        difference = np.abs(result - expected)
-        assert difference.mean() < 0.25 and difference.max() <= most
-
-
-@pytest.mark.parametrize("method", ["bilinear", "lanczos"])
-@pytest.mark.parametrize("shape", [(61, 37), (350, 171), (1, 1), (7, 300)])
-def test_resize_is_tensorflows_bit_for_bit(method, shape):
-    pixels = np.asarray(picture(*shape))
-    kernel = {"bilinear": "bilinear", "lanczos": "lanczos3"}[method]
-    for size in ((96, 48), (31, 90)):
-        expected = tf.image.resize(pixels, size, kernel, antialias=True).numpy()
-        resized = in_dataset(
-            lambda image, size=size: transforms.resize(image, size, method), [pixels]
-        )
-        np.testing.assert_array_equal(resized[0], np.floor(np.clip(expected, 0, 255) + 0.5))
-
-
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_gray_equals_pillow_bit_for_bit(mode):
     noise = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
@@ -126,12 +92,6 @@ def test_gray_equals_pillow_bit_for_bit(mode):
         for result in (transforms.gray(pixels), in_dataset(transforms.gray, pixels[None])[0]):
             assert result.dtype == np.uint8
             np.testing.assert_array_equal(result, expected)
-
-
-def test_resize_to_the_same_size_changes_nothing():
-    pixels = np.asarray(picture())
-    for method in transforms.RESIZE:
-        np.testing.assert_array_equal(transforms.resize(pixels, (61, 37), method), pixels)
 
 
 def test_augment_mirrors_left_and_right_if_told():
@@ -290,30 +250,11 @@ def test_finish_normalises_and_then_erases_the_box_told():
     np.testing.assert_allclose(finish(images, drawn), expected, atol=1e-6)
 
 
-def test_normalize_is_imagenets():
-    pixels = np.asarray(picture())
-    result = transforms.normalize(tf.constant(pixels))
-    assert result.dtype == tf.float32
-    np.testing.assert_allclose(result, (pixels / 255 - MEAN) / STD, atol=1e-6)
-
-
-def test_prepare_is_decode_resize_normalize():
-    image = picture()
-    data = encode(image, "PNG")
-    pixels = np.asarray(image.resize((24, 48), Image.Resampling.LANCZOS)) / 255
-    for result in (
-        transforms.preprocess(tf.constant(data), (48, 24), "lanczos").numpy(),
-        in_dataset(lambda data: transforms.preprocess(data, (48, 24), "lanczos"), [data])[0],
-    ):
-        assert result.dtype == np.float32
-        np.testing.assert_allclose(result, (pixels - MEAN) / STD, atol=2.01 / 255 / 0.224)
-
-
 def test_gray_comes_before_the_resize():
     image = picture()
     data, grayed = encode(image, "PNG"), encode(image.convert("L"), "PNG")
-    expected = transforms.preprocess(grayed, (48, 24), "bilinear")
-    np.testing.assert_array_equal(transforms.preprocess(data, (48, 24), "bilinear", True), expected)
+    expected = pixels.preprocess(grayed, (48, 24), "bilinear")
+    np.testing.assert_array_equal(pixels.preprocess(data, (48, 24), "bilinear", True), expected)
     for visible, same in ((True, grayed), (False, data)):
         expected = transforms.augment(same, True, [3, 4], OPTIONS)
         for options, modality in (
@@ -336,12 +277,18 @@ def test_augment_refuses_a_padding_value_that_no_pixel_has(fill):
         transforms.augment(b"", False, [0, 0], OPTIONS._replace(padding_fill=fill))
 
 
-def test_augment_with_nothing_random_is_prepare():
-    data = encode(picture(), "JPEG")
-    still = transforms.augment(data, False, [10, 10], OPTIONS)  # the crop is centered
-    assert still.dtype == tf.uint8
-    expected = transforms.preprocess(data, (48, 24), "bilinear")
-    np.testing.assert_array_equal(transforms.normalize(still), expected)
+@pytest.mark.parametrize("method", ["bilinear", "lanczos"])
+@pytest.mark.parametrize("shape", [(61, 37), (350, 171), (1, 1), (7, 300), (128, 64)])
+def test_training_and_embedding_see_the_same_pixels(method, shape):
+    """TensorFlow's in `augment` with nothing random, Pillow's and numpy's in `preprocess`."""
+    data = encode(picture(*shape), "JPEG")
+    for size in ((96, 48), (31, 90)):
+        options = OPTIONS._replace(size=size, resize=method)
+        trained = transforms.augment(data, False, [10, 10], options).numpy()  # crops the center
+        assert trained.dtype == np.uint8
+        embedded = pixels.preprocess(data, size, method)
+        assert embedded.dtype == np.float32
+        np.testing.assert_array_equal(trained * pixels.SCALE + pixels.SHIFT, embedded)
 
 
 def test_augment_fills_the_padding_before_the_normalization():
@@ -370,6 +317,8 @@ def test_the_same_bytes_whatever_the_parallelism():
 def test_an_unknown_option_names_the_choices():
     data = encode(picture(), "PNG")
     with pytest.raises(InputError, match=r"'cubic' is unknown.*bilinear, lanczos"):
-        transforms.preprocess(data, (48, 24), "cubic")
+        pixels.preprocess(data, (48, 24), "cubic")
+    with pytest.raises(InputError, match=r"'cubic' is unknown.*bilinear, lanczos"):
+        transforms.augment(data, False, [0, 0], OPTIONS._replace(resize="cubic"))
     with pytest.raises(InputError, match=r"'any' is unknown.*flip_first, crop_first"):
         augmentation.sample_augmentation(0, 0, 1, OPTIONS._replace(order="any"))

@@ -243,8 +243,7 @@ def test_the_label_of_a_rendered_dataset(place, content):
 
 @pytest.fixture(scope="module")
 def pictures(folders):
-    """A JPEG and a BMP. Their decoder takes its time to be imported."""
-    importlib.import_module("tensorflow")
+    """A JPEG and a BMP."""
     return [
         sorted((folders / layout).rglob(kind))[0].read_bytes()
         for layout, kind in (("sysu_mm01", "*.jpg"), ("regdb", "*.bmp"))

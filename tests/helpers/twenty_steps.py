@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from helpers.small_method import SIZE, create_method
 from jreid.data.augmentation import Augmentation
 from jreid.data.dataset import Source, load
-from jreid.data.pipeline import embedding_batches, own_rows, training_batches
+from jreid.data.embedding_batches import embedding_batches
+from jreid.data.pipeline import own_rows, training_batches
 from jreid.data.samplers import Plan
 from jreid.distributed import cluster
 from jreid.distributed.mesh import make_mesh, replicated, split

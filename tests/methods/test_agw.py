@@ -8,7 +8,7 @@ from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.config import load as load_config
-from jreid.data.pipeline import embedding_batches
+from jreid.data.embedding_batches import embedding_batches
 from jreid.data.plain_folder import read_folder
 from jreid.errors import InputError
 from jreid.losses import cross_entropy, weighted_triplet

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreid.data import transforms
+from jreid.data import pixels
 from jreid.nn import colors
 from jreid.nn.colors import from_unit, to_unit
 from jreid.nn.modality_generator import ModalityGenerator
@@ -95,11 +95,11 @@ def test_luma_of_unit_pixels_is_the_gray_image():
 
 
 def test_unit_pixels_are_what_the_pipeline_normalized():
-    assert colors.IMAGENET_MEAN == transforms.IMAGENET_MEAN
-    assert colors.IMAGENET_STD == transforms.IMAGENET_STD
-    pixels = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
-    normalized = jnp.asarray(transforms.normalize(pixels).numpy())
-    np.testing.assert_allclose(to_unit(normalized), pixels / 255, atol=1e-6)
+    assert colors.IMAGENET_MEAN == pixels.IMAGENET_MEAN
+    assert colors.IMAGENET_STD == pixels.IMAGENET_STD
+    levels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    normalized = jnp.asarray(levels * pixels.SCALE + pixels.SHIFT)[None]
+    np.testing.assert_allclose(to_unit(normalized), levels[None] / 255, atol=1e-6)
     np.testing.assert_allclose(from_unit(to_unit(normalized)), normalized, atol=1e-5)
 
 

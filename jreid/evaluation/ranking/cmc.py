@@ -114,7 +114,7 @@ def memory(Q: int, G: int, D: int, block: int = 512) -> int:
 
 
 def score_distances(
-    blocks: Iterable[Float[ArrayLike, "b g"]],
+    blocks: Iterable[Float[jax.typing.ArrayLike, "b g"]],
     query_identities: ArrayLike,
     gallery_identities: ArrayLike,
     query_groups: ArrayLike | None = None,

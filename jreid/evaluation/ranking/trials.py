@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
 from jreid.evaluation.ranking.gallery import put_gallery
 from jreid.evaluation.ranking.inputs import (

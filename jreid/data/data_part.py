@@ -1,0 +1,26 @@
+"""TensorFlow and TensorFlow Datasets: the part of the installation that training needs."""
+
+from importlib.util import find_spec
+
+from jreid.errors import InputError
+
+MODULES = ("tensorflow", "tensorflow_datasets", "importlib_resources")
+
+
+def is_missing() -> bool:
+    """Whether a module of the part is not installed; imports none, which would take seconds."""
+    return any(find_spec(module) is None for module in MODULES)
+
+
+def require(what: str) -> None:
+    """Raises InputError where the part is missing.
+
+    Args:
+        what: that needs it, such as `training`.
+    """
+    if is_missing():
+        raise InputError(
+            f"{what} needs TensorFlow and TensorFlow Datasets, which are not installed; install "
+            'them by `pip install "jreid[data]"`, or in a clone by `pip install -r '
+            "requirements.txt`."
+        )

@@ -1,0 +1,61 @@
+"""Images to batches to embed, decoded ahead on all cores, without TensorFlow."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float
+
+from jreid.data.pixels import ImageError, preprocess
+from jreid.errors import InputError
+
+PREFETCHED_BATCHES = 2
+
+
+def embedding_batches(
+    images: Sequence[bytes],
+    names: Sequence[str],
+    size: tuple[int, int],
+    resize: str,
+    rows: int,
+    gray: bool = False,
+    own: slice | None = None,
+) -> Iterator[Float[np.ndarray, "n h w 3"]]:
+    """Prepared images in order, `rows` at a time, the last batch filled up with zeros.
+
+    Args:
+        gray: whether the images are made gray first.
+        own: the rows of each batch to give; None for all of them.
+
+    Raises:
+        InputError: bytes that are no image; the sentence names it.
+    """
+    own, every = own or slice(0, rows), range(len(images))
+    parts = [every[start : start + rows][own] for start in range(0, len(images), rows)]
+
+    def prepare(row: int) -> Float[np.ndarray, "h w 3"]:
+        try:
+            return preprocess(images[row], size, resize, gray)
+        except ImageError as error:
+            raise InputError(
+                f"{names[row]} cannot be decoded: it {error}; replace the file."
+            ) from None
+
+    def finished(jobs: Sequence[Future[np.ndarray]]) -> Float[np.ndarray, "n h w 3"]:
+        batch = np.zeros((own.stop - own.start, *size, 3), np.float32)
+        for place, job in enumerate(jobs):
+            batch[place] = job.result()
+        return batch
+
+    pool, ahead = ThreadPoolExecutor(os.cpu_count()), deque()
+    try:
+        for part in parts:
+            ahead.append([pool.submit(prepare, row) for row in part])
+            if len(ahead) > PREFETCHED_BATCHES:
+                yield finished(ahead.popleft())
+        while ahead:
+            yield finished(ahead.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
