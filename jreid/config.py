@@ -101,6 +101,13 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
     return _with_local_paths(values["config"].value)
 
 
+def with_identities(config: Config, identities: int) -> Config:
+    """A locked copy of the config with so many training identities."""
+    copy = config.copy_and_resolve_references()
+    copy.data.identities = identities
+    return copy.lock()
+
+
 def to_text(config: ConfigDict) -> str:
     """The config as JSON, which `read` reads."""
     return json.dumps(config.to_dict(), indent=2) + "\n"

@@ -23,7 +23,7 @@ DATASETS: Mapping[str, Mapping[str, Any]] = {
     "sysu_mm01_validated": {"layout": "sysu_mm01", "identities": 296, "name": "sysu_mm01"},
     "regdb": {"layout": "regdb", "identities": 206},  # regdb,trial=3: one of ten, each a run
     "llcm": {"layout": "llcm", "identities": 713},
-    # A dataset of your own: --config.data.folder=DIR --config.data.identities=N.
+    # A dataset of your own: --config.data.folder=DIR; its training identities are counted.
     "folder": {"layout": "folder", "identities": 0},
     "synthetic": {"layout": "sysu_mm01", "identities": 120},
     "synthetic_regdb": {"layout": "regdb", "identities": 50},

@@ -44,7 +44,7 @@ def _dataset(argument: Argument) -> Config:
         "test_fraction": 0.5,  # of the identities of a folder without splits.txt
         "split_seed": 0,  # of which they are; the seed of the training is config.seed
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
-        **DATASETS[argument.dataset],  # identities: in the training splits
+        **DATASETS[argument.dataset],  # identities: in the training splits; 0 to count them
     }
     return ConfigDict({**block, "folder": f"data/{block['name']}"})
 

@@ -301,3 +301,9 @@ def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
     assert "camera 3" in message
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert {row["checkpoint"] for row in result["rows"]} == {"last"}
+
+
+def test_an_import_does_not_guess_how_many_people_there_were(capsys, tmp_path):
+    flags = [f"--config={ROOT}/configs/agw.py:folder", f"--workdir={tmp_path}/run"]
+    message = refused(capsys, "import", *flags, f"--checkpoint={tmp_path}/agw.pth")
+    assert "config.data.identities=0" in message and "--config.data.identities=N" in message

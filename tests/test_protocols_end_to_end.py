@@ -259,12 +259,32 @@ def test_a_folder_of_ones_own(mine, tmp_path, capsys):
     flags += [f"--config.data.prepared={tmp_path}/prepared", f"--workdir={tmp_path}/run"]
     flags += ["--config.backbone.non_local=(0,1,0,0)"]
     flags += ["--config.evaluation.rerank=none,standard:k1=5"]
-    message = refused(capsys, "train", *flags)
+    message = refused(capsys, "train", *flags, "--config.data.identities=9")
     assert "--config.data.identities=8" in message
-    assert call("train", *flags, "--config.data.identities=8") == 0
+    assert call("train", *flags) == 0
     rows = rows_of(tmp_path / "run")
     assert {row["protocol"]["name"] for row in rows} == {"folder"}
     assert "queries without a match" in capsys.readouterr().out
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert recorded["data"]["identities"] == 8  # counted
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["drawn_split"] is None
+    assert call("train", *flags) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert call("train", *flags, "--config.data.identities=8") == 0  # the same config
+    assert "is finished" in capsys.readouterr().out
+    message = refused(capsys, "train", *flags, "--config.data.identities=9")
+    assert "data.identities: 9, 8" in message
+    (mine / "splits.txt").unlink()
+    flags[flags.index(f"--workdir={tmp_path}/run")] = f"--workdir={tmp_path}/drawn"
+    assert call("train", *flags) == 0
+    assert "splits.txt is not there" in capsys.readouterr().out
+    split = json.loads((tmp_path / "drawn" / "run.json").read_text())["drawn_split"]
+    assert {*split} == {"train", "test"} and not {*split["train"]} & {*split["test"]}
+    assert all(name.startswith("person_") for name in split["train"] + split["test"])
+    recorded = json.loads((tmp_path / "drawn" / "config.json").read_text())
+    assert recorded["data"]["identities"] == len(split["train"])
+    assert call("evaluate", f"--workdir={tmp_path}/drawn") == 0
+    assert [row["cmc"] for row in rows_of(tmp_path / "drawn")]
 
 
 @pytest.mark.fault("F13")

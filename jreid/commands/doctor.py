@@ -85,9 +85,10 @@ def _config(config: Any, fault: Exception | None) -> Iterator[str]:
 
 def _dataset(config: Any) -> Iterator[str]:
     from jreid.runs.protocols import draw_protocols
-    from jreid.training.plan import plan_training
+    from jreid.training.plan import count_identities, plan_training
 
     dataset = dataset_of(config)
+    config.data = count_identities(config, dataset).data  # the next check needs the number
     table, plan = plan_training(config, dataset)
     yield f"{config.data.name}: {len(dataset.table.name):,} images, {len(table.name):,} to train on"
     yield from draw_protocols(config, dataset).sentences()
@@ -101,8 +102,8 @@ def _step(config: Any) -> Iterator[str]:
 
     if config.data.identities < 1:
         raise InputError(
-            f"config.data.identities={config.data.identities} gives a classifier no size; set it "
-            "to the number of people in the training splits."
+            f"config.data.identities={config.data.identities} is counted from the dataset, which "
+            "cannot be used; mend the dataset, or give a number to measure a step with."
         )
     (costs,) = measure([config], rounds=1)
     rows = 2 * config.batch.identities * config.batch.images

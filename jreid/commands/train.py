@@ -108,7 +108,9 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     from jreid.runs.lock import locked
     from jreid.runs.protocols import draw_protocols
     from jreid.training.loop import train
+    from jreid.training.plan import count_identities
 
+    config = run.with_identities(config)
     _tell_changes(run, config)
     run.check(config)
     if options.init_from:
@@ -122,6 +124,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)
+        config = count_identities(config, dataset)
         draws = draw_protocols(config, dataset)
         for line in draws.sentences():
             print(line)
@@ -208,6 +211,12 @@ def _import(options: argparse.Namespace) -> None:
     run.check(config)
     if run.has_checkpoint():
         raise InputError(f"{run.workdir} holds checkpoints; import into another --workdir.")
+    if not config.data.identities:
+        raise InputError(
+            "config.data.identities=0 is counted from the training images, which an import does "
+            "not read; give the number of people that the checkpoint was trained on by "
+            "--config.data.identities=N."
+        )
     entries = read_checkpoint(options.checkpoint)
     start = start_of_file(options.checkpoint, RANDOM.fill, "import")
     run.check_start(start.record)

@@ -33,7 +33,7 @@ def _is_finished(run: Run, config: Config) -> bool:
     except InputError:  # it is made anew
         return False
     record, folders = run.record(), StepFolders(run.checkpoints)
-    if result.get("config_hash") not in _digests(run, config):
+    if result.get("config_hash") not in _digests(run, run.with_identities(config)):
         return False
     if record.get("steps") is None or folders.chosen("last").step != record["steps"]:
         return False

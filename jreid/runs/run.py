@@ -147,7 +147,18 @@ class Run:
         """The fields that the config asks for otherwise than the run that is here, if one is."""
         if not self.config_file.is_file():
             return []
-        return configs.differences(config, self._trained_by(self._config()))
+        there = self._trained_by(self._config())
+        return configs.differences(self.with_identities(config), there)
+
+    def with_identities(self, config: Config) -> Config:
+        """A config that counts its identities, with the number of the run that is here, if one is.
+
+        Raises:
+            InputError: as `config`.
+        """
+        if config.data.identities or not self.config_file.is_file():
+            return config
+        return configs.with_identities(config, self._config().data.identities)
 
     def check(self, config: Config) -> None:
         """Whether a run of this config may be here.

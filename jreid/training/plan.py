@@ -4,12 +4,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.data.samplers import Plan
 from jreid.data.table import Table
 from jreid.engine.optimizers import Epochs
 from jreid.errors import InputError
 from jreid.methods import Config
+
+
+def count_identities(config: Config, dataset: Dataset) -> Config:
+    """The config with the number of the dataset's training identities, where it says none."""
+    if config.data.identities:
+        return config
+    return configs.with_identities(
+        config, len(np.unique(_training_table(config, dataset).identity))
+    )
+
+
+def _training_table(config: Config, dataset: Dataset) -> Table:
+    return dataset.table.take(np.isin(dataset.table.split, config.data.train_splits))
 
 
 def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
@@ -19,12 +33,16 @@ def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
         InputError: the dataset's identities are not the config's, or do not make batches.
     """
     data, batch = config.data, config.batch
-    table = dataset.table.take(np.isin(dataset.table.split, data.train_splits))
-    identities = len(np.unique(table.identity))
+    table = _training_table(config, dataset)
+    identities, splits = len(np.unique(table.identity)), " and ".join(data.train_splits)
+    if not identities:
+        raise InputError(
+            f"{data.folder} has no image to train on; put people into its split {splits}."
+        )
     if identities != data.identities:
         raise InputError(
             f"config.data.identities is {data.identities}, but {data.folder} holds {identities} in "
-            f"{' and '.join(data.train_splits)}; set --config.data.identities={identities}."
+            f"{splits}; set --config.data.identities={identities}, or 0 to count them."
         )
     plan = Plan(
         batch.sampler,
