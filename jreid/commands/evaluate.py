@@ -107,7 +107,8 @@ def evaluate_and_tell(
 def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints a run's result rows."""
     partial = ", partial dataset" if any(row.get("partial") for row in rows) else ""
-    print_table(f"{config.method} on {config.data.name}, test split{partial}", rows)
+    seeds = f", mean of {rows[0]['of_seeds']} seeds" if rows and "of_seeds" in rows[0] else ""
+    print_table(f"{config.method} on {config.data.name}, test split{partial}{seeds}", rows)
 
 
 def _compare(first: Path, second: Path) -> None:

@@ -1,7 +1,6 @@
 """`jreid train` and `jreid import`: the verbs that make runs."""
 
 import argparse
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jreid.commands.common import (
     on_several_processes,
     verb,
 )
+from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
 
 
@@ -35,6 +35,11 @@ def add(verbs: Any) -> None:
         "--trials",
         help="RegDB's splits, such as 1-10 or 1,4: trains one run for each in a folder of "
         "--workdir, and prints their mean",
+    )
+    train.add_argument(
+        "--seeds",
+        help="such as 0,1,2: trains one run for each in a folder of --workdir, and prints their "
+        "mean",
     )
     train.add_argument(
         "--init-from",
@@ -92,8 +97,8 @@ def _train(options: argparse.Namespace) -> None:
 
     if options.grace is not None and not options.grace >= 0:
         raise InputError(f"--grace={options.grace} is no time; give seconds, 0 or more.")
-    if options.trials is not None:
-        _train_trials(options)
+    if options.trials is not None or options.seeds is not None:
+        train_several(options, _train_one)
         return
     _train_one(config_of(options), Run(options.workdir, options.allow_config_drift), options)
 
@@ -145,54 +150,6 @@ def _tell_changes(run: Any, config: Any) -> None:
     for change in changes:
         table.add_row(change.field, str(change.theirs), str(change.ours))
     Console().print(table)
-
-
-def _train_trials(options: argparse.Namespace) -> None:
-    """Trains RegDB's trials one after the other and tells their mean; done ones are kept."""
-    from jreid.commands.evaluate import tell_rows
-    from jreid.commands.features import write_fault
-    from jreid.distributed.processes import on_main_process
-    from jreid.evaluation.results.split_means import mean_over_splits
-    from jreid.runs.finished import is_finished
-    from jreid.runs.run import Run, provenance
-
-    if not options.config:
-        raise InputError("--trials needs --config too, such as agw:regdb.")
-    given, trials = [*options.overrides], _trials(options.trials)
-    runs = []
-    for trial in trials:
-        options.overrides = [*given, f"--config.data.split_number={trial}"]
-        config = config_of(options)
-        run = Run(options.workdir / f"trial_{trial:02d}", options.allow_config_drift)
-        run.check(config)
-        runs.append((config, run))
-    for trial, (config, run) in zip(trials, runs, strict=True):
-        if not is_finished(run, config):
-            print(f"trial {trial} of {options.trials}: {run.workdir}")
-            _train_one(config, run, options)
-    whole, config = Run(options.workdir), runs[0][0]
-    results = on_main_process(lambda: [run.read_result() for _, run in runs])
-    rows = on_main_process(lambda: mean_over_splits(results))
-    extraction = results[0]["extraction"]
-    fields = {**provenance(config), "trials": trials, "extraction": extraction}
-    unwritten = write_fault(lambda: whole.write_result({**fields, "rows": rows}))
-    tell_rows(config, rows)
-    if unwritten:
-        raise unwritten
-    print(f"result       {whole.result}")
-
-
-def _trials(text: str) -> list[int]:
-    """`1-10` or `1,4` as numbers."""
-    if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text):
-        raise InputError(f"--trials={text} is not understood; give numbers such as 1-10 or 1,4.")
-    trials: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        trials |= {*range(int(first), int(last or first) + 1)}
-    if not trials:
-        raise InputError(f"--trials={text} names no trial; give numbers such as 1-10 or 1,4.")
-    return sorted(trials)
 
 
 def _import(options: argparse.Namespace) -> None:

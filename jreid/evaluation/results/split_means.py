@@ -1,8 +1,8 @@
-"""RegDB's trials are runs of their own: their results' mean and standard deviation."""
+"""Runs of one kind, RegDB's trials or several seeds: their results' mean and standard deviation."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,44 @@ def mean_over_splits(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     Raises:
         InputError: a result lacks a rule that another has.
     """
+    return [_mean_over_splits(rows) for rows in _by_rule(results, _rule)]
+
+
+def mean_over_seeds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each rule that all results have, from the `rows` of runs of several seeds.
+
+    Rows belong together if their checkpoint's kind and their fingerprint are the same.
+
+    Returns:
+        Rows as `evaluate` makes them, with `of_seeds`, how many there are, and `std` over these.
+
+    Raises:
+        InputError: a result lacks a rule that another has, or is of other images.
+    """
+
+    def rule(row: Mapping[str, Any]) -> str:
+        return json.dumps([row.get("checkpoint"), row["fingerprint"]])
+
+    groups = _by_rule(results, rule)
+    return [{**_mean(rows, {"weights"}), "of_seeds": len(rows)} for rows in groups]
+
+
+def _by_rule(
+    results: Sequence[Mapping[str, Any]], rule: Callable[[Mapping[str, Any]], str]
+) -> list[list[Mapping[str, Any]]]:
+    """The rows that belong together; InputError where one is not in all results."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         for row in result["rows"]:
-            groups.setdefault(_rule(row), []).append(row)
+            groups.setdefault(rule(row), []).append(row)
     for rows in groups.values():
         if len(rows) != len(results):
             raise InputError(
-                f"The trials' results are not of the same rules: {rows[0]['label']}, re-ranking "
-                f"{rows[0]['rerank']}, is in {len(rows)} of {len(results)}; evaluate the trials "
+                f"The runs' results are not of the same rules: {rows[0]['label']}, re-ranking "
+                f"{rows[0]['rerank']}, is in {len(rows)} of {len(results)}; evaluate the runs "
                 "alike and give the same command again."
             )
-    return [_mean(rows) for rows in groups.values()]
+    return [*groups.values()]
 
 
 def _rule(row: Mapping[str, Any]) -> str:
@@ -45,25 +71,33 @@ def _rule(row: Mapping[str, Any]) -> str:
     return json.dumps([row.get("checkpoint"), protocol, row["rerank"]], sort_keys=True)
 
 
-def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean_over_splits(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = rows[0]
     trials = [row["protocol"]["trial"] for row in rows]
     digest = hashlib.sha256(json.dumps(sorted(row["fingerprint"] for row in rows)).encode())
-    metrics = {statistic: _over(rows, statistic) for statistic in ("mean", "std")}
-    # A single run's hashes and steps say nothing of ten, unless all have the same.
-    of_one = {"images", "unmatched", "weights"}
-    of_one |= {name for name in STEPS if len({row.get(name) for row in rows}) > 1}
-    kept = {name: first[name] for name in first if name not in of_one}
-    marked = {name: True for name in MARKED if any(row.get(name) for row in rows)}
     return {
-        **kept,
-        **marked,
+        **_mean(rows, {"images", "unmatched", "weights"}),
         "label": first["label"].split(", trial")[0],
         "protocol": {**first["protocol"], "trial": trials},
         "fingerprint": digest.hexdigest()[:12],
-        **metrics["mean"],
-        "std": metrics["std"],
         "trials": len(rows),
+    }
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]:
+    """The first row's fields with the mean metrics of all, and marked as any of them is.
+
+    Args:
+        of_one: the fields that say nothing of several runs.
+    """
+    first = rows[0]
+    # Nor do steps, unless all have the same.
+    of_one = of_one | {name for name in STEPS if len({row.get(name) for row in rows}) > 1}
+    return {
+        **{name: first[name] for name in first if name not in of_one},
+        **{name: True for name in MARKED if any(row.get(name) for row in rows)},
+        **_over(rows, "mean"),
+        "std": _over(rows, "std"),
         "queries": min(row["queries"] for row in rows),
         "valid_queries": min(row["valid_queries"] for row in rows),
         "partial": any(row.get("partial") for row in rows),

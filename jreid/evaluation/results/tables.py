@@ -40,8 +40,9 @@ def format_comparison(
 
 
 def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
-    """The rows for the terminal, in per cent, R1 and mAP with their deviation over the trials.
+    """The rows for the terminal, in per cent, R1 and mAP with their deviation.
 
+    The deviation is over the trials of a run, or over several runs.
     Their marks stand in a last column, if there are any.
     """
     rows = list(rows)
@@ -59,10 +60,11 @@ def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     trials, of_trials, std = row["trials"], row["of_trials"], row["std"]
+    of_several = max(trials, row.get("of_seeds", 1)) > 1
     first, *further = (str(rank) for rank in RANKS)
 
     def with_deviation(value: float, deviation: float) -> str:
-        return f"{100 * value:.2f}" + (f"±{100 * deviation:.2f}" if trials > 1 else "")
+        return f"{100 * value:.2f}" + (f"±{100 * deviation:.2f}" if of_several else "")
 
     return [
         row["label"],

@@ -1,11 +1,16 @@
-"""Means over RegDB's trials: of one rule, and marked as their runs are."""
+"""Means over RegDB's trials and over seeds: of one rule, and marked as their runs are."""
 
+import io
+
+import numpy as np
 import pytest
+from rich.console import Console
 
 from jreid.errors import InputError
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.results.marks import marks
-from jreid.evaluation.results.split_means import mean_over_splits
+from jreid.evaluation.results.split_means import mean_over_seeds, mean_over_splits
+from jreid.evaluation.results.tables import format_table
 
 
 def result(trial, **fields):
@@ -63,3 +68,33 @@ def test_a_mark_of_one_trial_is_the_means(fields, mark, place):
 def test_trials_of_other_rules_have_no_mean():
     with pytest.raises(InputError, match="is in 1 of 2"):
         mean_over_splits([result(1), result(2, rerank="standard")])
+
+
+def of_seed(mean_precision, **fields):
+    cmc = dict.fromkeys(("1", "5", "10", "20"), mean_precision)
+    row = {"mAP": mean_precision, "cmc": cmc, "images": "a", "of_trials": 1}
+    return result(1, **row, **fields)
+
+
+def test_seeds_have_a_mean_and_a_deviation_under_one_fingerprint():
+    results = [of_seed(0.2, weights="x"), of_seed(0.4, weights="y"), of_seed(0.6, weights="z")]
+    (row,) = mean_over_seeds(results)
+    assert row["mAP"] == pytest.approx(0.4) and row["cmc"]["1"] == pytest.approx(0.4)
+    assert row["std"]["mAP"] == pytest.approx(np.std([0.2, 0.4, 0.6]))
+    assert (row["of_seeds"], row["fingerprint"], row["images"]) == (3, "1", "a")
+    assert row["label"] == "visible to infrared, trial 1 of 10"
+    assert "weights" not in row
+    console = Console(width=200, file=io.StringIO())
+    console.print(format_table([row]))
+    assert "40.00±16.33" in console.file.getvalue()
+
+
+def test_a_mark_of_one_seed_is_the_means():
+    results = [of_seed(0.2), of_seed(0.4, partial=True, skipped_images=2)]
+    (row,) = mean_over_seeds(results)
+    assert marks(row) == ["partial", "2 training images skipped"]
+
+
+def test_seeds_on_other_images_have_no_mean():
+    with pytest.raises(InputError, match="is in 1 of 2"):
+        mean_over_seeds([of_seed(0.2), of_seed(0.4, fingerprint="other")])

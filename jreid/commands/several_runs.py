@@ -1,0 +1,121 @@
+"""`train --trials` and `train --seeds`: several runs, each in its own folder, and their mean."""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jreid.commands.common import config_of
+from jreid.errors import InputError
+
+TrainOne = Callable[[Any, Any, argparse.Namespace], None]
+
+
+class Several(NamedTuple):
+    """Runs that differ in one field.
+
+    Attributes:
+        flag: that asks for them, such as `--seeds`.
+        field: of the config that differs: `seed`.
+        values: of the field, one a run.
+        folder: the name of a run's folder in the working directory: `seed_{}`.
+        fields: of the mean's result, beside what all results have.
+        mean: from the runs' results to the mean's rows.
+    """
+
+    flag: str
+    field: str
+    values: Sequence[int]
+    folder: str
+    fields: Mapping[str, Any]
+    mean: Callable[[Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
+
+
+def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
+    """Trains and evaluates the runs that are not finished, and keeps and prints the mean.
+
+    Raises:
+        InputError: flags that do not go together, or a run that cannot be made.
+    """
+    from jreid.commands.evaluate import tell_rows
+    from jreid.commands.features import write_fault
+    from jreid.distributed.processes import on_main_process
+    from jreid.runs.finished import is_finished
+    from jreid.runs.run import Run, provenance
+
+    several = _asked(options)
+    given, runs = [*options.overrides], []
+    for value in several.values:
+        options.overrides = [*given, f"--config.{several.field}={value}"]
+        config = config_of(options)
+        folder = options.workdir / several.folder.format(value)
+        run = Run(folder, options.allow_config_drift)
+        run.check(config)
+        runs.append((config, run))
+    for number, (config, run) in enumerate(runs, 1):
+        if not is_finished(run, config):
+            print(f"run {number} of {len(runs)}: {run.workdir}")
+            train_one(config, run, options)
+    whole, config = Run(options.workdir), runs[0][0]
+    results = on_main_process(lambda: [run.read_result() for _, run in runs])
+    rows = on_main_process(lambda: several.mean(results))
+    extraction = results[0]["extraction"]
+    result = {**provenance(config), **several.fields, "extraction": extraction, "rows": rows}
+    unwritten = write_fault(lambda: whole.write_result(result))
+    tell_rows(config, rows)
+    if unwritten:
+        raise unwritten
+    print(f"result       {whole.result}")
+
+
+def _asked(options: argparse.Namespace) -> Several:
+    """What the flags ask for; InputError where they do not go together."""
+    from jreid.evaluation.results.split_means import mean_over_seeds, mean_over_splits
+
+    if options.seeds is not None and options.trials is not None:
+        raise InputError(
+            "--seeds and --trials cannot be combined; give --trials and one --config.seed, in a "
+            "--workdir for each seed."
+        )
+    if options.trials is not None:
+        trials = _trials(options.trials)
+        fields = {"trials": trials}
+        several = Several(
+            "--trials", "data.split_number", trials, "trial_{:02d}", fields, mean_over_splits
+        )
+    else:
+        seeds = _seeds(options.seeds or "")
+        fields = {"seed": None, "seeds": seeds}
+        several = Several("--seeds", "seed", seeds, "seed_{}", fields, mean_over_seeds)
+    if not options.config:
+        raise InputError(f"{several.flag} needs --config too, such as agw:regdb.")
+    for flag in options.overrides:
+        if flag.partition("=")[0] == f"--config.{several.field}":
+            raise InputError(f"{several.flag} sets config.{several.field}; leave {flag} out.")
+    return several
+
+
+def _seeds(text: str) -> list[int]:
+    """`0,1,2` as numbers."""
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
+        raise InputError(
+            f"--seeds={text} is not understood; give whole numbers of 0 or more, such as 0,1,2."
+        )
+    seeds = [int(seed) for seed in text.split(",")]
+    for seed in seeds:
+        if seeds.count(seed) > 1:
+            raise InputError(f"--seeds={text} names the seed {seed} twice; give each one once.")
+    return seeds
+
+
+def _trials(text: str) -> list[int]:
+    """`1-10` or `1,4` as numbers."""
+    if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text):
+        raise InputError(f"--trials={text} is not understood; give numbers such as 1-10 or 1,4.")
+    trials: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        trials |= {*range(int(first), int(last or first) + 1)}
+    if not trials:
+        raise InputError(f"--trials={text} names no trial; give numbers such as 1-10 or 1,4.")
+    return sorted(trials)

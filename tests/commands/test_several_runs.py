@@ -1,0 +1,81 @@
+"""`train --seeds`: a run for each seed, resumed where it stopped, and their mean."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.command_line import SMALL_EVALUATION
+from helpers.paths import ROOT
+
+from jreid.__main__ import main
+
+CONFIG = f"--config={ROOT}/configs/agw.py:tiny"
+
+
+def train(*flags) -> int:
+    return main(["train", CONFIG, *map(str, flags)])
+
+
+def rows_of(workdir):
+    return json.loads((workdir / "result.json").read_text())["rows"]
+
+
+@pytest.fixture(scope="module")
+def seeds(tiny_folder, prepared, tmp_path_factory):
+    """Two seeds of an untrained network, and the flags that they were made by."""
+    workdir = tmp_path_factory.mktemp("seeds") / "runs"
+    flags = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+    flags += [*SMALL_EVALUATION, "--config.epochs=0", f"--workdir={workdir}"]
+    assert train(*flags, "--seeds=0,7") == 0
+    return workdir, flags
+
+
+def test_each_seed_is_a_run_and_their_mean_a_result(seeds):
+    workdir, _ = seeds
+    configs = [json.loads((workdir / f"seed_{n}" / "config.json").read_text()) for n in (0, 7)]
+    assert [config["seed"] for config in configs] == [0, 7]
+    (one,), (other,) = (rows_of(workdir / f"seed_{seed}") for seed in (0, 7))
+    (mean,) = rows_of(workdir)
+    for name in ("mAP", "mINP"):
+        assert mean[name] == pytest.approx((one[name] + other[name]) / 2)
+        assert mean["std"][name] == pytest.approx(np.std([one[name], other[name]]))
+    assert mean["fingerprint"] == one["fingerprint"] == other["fingerprint"]
+    result = json.loads((workdir / "result.json").read_text())
+    assert (result["seeds"], result["seed"]) == ([0, 7], None)
+
+
+def test_finished_seeds_are_not_run_again(seeds, capsys):
+    workdir, flags = seeds
+    written = (workdir / "seed_7" / "result.json").stat().st_mtime_ns
+    mean = rows_of(workdir)
+    for gone in ("seed_0/result.json", "result.json"):
+        (workdir / gone).unlink()
+    assert train(*flags, "--seeds=0,7") == 0
+    assert (workdir / "seed_7" / "result.json").stat().st_mtime_ns == written
+    assert rows_of(workdir) == mean
+    out = capsys.readouterr().out
+    assert "seed_0" in out and "seed_7\n" not in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--seeds=0,1,0"], "--seeds=0,1,0 names the seed 0 twice"),
+        (["--seeds=0,-1"], "--seeds=0,-1"),
+        (["--seeds=1.5"], "--seeds=1.5"),
+        (["--seeds=a"], "--seeds=a"),
+        (["--seeds="], "--seeds="),
+        (["--seeds=0,1", "--trials=1-2"], "--trials"),
+        (["--seeds=0,1", "--config.seed=3"], "--config.seed=3"),
+        (["--trials=1", "--config.data.split_number=3"], "--config.data.split_number=3"),
+    ],
+)
+def test_seeds_that_cannot_be_meant_are_refused(flags, named, tmp_path, capsys):
+    assert train(*flags, f"--workdir={tmp_path}/runs") == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_seeds_need_a_config(tmp_path, capsys):
+    assert main(["train", "--seeds=0,1", f"--workdir={tmp_path}/runs"]) == 2
+    assert "--config" in capsys.readouterr().err
