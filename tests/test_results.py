@@ -14,9 +14,11 @@ from ml_collections import ConfigDict
 from jreid import config as configs
 from jreid.__main__ import main
 from jreid.data.dataset import files_fingerprint
+from jreid.evaluation import query_gallery
+from jreid.evaluation.results import row as result_row
 from jreid.evaluation.results.marks import marks
 from jreid.methods import agw
-from jreid.runs import finished, score
+from jreid.runs import finished, protocols, score
 from jreid.runs.run import Run, source_of
 
 SHORT = [
@@ -39,9 +41,22 @@ def flags(tiny_folder, prepared):
 
 
 @pytest.fixture(scope="module")
-def trained(flags, tmp_path_factory):
+def draws():
+    """The protocols that the training of `trained` has drawn, a split each time."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(flags, draws, tmp_path_factory):
+    def counted(table, gallery_index, protocol):
+        draws.append(protocol.split)
+        return query_gallery(table, gallery_index, protocol)
+
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    assert main(["train", *flags, f"--workdir={workdir}"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (protocols, result_row):
+            patch.setattr(module, "query_gallery", counted)
+        assert main(["train", *flags, f"--workdir={workdir}"]) == 0
     return workdir
 
 
@@ -77,6 +92,12 @@ def damage(run, step):
 
 def last_step(run):
     return max(int(path.name) for path in (run / "checkpoints").iterdir())
+
+
+def test_a_training_draws_each_protocol_once(trained, draws):
+    result = json.loads((trained / "result.json").read_text())
+    assert [row["checkpoint"] for row in result["rows"]] == ["last", "best"]  # it was validated
+    assert draws == ["test", "validation"]
 
 
 def test_a_finished_run_is_not_evaluated_again(run, flags, capsys, monkeypatch):

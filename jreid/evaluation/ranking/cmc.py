@@ -11,20 +11,20 @@ from numpy.typing import ArrayLike
 
 from jreid.errors import InputError
 from jreid.evaluation.ranking import counting
-from jreid.evaluation.ranking.gallery import TILE, put_gallery, round_up
+from jreid.evaluation.ranking.gallery import TILE, round_up
 from jreid.evaluation.ranking.inputs import (
     DISTANCES,
-    check_features,
-    check_finite,
     check_labels,
     check_options,
+    check_pair,
     one_device,
     refuse_junk,
     require_finite,
     rescale_for_float32,
 )
-from jreid.evaluation.ranking.queries import CACHED_TILES, RankingInputs, make_trial, rank_queries
+from jreid.evaluation.ranking.queries import CACHED_TILES
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, empty_scores, fill, mean_metrics
+from jreid.evaluation.ranking.trials import rank_galleries
 
 __all__ = [
     "DISTANCES",
@@ -76,28 +76,15 @@ def cmc_map(
         InputError: features hold NaN or infinity, or an identity is -1.
         ValueError: shapes, types or options do not fit.
     """
-    check_options(cmc, distance, block)
-    query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
-    if query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"query has {query.shape[1]} dimensions, gallery {gallery.shape[1]}.")
+    query, gallery = check_pair(query, gallery, distance, block, cmc)
     Q, G = len(query), len(gallery)
     labels = refuse_junk(
         check_labels(query_identities, gallery_identities, query_groups, gallery_groups, Q, G)
     )
-    query = check_finite(query, {"query": np.arange(len(query))})
-    gallery = check_finite(gallery, {"gallery": np.arange(len(gallery))})
     query, gallery = rescale_for_float32([query, gallery], distance)
-    mesh = mesh or one_device(gallery)
-    order = np.argsort(labels.gallery_identity, kind="stable")
-    identity = labels.gallery_identity[order]
-    group = None if labels.gallery_group is None else labels.gallery_group[order]
-    on_devices = put_gallery(gallery, order, identity, group, distance, mesh)
-    trial = make_trial(on_devices.partition, identity, None, labels.query_identity, mesh)
-    identities = on_devices.partition.identities if cmc == "identity" else None
-    inputs = RankingInputs(
-        query, labels.query_group, on_devices, [trial], distance, identities, mesh
-    )
-    return rank_queries(inputs, block, progress)[0]
+    trial = np.arange(G)[None]
+    options = {"cmc": cmc, "distance": distance, "block": block, "mesh": mesh}
+    return rank_galleries(query, gallery, labels, trial, progress=progress, **options)[0]
 
 
 def memory(Q: int, G: int, D: int, block: int = 512) -> int:

@@ -1,6 +1,6 @@
 """What the rankers take: features and labels, checked and in the form that the devices count in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -52,18 +52,26 @@ def check_features(features: ArrayLike, name: str) -> Features:
         return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
-def check_finite(features: Features, roles: Mapping[str, Int[np.ndarray, " r"]]) -> Features:
-    """The features with zeros for NaN and infinity in rows that have no role.
+def check_pair(
+    query: ArrayLike, gallery: ArrayLike, distance: str, block: int, cmc: str = "identity"
+) -> tuple[Features, Features]:
+    """Features of queries `[Q, D]` and gallery `[G, D]`, float32 and fit to be compared.
+
+    The public functions call it, and what they call does not check features again.
 
     Raises:
-        InputError: a row of a role holds NaN or infinity.
+        InputError: they hold NaN or infinity.
+        ValueError: shapes, types or options do not fit.
     """
-    if np.isfinite([float(features.min()), float(features.max())]).all():
-        return features
-    values = np.asarray(features)
-    for role, rows in roles.items():
-        require_finite(values[rows], role, [f"row {row}" for row in rows])
-    return np.where(np.isfinite(values), values, 0)
+    check_options(cmc, distance, block)
+    query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
+    if query.shape[1] != gallery.shape[1]:
+        raise ValueError(f"query has {query.shape[1]} dimensions, gallery {gallery.shape[1]}.")
+    for features, role in ((query, "query"), (gallery, "gallery")):
+        if not np.isfinite([float(features.min()), float(features.max())]).all():
+            names = [f"row {row}" for row in range(len(features))]
+            require_finite(np.asarray(features), role, names)
+    return query, gallery
 
 
 def require_finite(features: np.ndarray, role: str, names: Sequence[str] | np.ndarray) -> None:

@@ -14,9 +14,7 @@ from jreid.errors import InputError
 from jreid.evaluation.ranking.gallery import normalize_for, round_up
 from jreid.evaluation.ranking.inputs import (
     Features,
-    check_features,
-    check_finite,
-    check_options,
+    check_pair,
     one_device,
     rescale_for_float32,
 )
@@ -85,23 +83,6 @@ def nearest(
         parts.append(_nearest(put(some, block, distance, mesh), images, k, tile, distance, mesh))
     index, squared = (np.concatenate(part)[:Q] for part in zip(*parts, strict=True))
     return index, squared / 2 if distance == "cosine" else np.sqrt(squared)
-
-
-def check_pair(
-    query: ArrayLike, gallery: ArrayLike, distance: str, block: int
-) -> tuple[Features, Features]:
-    """Features of queries and gallery, float32 and fit to be compared.
-
-    Raises:
-        InputError: they hold NaN or infinity.
-        ValueError: shapes, types or options do not fit.
-    """
-    check_options("identity", distance, block)
-    query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
-    if query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"query has {query.shape[1]} dimensions, gallery {gallery.shape[1]}.")
-    query = check_finite(query, {"query": np.arange(len(query))})
-    return query, check_finite(gallery, {"gallery": np.arange(len(gallery))})
 
 
 def put(features: Features, rows: int, distance: str, mesh: Mesh, split: bool = False) -> Images:

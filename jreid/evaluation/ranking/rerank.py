@@ -15,9 +15,8 @@ from jreid.evaluation.ranking.distance_tiles import (
     put_blocks,
     query_gallery_tiles,
 )
-from jreid.evaluation.ranking.inputs import Features, one_device, rescale_for_float32
+from jreid.evaluation.ranking.inputs import Features, check_pair, one_device, rescale_for_float32
 from jreid.evaluation.ranking.jaccard import SHARED, encode, shared_weight
-from jreid.evaluation.ranking.nearest import check_pair
 from jreid.evaluation.ranking.rerank_options import STANDARD, Rerank, rerank_fault
 
 
@@ -76,9 +75,9 @@ def rerank_blocks(
         ValueError: shapes, types or options do not fit.
     """
     query, gallery = check_pair(query, gallery, distance, block)
-    _check(rerank, len(query), len(gallery))
+    require_possible(rerank, len(query), len(gallery))
     query, gallery = rescale_for_float32([query, gallery], distance)
-    return _rerank(query, gallery, rerank, distance, block, mesh or one_device(gallery))
+    return rerank_checked(query, gallery, rerank, distance, mesh, block)
 
 
 def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> int:
@@ -97,21 +96,24 @@ def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> 
     return features + tiles + codes + 64 * SHARED + compiled
 
 
-def _check(rerank: Rerank, Q: int, G: int) -> None:
+def require_possible(rerank: Rerank, Q: int, G: int) -> None:
+    """Raises InputError where Q queries and G gallery images do not allow the re-ranking."""
     fault = rerank_fault(rerank, Q, G)
     if fault:
         parameter, why = fault
         raise InputError(f"The re-ranking is {rerank}, but {parameter} cannot be used: {why}.")
 
 
-def _rerank(
+def rerank_checked(
     query: Features,
     gallery: Features,
     rerank: Rerank,
     distance: str,
-    block: int,
-    mesh: Mesh,
+    mesh: Mesh | None,
+    block: int = 1024,
 ) -> Iterator[Float[np.ndarray, "b g"]]:
+    """As `rerank_blocks`, of features that are checked and rescaled, by a possible re-ranking."""
+    mesh = mesh or one_device(gallery)
     Q, G = len(query), len(gallery)
     queries = put_blocks(query, 0, distance, block, mesh)
     images = put_blocks(gallery, Q, distance, block, mesh)

@@ -1,13 +1,13 @@
 """From embeddings to a result row, and the result file."""
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from jreid.data.table import Table
@@ -26,19 +26,19 @@ from jreid.evaluation.ranking.cmc import (
     QueryScores,
     mean_metrics,
     memory,
-    require_finite,
     score_distances,
 )
-from jreid.evaluation.ranking.rerank import rerank_blocks, rerank_memory
+from jreid.evaluation.ranking.rerank import require_possible, rerank_checked, rerank_memory
 from jreid.evaluation.ranking.rerank_options import Rerank
 from jreid.evaluation.ranking.trials import rank_trials
+from jreid.evaluation.results.checked import checked_features
 from jreid.files import write_text
 
 CURVE = tuple(range(1, 21))  # the ranks of the CMC curve in a result
 
 
 def evaluate(
-    features: Float[np.ndarray, "n d"],
+    features: Float[ArrayLike, "n d"],
     table: Table,
     gallery_index: GalleryIndex,
     protocol: Protocol,
@@ -79,18 +79,11 @@ def evaluate(
             are too few images for the re-ranking.
         ValueError: there are not as many features as rows.
     """
-    features = np.asarray(features)
-    if features.ndim != 2 or len(features) != len(table.name):
-        raise ValueError(
-            f"features has the shape {list(features.shape)}: it must be [{len(table.name)}, D], "
-            "one row for each row of the table."
-        )
     drawn = drawn or query_gallery(table, gallery_index, protocol)
-    for rows, role in ((drawn.query_rows, "query"), (drawn.gallery_rows, "gallery")):
-        rows = np.unique(rows)
-        require_finite(features[rows], role, table.name[rows])
-        _warn_if_collapsed(features[rows], role, protocol.distance)
     queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
+    features = checked_features(features, table, drawn, protocol)
+    if rerank:
+        require_possible(rerank, queries, gallery)
     tell(*_size(queries, gallery, features.shape[1], rerank))
     rankings = _rank(features, table, drawn, protocol, rerank, mesh, progress)
     trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
@@ -150,9 +143,7 @@ def _rank(
         return rank_trials(features, table.identity, *drawn, **kind)
     rankings = []
     for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
-        blocks = rerank_blocks(
-            features[query], features[gallery], rerank, distance=protocol.distance, mesh=mesh
-        )
+        blocks = rerank_checked(features[query], features[gallery], rerank, protocol.distance, mesh)
         labels = (
             table.identity[query],
             table.identity[gallery],
@@ -171,22 +162,3 @@ def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:
         "mAP": float(statistic([trial.mean_average_precision for trial in trials])),
         "mINP": float(statistic([trial.mean_inverse_negative_penalty for trial in trials])),
     }
-
-
-def _warn_if_collapsed(features: np.ndarray, role: str, distance: str) -> None:
-    """Warns where all features are one point, or one direction, but for a thousandth."""
-    if len(features) == 1:
-        return
-    features = features.astype(np.float64)
-    if distance == "cosine":
-        norm = np.linalg.norm(features, axis=1, keepdims=True)
-        features = features / np.where(norm == 0, 1, norm)
-    mean = features.mean(axis=0)
-    spread = np.linalg.norm(features - mean, axis=1).max()
-    if spread <= 1e-3 * np.linalg.norm(mean):
-        warnings.warn(
-            f"The features of all {len(features)} {role} images are (nearly) equal: the model has "
-            "collapsed, and its metrics mean nothing.",
-            RuntimeWarning,
-            stacklevel=3,
-        )

@@ -5,7 +5,6 @@ from helpers.oracle import distances, rank_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jreid.errors import InputError
 from jreid.evaluation.ranking import counting
 from jreid.evaluation.ranking import gallery as gallery_module
 from jreid.evaluation.ranking.trials import rank_trials
@@ -37,7 +36,7 @@ def tile(request, monkeypatch):
 )
 def test_each_trial_equals_the_oracle(mesh, tile, seed, distance, cmc, queries, galleries):
     random = np.random.default_rng(seed)
-    features = random.choice([-1.0, 1.0], (N, 4))  # every distance is exact in float32
+    features = random.choice(np.float32([-1, 1]), (N, 4))  # every distance is exact in float32
     identity, query_group, gallery_group = random.integers(0, (5, 3, 3), (N, 3)).T
     query_rows = draw(random, 6, queries)
     gallery_rows = draw(random, 11, galleries)
@@ -70,36 +69,6 @@ def test_ten_trials_share_one_pass(monkeypatch):
     random = np.random.default_rng(0)
     rows = np.stack([random.permutation(N)[:15] for _ in range(10)])
     ids = np.arange(N) % 5
-    rank_trials(random.normal(size=(N, 3)), ids, rows, rows, ids, ids + 9)
+    features = random.normal(size=(N, 3)).astype(np.float32)
+    rank_trials(features, ids, rows, rows, ids, ids + 9)
     assert len(passes) == 1
-
-
-def test_broken_rows_are_refused_where_they_are_drawn():
-    features = np.ones((6, 2))
-    features[[2, 5]] = np.nan
-    ids = np.zeros(6, int)
-
-    def rank(query, gallery):
-        return rank_trials(features, ids, np.array([query]), np.array([gallery]), ids, ids + 1)
-
-    assert rank([0, 1], [3, 4])[0].matches.tolist() == [2, 2]
-    with pytest.raises(InputError, match=r"query .* first of them row 2"):
-        rank([0, 2], [3, 4])
-    with pytest.raises(InputError, match=r"gallery .* in 1 of 2 images, the first of them row 5"):
-        rank([0, 1], [3, 5])
-
-
-@pytest.mark.parametrize(
-    ("query_rows", "gallery_rows", "message"),
-    [
-        ([[0, 6]], [[1]], "query_rows"),
-        ([[0]], [[-1]], "gallery_rows"),
-        ([0], [[1]], "query_rows"),
-        ([[0]], [[1], [2]], "1 trials have queries, 2 galleries"),
-        ([[]], [[1]], "query_rows"),
-    ],
-)
-def test_rows_that_do_not_fit_are_refused(query_rows, gallery_rows, message):
-    ids = np.arange(6)
-    with pytest.raises(ValueError, match=message):
-        rank_trials(np.ones((6, 2)), ids, query_rows, gallery_rows, ids, ids)

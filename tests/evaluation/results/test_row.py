@@ -13,6 +13,10 @@ from jreid.evaluation import evaluate, fingerprint, format_table, query_gallery,
 from jreid.evaluation.protocols.llcm import llcm
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
+from jreid.evaluation.ranking import cmc, inputs
+from jreid.evaluation.ranking import rerank as reranking
+from jreid.evaluation.ranking.rerank_options import Rerank
+from jreid.evaluation.results import checked
 
 COUNTS = {(camera, identity): 4 for camera in range(1, 7) for identity in (6, 10, 17, 21)}
 COUNTS |= {(2, 24): 3, (3, 24): 3, (6, 25): 2, (1, 27): 5}
@@ -145,6 +149,32 @@ def test_broken_features_are_named_and_unused_ones_ignored():
     assert evaluate(features, table, INDEX, PROTOCOL)["queries"] == 35
 
 
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_features_of_rows_that_are_not_drawn_do_not_count(distance):
+    protocol = PROTOCOL._replace(distance=distance)
+    table = TABLE._replace(split=np.where(TABLE.identity == 25, "train", TABLE.split))
+    features = random_features()
+    expected = evaluate(features, table, INDEX, protocol)
+    features[table.split == "train"] *= np.float32(1e30)  # beside which the others would vanish
+    assert evaluate(features, table, INDEX, protocol) == expected
+
+
+@pytest.mark.parametrize("rerank", [None, Rerank("standard", 4, 2)])
+def test_features_are_checked_once(monkeypatch, rerank):
+    calls = []
+
+    def counted(features, name):
+        calls.append(name)
+        return inputs.check_features(features, name)
+
+    monkeypatch.setattr(checked, "check_features", counted)
+    for name in ("check_pair", "require_finite", "rescale_for_float32"):
+        for module in (cmc, reranking):
+            monkeypatch.setattr(module, name, None, raising=False)
+    evaluate(random_features(), TABLE, INDEX, PROTOCOL, rerank)
+    assert calls == ["features"]
+
+
 def test_a_feature_for_every_row():
     with pytest.raises(ValueError, match=rf"must be \[{len(TABLE.name)}, D\]"):
         evaluate(random_features()[:-1], TABLE, INDEX, PROTOCOL)
@@ -182,8 +212,7 @@ def test_table_for_the_terminal():
 
 
 def test_a_reranked_row_is_of_the_reranked_distances():
-    reranking = pytest.importorskip("jreid.evaluation.ranking.rerank")
-    rerank = reranking.Rerank("standard", 4, 2, 0.3)
+    rerank = Rerank("standard", 4, 2, 0.3)
     features = np.random.default_rng(3).normal(size=(len(TABLE.name), 4)).astype(np.float32)
     protocol = sysu_mm01(trials=2, distance="euclidean")
     row = evaluate(features, TABLE, INDEX, protocol, rerank)
