@@ -4,8 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jreid.config_argument import Argument, read_argument
-from jreid.datasets import DATASETS
+from jreid.config_argument import DATASETS, Argument, read_argument
 
 # A ConfigDict, whose fields a type checker cannot know.
 Config = Any
@@ -33,23 +32,21 @@ PROTOCOLS = {
 
 def _dataset(argument: Argument) -> Config:
     """The `data` block of a config."""
-    known = DATASETS[argument.dataset]
-    name = known.name or argument.dataset
+    layout = DATASETS[argument.dataset]["layout"]
     block = {
-        "name": name,
-        "layout": known.layout,  # sysu_mm01, regdb, llcm or folder
-        "folder": f"data/{name}",
-        "identities": known.identities,  # in the training splits; 0 to count them
+        "name": argument.dataset,
+        "layout": layout,  # sysu_mm01, regdb, llcm or folder
         "split_number": argument.trial,  # of RegDB's ten, from 1; else 0
-        "train_splits": known.train_splits,  # of train and validation
+        "train_splits": ("train",),
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # take a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
         "test_fraction": 0.5,  # of the identities of a folder without splits.txt
         "split_seed": 0,  # of which they are; the seed of the training is config.seed
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
+        **DATASETS[argument.dataset],  # identities: in the training splits; 0 to count them
     }
-    return ConfigDict(block)
+    return ConfigDict({**block, "folder": f"data/{block['name']}"})
 
 
 def defaults(argument: str | Argument = "sysu_mm01") -> Config:
@@ -69,7 +66,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             "data": data,
             "batch": {
                 "sampler": "identity_uniform",  # random_identity, identity_uniform or uniform
-                "identities": 8,  # of a step
+                "identities": 8,
                 "images": 4,  # of an identity and modality
             },
             "image": {

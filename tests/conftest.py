@@ -16,8 +16,20 @@ from helpers.paths import ROOT
 
 pytest_plugins = ["helpers.faults"]
 jax.config.update("jax_num_cpu_devices", 4)
-jaxtyping.install_import_hook("jreid.losses", "beartype.beartype")
+jaxtyping.install_import_hook(
+    ["jreid.losses", "jreid.nn", "jreid.methods", "jreid.engine"], "beartype.beartype"
+)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Optax's Adam raises a float to an integer: a test that takes its steps asks for `standard`.
+STRICT_DTYPES = {"nn", "losses", "methods", "engine", "evaluation"}
+
+
+@pytest.fixture(autouse=True)
+def strict_dtypes(request):
+    """Makes JAX refuse to promote one type of number to another silently."""
+    strict = STRICT_DTYPES & {*request.path.parent.relative_to(ROOT / "tests").parts}
+    with jax.numpy_dtype_promotion("strict" if strict else "standard"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,18 +33,7 @@ def refused(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    "verb",
-    [
-        [],
-        ["train"],
-        ["evaluate"],
-        ["embed"],
-        ["import"],
-        ["pictures"],
-        ["data"],
-        ["list"],
-        ["config"],
-    ],
+    "verb", [[], ["train"], ["evaluate"], ["embed"], ["import"], ["pictures"], ["data"]]
 )
 def test_help_needs_nothing_heavy(verb):
     code = (

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import verb, with_progress
-from jreid.datasets import LAYOUTS
+from jreid.data.layouts import LAYOUTS
 from jreid.errors import InputError
-from jreid.find import is_outside, require_name
 from jreid.paths import from_here
 
-NAMES = (*LAYOUTS, "folder", "synthetic")
+DATASETS = (*LAYOUTS, "folder", "synthetic")
 
 
 def add(verbs: Any) -> None:
@@ -59,11 +58,7 @@ def add(verbs: Any) -> None:
 
 
 def _source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "dataset",
-        help=f"which dataset: {', '.join(NAMES)}; `folder` is your own, and a dotted name such as "
-        "mylab.market is a layout of your own",
-    )
+    parser.add_argument("dataset", choices=DATASETS, help="which dataset; `folder` is your own")
     parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
     parser.add_argument(
         "--depth-range",
@@ -125,7 +120,7 @@ def _check(options: argparse.Namespace) -> int:
 def _prepare(options: argparse.Namespace) -> None:
     from jreid.data.data_part import require
 
-    require("packing a dataset for training")
+    require("to pack a dataset for training")
     dataset = _load(options, options.allow_partial)
     left_out = " (partial)" if dataset.partial else ""
     print(f"{options.prepared}: {len(dataset.table.name):,} images of {options.dataset}{left_out}")
@@ -155,10 +150,7 @@ def _source_of(options: argparse.Namespace) -> Any:
     from jreid.data.dataset import Source
     from jreid.data.layouts.synthetic_label import read_label
 
-    layout = options.dataset
-    if not is_outside(layout):
-        require_name("jreid data", layout, NAMES)
-    name = layout.rpartition(".")[2]
+    name = layout = options.dataset
     folder = options.source or Path("data") / name
     if name == "synthetic":
         label = read_label(folder)

@@ -122,7 +122,7 @@ def examine(source: Source) -> Examined:
             f"{_how_to_render(source) or f'. {layout.apply}'}"
         )
     expected, label = layout.counts, read_label(folder)
-    if source.name != source.layout.rpartition(".")[2]:
+    if source.name != source.layout:
         counts = label["counts"] if label else []
         expected = {Group(*row[:3]): Count(*row[3:]) for row in counts}
     elif label:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
@@ -26,7 +27,7 @@ def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
     risen = (whole if start else whole + 1) / max(options.warmup_epochs, 1)
     warmup = jnp.minimum(1.0, start + (1 - start) * risen)
     falls = (whole >= jnp.array(options.milestones or (jnp.inf,), jnp.float32)).sum()
-    return options.learning_rate * warmup * jnp.power(options.lr_decay, falls)
+    return options.learning_rate * warmup * lax.pow(jnp.float32(options.lr_decay), falls)
 
 
 def build(options: Config) -> optax.GradientTransformationExtraArgs:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.struct
-import jax
 import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -23,7 +22,7 @@ class TrainState:
         opt_state: optimizer state by player.
     """
 
-    step: jax.Array
+    step: Any
     params: Any
     model_state: Any
     opt_state: Any
@@ -48,13 +47,13 @@ def create(
     return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state)
 
 
-def owned(params: Any, player: Player) -> dict[str, jax.Array]:
+def owned(params: Any, player: Player) -> dict[str, Any]:
     """The player's parameters by path, such as `backbone/conv1/kernel`."""
     flat: dict[str, Any] = flatten_dict(params, sep="/")
     return {path: value for path, value in flat.items() if player.owns(path)}
 
 
-def merged(params: Any, changed: dict[str, jax.Array]) -> Any:
+def merged(params: Any, changed: dict[str, Any]) -> Any:
     """The parameters with those of `changed` in their places."""
     return unflatten_dict(flatten_dict(params, sep="/") | changed, sep="/")
 

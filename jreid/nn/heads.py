@@ -47,7 +47,9 @@ class FeatureClassifier(nn.Module):
     hidden: int = 0
 
     @nn.compact
-    def __call__(self, features: Sequence[Float[Array, "n _"]]) -> Float[Array, "n*k identities"]:
+    def __call__(
+        self, features: Sequence[Float[Array, "n _"]]
+    ) -> Float[Array, "m {self.identities}"]:
         """Row k * i + j is image i's, by its j-th feature of k."""
         logits = [self._logits(x, number) for number, x in enumerate(features)]
         return jnp.stack(logits, axis=1).reshape(-1, self.identities)

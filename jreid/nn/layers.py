@@ -84,7 +84,7 @@ class Conv(nn.Module):
         start = uniform(self.size**2 * inputs)
         shape = (self.size, self.size, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init or start, shape, jnp.float32)
-        y = self._convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+        y = self._convolve(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
         if self.use_bias:
             bias = self.param("bias", self.bias_init or start, (self.features,), jnp.float32)
             y = y + bias.astype(self.dtype)[None, None, None]

@@ -55,7 +55,7 @@ class BatchNorm(nn.Module):
             _move(running_var, unbiased)
         return _affine(_normalize(x, mean, var), scale, bias).astype(self.dtype)
 
-    def _bias(self, shape: tuple[int, ...]) -> Float[Array, " c"]:
+    def _bias(self, shape: tuple[int, ...]) -> Any:
         if self.frozen_bias:
             return self.variable("batch_stats", "bias", jnp.zeros, shape, jnp.float32).value
         return self.param("bias", nn.initializers.zeros, shape, jnp.float32)
@@ -144,14 +144,14 @@ def _move(running: Any, value: Array) -> None:
     running.value = MOMENTUM * running.value + (1 - MOMENTUM) * value
 
 
-def _normalize(x: Array, mean: Array, var: Array) -> Array:
+def _normalize(x: Array, mean: Any, var: Any) -> Array:
     return (x - _align(mean, x)) * _align(lax.rsqrt(var + EPSILON), x)
 
 
-def _affine(x: Array, scale: Array, bias: Array) -> Array:
+def _affine(x: Array, scale: Any, bias: Any) -> Array:
     return x * _align(scale, x) + _align(bias, x)
 
 
-def _align(statistic: Array, x: Array) -> Array:
+def _align(statistic: Any, x: Array) -> Any:
     """Adds leading axes: rank promotion may be forbidden where this runs."""
     return statistic.reshape((1,) * (x.ndim - statistic.ndim) + statistic.shape)

@@ -50,7 +50,7 @@ class ResNet(nn.Module):
     ibn: bool = False
     split_stages: int = 0
     modalities: tuple[str, ...] = ("visible", "infrared")
-    non_local: tuple[int, int, int, int] = (0, 0, 0, 0)
+    non_local: Sequence[int] = (0, 0, 0, 0)
     block_module: Callable[[], nn.Module] | None = None
     stage_modules: Callable[[int], Sequence[nn.Module]] | None = None
     rematerialize: bool = False
@@ -59,7 +59,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(
         self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
-    ) -> tuple[Float[Array, "m h w c"], ...]:
+    ) -> tuple[Float[Array, "m _h _w _c"], ...]:
         """The maps of layer1 to layer4.
 
         Args:
@@ -133,14 +133,14 @@ class Stages(nn.Module):
     width: int
     last_stride: int
     ibn: bool
-    non_local: tuple[int, int, int, int]
+    non_local: Sequence[int]
     block_module: Callable[[], nn.Module] | None
     stage_modules: Callable[[int], Sequence[nn.Module]] | None
     rematerialize: bool
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> list[Float[Array, "n h w c"]]:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> list[Float[Array, "n _h _w _c"]]:
         """The map after each of the stages."""
         maps = []
         for stage in self.stages:
@@ -187,7 +187,7 @@ class BasicBlock(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n i j d"]:
         y = _conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(x)
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
         y = _conv(self.width, 3, dtype=self.dtype, name="conv2")(y)
@@ -209,7 +209,7 @@ class Bottleneck(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w d"]:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n i j d"]:
         y = _conv(self.width, 1, product=self.products, dtype=self.dtype, name="conv1")(x)
         y = nn.relu(_first_norm(self.ibn)(self.dtype, name="bn1")(y, train))
         y = _conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(y)

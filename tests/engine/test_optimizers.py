@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ def test_no_warmup_and_no_milestones():
 
 
 @pytest.mark.parametrize(("kind", "nesterov"), [("sgd", True), ("sgd", False), ("adam", True)])
+@jax.numpy_dtype_promotion("standard")
 def test_steps_equal_pytorch_with_two_groups(kind, nesterov):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     rng = np.random.default_rng(0)

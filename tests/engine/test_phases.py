@@ -33,7 +33,7 @@ def player(name, owns, factor, **options):
 
     def loss(params, model_state, batch, rng, progress):
         turns = {"turns": model_state["turns"] + 1}
-        return factor * (params["a"] + params["b"]), ({"factor": factor}, turns)
+        return factor * (params["a"] + params["b"]), ({"factor": jnp.asarray(factor)}, turns)
 
     return Player(name, lambda path: path in owns, loss, options_of(options))
 
@@ -53,7 +53,7 @@ def play(method, phase, epoch=0.0) -> Any:
         name: optimizers.build(one.optimizer) for name, one in method.players_by_name.items()
     }
     state = create(variables, method.players_by_name.values(), options)
-    step = make_train_step(method, options, lambda step: epoch + 0.0 * step, 0, make_mesh(), phase)
+    step = make_train_step(method, options, lambda step: jnp.float32(epoch), 0, make_mesh(), phase)
     return step(state, BATCH)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.batches import random_batch
 from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
@@ -24,13 +25,6 @@ def mesh_of(devices):
     )
 
 
-def batch_of(seed, rows=8):
-    rng = np.random.default_rng(seed)
-    images = rng.normal(size=(2, rows, 32, 16, 3)).astype(np.float32)
-    identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
-    return {"visible": images[0], "infrared": images[1], "identity": identity}
-
-
 @functools.cache
 def trained(config_json, devices):
     """Makes states: `(count) -> state, metrics of each step`; compiled once."""
@@ -39,14 +33,14 @@ def trained(config_json, devices):
     options = {"model": optimizers.build(config.optimizer)}
     mesh = mesh_of(devices)
     step: Any = make_train_step(method, options, epochs, 0, mesh)
-    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    variables = jax.jit(method.init)(jax.random.key(0), random_batch(8, seed=0))
 
     def run(count):
         start = create(variables, method.players, options)
         state = jax.device_put(jax.device_get(start), replicated(mesh))  # its buffers are donated
         message = []
         for number in range(count):
-            state, metrics = step(state, jax.device_put(batch_of(number), split(mesh)))
+            state, metrics = step(state, jax.device_put(random_batch(8, seed=number), split(mesh)))
             message.append({name: float(value) for name, value in metrics.items()})
         assert step.func._cache_size() <= 1
         return jax.device_get(state), message
@@ -77,9 +71,9 @@ def test_seeds_share_what_is_compiled(tiny_config):
         method = load(tiny_config)
         options = {"model": optimizers.build(tiny_config.optimizer)}
         step: Any = make_train_step(method, options, epochs, seed, mesh_of(1))
-        variables = jax.eval_shape(method.init, jax.random.key(0), batch_of(0))
+        variables = jax.eval_shape(method.init, jax.random.key(0), random_batch(8, seed=0))
         state = jax.eval_shape(lambda given: create(given, method.players, options), variables)
-        return step.func.lower(*step.args, state, batch_of(0)).as_text(), step.args
+        return step.func.lower(*step.args, state, random_batch(8, seed=0)).as_text(), step.args
 
     (one, given), (other, given_other) = lowered(1), lowered(2)
     assert one == other and given != given_other
@@ -105,9 +99,9 @@ def test_a_step_changes_parameters_statistics_and_the_count(tiny_config):
 
 def test_embeddings_do_not_depend_on_the_batch_around_them(tiny_config):
     method = load(tiny_config)
-    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    variables = jax.jit(method.init)(jax.random.key(0), random_batch(8, seed=0))
     embed = make_embed(method, mesh_of(4))
-    images = jnp.asarray(batch_of(1)["visible"])
+    images = jnp.asarray(random_batch(8, seed=1)["visible"])
     together = embed(variables, images, "visible")
     apart = jnp.concatenate([embed(variables, images[i : i + 4], "visible") for i in (0, 4)])
     np.testing.assert_allclose(together, apart, atol=1e-5)
@@ -116,9 +110,9 @@ def test_embeddings_do_not_depend_on_the_batch_around_them(tiny_config):
 
 def test_the_stem_follows_the_modality(tiny_config):
     method = load(tiny_config)
-    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
+    variables = jax.jit(method.init)(jax.random.key(0), random_batch(8, seed=0))
     embed = make_embed(method, mesh_of(4))
-    images = jnp.asarray(batch_of(1)["visible"])
+    images = jnp.asarray(random_batch(8, seed=1)["visible"])
     assert not np.allclose(
         embed(variables, images, "visible"), embed(variables, images, "infrared")
     )
@@ -134,8 +128,8 @@ def test_the_first_bad_array_is_named(tiny_config):
 
 def test_mirror_images_are_embedded_too(tiny_config):
     method = load(tiny_config)
-    variables = jax.jit(method.init)(jax.random.key(0), batch_of(0))
-    images = jnp.asarray(batch_of(1)["visible"])
+    variables = jax.jit(method.init)(jax.random.key(0), random_batch(8, seed=0))
+    images = jnp.asarray(random_batch(8, seed=1)["visible"])
     plain, both = (make_embed(method, mesh_of(1), flip) for flip in (False, True))
     apart = plain(variables, images, "visible") + plain(variables, images[:, :, ::-1], "visible")
     np.testing.assert_allclose(both(variables, images, "visible"), apart, rtol=1e-4, atol=1e-5)

@@ -1,5 +1,6 @@
 """Networks written in PyTorch with the published names, to hold ours against."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -171,8 +172,8 @@ def arrays(module):
 
 
 def to_nchw(images):
-    """A numpy batch [n, h, w, c] as PyTorch wants it."""
-    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    """A batch [n, h, w, c] as PyTorch wants it."""
+    return torch.from_numpy(np.asarray(images).transpose(0, 3, 1, 2).copy())
 
 
 def to_nhwc(maps):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.batches import random_batch
 from helpers.paths import ROOT
 
 from jreid.__main__ import main
@@ -17,12 +18,6 @@ from jreid.methods import load
 AGW = f"{ROOT}/configs/agw.py"
 
 
-def batch_of(rows=4, size=(32, 16)):
-    images = np.random.default_rng(0).normal(size=(2, rows, *size, 3)).astype(np.float32)
-    identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
-    return {"visible": images[0], "infrared": images[1], "identity": identity}
-
-
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
@@ -30,7 +25,7 @@ def count(tree):
 def test_parameters_of_the_published_network():
     """Counts of the specification: a trunk of 23,508,032, one more stem, blocks and heads."""
     method = load(load_config(f"{AGW}:sysu_mm01"))
-    variables = jax.eval_shape(method.init, jax.random.key(0), batch_of())
+    variables = jax.eval_shape(method.init, jax.random.key(0), random_batch())
     params = variables["params"]
     stem, trunk = 9_536, 23_508_032
     # Of C channels: theta, phi and g have C weights and a bias, W and its norm four vectors.
@@ -42,11 +37,11 @@ def test_parameters_of_the_published_network():
 
 def test_the_loss_is_the_sum_of_its_terms(tiny_config):
     method = load(tiny_config)
-    variables = jax.jit(method.init)(jax.random.key(0), batch_of())
+    variables = jax.jit(method.init)(jax.random.key(0), random_batch())
     (player,) = method.players
     state = {"batch_stats": variables["batch_stats"]}
     loss, (told, changed) = jax.jit(player.loss)(
-        variables["params"], state, batch_of(), jax.random.key(1), jnp.float32(0)
+        variables["params"], state, random_batch(), jax.random.key(1), jnp.float32(0)
     )
     np.testing.assert_allclose(loss, told["identity"] + told["triplet"], rtol=1e-6)
     assert jax.tree.structure(changed) == jax.tree.structure(state)
@@ -70,10 +65,10 @@ def test_rows_of_both_modalities_carry_their_identity(tiny_config, monkeypatch):
         "jreid.methods.agw.triplet", lambda kind, f, i, m: spy("triplet", weighted_triplet)(f, i)
     )
     method = load(tiny_config)
-    variables = method.init(jax.random.key(0), batch_of())
+    variables = method.init(jax.random.key(0), random_batch())
     model_state = {"batch_stats": variables["batch_stats"]}
     method.players[0].loss(
-        variables["params"], model_state, batch_of(), jax.random.key(0), jnp.float32(0)
+        variables["params"], model_state, random_batch(), jax.random.key(0), jnp.float32(0)
     )
     for identity in seen.values():
         assert identity.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
@@ -82,11 +77,11 @@ def test_rows_of_both_modalities_carry_their_identity(tiny_config, monkeypatch):
 def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32(tiny_folder):
     config = load_config(f"{AGW}:tiny", ["--config.dtype=bfloat16"])
     method = load(config)
-    variables = jax.jit(method.init)(jax.random.key(0), batch_of())
+    variables = jax.jit(method.init)(jax.random.key(0), random_batch())
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    low = method.embed(variables, jnp.asarray(batch_of()["visible"]), "visible")
+    low = method.embed(variables, jnp.asarray(random_batch()["visible"]), "visible")
     high = load(load_config(f"{AGW}:tiny")).embed(
-        variables, jnp.asarray(batch_of()["visible"]), "visible"
+        variables, jnp.asarray(random_batch()["visible"]), "visible"
     )
     assert low.dtype == jnp.float32
     assert 0 < np.abs(low - high).max() < 0.1 * np.abs(high).max()

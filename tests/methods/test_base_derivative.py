@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
+from helpers.batches import random_batch
 from helpers.paths import ROOT
 from safetensors.numpy import save_file
 
@@ -48,18 +49,12 @@ def row_config(name, data="tiny"):
     return config_of(*(f"base_derivative.{option}" for option in options), data=data)
 
 
-def batch_of(rows=4, size=(32, 16), seed=0) -> Any:
-    images = np.random.default_rng(seed).normal(size=(2, rows, *size, 3)).astype(np.float32)
-    identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
-    return {"visible": images[0], "infrared": images[1], "identity": identity}
-
-
 def images_of(batch):
     return {name: jnp.asarray(batch[name]) for name in BASE}
 
 
 def shapes(method) -> Any:
-    return jax.eval_shape(method.init, jax.random.key(0), batch_of())
+    return jax.eval_shape(method.init, jax.random.key(0), random_batch())
 
 
 def flat(tree) -> Any:
@@ -74,7 +69,9 @@ def count(tree):
 @functools.cache
 def start() -> Any:
     """Variables of the tiny network with all four modalities."""
-    return jax.jit(load(config_of()).init, compiler_options=QUICK)(jax.random.key(0), batch_of())
+    return jax.jit(load(config_of()).init, compiler_options=QUICK)(
+        jax.random.key(0), random_batch()
+    )
 
 
 def start_of(method):
@@ -120,7 +117,7 @@ def test_rows_of_table_4_own_what_they_use(name):
 )
 def test_rows_of_table_4_have_finite_losses_and_gradients(name):
     config = row_config(name)
-    (loss, (told, _)), gradients = loss_of(config, batch_of(), gradient=True)
+    (loss, (told, _)), gradients = loss_of(config, random_batch(), gradient=True)
     weights = config.base_derivative.loss_weights
     total = sum(weights[term] * told[term] for term in weights)
     np.testing.assert_allclose(loss, total, rtol=1e-6)
@@ -136,7 +133,7 @@ def test_rows_of_table_4_have_finite_losses_and_gradients(name):
 def test_rows_of_every_modality_are_its_own():
     """Of the four modalities together, row 4 i + m is image i of the m-th alone."""
     network: Any = Network(config_of())
-    variables, images = start(), images_of(batch_of())
+    variables, images = start(), images_of(random_batch())
     derived = network.apply(variables, images, method="derive")
     together = jax.jit(lambda x: network.apply(variables, x, False, method="with_derived"))(images)
     for m, name in enumerate(FOUR):
@@ -157,7 +154,7 @@ def test_the_losses_get_each_modalitys_features_and_joint_statistics(monkeypatch
 
     for function in (multi_mode_triplet, multi_directional_triplet):
         monkeypatch.setattr(f"jreid.methods.base_derivative.{function.__name__}", spy(function))
-    config, batch = config_of(), batch_of()
+    config, batch = config_of(), random_batch()
     method, variables = load(config), start()
     network: Any = Network(config)
     state = {"batch_stats": variables["batch_stats"]}
@@ -175,15 +172,15 @@ def test_the_losses_get_each_modalitys_features_and_joint_statistics(monkeypatch
 
 
 def test_options_of_the_losses():
-    _, (plain, _) = loss_of(config_of(), batch_of())
+    _, (plain, _) = loss_of(config_of(), random_batch())
     flags = ("triplet_reduce=sum", "identity_reduce=mean", "loss_weights.multi_directional=5.0")
-    loss, (told, _) = loss_of(config_of(*(f"base_derivative.{f}" for f in flags)), batch_of())
+    loss, (told, _) = loss_of(config_of(*(f"base_derivative.{f}" for f in flags)), random_batch())
     np.testing.assert_allclose(told["multi_mode"], 4 * plain["multi_mode"], rtol=1e-4)
     np.testing.assert_allclose(told["multi_directional"], 4 * plain["multi_directional"], rtol=1e-4)
     np.testing.assert_allclose(told["identity"], plain["identity"] / 4, rtol=1e-4)
     expected = told["identity"] + told["multi_mode"] + 5 * told["multi_directional"]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    _, (unit, _) = loss_of(config_of("base_derivative.normalize=True"), batch_of())
+    _, (unit, _) = loss_of(config_of("base_derivative.normalize=True"), random_batch())
     assert unit["multi_mode"] <= 4 * 2.3  # distances of unit vectors are at most 2
 
 
@@ -194,7 +191,7 @@ def test_embedding_passes_by_what_is_derived():
         for path, leaf in variables.items()
     }
     variables = unflatten_dict(variables, sep="/")
-    images = jnp.asarray(batch_of()["visible"])
+    images = jnp.asarray(random_batch()["visible"])
     embedded = {}
     for feature, neck in (("bn", "bnneck"), ("pool", "bnneck"), ("bn", "none")):
         method = load(
@@ -228,7 +225,7 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32():
     variables = shapes(method)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     embedding = jax.eval_shape(
-        lambda v, x: method.embed(v, x, "visible"), variables, batch_of()["visible"]
+        lambda v, x: method.embed(v, x, "visible"), variables, random_batch()["visible"]
     )
     assert embedding.dtype == jnp.float32
 
@@ -299,7 +296,7 @@ def test_imagenet_fills_all_four_stems(tmp_path):
 
 def test_pictures_show_source_and_derived():
     method, variables = load(config_of()), start()
-    images = jnp.asarray(batch_of(rows=2)["visible"])
+    images = jnp.asarray(random_batch(rows=2)["visible"])
     pair, channels, differences = (
         method.pictures[name](variables, images, "visible")
         for name in ("derived", "channels", "differences")
@@ -322,7 +319,7 @@ def test_pictures_show_source_and_derived():
 
 def test_what_is_not_derived_is_not_shown():
     method = load(row_config("MDL1"))
-    variables, images = start_of(method), jnp.asarray(batch_of()["infrared"])
+    variables, images = start_of(method), jnp.asarray(random_batch()["infrared"])
     assert method.pictures["derived"](variables, images, "infrared").shape == (4, 32, 32, 3)
     with pytest.raises(InputError, match="has no derived_visible"):
         method.pictures["derived"](variables, images, "visible")
@@ -344,7 +341,7 @@ def train(steps) -> Any:
     state = jax.device_put(state, replicated(mesh))
     told = []
     for _ in range(steps):
-        state, metrics = step(state, jax.device_put(batch_of(8), split(mesh)))
+        state, metrics = step(state, jax.device_put(random_batch(8), split(mesh)))
         told.append({name: float(value) for name, value in metrics.items()})
     return jax.device_get(state), told
 
@@ -359,7 +356,7 @@ def test_training_on_four_devices_lowers_the_loss():
     assert told[-1]["model/accuracy"] > told[0]["model/accuracy"]
     for path, leaf in flat(state.params["derivation"]).items():
         assert np.abs(leaf - flat(before)[path]).max() > 0, path
-    (loss, _), gradients = loss_of(config_of(), batch_of(8), gradient=True)
+    (loss, _), gradients = loss_of(config_of(), random_batch(8), gradient=True)
     norm = jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
     np.testing.assert_allclose(losses[0], loss, rtol=1e-3)
     np.testing.assert_allclose(told[0]["model/gradient_norm"], norm, rtol=1e-3)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from helpers.batches import random_batch
 from helpers.paths import ROOT
 
 from jreid.config import load as load_config
@@ -34,14 +35,8 @@ def config_of(*flags, data="tiny"):
     )
 
 
-def batch_of(seed=0, rows=8, size=(32, 16)) -> Any:
-    images = np.random.default_rng(seed).normal(size=(2, rows, *size, 3)).astype(np.float32)
-    identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
-    return {"visible": images[0], "infrared": images[1], "identity": identity}
-
-
 def shapes(config, size=(32, 16)) -> Any:
-    return jax.eval_shape(load(config).init, jax.random.key(0), batch_of(rows=4, size=size))
+    return jax.eval_shape(load(config).init, jax.random.key(0), random_batch(rows=4, size=size))
 
 
 def count(tree):
@@ -75,7 +70,7 @@ def loss_of(*flags, player=0) -> Any:
     variables = start(*flags)
     function = jax.value_and_grad(load(config_of(*flags)).players[player].loss, has_aux=True)
     state = {name: variables[name] for name in variables if name != "params"}
-    rest = (batch_of(), jax.random.key(1), jnp.float32(0))
+    rest = (random_batch(rows=8), jax.random.key(1), jnp.float32(0))
     return jax.jit(function, compiler_options=QUICK)(variables["params"], state, *rest)
 
 
@@ -200,7 +195,7 @@ def test_swapped_cross_entropy_adds_to_what_the_other_losses_ask():
 def test_every_loss_gets_its_rows():
     """Recomputed from the network's outputs, whose row 2i is visible and 2i + 1 infrared."""
     flags = ("form=swap_ce_joint", *OPTIONS["swap_ce_joint"])
-    variables, batch = start(*flags), batch_of()
+    variables, batch = start(*flags), random_batch(rows=8)
     apply: Any = Network(config_of(*flags)).apply
     images = {name: batch[name] for name in ("visible", "infrared")}
 
@@ -258,7 +253,7 @@ def test_the_memory_starts_equal():
     init = load(config_of("form=kl_ema")).init
 
     def both(key):
-        variables = init(key, batch_of(rows=2))
+        variables = init(key, random_batch(rows=2))
         return variables["memory"], variables["params"]["modality_classifiers"]
 
     memory, classifiers = jax.jit(both, compiler_options=QUICK)(jax.random.key(0))
@@ -284,13 +279,16 @@ def trainer() -> Any:
     assert mesh.size == 4
     step: Any = make_train_step(method, options, lambda step: step / 4, 0, mesh)
     place = {"state": replicated(mesh), "batch": split(mesh)}
-    example = jax.device_put(fresh, place["state"]), jax.device_put(batch_of(), place["batch"])
+    example = (
+        jax.device_put(fresh, place["state"]),
+        jax.device_put(random_batch(rows=8), place["batch"]),
+    )
     compiled = step.func.lower(*step.args, *example).compile(compiler_options=QUICK)
 
     def train(numbers, state=fresh):
         state, told = jax.device_put(state, place["state"]), []
         for number in numbers:
-            batch = jax.device_put(batch_of(number), place["batch"])
+            batch = jax.device_put(random_batch(8, seed=number), place["batch"])
             state, metrics = compiled(*step.args, state, batch)
             told.append({name: float(value) for name, value in metrics.items()})
         return jax.device_get(state), told

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
+from helpers.batches import random_batch
 from helpers.paths import ROOT
 
 from jreid.config import load as load_config
@@ -32,14 +33,8 @@ def config_of(*flags, data="tiny"):
     return load_config(f"{CONFIG}:{data}", [f"--config.{flag}" for flag in flags])
 
 
-def batch_of(rows=4, size=(32, 16)) -> Any:
-    images = np.random.default_rng(0).normal(size=(2, rows, *size, 3)).astype(np.float32)
-    identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
-    return {"visible": images[0], "infrared": images[1], "identity": identity}
-
-
 def shapes(config, size=(32, 16)) -> Any:
-    return jax.eval_shape(load(config).init, jax.random.key(0), batch_of(size=size))
+    return jax.eval_shape(load(config).init, jax.random.key(0), random_batch(size=size))
 
 
 def count(tree):
@@ -72,7 +67,7 @@ def loss_of(*flags) -> Any:
     variables = start(*flags)
     function = jax.value_and_grad(load(config_of(*flags)).players[0].loss, has_aux=True)
     state = {"batch_stats": variables["batch_stats"]}
-    rest = (batch_of(), jax.random.key(1), jnp.float32(0))
+    rest = (random_batch(), jax.random.key(1), jnp.float32(0))
     return jax.jit(function, compiler_options=QUICK)(variables["params"], state, *rest)
 
 
@@ -137,7 +132,7 @@ def test_widths_of_the_representation_and_sizes_of_the_responses(flags, width):
 
 def test_the_representation_is_raw_then_level_4_to_1():
     flags = RELEASED[1:]
-    images = {"visible": jnp.asarray(batch_of()["visible"])}
+    images = {"visible": jnp.asarray(random_batch()["visible"])}
     whole = forward(images, *flags)[0]  # widths 64, 64, 32, 16, 8 of a ResNet-18 of width 8
     assert whole.shape == (4, 184)
     variables = {**start(*flags)}
@@ -156,7 +151,7 @@ def test_the_representation_is_raw_then_level_4_to_1():
 
 
 def test_both_modalities_share_everything_and_alternate():
-    batch = batch_of()
+    batch = random_batch()
     images = {name: jnp.asarray(batch[name]) for name in ("visible", "infrared")}
     both = forward(images)[:3]
     for m, name in enumerate(images):
@@ -213,7 +208,7 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
     rest = (jax.random.key(0), jnp.float32(0))
 
     def traced(params):
-        loss, (told, after) = method.players[0].loss(params, state, batch_of(), *rest)
+        loss, (told, after) = method.players[0].loss(params, state, random_batch(), *rest)
         return loss, told, after, dict(seen)
 
     run = jax.jit(traced, compiler_options=QUICK)
@@ -237,7 +232,7 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
 def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
     options = (f"kind={kind}", f"reduce={reduce}", "start=bt601")
     flags = (COLOURS, *(f"pfinet.transformation.{option}" for option in options))
-    images = jnp.asarray(batch_of()["visible"])
+    images = jnp.asarray(random_batch()["visible"])
     params = shapes(config_of(*flags))["params"]
     size = (1, 1) if kind == "lsp" else (32, 16)
     assert params["transformation"]["weight"].shape == (1, *size, 3)
@@ -260,7 +255,7 @@ def test_learnt_transformations_start_as_told(kind):
     for begin in ("randn", "bt601"):
         flags = (f"pfinet.transformation.kind={kind}", f"pfinet.transformation.start={begin}")
         init = load(config_of(COLOURS, *flags)).init
-        only = jax.jit(lambda key, init=init: init(key, batch_of())["params"]["transformation"])
+        only = jax.jit(lambda key, init=init: init(key, random_batch())["params"]["transformation"])
         weights[begin] = only(jax.random.key(0))["weight"]
     np.testing.assert_array_equal(weights["bt601"][0, -1, -1], np.array(LUMA, np.float32))
     assert jnp.abs(weights["randn"] - weights["bt601"]).max() > 0.1
@@ -279,7 +274,7 @@ def enlarged(maps, size):
 
 
 def test_pictures_show_the_image_and_its_responses():
-    images = jnp.asarray(batch_of()["infrared"])
+    images = jnp.asarray(random_batch()["infrared"])
     picture = load(config_of()).pictures["responses"]
     draw = jax.jit(picture, static_argnums=2, compiler_options=QUICK)
     shown = draw(start(), images, "infrared")
@@ -454,7 +449,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does():
     config = config_of(*flags, data="sysu_mm01")
     method = load(config)
     variables = convert(torch_reference.arrays(network), shapes(config), method.torch_layout)
-    images = batch_of(rows=2, size=(96, 32))["visible"]
+    images = random_batch(rows=2, size=(96, 32))["visible"]
     with torch.no_grad():
         expected = embed(torch_reference.to_nchw(images)).numpy()
     assert expected.shape == (2, 736)
@@ -466,7 +461,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does():
 
 @pytest.mark.slow
 def test_training_on_four_devices_lowers_the_loss():
-    config, mesh, batch = config_of(), make_mesh(), batch_of(rows=8)
+    config, mesh, batch = config_of(), make_mesh(), random_batch(rows=8)
     assert mesh.size == 4
     method = load(config)
 

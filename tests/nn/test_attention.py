@@ -23,17 +23,19 @@ def normal(*shape, seed=0):
 
 def test_starts_as_the_identity():
     x = normal(2, 4, 3, 8)
-    variables = NonLocal().init(jax.random.key(0), x, True)
-    np.testing.assert_array_equal(NonLocal().apply(variables, x, False), x)
+    variables = NonLocal().init(jax.random.key(0), jnp.asarray(x), True)
+    np.testing.assert_array_equal(NonLocal().apply(variables, jnp.asarray(x), False), x)
 
 
 def test_against_the_whole_affinity_matrix():
     x = normal(2, 4, 3, 6)
     block = NonLocal(reduced_channels=3)
-    params = jax.tree.map(lambda p: normal(*p.shape), block.init(jax.random.key(0), x, True))
+    params = jax.tree.map(
+        lambda p: normal(*p.shape), block.init(jax.random.key(0), jnp.asarray(x), True)
+    )
     params = params["params"]
     statistics = {"norm": {"mean": jnp.zeros(6), "var": jnp.ones(6)}}
-    got = block.apply({"params": params, "batch_stats": statistics}, x, False)
+    got = block.apply({"params": params, "batch_stats": statistics}, jnp.asarray(x), False)
 
     def project(name, v):
         return v @ params[name]["kernel"] + params[name]["bias"]
@@ -58,10 +60,10 @@ def test_parameters_of_agw_count_28687():
 def test_equals_torch(reference, train):
     x = normal(3, 4, 2, 8)
     theirs = reference.randomize(reference.NonLocal(8)).train(train)
-    variables = NonLocal().init(jax.random.key(0), x, True)
+    variables = NonLocal().init(jax.random.key(0), jnp.asarray(x), True)
     variables = convert(reference.arrays(theirs), variables, LAYOUT)
     want = reference.to_nhwc(theirs(reference.to_nchw(x)))
-    got, updates = NonLocal().apply(variables, x, train, mutable=["batch_stats"])
+    got, updates = NonLocal().apply(variables, jnp.asarray(x), train, mutable=["batch_stats"])
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
     after = convert(reference.arrays(theirs), variables, LAYOUT)["batch_stats"]
     jax.tree.map(

@@ -75,14 +75,14 @@ def test_a_silent_joint_discriminator_judges_images_alone():
 def test_the_joint_discriminator_keeps_a_stage_behind_the_features():
     with pytest.raises(ValueError, match="stages"):
         JointDiscriminator(4, 3).init(
-            jax.random.key(0), jnp.zeros((1, 16, 8, 3)), normal(1, 2, 1, 8)
+            jax.random.key(0), jnp.zeros((1, 16, 8, 3)), jnp.asarray(normal(1, 2, 1, 8))
         )
 
 
 def test_transposed_convolutions_equal_pytorch():
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     x, kernel = normal(2, 4, 3, 5), normal(4, 4, 5, 2)
-    ours = Deconv(2).apply({"params": {"kernel": kernel}}, x)
+    ours = Deconv(2).apply({"params": {"kernel": kernel}}, jnp.asarray(x))
     theirs = torch.nn.functional.conv_transpose2d(
         torch.tensor(x).permute(0, 3, 1, 2),
         torch.tensor(kernel[::-1, ::-1].copy()).permute(2, 3, 0, 1),
@@ -96,13 +96,15 @@ def test_transposed_convolutions_equal_pytorch():
 def test_resizing_equals_pytorch_and_so_does_its_gradient(size):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     x, weight = normal(2, 6, 5, 3), normal(2, *size, 3)
-    value, gradient = jax.value_and_grad(lambda x: (resize_bilinear(x, size) * weight).sum())(x)
+    value, gradient = jax.value_and_grad(lambda x: (resize_bilinear(x, size) * weight).sum())(
+        jnp.asarray(x)
+    )
     theirs = torch.tensor(x, requires_grad=True)
     resized = torch.nn.functional.interpolate(
         theirs.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False, antialias=False
     ).permute(0, 2, 3, 1)
     total = (resized * torch.tensor(weight)).sum()
     total.backward()
-    np.testing.assert_allclose(resize_bilinear(x, size), resized.detach(), atol=1e-5)
+    np.testing.assert_allclose(resize_bilinear(jnp.asarray(x), size), resized.detach(), atol=1e-5)
     np.testing.assert_allclose(value, total.detach(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(gradient, theirs.grad, atol=1e-5)

@@ -18,7 +18,7 @@ def test_convolutions_equal_pytorch(size, stride, groups):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     x, kernel, bias = normal(2, 8, 6, 3), normal(size, size, 3 // groups, 6), normal(6)
     conv = Conv(6, size, stride, groups)
-    ours = conv.apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    ours = conv.apply({"params": {"kernel": kernel, "bias": bias}}, jnp.asarray(x))
     theirs = torch.nn.functional.conv2d(
         torch.tensor(x).permute(0, 3, 1, 2), torch.tensor(kernel).permute(3, 2, 0, 1),
         torch.tensor(bias), stride, (size - 1) // 2, groups=groups,
@@ -28,7 +28,7 @@ def test_convolutions_equal_pytorch(size, stride, groups):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_product_is_the_convolution(stride):
-    x, params = normal(2, 4, 6, 3), {"kernel": normal(1, 1, 3, 5), "bias": normal(5)}
+    x, params = jnp.asarray(normal(2, 4, 6, 3)), {"kernel": normal(1, 1, 3, 5), "bias": normal(5)}
     product, convolution = (
         Conv(5, 1, stride, product=product).apply({"params": params}, x)
         for product in (True, False)
@@ -39,8 +39,8 @@ def test_a_product_is_the_convolution(stride):
 @pytest.mark.parametrize("shape", [(2, 4), (2, 3, 4), (2, 3, 5, 4)])
 def test_linear_layers_are_products_on_the_last_axis(shape):
     x, kernel, bias = normal(*shape), normal(4, 6), normal(6)
-    with_bias = Linear(6).apply({"params": {"kernel": kernel, "bias": bias}}, x)
-    without = Linear(6, use_bias=False).apply({"params": {"kernel": kernel}}, x)
+    with_bias = Linear(6).apply({"params": {"kernel": kernel, "bias": bias}}, jnp.asarray(x))
+    without = Linear(6, use_bias=False).apply({"params": {"kernel": kernel}}, jnp.asarray(x))
     np.testing.assert_allclose(with_bias, x @ kernel + bias, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(without, x @ kernel, rtol=1e-5, atol=1e-5)
 

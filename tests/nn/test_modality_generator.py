@@ -14,7 +14,7 @@ from jreid.nn.modality_generator import ModalityGenerator
 
 
 def images(rows=2) -> Any:
-    values = np.random.default_rng(0).normal(size=(2, rows, 4, 3, 3)).astype(np.float32)
+    values = jnp.asarray(np.random.default_rng(0).normal(size=(2, rows, 4, 3, 3)), jnp.float32)
     return {"visible": values[0], "infrared": values[1]}
 
 

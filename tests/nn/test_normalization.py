@@ -24,6 +24,7 @@ def normal(*shape, seed=0):
 
 
 def train_step(module, x):
+    x = jnp.asarray(x)
     variables = module.init(jax.random.key(0), x, True)
     return module.apply(variables, x, True, mutable=["batch_stats"])
 
@@ -48,7 +49,7 @@ def test_batch_norm_evaluates_by_running_statistics():
 
 
 def test_initialising_leaves_the_running_statistics():
-    variables = BatchNorm().init(jax.random.key(0), normal(4, 3) + 7, True)
+    variables = BatchNorm().init(jax.random.key(0), jnp.asarray(normal(4, 3) + 7), True)
     np.testing.assert_array_equal(variables["batch_stats"]["mean"], np.zeros(3))
     np.testing.assert_array_equal(variables["batch_stats"]["var"], np.ones(3))
 
@@ -79,7 +80,7 @@ def test_a_sharded_batch_has_global_statistics():
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
     # each device sees values around another mean
     x = normal(2 * devices, 4, 4, 3) + np.arange(2 * devices, dtype=np.float32)[:, None, None, None]
-    variables = BatchNorm().init(jax.random.key(0), x, True)
+    variables = BatchNorm().init(jax.random.key(0), jnp.asarray(x), True)
 
     @jax.jit
     def step(x):
@@ -101,7 +102,7 @@ def test_instance_norm_against_numpy():
 def test_instance_batch_norm_halves_an_odd_number_of_channels():
     x = normal(3, 4, 2, 5)
     y, updates = train_step(InstanceBatchNorm(), x)
-    np.testing.assert_allclose(y[..., :2], instance_norm(x[..., :2]), atol=1e-6)
+    np.testing.assert_allclose(y[..., :2], instance_norm(jnp.asarray(x[..., :2])), atol=1e-6)
     want, _ = train_step(BatchNorm(), x[..., 2:])
     np.testing.assert_allclose(y[..., 2:], want, atol=1e-6)
     assert updates["batch_stats"]["BN"]["mean"].shape == (3,)

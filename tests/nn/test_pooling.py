@@ -5,7 +5,7 @@ import pytest
 
 from jreid.nn.pooling import generalized_mean, global_average, global_max
 
-MAP = np.array([[[[1.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [4.0, 8.0]]]], np.float32)
+MAP = jnp.array([[[[1.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [4.0, 8.0]]]])
 
 
 def test_global_average_by_hand():
@@ -27,7 +27,7 @@ def test_power_one_is_the_average():
 
 
 def test_epsilon_and_minimum_are_what_zeros_give():
-    zeros = np.zeros((1, 2, 2, 1), np.float32)
+    zeros = jnp.zeros((1, 2, 2, 1))
     np.testing.assert_allclose(generalized_mean(zeros), [[1e-4]], rtol=1e-5)
     np.testing.assert_allclose(
         generalized_mean(zeros, minimum=1e-6, epsilon=0.0), [[1e-6]], rtol=1e-5
@@ -35,7 +35,7 @@ def test_epsilon_and_minimum_are_what_zeros_give():
 
 
 def test_what_lies_below_the_minimum_is_clamped():
-    x = np.array([-5.0, 2.0], np.float32).reshape(1, 1, 2, 1)
+    x = jnp.array([-5.0, 2.0]).reshape(1, 1, 2, 1)
     np.testing.assert_allclose(
         generalized_mean(x, minimum=1e-6, epsilon=0.0), [[4 ** (1 / 3)]], rtol=1e-6
     )

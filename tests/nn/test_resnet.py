@@ -30,7 +30,7 @@ def reference():
 
 def images(rows=2, height=64, width=32, seed=0):
     values = np.random.default_rng(seed).normal(size=(2, rows, height, width, 3))
-    visible, infrared = values.astype(np.float32)
+    visible, infrared = jnp.asarray(values, jnp.float32)
     return {"visible": visible, "infrared": infrared}
 
 

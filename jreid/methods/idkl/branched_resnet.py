@@ -26,7 +26,7 @@ class BranchedResNet(ResNet):
     @nn.compact
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
-    ) -> dict[str, tuple[Float[Array, "m h w c"], ...]]:
+    ) -> dict[str, tuple[Float[Array, "m _h _w _c"], ...]]:
         """The maps of layer1 to layer4 by branch, as a ResNet returns them.
 
         The trunk's maps are the same in all. Arguments and errors are a ResNet's.

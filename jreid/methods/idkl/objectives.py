@@ -94,7 +94,7 @@ def distillation_terms(out: Output, config: Config) -> Losses:
     return {name: (weights[name], value) for name, value in terms.items() if weights[name]}
 
 
-def _halves(x: Float[Array, "2*n d"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+def _halves(x: Float[Array, "m d"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
     """The visible and the infrared rows."""
     pairs = x.reshape(-1, 2, x.shape[1])
     return pairs[:, 0], pairs[:, 1]

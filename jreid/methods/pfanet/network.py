@@ -74,7 +74,7 @@ class Networks(nn.Module):
         return Features(last, pooled, self.embedder(pooled), self.classifier(pooled, train))
 
 
-def backbone(options: Mapping[str, Any], modalities: tuple[str, ...], dtype: Any) -> ResNet:
+def backbone(options: Config, modalities: tuple[str, ...], dtype: Any) -> ResNet:
     """A ResNet with BNG attention and modality alleviation where the options want them.
 
     Args:

@@ -53,6 +53,7 @@ def test_without_dropout_it_is_what_pytorch_makes_of_it(variables):
     np.testing.assert_allclose(logits(variables, X, 1, sure), theirs, rtol=1e-3, atol=1e-5)
 
 
+@jax.numpy_dtype_promotion("standard")
 def test_it_learns_to_tell_two_kinds_apart(variables):
     kind = jnp.arange(16) % 2
     x = X + 2.0 * kind[:, None]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from helpers.batches import random_batch
 from helpers.paths import ROOT
 from jax.sharding import AxisType
 
@@ -40,8 +41,7 @@ def config_of(variant, *flags, data="tiny"):
 
 
 def batch_of(size=(32, 16), rows=8) -> Any:
-    images = np.random.default_rng(0).normal(size=(2, rows, *size, 3)).astype(np.float32)
-    return {"visible": images[0], "infrared": images[1], "identity": IDENTITY[:rows]}
+    return random_batch(rows, size) | {"identity": IDENTITY[:rows]}
 
 
 def shapes(config, size=(32, 16)) -> Any:

@@ -21,7 +21,7 @@ PLAIN = {
     "normalization": "none",
     "mmm": {"stages": (3, 4)},
 }
-X = np.random.default_rng(0).normal(1, 2, size=(2, 4, 3, 8)).astype(np.float32)
+X = jnp.asarray(np.random.default_rng(0).normal(1, 2, size=(2, 4, 3, 8)), jnp.float32)
 
 
 def count(tree):
@@ -71,7 +71,7 @@ def test_counts_in_a_resnet(options, millions):
 
 def gates(x, variables, channel_sigmoid=True):
     """BNG's first two steps in numpy, from the running statistics, which are 0 and 1."""
-    p = variables["params"]
+    x, p = np.asarray(x), variables["params"]
     gamma = np.abs(p["gate"]["scale"])
     normalized = x / np.sqrt(1 + 1e-5) * p["gate"]["scale"] + p["gate"]["bias"]
     x1 = x * sigmoid(gamma / gamma.sum() * normalized)
@@ -112,7 +112,7 @@ def test_no_gradient_passes_through_the_share_of_gamma():
 
     def total(scale):
         params = {**variables["params"], "gate": {**variables["params"]["gate"], "scale": scale}}
-        return module.apply({**variables, "params": params}, jnp.asarray(X), False)[..., 0].sum()
+        return module.apply({**variables, "params": params}, X, False)[..., 0].sum()
 
     # Channel 0 then depends on no other channel but through that sum.
     own = {

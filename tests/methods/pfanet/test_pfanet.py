@@ -37,7 +37,7 @@ def config_of(*flags, data="tiny"):
 
 def batch_of(rows=8, size=(32, 16), seed=0) -> Any:
     images = np.random.default_rng(seed).uniform(-2, 2, size=(2, rows, *size, 3))
-    visible, infrared = images.astype(np.float32)
+    visible, infrared = jnp.asarray(images, jnp.float32)
     identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
     return {"visible": visible, "infrared": infrared, "identity": identity}
 
@@ -137,11 +137,12 @@ def mesh_of(devices):
     )
 
 
+@jax.numpy_dtype_promotion("standard")  # Adam
 def step(method, options, state, phase=None, devices=1, batch=None) -> Any:
     mesh = mesh_of(devices)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
-        take = make_train_step(method, options, lambda step: 0.0 * step, 0, mesh, phase)
+        take = make_train_step(method, options, lambda step: jnp.zeros(()), 0, mesh, phase)
     state, told = take(
         jax.device_put(state, replicated(mesh)), jax.device_put(batch or batch_of(), split(mesh))
     )
