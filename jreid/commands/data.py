@@ -1,7 +1,6 @@
 """`jreid data`: render, check, prepare and look at datasets."""
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -148,16 +147,16 @@ def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
 def _source_of(options: argparse.Namespace) -> Any:
     """The folder and its layout, which a synthetic dataset names itself."""
     from jreid.data.dataset import Source
-    from jreid.data.layouts.synthetic_label import read_label
+    from jreid.data.layouts.synthetic_label import read_label, synthesize_command
 
     name = layout = options.dataset
     folder = options.source or Path("data") / name
     if name == "synthetic":
         label = read_label(folder)
         if label is None:
+            command = synthesize_command(folder.name, folder) or synthesize_command(name, folder)
             raise InputError(
-                f"{from_here(folder)} holds no synthetic dataset; make it by jreid data synthesize "
-                f"--output={shlex.quote(str(folder))}."
+                f"{from_here(folder)} holds no synthetic dataset; make it by {command}."
             )
         layout = label["layout"]
     return Source(name, layout, folder, depth_range=tuple(options.depth_range))

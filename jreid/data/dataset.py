@@ -25,7 +25,7 @@ from jreid.data.layouts.layout import (
     find_layout,
     raise_faults,
 )
-from jreid.data.layouts.synthetic_label import read_label
+from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label, synthesize_command
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.find import is_outside
@@ -117,10 +117,10 @@ def examine(source: Source) -> Examined:
     layout, folder = find_layout(source.layout), source.folder
     if not folder.is_dir():
         wrong = "is no folder" if folder.exists() else "does not exist"
-        raise InputError(
-            f"{from_here(folder)} {wrong}; give the dataset's folder"
-            f"{_how_to_render(source) or f'. {layout.apply}'}"
-        )
+        command = synthesize_command(source.name, folder, source.layout)
+        command = command or synthesize_command(folder.name, folder)
+        remedy = f", or render the synthetic one: {command}." if command else f". {layout.apply}"
+        raise InputError(f"{from_here(folder)} {wrong}; give the dataset's folder{remedy}")
     expected, label = layout.counts, read_label(folder)
     if source.name != source.layout:
         counts = label["counts"] if label else []
@@ -130,6 +130,12 @@ def examine(source: Source) -> Examined:
             f"{folder} holds the synthetic dataset, which is not {source.name}; name it "
             "synthetic: its numbers must not stand among real ones."
         )
+    if label and label["preset"] != "tiny" and source.name.startswith("tiny"):
+        command = synthesize_command(source.name, folder, source.layout)
+        raise InputError(
+            f"{folder} holds the synthetic dataset in its preset {label['preset']}, not tiny; give "
+            f"another folder by --config.data.folder, or remove this one and render it: {command}."
+        )
     listing = layout.list_images(folder, source.trial)
     if is_outside(source.layout):
         check_listing(listing, source.layout)
@@ -138,14 +144,16 @@ def examine(source: Source) -> Examined:
     return Examined(listing._replace(faults=faults), expected, drawn)
 
 
-def _how_to_render(source: Source) -> str:
-    """The command that makes a synthetic dataset; empty for any other."""
-    preset = " --preset=tiny" if source.name.startswith("tiny") else ""
-    if not preset and not source.name.startswith("synthetic"):
-        return ""
-    output = shlex.quote(str(source.folder))
-    command = f"jreid data synthesize --layout={source.layout}{preset} --output={output}"
-    return f", or render it: {command}."
+def _refuse(faults: Iterable[Fault], source: Source, remedy: str = "") -> None:
+    """Raises InputError with the first of these faults, and where to see all."""
+    raise_faults(faults, source.folder, remedy, see=_check_command(source))
+
+
+def _check_command(source: Source) -> str:
+    """The command that shows all that is wrong with a dataset."""
+    synthetic = (source.folder / LABEL_FILE).is_file()
+    folder = shlex.quote(str(source.folder))
+    return f"jreid data check {'synthetic' if synthetic else source.layout} --source={folder}"
 
 
 def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) -> Dataset:
@@ -162,7 +170,7 @@ def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) ->
     images = list(_images(listing.rows, prepared, with_progress, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
-    raise_faults(duplicate_faults(table, listing.names, across_splits=True), source.folder)
+    _refuse(duplicate_faults(table, listing.names, across_splits=True), source)
     index = listing.gallery_index
     if missing or skipped:
         index = _present(index, table)
@@ -211,10 +219,10 @@ def _accepted(source: Source) -> tuple[Listing, bool, str]:
         InputError: it is not accepted.
     """
     listing, _, drawn = examine(source)
-    raise_faults((fault for fault in listing.faults if fault.kind == "error"), source.folder)
+    _refuse((fault for fault in listing.faults if fault.kind == "error"), source)
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     if not source.allow_partial:
-        raise_faults(missing, source.folder, TAKE_PARTIAL)
+        _refuse(missing, source, TAKE_PARTIAL)
     if not listing.rows:
         raise InputError(f"{source.folder} holds no image that its own lists name.")
     return listing, bool(missing), drawn
@@ -269,14 +277,12 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     deep = [fault for fault in faults if fault.what == DEEP]
     if deep:
         others = [fault for fault in faults if fault.what != DEEP]
-        raise_faults(
-            [deep[0], *others], source.folder, f"images of 16 bits a channel: {len(deep):,}"
-        )
+        _refuse([deep[0], *others], source, f"images of 16 bits a channel: {len(deep):,}")
     if source.on_bad_image != "skip" or len(skippable) < len(bad):
-        raise_faults(faults, source.folder, "replace the file")
+        _refuse(faults, source, "replace the file")
     if len(skippable) > MAX_SKIPPED * training:
         limit = f"more than {MAX_SKIPPED:.1%} of {training} training images cannot be decoded"
-        raise_faults(faults, source.folder, f"{limit}, so they are not skipped; replace the files")
+        _refuse(faults, source, f"{limit}, so they are not skipped; replace the files")
     return [image.row.name for image in skippable]
 
 

@@ -1,5 +1,6 @@
 """From a folder to its Table: what is used again, what is refused, and what is marked."""
 
+import json
 import os
 import shutil
 import threading
@@ -280,6 +281,40 @@ def test_a_missing_folder_and_layout(source, tmp_path):
         load(source._replace(folder=tmp_path / "no"), tmp_path / "prepared")
     with pytest.raises(InputError, match="layout=table does not exist"):
         load(source._replace(layout="table"), tmp_path / "prepared")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("synthetic", "--layout=sysu_mm01 --output="),
+        ("tiny", "--layout=sysu_mm01 --preset=tiny --output="),
+        ("tiny_regdb", "--layout=regdb --preset=tiny --output="),
+        ("synthetic_llcm", "--layout=llcm --output="),
+    ],
+)
+@pytest.mark.parametrize("dataset", [None, "sysu_mm01"])
+def test_a_folder_called_as_a_synthetic_dataset_can_be_rendered(tmp_path, name, command, dataset):
+    layout = "sysu_mm01" if dataset else command.split()[0].partition("=")[2]
+    source = Source(dataset or name, layout, tmp_path / name)
+    with pytest.raises(InputError) as error:
+        load(source, tmp_path / "prepared")
+    assert f"jreid data synthesize {command}{tmp_path / name}." in str(error.value)
+    assert "agreement" not in str(error.value)
+
+
+def test_the_whole_synthetic_dataset_is_not_the_tiny_one(source, tmp_path):
+    label = json.loads((source.folder / "synthetic.json").read_text())
+    (source.folder / "synthetic.json").write_text(json.dumps(label | {"preset": "default"}))
+    with pytest.raises(InputError, match=r"preset default, not tiny.*synthesize.*--preset=tiny"):
+        load(source, tmp_path / "prepared")
+
+
+def test_an_error_of_many_faults_names_the_command_that_shows_all(source, tmp_path):
+    for path in sorted((source.folder / "cam4").glob("*/*.jpg"))[:5]:
+        path.unlink()
+    with pytest.raises(InputError, match=r"and \d+ more, see `") as error:
+        load(source, tmp_path / "prepared")
+    assert f"`jreid data check synthetic --source={source.folder}`" in str(error.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

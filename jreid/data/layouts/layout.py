@@ -191,13 +191,18 @@ def named(group: Group) -> str:
     return f"{group.split}, {group.modality}{camera}"
 
 
-def raise_faults(faults: Iterable[Fault], folder: Path, remedy: str = "", most: int = 3) -> None:
-    """Raises InputError with the first of these faults, where there is one."""
+def raise_faults(
+    faults: Iterable[Fault], folder: Path, remedy: str = "", most: int = 3, see: str = ""
+) -> None:
+    """Raises InputError with the first of these faults, where there is one.
+
+    Args:
+        see: a command that shows all of them.
+    """
     messages = [str(fault) for fault in faults]
     if messages:
-        more = (
-            [f"and {len(messages) - most} more, see `jreid data check`"] if messages[most:] else []
-        )
+        also = f", see `{see}`" if see else ""
+        more = [f"and {len(messages) - most} more{also}"] if messages[most:] else []
         last = [remedy] if remedy else []
         raise InputError(f"{folder}: {'; '.join(messages[:most] + more + last)}.")
 

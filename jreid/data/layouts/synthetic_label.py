@@ -1,6 +1,7 @@
 """What a synthetic dataset's folder says of itself: its numbers never pass for real ones."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,22 @@ def read_label(folder: Path) -> Mapping[str, Any] | None:
             f"{path} is damaged or of an older jreid: remove the folder and render it again."
         )
     return label
+
+
+def synthesize_command(name: str, folder: Path, layout: str = "") -> str:
+    """The command that renders a synthetic dataset; empty for any other.
+
+    Args:
+        name: of the dataset, such as `tiny_regdb`.
+        folder: where it belongs.
+        layout: of the folder; by default the name says it.
+    """
+    kind, _, suffix = name.partition("_")
+    if kind not in ("synthetic", "tiny"):
+        return ""
+    preset = " --preset=tiny" if kind == "tiny" else ""
+    layout = layout or suffix or "sysu_mm01"
+    return f"jreid data synthesize --layout={layout}{preset} --output={shlex.quote(str(folder))}"
 
 
 def _is_count(row: Any) -> bool:
