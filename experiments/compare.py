@@ -22,7 +22,6 @@ import jax
 
 from experiments.sweep import Sweep, add_arguments, load_config, render, run_table, sweep_of
 from experiments.tables import (
-    DATASETS,
     REGDB_FROM_VISIBLE,
     SYSU_ALL,
     Row,
@@ -33,6 +32,7 @@ from experiments.tables import (
     measured_by,
     per_cent,
 )
+from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
@@ -131,7 +131,7 @@ def format_methods(
 ) -> str:
     """The table in Markdown: mean and deviation over the seeds, then the papers' numbers."""
     heads = [f"{measure}{', re-ranked' * (kind != 'none')}" for kind, measure in _columns()]
-    paper = f"paper, {DATASETS[setting.layout]}"
+    paper = f"paper, {TITLES[setting.layout]}"
     costly = ["parameters, M", "step, ms", "step's memory, MB"]
     rows = [["", *heads, f"R1, {paper}", f"mAP, {paper}", *costly]]
     rows.append(["---"] * len(rows[0]))

@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jreid.datasets import TITLES
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
-
-DATASETS = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}  # by layout
 
 
 class Setting(NamedTuple):
@@ -121,7 +120,7 @@ def format_table(
     """
     parts = [f"### {table.title}"]
     for setting in measured_by(table, layout):
-        ours, paper = f"ours, {data}", f"paper, {DATASETS[layout]}"
+        ours, paper = f"ours, {data}", f"paper, {TITLES[layout]}"
         heads = [f"{measure} {whose}" for measure in setting.measures for whose in (ours, paper)]
         rows = [["", *heads], ["---"] * (1 + len(heads))]
         rows += [_cells(row, setting, table, results.get(row)) for row in table.rows]

@@ -5,38 +5,15 @@ config takes `trial`, which of RegDB's ten splits; options of its own it gives t
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from jreid.datasets import DATASETS
 from jreid.errors import InputError
 from jreid.find import nearest
-
-# What a config's `data` block says of each dataset. The authors' own are named as their layout, and
-# then their known counts are checked.
-DATASETS: Mapping[str, Mapping[str, Any]] = {
-    # 296 training and 99 validation identities, trained together as the papers do; no identity is
-    # then left to validate on. `sysu_mm01_validated` keeps the 99 for validation.
-    "sysu_mm01": {
-        "layout": "sysu_mm01",
-        "identities": 395,
-        "train_splits": ("train", "validation"),
-    },
-    "sysu_mm01_validated": {"layout": "sysu_mm01", "identities": 296, "name": "sysu_mm01"},
-    "regdb": {"layout": "regdb", "identities": 206},  # regdb,trial=3: one of ten, each a run
-    "llcm": {"layout": "llcm", "identities": 713},
-    # A dataset of your own: --config.data.folder=DIR; its training identities are counted.
-    "folder": {"layout": "folder", "identities": 0},
-    "synthetic": {"layout": "sysu_mm01", "identities": 120},
-    "synthetic_regdb": {"layout": "regdb", "identities": 50},
-    "synthetic_llcm": {"layout": "llcm", "identities": 80},
-    "tiny": {"layout": "sysu_mm01", "identities": 8},
-    "tiny_regdb": {"layout": "regdb", "identities": 6},
-    "tiny_llcm": {"layout": "llcm", "identities": 8},
-}
 
 # The paper's own scale is the first; `small` is the quickstart's, minutes on two CPU cores; `tiny`,
 # which only its own datasets have, is for tests and takes seconds.
 SCALES = ("full", "small", "tiny")
-OWN_SCALES = {"synthetic": "small", "tiny": "tiny"}  # of datasets by the first part of their names
 FREE_WORDS = (*DATASETS, "small")
 
 
@@ -76,10 +53,10 @@ def read_argument(argument: str | Argument, **options: Iterable[str]) -> Argumen
             raise InputError(f"{argument!r} gives the {kind} twice: {given[kind]} and {value}")
         given[kind] = value
     dataset = given.pop("dataset", "sysu_mm01")
-    splits = DATASETS[dataset]["layout"] == "regdb"
+    splits = DATASETS[dataset].layout == "regdb"
     if "trial" in given and not splits:
         raise InputError(f"{argument!r} gives a trial, which RegDB has and {dataset} has not")
-    scale = OWN_SCALES.get(dataset.split("_")[0], "full")
+    scale = DATASETS[dataset].scale
     defaults = {name: next(iter(choices)) for name, choices in options.items()}
     return Argument(
         dataset, given.pop("scale", scale), int(given.pop("trial", splits)), {**defaults, **given}

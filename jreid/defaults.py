@@ -4,7 +4,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jreid.config_argument import DATASETS, Argument, read_argument
+from jreid.config_argument import Argument, read_argument
+from jreid.datasets import DATASETS
 
 # A ConfigDict, whose fields a type checker cannot know.
 Config = Any
@@ -32,21 +33,23 @@ PROTOCOLS = {
 
 def _dataset(argument: Argument) -> Config:
     """The `data` block of a config."""
-    layout = DATASETS[argument.dataset]["layout"]
+    known = DATASETS[argument.dataset]
+    name = known.name or argument.dataset
     block = {
-        "name": argument.dataset,
-        "layout": layout,  # sysu_mm01, regdb, llcm or folder
+        "name": name,
+        "layout": known.layout,  # sysu_mm01, regdb, llcm or folder
+        "folder": f"data/{name}",
+        "identities": known.identities,  # in the training splits; 0 to count them
         "split_number": argument.trial,  # of RegDB's ten, from 1; else 0
-        "train_splits": ("train",),
+        "train_splits": known.train_splits,  # of train and validation
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # take a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
         "test_fraction": 0.5,  # of the identities of a folder without splits.txt
         "split_seed": 0,  # of which they are; the seed of the training is config.seed
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
-        **DATASETS[argument.dataset],  # identities: in the training splits; 0 to count them
     }
-    return ConfigDict({**block, "folder": f"data/{block['name']}"})
+    return ConfigDict(block)
 
 
 def defaults(argument: str | Argument = "sysu_mm01") -> Config:

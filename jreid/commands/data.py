@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import verb, with_progress
-from jreid.data.layouts import LAYOUTS
+from jreid.datasets import LAYOUTS
 from jreid.errors import InputError
+from jreid.find import is_outside, require_name
 from jreid.paths import from_here
 
-DATASETS = (*LAYOUTS, "folder", "synthetic")
+NAMES = (*LAYOUTS, "folder", "synthetic")
 
 
 def add(verbs: Any) -> None:
@@ -57,7 +58,11 @@ def add(verbs: Any) -> None:
 
 
 def _source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=DATASETS, help="which dataset; `folder` is your own")
+    parser.add_argument(
+        "dataset",
+        help=f"which dataset: {', '.join(NAMES)}; `folder` is your own, and a dotted name such as "
+        "mylab.market is a layout of your own",
+    )
     parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
     parser.add_argument(
         "--depth-range",
@@ -149,7 +154,10 @@ def _source_of(options: argparse.Namespace) -> Any:
     from jreid.data.dataset import Source
     from jreid.data.layouts.synthetic_label import read_label, synthesize_command
 
-    name = layout = options.dataset
+    layout = options.dataset
+    if not is_outside(layout):
+        require_name("jreid data", layout, NAMES)
+    name = layout.rpartition(".")[2]
     folder = options.source or Path("data") / name
     if name == "synthetic":
         label = read_label(folder)

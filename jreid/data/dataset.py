@@ -122,7 +122,7 @@ def examine(source: Source) -> Examined:
         remedy = f", or render the synthetic one: {command}." if command else f". {layout.apply}"
         raise InputError(f"{from_here(folder)} {wrong}; give the dataset's folder{remedy}")
     expected, label = layout.counts, read_label(folder)
-    if source.name != source.layout:
+    if source.name != source.layout.rpartition(".")[2]:
         counts = label["counts"] if label else []
         expected = {Group(*row[:3]): Count(*row[3:]) for row in counts}
     elif label:

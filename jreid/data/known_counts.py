@@ -5,8 +5,7 @@ from pathlib import Path
 
 from jreid.data.layouts.layout import Fault, Row, count_faults, find_layout
 from jreid.data.table import Table
-
-LAYOUTS = ("sysu_mm01", "regdb", "llcm")  # of the authors' own datasets, which are named so
+from jreid.datasets import LAYOUTS
 
 
 def dataset_of_protocol(protocol: str) -> str:
