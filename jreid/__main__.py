@@ -5,17 +5,21 @@
 
 import argparse
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from jreid.commands import data, doctor, embed, evaluate, pictures, train
+import jreid
+from jreid.commands import data, doctor, embed, evaluate, overview, pictures, train
 from jreid.errors import InputError, Stopped
 from jreid.find import Trust
 from jreid.paths import local_path
 from jreid.process import configure
 from jreid.terminal import one_line, output_is_lost, replace_what_cannot_be_shown
+
+FIELD = re.compile(r"--config\.[\w.]+")  # whose value is the next argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _speak()
     configure()
     parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options, rest = parser.parse_known_args(_joined(given))
     options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
     unknown = [flag for flag in rest if flag not in options.overrides]
     if unknown or (options.overrides and not options.takes_config):
@@ -60,6 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jreid: interrupted; the same command goes on from what is saved.", file=sys.stderr)
         return 130
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--config.seed 1` as `--config.seed=1`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and FIELD.fullmatch(joined[-1]) and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _take_local_paths(options: argparse.Namespace) -> None:
@@ -99,20 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "jreid", description="Visible-infrared person re-identification.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"jreid {_version()}")
+    parser.add_argument("--version", action="version", version=f"jreid {jreid.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for commands in (train, evaluate, embed, pictures, data, doctor):
+    for commands in (train, evaluate, embed, pictures, data, doctor, overview):
         commands.add(verbs)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("jreid")
-    except PackageNotFoundError:
-        return "(from a clone)"
 
 
 if __name__ == "__main__":

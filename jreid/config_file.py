@@ -40,6 +40,11 @@ def run_config_file(source: str) -> ConfigDict:
         raise InputError(f"--config={source} does not load: {cause}.") from error
 
 
+def file_of(source: str) -> Path:
+    """The file of a config, as in `run_config_file`."""
+    return _file_and_argument(source)[0]
+
+
 def shipped_configs() -> dict[str, Path]:
     """The files of the configs that jreid has, by name."""
     inside, beside = PACKAGE / "configs", PACKAGE.parent / "configs"  # of a wheel, of a clone

@@ -69,7 +69,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             "data": data,
             "batch": {
                 "sampler": "identity_uniform",  # random_identity, identity_uniform or uniform
-                "identities": 8,
+                "identities": 8,  # of a step
                 "images": 4,  # of an identity and modality
             },
             "image": {

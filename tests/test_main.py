@@ -33,7 +33,18 @@ def refused(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["train"], ["evaluate"], ["embed"], ["import"], ["pictures"], ["data"]]
+    "verb",
+    [
+        [],
+        ["train"],
+        ["evaluate"],
+        ["embed"],
+        ["import"],
+        ["pictures"],
+        ["data"],
+        ["list"],
+        ["config"],
+    ],
 )
 def test_help_needs_nothing_heavy(verb):
     code = (

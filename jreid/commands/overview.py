@@ -1,0 +1,114 @@
+"""`jreid list` and `jreid config show`: what there is, and what a config says."""
+
+import argparse
+import ast
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import CONFIG_FILE, verb
+
+
+def add(verbs: Any) -> None:
+    """Adds both verbs."""
+    help = "list the methods, datasets, protocols, losses or configs that there are"
+    listing = verb(verbs, "list", _list, help, config=False)
+    listing.add_argument("kind", choices=KINDS, help="what to list")
+    listing.add_argument(
+        "names", nargs="*", metavar="NAME", help="of your own, such as mylab.circle: list them too"
+    )
+    config = verbs.add_parser(
+        "config", help="show a config", description="Show a config.", allow_abbrev=False
+    )
+    actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
+    help = "print every field of a config: its value, the default where that is another, a comment"
+    show = verb(actions, "show", _show, help, config=True)
+    show.add_argument("config", metavar="CONFIG", help=CONFIG_FILE)
+
+
+def _list(options: argparse.Namespace) -> None:
+    lines = KINDS[options.kind](options.names)
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:{width}}  {line}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from jreid import config as configs
+    from jreid import defaults
+    from jreid.config_comments import comment_of, comments_of
+    from jreid.config_file import file_of
+
+    config = configs.load(options.config, options.overrides).to_dict()
+    own = configs.flat(defaults.defaults().to_dict())
+    comments = comments_of([file_of(options.config), Path(defaults.__file__)])
+    for field, value in configs.flat(config).items():
+        other = field in own and own[field] != value and not field.startswith("data.")
+        notes = [comment_of(field, comments), f"default: {own[field]!r}" if other else ""]
+        note = "; ".join(filter(None, notes))
+        print(f"config.{field} = {value!r}" + (f"  # {note}" if note else ""))
+
+
+def _methods(names: list[str]) -> dict[str, str]:
+    return _modules(names, "config.method", "jreid.methods", "create")
+
+
+def _datasets(names: list[str]) -> dict[str, str]:
+    from jreid.datasets import DATASETS
+
+    known = {name: dataset.about for name, dataset in DATASETS.items()}
+    outside = _modules(names, "config.data.layout", "jreid.data.layouts", "list_images")
+    return known | {name: outside[name] for name in names}
+
+
+def _protocols(names: list[str]) -> dict[str, str]:
+    from jreid.evaluation import PROTOCOLS
+
+    return _functions(names, "--protocol", PROTOCOLS)
+
+
+def _losses(names: list[str]) -> dict[str, str]:
+    from jreid import losses
+
+    own = {name: getattr(losses, name) for name in losses.__all__}
+    return _functions(names, "config.triplet.kind", own)
+
+
+def _configs(names: list[str]) -> dict[str, str]:
+    from jreid.config_file import file_of, shipped_configs
+
+    files = shipped_configs() | {name: file_of(name) for name in names}
+    return {
+        name: _first_line(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))))
+        for name, file in files.items()
+    }
+
+
+def _modules(names: list[str], source: str, package: str, symbol: str) -> dict[str, str]:
+    """Modules of a package of jreid's, and outside of it, with the first lines of docstrings."""
+    from jreid.find import find_module, own_modules
+
+    outside = {name: find_module(source, name, package, symbol) for name in names}
+    return own_modules(package, symbol) | {
+        name: _first_line(module.__doc__) for name, module in outside.items()
+    }
+
+
+def _functions(names: list[str], source: str, own: Mapping[str, Any]) -> dict[str, str]:
+    from jreid.find import find_symbol
+
+    found = {**own, **{name: find_symbol(source, name, own) for name in names}}
+    return {name: _first_line(function.__doc__) for name, function in found.items()}
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
+
+
+KINDS: Mapping[str, Callable[[list[str]], dict[str, str]]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "protocols": _protocols,
+    "losses": _losses,
+    "configs": _configs,
+}

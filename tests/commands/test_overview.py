@@ -1,0 +1,83 @@
+"""What there is, and what a config says."""
+
+import re
+
+import pytest
+
+import jreid
+from jreid import config as configs
+from jreid.__main__ import main
+from jreid.config_comments import comment_of, comments_of
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("methods", r"idkl +IDKL \(Ren"),
+        ("datasets", r"regdb +RegDB; trial=1 to 10"),
+        ("protocols", r"llcm_all +LLCM as IDKL"),
+        ("losses", r"center_cluster +Mean distance"),
+        ("configs", r"pfinet +PFINet: gray images"),
+    ],
+)
+def test_a_line_for_each_of_what_there_is(kind, line, capsys):
+    assert main(["list", kind]) == 0
+    out = capsys.readouterr().out
+    assert re.search(f"^{line}", out, re.MULTILINE)
+    assert all(re.fullmatch(r"\w+ +\S.*", line) for line in out.splitlines())
+
+
+def test_dotted_names_are_listed_too(tmp_path, monkeypatch, capsys):
+    code = '"""A module of somebody else\'s.\n\nMore."""\n\n\ndef create(config): "A method."\n'
+    (tmp_path / "listed_of_this_test.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["list", "methods", "listed_of_this_test.", "x"]) == 2
+    assert "not the name of a Python module" in capsys.readouterr().err
+    assert main(["list", "losses", "listed_of_this_test.create"]) == 0
+    assert "listed_of_this_test.create  A method." in capsys.readouterr().out
+
+
+def test_a_config_is_shown_with_values_defaults_and_comments(capsys):
+    assert main(["config", "show", "pfinet:tiny", "--config.seed", "3"]) == 0
+    lines = dict(line.split(" = ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["config.seed"] == "3  # default: 0"
+    assert lines["config.backbone.depth"] == "18  # 18, 34 or 50; default: 50"
+    assert lines["config.pfinet.response.attention"] == "'conv1x1'  # conv1x1 or cbam7"
+    assert {*lines} == {
+        f"config.{field}" for field in configs.flat(configs.load("pfinet:tiny").to_dict())
+    }
+
+
+def test_comments_are_those_beside_a_key_and_those_above_it(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        'A = {\n    # Two\n    # lines.\n    "x": 1,\n    "y": {  # a block\n'
+        '        "z": (1,\n            2),  # at its end\n    },\n    "no": 0,\n}\n'
+    )
+    comments = comments_of([file])
+    assert comments == {"x": "Two lines", "y": "a block", "y.z": "at its end"}
+    assert comment_of("method.y.z", comments) == "at its end"
+    assert comment_of("method.z", comments) == ""
+
+
+def test_a_field_and_its_value_may_be_two_arguments(capsys):
+    flags = [
+        "--config.seed",
+        "3",
+        "--config.image.flip_probability",
+        "0.25",
+        "--noconfig.backbone.ibn",
+    ]
+    assert main(["config", "show", "agw:tiny", *flags]) == 0
+    out = capsys.readouterr().out
+    assert "config.seed = 3" in out and "flip_probability = 0.25" in out
+    assert main(["config", "show", "agw:tiny", "--config.seed"]) == 2
+    assert "config.seed" in capsys.readouterr().err
+
+
+def test_the_version_says_that_this_is_a_clone(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"jreid {jreid.__version__}\n"
+    assert jreid.__version__.endswith("+clone")
