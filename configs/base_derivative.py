@@ -64,5 +64,6 @@ def get_config(argument: str = "sysu_mm01") -> Config:
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0
     # From random weights a greater rate, or 5 for a triplet loss, draws all features to one point.
-    scale_down(config, argument)
+    if scale_down(config, argument):
+        config.base_derivative.loss_weights.multi_directional = 1.0
     return config

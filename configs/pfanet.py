@@ -107,7 +107,8 @@ def get_config(argument: str = "sysu_mm01") -> Config:
 
 def _set_lengths(config: Config, steps: dict[str, int], fall: int) -> None:
     """Phases of so many steps, in whole epochs: each identity makes one appearance an epoch."""
-    identities = config.data.identities or 395  # a folder's are not known
+    # A folder's are counted only when it is read: for few people give --config.epochs and warm_ups.
+    identities = config.data.identities or 395
     epoch = max(1, identities // config.batch.identities)
     features = round(steps["features"] / epoch)
     generation = features + round(steps["generation"] / epoch)
