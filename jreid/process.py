@@ -47,10 +47,9 @@ def keep_compilations() -> None:
                 stacklevel=2,
             )
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if not os.path.isabs(caches):  # there is no home directory
+    parent = _cache_path()
+    if parent is None:
         return
-    parent = Path(caches, "jreid")
     folder = parent / "jax"
     with contextlib.suppress(OSError):
         for place in (parent, folder):
@@ -65,6 +64,24 @@ def keep_compilations() -> None:
             return
         folder.chmod(0o700)
         os.environ[CACHE_VARIABLE] = str(folder)
+
+
+def user_cache() -> Path | None:
+    """This user's own cache folder for jreid, made where it is missing.
+
+    None where there is no home directory, or where others own the folder or can write to it.
+    """
+    folder = _cache_path()
+    with contextlib.suppress(OSError):
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return None if _unsafe(folder, OTHERS_WRITE) else folder
+    return None
+
+
+def _cache_path() -> Path | None:
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(caches, "jreid") if os.path.isabs(caches) else None  # there is no home directory
 
 
 def _unsafe(folder: Path, others: int, owners: set[int] | None = None) -> str:

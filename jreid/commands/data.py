@@ -124,7 +124,7 @@ def _check(options: argparse.Namespace) -> int:
 def _prepare(options: argparse.Namespace) -> None:
     from jreid.data.data_part import require
 
-    require("to pack a dataset for training")
+    require("packing a dataset for training")
     dataset = _load(options, options.allow_partial)
     left_out = " (partial)" if dataset.partial else ""
     print(f"{options.prepared}: {len(dataset.table.name):,} images of {options.dataset}{left_out}")

@@ -28,7 +28,11 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.config:
         checks += [("config", _config(config, fault))]
     if config:
-        checks += [("dataset", _dataset(config)), ("step", _step(config))]
+        checks += [
+            ("dataset", _dataset(config)),
+            ("step", _step(config)),
+            ("numbers", _numbers(config)),
+        ]
     failed = 0
     for name, check in checks:
         try:
@@ -119,6 +123,18 @@ def _step(config: Any) -> Iterator[str]:
             "config.batch.identities or config.batch.images, set --config.dtype=bfloat16, or use "
             "more devices."
         )
+
+
+def _numbers(config: Any) -> Iterator[str]:
+    import jax
+
+    from jreid.engine.device_check import check_device
+
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        yield "the CPU computes, so that there is no other device to compare with it"
+    else:
+        yield check_device(config, device)
 
 
 def _memory(device: Any) -> int:

@@ -105,9 +105,12 @@ def _train(options: argparse.Namespace) -> None:
 
 def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
+    import jax
+
     from jreid.commands.evaluate import evaluate_and_tell, tell_rows
     from jreid.distributed.mesh import devices
     from jreid.distributed.processes import on_main_process
+    from jreid.engine.device_check import check_device_once
     from jreid.runs.finished import is_finished
     from jreid.runs.init_from import place_of_run
     from jreid.runs.lock import locked
@@ -126,6 +129,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         print(f"result       {run.result}")
         return
     print(f"on {devices()}")
+    if message := on_main_process(lambda: check_device_once(config, jax.local_devices()[0])):
+        print(message)
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)

@@ -54,7 +54,7 @@ def make_train_step(
         metrics: dict[str, jax.Array] = {}
         for number, player in enumerate(players):
             key = jax.random.fold_in(step_key, number)
-            value, aux, model_state, gradients = _gradients(
+            value, aux, model_state, gradients = gradients_of(
                 player, params, model_state, batch, key, epoch
             )
             own = owned(params, player)
@@ -79,7 +79,7 @@ def make_train_step(
     return partial(jitted, np.uint32(seed % 2**32))
 
 
-def _gradients(
+def gradients_of(
     player: Player,
     params: Any,
     model_state: Variables,
@@ -92,8 +92,8 @@ def _gradients(
     def loss(own: dict[str, Any]) -> tuple[jax.Array, tuple[Metrics, Variables]]:
         return player.loss(merged(params, own), model_state, batch, key, epoch)
 
-    gradient_of = jax.value_and_grad(loss, has_aux=True)
-    (value, (aux, model_state)), gradients = gradient_of(owned(params, player))
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    (value, (aux, model_state)), gradients = gradient(owned(params, player))
     return value, aux, model_state, gradients
 
 

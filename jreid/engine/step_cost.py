@@ -46,7 +46,7 @@ class _Step:
         model = Model(config)
         variables = model.variables()
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        self.batch = jax.device_put(_random_batch(config), split(model.mesh))
+        self.batch = jax.device_put(random_batch(config), split(model.mesh))
         seeded: Any = make_train_step(
             model.method, model.optimizers, jnp.zeros_like, config.seed, model.mesh
         )
@@ -77,7 +77,8 @@ class _Step:
         return Costs(self.parameters, statistics.median(self.rounds), memory)
 
 
-def _random_batch(config: Any) -> dict[str, np.ndarray]:
+def random_batch(config: Any) -> dict[str, np.ndarray]:
+    """A Batch of the config's sizes, of noise, always the same."""
     identity = np.repeat(np.arange(config.batch.identities), config.batch.images)
     images = np.random.default_rng(0).normal(size=(2, len(identity), *config.image.size, 3))
     visible, infrared = images.astype(np.float32)

@@ -42,7 +42,7 @@ def test_every_check_is_made_and_faults_are_counted(capsys, tmp_path, monkeypatc
     out, err = capsys.readouterr()
     assert f"dataset       FAULT: {tmp_path / 'no'} does not exist" in out
     assert "MB where 0 MB are; lower config.batch.identities" in out
-    assert err == "jreid: 2 of 5 checks found a fault.\n"
+    assert err == "jreid: 2 of 6 checks found a fault.\n"
 
 
 def test_a_missing_package_is_named(capsys, monkeypatch):
@@ -73,7 +73,7 @@ def test_a_check_that_breaks_ends_no_other(capsys, monkeypatch):
     out, err = capsys.readouterr()
     for name in ("dataset", "step"):
         assert f"{name:<12}  FAULT: ZeroDivisionError: of nothing at all" in out.splitlines()
-    assert err == "jreid: 2 of 5 checks found a fault.\n"
+    assert err == "jreid: 2 of 6 checks found a fault.\n"
 
 
 @pytest.mark.fault("C6")

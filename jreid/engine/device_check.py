@@ -1,0 +1,168 @@
+"""Whether a device computes what the CPU computes.
+
+Some releases of XLA compile a fusion of a concatenation and a normalization wrongly for some GPUs:
+no error, other numbers (jax issues 39486 and 40588).
+"""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreid.data.table import MODALITIES
+from jreid.engine.step import COMPILER_OPTIONS, gradients_of
+from jreid.engine.step_cost import random_batch
+from jreid.errors import InputError
+from jreid.files import write_text
+from jreid.methods import Config, load
+from jreid.process import user_cache
+
+SIZE = 96, 48  # of the images, in pixels, where the config's are larger
+PEOPLE, IMAGES = 4, 2
+# What sums in another order may differ by, as a part of the numbers' length. Small batches magnify
+# it in the gradients. A wrong fusion differs by as much as the numbers are large.
+TOLERANCE = {"loss": 1e-2, "embeddings": 1e-2, "gradient": 5e-2}
+SAFE = "0.12"  # the first release of JAX whose fusions are known to be right
+PACKAGES = ("jax", "jaxlib", "jreid")
+
+Results = Mapping[str, np.ndarray]
+
+
+class Difference(NamedTuple):
+    """What differs most, and by how much of the length of the CPU's numbers."""
+
+    what: str
+    relative: float
+
+    def __str__(self) -> str:
+        return f"{self.what} by {self.relative:.2g} of the CPU's"
+
+
+def compute(config: Config, device: Any) -> Results:
+    """Losses, gradients and embeddings of one small step, in float32, by name."""
+    config = _small(config)
+    method, batch = load(config), random_batch(config)
+    with jax.default_device(jax.devices("cpu")[0]):
+        initial = jax.device_get(jax.jit(method.init)(jax.random.key(0), batch))
+
+    def step(variables: Any, batch: Any) -> dict[str, jax.Array]:
+        params = variables["params"]
+        state = {name: value for name, value in variables.items() if name != "params"}
+        found, key = {}, jax.random.key(1)
+        for player in method.players:
+            loss, _, _, gradients = gradients_of(player, params, state, batch, key, jnp.zeros(()))
+            found[f"loss of {player.name}"] = loss
+            found |= {f"gradient of {player.name}/{path}": gradients[path] for path in gradients}
+        for name in MODALITIES:
+            found[f"embeddings of {name}"] = method.embed(variables, batch[name], name)
+        return found
+
+    jitted = jax.jit(step, compiler_options=COMPILER_OPTIONS.get(device.platform))
+    with jax.default_matmul_precision("highest"):
+        return jax.device_get(jitted(*jax.device_put((initial, batch), device)))
+
+
+def _small(config: Config) -> Config:
+    small = config.copy_and_resolve_references()
+    small.image.size = tuple(map(min, config.image.size, SIZE))
+    small.batch.identities = small.data.identities = PEOPLE
+    small.batch.images, small.dtype = IMAGES, "float32"
+    return small
+
+
+def differences(found: Results, expected: Results) -> list[Difference]:
+    """Those beyond the tolerance, the largest first; NaN is infinitely far from a number."""
+    length = {name: float(np.linalg.norm(values)) for name, values in expected.items()}
+    # Gradients that are zero but for rounding are measured by the others.
+    most = max((length[name] for name in expected if name.startswith("gradient")), default=0.0)
+    beyond = []
+    for name, values in expected.items():
+        kind = name.partition(" ")[0]
+        scale = max(length[name], 1e-3 * most if kind == "gradient" else 0.0, 1e-12)
+        relative = float(np.linalg.norm(np.asarray(found[name], np.float64) - values)) / scale
+        if not relative <= TOLERANCE[kind]:
+            beyond.append(Difference(name, relative if np.isfinite(relative) else np.inf))
+    return sorted(beyond, key=lambda one: -one.relative)
+
+
+def check_device(
+    config: Config, device: Any, compute: Callable[[Config, Any], Results] = compute
+) -> str:
+    """Compares a step of the config's method on a device with the CPU's; what was found, in words.
+
+    Args:
+        compute: gives the numbers of a step on a device.
+
+    Raises:
+        InputError: they differ; the sentence names the versions to install.
+    """
+    if not _has_cpu():
+        return (
+            f"{device.device_kind} is not compared with the CPU, which JAX_PLATFORMS leaves out; "
+            f"add it: JAX_PLATFORMS={device.platform},cpu"
+        )
+    wrong = differences(compute(config, device), compute(config, jax.devices("cpu")[0]))
+    if wrong:
+        raise InputError(
+            f"{device.device_kind} computes other numbers than the CPU in a step of "
+            f"{config.method} with {_versions()} ({wrong[0]}; {len(wrong)} arrays differ), so that "
+            f"its results would be wrong without a sign of it; {_remedy()}"
+        )
+    return f"a step of {config.method} on {device.device_kind} gives the CPU's numbers"
+
+
+def check_device_once(
+    config: Config, device: Any, compute: Callable[[Config, Any], Results] = compute
+) -> str:
+    """The same once for a kind of device, a method and the versions; empty where it was done.
+
+    What was done is kept in the user's cache folder; without one it is done each time. A device
+    that is a CPU is not compared.
+
+    Raises:
+        InputError: as `check_device`.
+    """
+    if device.platform == "cpu":
+        return ""
+    cache, about = user_cache(), [device.device_kind, config.method, _versions()]
+    name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    done = cache / "checked-devices" / f"{name}.json" if cache else None
+    if done and done.exists():
+        return ""
+    message = check_device(config, device, compute)
+    if done and _has_cpu():
+        with suppress(OSError):
+            done.parent.mkdir(exist_ok=True)
+            write_text(done, json.dumps(about) + "\n")
+    return message
+
+
+def _has_cpu() -> bool:
+    try:
+        return bool(jax.devices("cpu"))
+    except RuntimeError:
+        return False
+
+
+def _versions() -> str:
+    found = []
+    for package in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{package} {importlib.metadata.version(package)}")
+    return ", ".join(found)
+
+
+def _remedy() -> str:
+    installed = tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2]))
+    if installed < tuple(map(int, SAFE.split("."))):
+        return (
+            f'install JAX {SAFE} or newer, on Python 3.12 or newer, by `pip install "jax[cuda13]>='
+            f'{SAFE}"`.'
+        )
+    return "install another release of JAX and of the driver, or compute with JAX_PLATFORMS=cpu."

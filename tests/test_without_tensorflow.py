@@ -1,0 +1,83 @@
+"""Without the extra `data`: what embeds and evaluates works, what trains says what to install."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import small_method
+from helpers.command_line import SMALL_EVALUATION, rows_of
+from helpers.paths import ROOT
+
+from jreid.__main__ import main
+from jreid.methods import agw
+
+PROTOCOL = "sysu_mm01:search=all,shots=1,trials=2,sampling=seeded"
+# A process in which TensorFlow cannot be imported, for any number of jreid's commands.
+SCRIPT = """
+import json, sys
+sys.modules |= dict.fromkeys(["tensorflow", "tensorflow_datasets", "tensorboard"])
+from helpers import small_method
+small_method.agw.create = small_method.create_method
+for command in json.loads(sys.argv[1]):
+    print("status", small_method.main(command), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_folder, prepared):
+    """The flags of a run of no epoch, which this process trained with TensorFlow."""
+    workdir = str(tmp_path_factory.mktemp("whole") / "run")
+    places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+    flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=0", *places]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agw, "create", small_method.create_method)
+        assert main(["train", *flags, *SMALL_EVALUATION, "--workdir", workdir]) == 0
+        embed = ["embed", "--workdir", workdir, "--split=test", "--output", f"{workdir}.npz"]
+        assert main(embed) == 0
+    return workdir, flags
+
+
+def test_embed_and_evaluate_work_and_training_says_what_it_needs(run, tiny_folder, tmp_path):
+    workdir, flags = run
+    split, folder = tmp_path / "split.npz", tmp_path / "folder.npz"
+    rows = rows_of(Path(workdir))
+    commands = [
+        ["embed", "--workdir", workdir, "--split=test", "--output", str(split)],
+        [
+            "embed",
+            "--workdir",
+            workdir,
+            "--images",
+            str(tiny_folder / "cam1"),
+            "--modality=visible",
+            "--output",
+            str(folder),
+        ],
+        ["evaluate", "--workdir", workdir],
+        ["evaluate", "--features", str(split), f"--protocol={PROTOCOL}"],
+        ["train", *flags, "--workdir", str(tmp_path / "run")],
+        ["data", "prepare", "synthetic", "--source", str(tiny_folder)],
+        ["import", *flags[:1], "--checkpoint", str(tmp_path / "no.pth"), "--workdir=x"],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "tests",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    statuses = [line[-1] for line in done.stdout.splitlines() if line.startswith("status")]
+    assert statuses == [*"0000222"], done.stderr
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("jreid:")]
+    training, preparing, importing = sentences
+    for sentence in (training, preparing):
+        assert 'pip install "jreid[data]"' in sentence
+    assert "no.pth" in importing
+    with np.load(f"{workdir}.npz") as one, np.load(split) as other:
+        np.testing.assert_allclose(one["features"], other["features"], rtol=1e-5, atol=1e-5)
+        assert json.loads(str(one["origin"]))["row"] == json.loads(str(other["origin"]))["row"]
+    assert rows_of(Path(workdir)) == rows
