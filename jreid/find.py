@@ -14,7 +14,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -76,8 +76,31 @@ def find_symbol(source: str, name: str, choices: Mapping[str, T]) -> T:
     return cast(T, found)
 
 
+def call(source: str, function: Callable[..., Any], kind: type[T], *arguments: Any) -> T:
+    """What a function returns, which may be somebody else's, if it is of the type that was agreed.
+
+    Args:
+        source: the function, for errors: `create of mylab.circle`.
+        function: to be called.
+        kind: the type.
+        arguments: of the function.
+
+    Raises:
+        InputError: a function outside of jreid raises something else, or it returns another type.
+    """
+    try:
+        value = function(*arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        if function.__module__.partition(".")[0] == "jreid":
+            raise
+        raise InputError(f"{source} raises {_with_place(error)}; {CONTRACTS}.") from error
+    return require_type(source, value, kind)
+
+
 def require_type(source: str, value: Any, kind: type[T]) -> T:
-    """What outside code returned, if it is of the type that was agreed.
+    """The value, if it is of the type that was agreed.
 
     Args:
         source: what returned it, for the error: `create of mylab.circle`.
@@ -179,9 +202,13 @@ def _import(source: str, name: str) -> ModuleType:
                 f"{source}: there is no Python module {missing}; install it, or give the command "
                 f"in the folder that holds it (this one is {os.getcwd()})."
             ) from error
-        *_, last = traceback.extract_tb(error.__traceback__)
-        cause = f"{describe(error)} ({last.filename}, line {last.lineno})"
-        raise InputError(f"{source}: {name} does not import: {cause}.") from error
+        raise InputError(f"{source}: {name} does not import: {_with_place(error)}.") from error
+
+
+def _with_place(error: BaseException) -> str:
+    """What an error says, and the file and line that raised it."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{describe(error)} ({last.filename}, line {last.lineno})"
 
 
 def _make_current_directory_importable() -> None:

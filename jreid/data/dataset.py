@@ -20,7 +20,7 @@ from jreid.data.layouts.layout import (
     Group,
     Listing,
     Row,
-    check_listing,
+    check_rows,
     count_faults,
     find_layout,
     raise_faults,
@@ -28,7 +28,7 @@ from jreid.data.layouts.layout import (
 from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label, synthesize_command
 from jreid.data.table import Table
 from jreid.errors import InputError
-from jreid.find import is_outside
+from jreid.find import call, is_outside
 from jreid.paths import from_here
 
 ON_BAD_IMAGE = ("raise", "skip")
@@ -136,9 +136,11 @@ def examine(source: Source) -> Examined:
             f"{folder} holds the synthetic dataset in its preset {label['preset']}, not tiny; give "
             f"another folder by --config.data.folder, or remove this one and render it: {command}."
         )
-    listing = layout.list_images(folder, source.trial)
+    listing = call(
+        f"list_images of {source.layout}", layout.list_images, Listing, folder, source.trial
+    )
     if is_outside(source.layout):
-        check_listing(listing, source.layout)
+        check_rows(listing, source.layout)
     listing, drawn = draw_split(listing, source.test_fraction, source.split_seed)
     faults = listing.faults + count_faults(expected, listing.rows)
     return Examined(listing._replace(faults=faults), expected, drawn)

@@ -17,7 +17,7 @@ from jaxtyping import Int, Shaped
 
 from jreid.data.table import MODALITIES, Table
 from jreid.errors import InputError
-from jreid.find import find_symbol, require_type
+from jreid.find import call, find_symbol
 
 Identities = Int[np.ndarray, " m"]
 Modalities = Shaped[np.ndarray, " m"]
@@ -184,7 +184,9 @@ class Plan:
         """
         _group(table.identity, table.modality, P, K, names)
         self.sampler, self.epochs = sampler, epochs
-        made = require_type(sampler, find_sampler(sampler)(table, P, K, seed), Epochs)
+        made = call(
+            f"config.batch.sampler={sampler}", find_sampler(sampler), Epochs, table, P, K, seed
+        )
         # A step's neighbors are of the same epoch, or of the next while prefetching across it.
         self._sample = functools.lru_cache(maxsize=2)(
             lambda epoch: _checked(made.rows(epoch), table, P * K, sampler)

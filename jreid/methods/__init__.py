@@ -8,8 +8,11 @@ from jreid.methods.method import (
     MetricWarning,
     Phase,
     Player,
+    Terms,
     Variables,
+    images_of,
     load,
+    single_network,
 )
 
 __all__ = [
@@ -20,6 +23,9 @@ __all__ = [
     "Metrics",
     "Phase",
     "Player",
+    "Terms",
     "Variables",
+    "images_of",
     "load",
+    "single_network",
 ]

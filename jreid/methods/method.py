@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.find import find_module, require_type
+from jreid.find import call, find_module
 
 # A locked ml_collections.ConfigDict, whose fields a type checker cannot know.
 Config = Any
@@ -197,4 +197,4 @@ def load(config: Config) -> Method:
             does not import or has no such function.
     """
     create = find_module("config.method", config.method, "jreid.methods", "create").create
-    return require_type(f"create of {config.method}", create(config), Method)
+    return call(f"create of {config.method}", create, Method, config)

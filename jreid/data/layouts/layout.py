@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jreid.data.table import MODALITIES
 from jreid.errors import InputError
-from jreid.find import find_module, require_type
+from jreid.find import find_module
 
 # (camera, identity) -> [trials, n] int64: row t is trial t's permutation of the image numbers 1..n.
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
@@ -115,13 +115,8 @@ def find_layout(name: str) -> Layout:
     return Layout(module.list_images, **constants)
 
 
-def check_listing(listing: Any, layout: str) -> None:
-    """Checks what the `list_images` of a layout outside of jreid returned.
-
-    Raises:
-        InputError: it is no Listing, or has a row that jreid cannot use; names the first one.
-    """
-    require_type(f"list_images of {layout}", listing, Listing)
+def check_rows(listing: Listing, layout: str) -> None:
+    """Raises InputError for the first row, of a layout outside of jreid, that cannot be used."""
     for row in listing.rows:
         fault = _row_fault(row)
         if fault:
