@@ -6,6 +6,8 @@ The data are made up: each identity wears colors of its own, and infrared images
 these are. It trains on 16 identities and searches for 16 others.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -43,7 +45,8 @@ def make_images(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def main(steps: int = 100) -> tuple[float, float]:
     """Trains and returns the mAP of infrared queries, before and after."""
-    rng, network, optimizer = np.random.default_rng(0), Network(), optax.adam(3e-3)
+    network: Any = Network()
+    rng, optimizer = np.random.default_rng(0), optax.adam(3e-3)
     visible, infrared, identity = make_images(rng)
     variables = network.init(jax.random.key(0), visible, infrared, train=False)
     params, statistics = variables["params"], variables["batch_stats"]
