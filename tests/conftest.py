@@ -17,7 +17,8 @@ from helpers.paths import ROOT
 pytest_plugins = ["helpers.faults"]
 jax.config.update("jax_num_cpu_devices", 4)
 jaxtyping.install_import_hook(
-    ["jreid.losses", "jreid.nn", "jreid.methods", "jreid.engine"], "beartype.beartype"
+    ["jreid.losses", "jreid.nn", "jreid.methods", "jreid.engine", "jreid.evaluation"],
+    "beartype.beartype",
 )
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Optax's Adam raises a float to an integer: a test that takes its steps asks for `standard`.

@@ -78,6 +78,7 @@ class Protocol(NamedTuple):
         }
 
 
+@typing.runtime_checkable
 class Rule(typing.Protocol):
     """A function that makes a Protocol.
 
@@ -103,6 +104,11 @@ def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
 
     Raises:
         InputError: a value is not among its field's choices, or there are too many trials.
+
+    >>> validated(Protocol("mine", shots=3), shots=(1, 10))
+    Traceback (most recent call last):
+    ...
+    jreid.errors.InputError: The protocol's shots is 3, ...: choose one of 1, 10.
     """
     choices |= {
         "sampling": choices.get("sampling", ("every", "official", "seeded")),

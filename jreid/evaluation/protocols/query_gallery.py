@@ -45,6 +45,15 @@ def query_gallery(table: Table, gallery_index: GalleryIndex, protocol: Protocol)
     Raises:
         InputError: the Table does not allow the protocol, or some trial has no query with a match.
         ValueError: identities or cameras are no integers within int64.
+
+    >>> table = Table(
+    ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
+    ...     camera=np.array([1, 2, 2]), modality=np.array(["infrared", "visible", "visible"]),
+    ...     split=np.array(["test"] * 3), image=np.array([b""] * 3, object),
+    ... )
+    >>> drawn = query_gallery(table, {}, read_protocol("folder"))
+    >>> drawn.query_rows.tolist(), drawn.gallery_rows.tolist()
+    ([[0]], [[1, 2]])
     """
     table = table._replace(
         identity=exact_integers(table.identity, "table.identity"),
@@ -86,7 +95,16 @@ def unmatched(query_gallery: QueryGallery, table: Table, trial: int) -> tuple[in
 
 
 def most_unmatched(query_gallery: QueryGallery, table: Table) -> tuple[int, int]:
-    """What `unmatched` says of the trial with the fewest queries that have a match."""
+    """What `unmatched` says of the trial with the fewest queries that have a match.
+
+    >>> table = Table(
+    ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
+    ...     camera=np.array([1, 2, 2]), modality=np.array(["infrared", "visible", "visible"]),
+    ...     split=np.array(["test"] * 3), image=np.array([b""] * 3, object),
+    ... )
+    >>> most_unmatched(query_gallery(table, {}, read_protocol("folder")), table)
+    (0, 0)
+    """
     trials = range(len(query_gallery.query_rows))
     return max((unmatched(query_gallery, table, trial) for trial in trials), key=sum)
 
@@ -100,6 +118,15 @@ def fingerprint(
     are skipped.
     Results are comparable if and only if their fingerprints are equal, whoever made the features;
     the images' bytes do not count, nor does the order of the Table's rows.
+
+    >>> table = Table(
+    ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
+    ...     camera=np.array([1, 2, 2]), modality=np.array(["infrared", "visible", "visible"]),
+    ...     split=np.array(["test"] * 3), image=np.array([b""] * 3, object),
+    ... )
+    >>> protocol = read_protocol("folder")
+    >>> fingerprint(protocol, table, query_gallery(table, {}, protocol))
+    'c1bf0c2387e6'
     """
     rule = json.dumps([protocol.stored(), rerank], sort_keys=True)
     digest = hashlib.sha256(rule.encode())

@@ -75,6 +75,11 @@ def cmc_map(
     Raises:
         InputError: features hold NaN or infinity, or an identity is -1.
         ValueError: shapes, types or options do not fit.
+
+    >>> query, gallery = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0], [3.0, 1.0], [1.0, 1.0]])
+    >>> scores = cmc_map(query, gallery, [7], [8, 9, 7])
+    >>> scores.rank, scores.average_precision
+    (array([2], dtype=int32), array([0.5]))
     """
     query, gallery = check_pair(query, gallery, distance, block, cmc)
     Q, G = len(query), len(gallery)

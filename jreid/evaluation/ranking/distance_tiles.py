@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt
 
 from jreid.evaluation.ranking.gallery import normalize_for
 from jreid.evaluation.ranking.inputs import Features
@@ -122,11 +122,11 @@ def query_gallery_tiles(
 
 
 def _merge(
-    keys: Int[np.ndarray, "m k"],
+    keys: UInt[np.ndarray, "m k"],
     tile: Float[np.ndarray, "a b"],
     first: int,
     axis: int,
-) -> Int[np.ndarray, "m k"]:
+) -> UInt[np.ndarray, "m k"]:
     """The k least keys of images that met others, numbered from `first`.
 
     A key is a distance's bits and, below them, the other's number: keys sort as these pairs do.
@@ -165,7 +165,7 @@ def _bound(tile: Float[np.ndarray, "a b"], k: int, axis: int) -> Float[np.ndarra
     return np.partition(minima, k - 1, axis=1)[:, k - 1]
 
 
-def _distance(keys: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def _distance(keys: UInt[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt
 
 from jreid.evaluation.ranking.counting import CHUNK, Tile
 from jreid.evaluation.ranking.inputs import Features
@@ -128,7 +128,7 @@ def normalize_for(features: Float[Array, "n d"], distance: str) -> Float[Array, 
 @functools.partial(jax.jit, static_argnames="distance")
 def _prepare(
     features: Float[Array, "n d"], distance: str
-) -> tuple[Float[Array, "n d"], Float[Array, " n"], Int[Array, " n"]]:
+) -> tuple[Float[Array, "n d"], Float[Array, " n"], UInt[Array, " n"]]:
     """Features to compare, half their squared norms (0 under cosine distance), and row hashes.
 
     A hash is a sum of integers, so that equal rows have equal ones whatever the order of summing.
@@ -155,7 +155,7 @@ def _scaled(features: Any, distance: str) -> Any:
 def _equal_rows(
     features: Features,
     order: Int[np.ndarray, " g"],
-    hashes: Int[np.ndarray, " g"],
+    hashes: UInt[np.ndarray, " g"],
     distance: str,
 ) -> tuple[Int[np.ndarray, " g"], Int[np.ndarray, " k"]]:
     """Which of the rows with equals each row equals, or -1, and the first of each such kind."""

@@ -18,7 +18,8 @@ CMC_KINDS = ("identity", "image")
 SAFE_RANGE = (2.0**-50, 2.0**50)
 JUNK = -1  # the identity of junk images by Market-1501's convention
 
-Features = Float[np.ndarray, "n d"] | Float[Array, "n d"]
+# Any number of rows; the features of one call have one number of dimensions.
+Features = Float[np.ndarray, "_ d"] | Float[Array, "_ d"]
 
 
 class Labels(NamedTuple):
@@ -126,9 +127,9 @@ def rescale_for_float32(features: list[Features], distance: str) -> list[Feature
     return [np.ldexp(np.asarray(array), -exponent) for array in features]
 
 
-def one_device(features: Features) -> Mesh:
-    """The mesh of the device that holds the features, or else of the default one."""
-    devices = features.devices() if isinstance(features, jax.Array) else jnp.zeros(()).devices()
+def one_device(array: np.ndarray | jax.Array) -> Mesh:
+    """The mesh of the device that holds the array, or else of the default one."""
+    devices = array.devices() if isinstance(array, jax.Array) else jnp.zeros(()).devices()
     return Mesh(np.array([min(devices, key=lambda device: device.id)]), ("gallery",))
 
 

@@ -102,7 +102,8 @@ def _shared_at_once(
     smaller = np.minimum(inverted.data[entry], np.repeat(codes.data, length))
     cell = np.repeat(np.repeat(np.arange(b) * G, np.diff(codes.indptr)), length)
     cell += inverted.indices[entry]
-    return np.bincount(cell, smaller, b * G).reshape(b, G)
+    # Of no entries numpy makes whole numbers.
+    return np.bincount(cell, smaller, b * G).reshape(b, G).astype(np.float64, copy=False)
 
 
 @jax.jit(static_argnames="distance")

@@ -61,6 +61,10 @@ def nearest(
     Raises:
         InputError: k is not 1 to G, features hold NaN or infinity, or their squares overflow.
         ValueError: shapes, types or options do not fit.
+
+    >>> rows, distances = nearest(np.eye(2), np.array([[0.0, 2.0], [5.0, 0.0]]), k=1)
+    >>> rows.tolist(), distances.tolist()
+    ([[1], [0]], [[0.0], [0.0]])
     """
     query, gallery = check_pair(query, gallery, distance, block)
     Q, G = len(query), len(gallery)

@@ -108,7 +108,8 @@ def _blocks(trials: list[Trial], block: int) -> list[Block]:
     part = np.max([np.where(trial.number > 0, trial.part, -1) for trial in trials], axis=0)
     blocks, below = [], 0
     for share in (0.9, 1.0):
-        cap = round_up(np.quantile(most[most > 0], share), counting.CHUNK) if most.any() else 0
+        reached = int(np.quantile(most[most > 0], share)) if most.any() else 0
+        cap = round_up(reached, counting.CHUNK)
         rows = np.flatnonzero((most > below) & (most <= cap))
         rows = rows[np.argsort(part[rows], kind="stable")]
         pieces = np.array_split(rows, -(-len(rows) // block)) if rows.size else []

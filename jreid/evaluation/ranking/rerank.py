@@ -29,7 +29,12 @@ def rerank(
     block: int = 1024,
     mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "q g"]:
-    """The re-ranked distances `[Q, G]` float32, as `rerank_blocks` makes them."""
+    """The re-ranked distances `[Q, G]` float32, as `rerank_blocks` makes them.
+
+    >>> query, gallery = np.array([[0.0], [100.0]]), np.array([[1.0], [101.0]])
+    >>> rerank(query, gallery, Rerank(k1=1, k2=1), distance="euclidean").round(1).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
     blocks = rerank_blocks(query, gallery, rerank, distance=distance, block=block, mesh=mesh)
     result = np.empty((np.shape(query)[0], np.shape(gallery)[0]), np.float32)
     done = 0
@@ -73,6 +78,10 @@ def rerank_blocks(
         InputError: features hold NaN or infinity, the kind is unknown, there are too few images
             for k1, or k2 or the weight is out of its range.
         ValueError: shapes, types or options do not fit.
+
+    >>> query, gallery = np.random.default_rng(0).normal(size=(2, 5, 3))
+    >>> [block.shape for block in rerank_blocks(query, gallery, Rerank(k1=3, k2=2), block=4)]
+    [(3, 5), (2, 5)]
     """
     query, gallery = check_pair(query, gallery, distance, block)
     require_possible(rerank, len(query), len(gallery))

@@ -45,6 +45,11 @@ def mean_metrics(ranking: QueryScores, ranks: tuple[int, ...] = (1, 5, 10, 20)) 
 
     Raises:
         InputError: no query has a match.
+
+    >>> ranking = QueryScores(*(np.array(x) for x in ([1, 3], [1.0, 0.5], [1.0, 0.5], [2, 1])))
+    >>> mean_metrics(ranking, ranks=(1, 5))  # doctest: +NORMALIZE_WHITESPACE
+    Metrics(cmc={1: 0.5, 5: 1.0}, mean_average_precision=0.75,
+            mean_inverse_negative_penalty=0.75, valid_queries=2)
     """
     valid = ranking.matches > 0
     if not valid.any():

@@ -18,6 +18,12 @@ def read_result(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: it cannot be read, or is no result.
+
+    >>> from pathlib import Path
+    >>> read_result(Path("nothing.json"))
+    Traceback (most recent call last):
+    ...
+    jreid.errors.InputError: nothing.json cannot be read as a result ...
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
@@ -45,6 +51,12 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     Raises:
         InputError: no two rows can be compared, or two are of different images; the sentence names
             what differs.
+
+    >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
+    >>> row |= {"cmc": {"1": 0.5}, "mAP": 0.25, "mINP": 0.25}
+    >>> (pair,) = compare({"rows": [row]}, {"rows": [row | {"mAP": 0.5}]})
+    >>> pair["difference"]
+    {'R1': 0.0, 'mAP': 25.0, 'mINP': 0.0}
     """
     ours, theirs = _rows(first, "The first file"), _rows(second, "The second file")
     pairs = [(a, b) for a in ours for b in theirs if _same_experiment(a, b)]

@@ -40,6 +40,14 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
 
     Raises:
         InputError: the file or an array of it cannot be used; the sentence names the array.
+
+    >>> from pathlib import Path
+    >>> labels = {"identities": [7, 7], "cameras": [3, 1], "modalities": ["infrared", "visible"]}
+    >>> names = ["cam3/0007/0001.jpg", "cam1/0007/0001.jpg"]
+    >>> np.savez("f.npz", features=np.array([[1.0, 2.0], [3.0, 4.0]]), names=names, **labels)
+    >>> features, table = read_features(Path("f.npz"))
+    >>> table.name.tolist(), features.tolist()
+    (['cam1/0007/0001', 'cam3/0007/0001'], [[3.0, 4.0], [1.0, 2.0]])
     """
     arrays = _read(path)
     features = arrays["features"]

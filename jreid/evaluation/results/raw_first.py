@@ -42,6 +42,10 @@ def raw_first(wanted: Sequence[Wanted], row: Callable[[Wanted], dict[str, Any]])
 
     Raises:
         InputError: a raw row cannot be made, or no row at all.
+
+    >>> wanted = [Wanted(0, read_protocol("llcm"), one) for one in (Rerank(), None)]
+    >>> [len(part.rows) for part in raw_first(wanted, lambda one: {"rerank": one.rerank})]
+    [1, 2]
     """
     raw = {one: row(one) for one in wanted if one.rerank is None}
     if raw:

@@ -78,6 +78,16 @@ def evaluate(
         InputError: the table does not allow the protocol, features hold NaN or infinity, or there
             are too few images for the re-ranking.
         ValueError: there are not as many features as rows.
+
+    >>> table = Table(
+    ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
+    ...     camera=np.array([1, 2, 2]), modality=np.array(["infrared", "visible", "visible"]),
+    ...     split=np.array(["test"] * 3), image=np.array([b""] * 3, object),
+    ... )
+    >>> features = np.array([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]])
+    >>> row = evaluate(features, table, {}, read_protocol("folder"))
+    >>> row["label"], row["queries"], row["cmc"]["1"], row["mAP"]
+    ('infrared to visible', 1, 1.0, 1.0)
     """
     drawn = drawn or query_gallery(table, gallery_index, protocol)
     queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
@@ -113,6 +123,11 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the result holds NaN or infinity.
         InputError: the file cannot be written.
+
+    >>> from pathlib import Path
+    >>> write_result(Path("result.json"), {"rows": []})
+    >>> Path("result.json").read_text()
+    '{\\n  "rows": []\\n}\\n'
     """
     write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
 

@@ -15,7 +15,14 @@ RANKS = (1, 5, 10, 20)  # that tables show
 def format_comparison(
     rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ("first", "second")
 ) -> rich.table.Table:
-    """The rows for the terminal: for each metric both numbers in per cent, and the difference."""
+    """The rows for the terminal: for each metric both numbers in per cent, and the difference.
+
+    >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
+    >>> row |= {"cmc": {"1": 0.5}, "mAP": 0.25, "mINP": 0.25}
+    >>> table = format_comparison(compare({"rows": [row]}, {"rows": [row]}))
+    >>> table.row_count, [column.header for column in table.columns][3:6]
+    (1, ['R1 first', 'R1 second', 'difference'])
+    """
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("checkpoint", "protocol", "rerank"):
         table.add_column(name, no_wrap=True)
@@ -44,6 +51,12 @@ def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
 
     The deviation is over the trials of a run, or over several runs.
     Their marks stand in a last column, if there are any.
+
+    >>> metrics = {"cmc": {"1": 0.5, "5": 0.5, "10": 1.0, "20": 1.0}, "mAP": 0.25, "mINP": 0.25}
+    >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", **metrics}
+    >>> row |= {"std": metrics, "trials": 1, "of_trials": 1, "queries": 9, "valid_queries": 8}
+    >>> [*format_table([row]).columns[2].cells]
+    ['50.00']
     """
     rows = list(rows)
     of_runs, marked = any("checkpoint" in row for row in rows), any(map(marks, rows))

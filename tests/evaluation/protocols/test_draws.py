@@ -101,12 +101,10 @@ def test_llcms_draw_to_the_file(tmp_path, rule, side, cameras):
         assert names(table, rows) == released_draw(tmp_path, cameras, identities, trial)
 
 
-def test_a_draw_leaves_pythons_generator_alone():
-    random.seed(5)
-    expected = random.random()
-    random.seed(5)
+def test_a_draw_leaves_pythons_generator_alone(monkeypatch):
+    for function in ("seed", "choice", "random"):
+        monkeypatch.setattr(random, function, None)
     query_gallery(make_table(COUNTS), {}, sysu_mm01(sampling="seeded"))
-    assert random.random() == expected
 
 
 def test_the_official_draw_needs_its_permutations():
