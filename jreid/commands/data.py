@@ -47,7 +47,7 @@ def add(verbs: Any) -> None:
     _source(prepare)
     _prepared(prepare)
     prepare.add_argument(
-        "--allow-partial", action="store_true", help="accept a dataset that lacks images"
+        "--allow-partial", action="store_true", help="accept a dataset with missing images"
     )
 
     help = "draw a contact sheet of a dataset and count its images"
@@ -114,7 +114,7 @@ def _check(options: argparse.Namespace) -> int:
     for fault in report.faults:
         print(f"{'note: ' if fault.kind == 'warning' else ''}{fault}")
     if report.sound:
-        print(f"{source.folder}: sound")
+        print(f"{source.folder}: OK, no problems found")
     else:
         wrong = sum(fault.kind != "warning" for fault in report.faults)
         print(f"{source.folder}: {wrong} {'fault' if wrong == 1 else 'faults'}")

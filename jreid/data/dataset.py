@@ -226,7 +226,10 @@ def _accepted(source: Source) -> tuple[Listing, bool, str]:
     if not source.allow_partial:
         _refuse(missing, source, TAKE_PARTIAL)
     if not listing.rows:
-        raise InputError(f"{source.folder} holds no image that its own lists name.")
+        raise InputError(
+            f"{source.folder} holds none of the images that its lists name; give the dataset's "
+            "own folder."
+        )
     return listing, bool(missing), drawn
 
 

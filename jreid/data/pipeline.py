@@ -177,7 +177,7 @@ def _naming(images: Any, names: Any, rows: Callable[[], Iterable[int]]) -> Itera
 
 @contextmanager
 def _warning_of_a_wait() -> Iterator[None]:
-    """Warns where the block takes long, since nobody can tell a reader that hangs from a slow one.
+    """Warns where the block takes long: a reader that hangs and a slow one look the same.
 
     TensorFlow itself reports a reader that dies.
     """

@@ -132,7 +132,7 @@ def resize_to_columns(image: Tensor, size: tuple[int, int], method: str) -> Tens
 def pad_and_crop(
     lines: Tensor, start: Tensor, padding: int, fill: int, flip: Tensor | bool = False
 ) -> Tensor:
-    """Reverses the lines `[n, m]` if told, pads both ends by lines of `fill`, crops back to n.
+    """Flips the lines `[n, m]` if asked, pads both ends by lines of `fill`, crops back to n.
 
     Args:
         start: the crop's first line, int32 within 0..2 * padding.

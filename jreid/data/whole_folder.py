@@ -44,7 +44,9 @@ def _make(target: Path) -> tuple[Path, int]:
         folder = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
         folder.mkdir()
         lock = os.open(folder, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody removes it then
+        with contextlib.suppress(
+            OSError
+        ):  # a file system without locks: no process removes it then
             fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():  # else another process took it for abandoned, before it had its lock
             return folder, lock

@@ -32,7 +32,7 @@ def test_synthesize_check_prepare_show(capsys, tmp_path):
         assert run(capsys, "data", "synthesize", *flags)[0] == 0
         status, out, _ = run(capsys, "data", "check", "synthetic", f"--source={folder}")
         assert status == 0
-        assert out.splitlines()[-1] == f"{folder}: sound"
+        assert out.splitlines()[-1] == f"{folder}: OK, no problems found"
         images = sum(
             row[-1] for row in json.loads((folder / "synthetic.json").read_text())["counts"]
         )

@@ -9,7 +9,7 @@ name, in whichever form its accents are coded. Where all that splits.txt names a
 they are the identities; else these are numbered from 1 in the order of the names. Without
 splits.txt all folders are identities, which `drawn_split` splits.
 
-A file's name may tell its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
+A file's name may hold its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
 underscores, hyphens and the name's ends, or MSMT17's `0000_000_03_0303morning_`. Without that,
 visible images are of camera 1 and infrared ones of camera 2.
 """
@@ -98,16 +98,16 @@ def _camera(file: str, modality: str, faults: list[Fault]) -> int:
 
 
 def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
-    """Modalities with names that tell no camera, and those that one camera took."""
+    """Modalities with file names that have no camera, and those that one camera took."""
     notes = []
     for modality in MODALITIES:
         mine = [row for row in rows if row.modality == modality]
         silent = [row.name for row in mine if not CAMERA.search(row.path.stem)]
         cameras = {row.camera for row in mine}
         if silent:
-            message = f"has {len(silent):,} of {len(mine):,} images whose names tell no camera and "
-            message += (
-                f"which are taken to be of camera {CAMERA_OF_ALL[modality]}; {first_of(silent)}"
+            message = (
+                f"has {len(silent):,} of {len(mine):,} images without a camera in their names; "
+                f"they count as camera {CAMERA_OF_ALL[modality]}; {first_of(silent)}"
             )
             notes.append(Fault(modality, message, "warning"))
         elif len(cameras) == 1:

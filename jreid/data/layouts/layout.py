@@ -59,7 +59,7 @@ class Fault(NamedTuple):
         place: the file or folder, with `:line` where it is a line of a list.
         what: cause and remedy, to be read after the place: "is missing; unpack it again".
         kind: `error` is never accepted; `missing` is accepted as a partial dataset if asked for;
-            `warning` is told and does no harm.
+            `warning` is shown and does no harm.
     """
 
     place: str

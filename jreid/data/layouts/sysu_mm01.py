@@ -131,7 +131,7 @@ def list_files(folder: Path) -> list[Path]:
 def list_images(folder: Path, trial: int = 0) -> Listing:
     """Every image of the listed identities, and all that is wrong with the folder.
 
-    Identities that no list names are nobody: the authors ship 22 who are seen in one modality.
+    Identities that no list names are left out: the authors ship 22 who are seen in one modality.
 
     Args:
         trial: not used; SYSU-MM01 has one split.

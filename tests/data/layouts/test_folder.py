@@ -17,7 +17,7 @@ IMAGES = {  # name: camera
 }
 SPLITS = "# mine\n7 train\n10 test # the last\n9\tvalidation\n"
 OF_IDENTITY = {7: "train", 10: "test", 9: "validation"}
-CAMERAS = ("names tell no camera", "images, all of camera")
+CAMERAS = ("without a camera in their names", "images, all of camera")
 
 
 MISPLACED = "images where this layout has no place for one"
@@ -263,7 +263,7 @@ def test_names_that_tell_no_camera_or_one_are_told(tmp_path):
     images = ["visible/1/a", "visible/2/b_c3", "infrared/1/c4_a", "infrared/2/c4_b"]
     folder = make_folder(tmp_path, images, "1 train\n2 test\n")
     visible, infrared = (message for message, _ in faults_of(folder, on_cameras=True))
-    assert visible.startswith("visible has 1 of 2 images whose names tell no camera")
+    assert visible.startswith("visible has 1 of 2 images without a camera in their names")
     assert infrared == "infrared has 2 images, all of camera 4"
     (folder / "infrared/2/c5.png").touch()
     (folder / "visible/1/a.jpg").rename(folder / "visible/1/c1.jpg")
