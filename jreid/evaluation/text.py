@@ -1,6 +1,6 @@
 """One grammar for protocols and re-rankings: `name`, or `name:key=value,key=value`.
 
-`name(key=value,key=value)` means the same: result files write it so. A function in somebody's own
+`name(key=value,key=value)` means the same: result files write it so. A function in a user's own
 package is named `package.module.function` or `package.module:function`.
 """
 

@@ -41,7 +41,7 @@ def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Prot
     """The protocol that a text asks for.
 
     Args:
-        text: one of `PROTOCOLS`, or the dotted name of somebody's own `Rule`, and values of its
+        text: one of `PROTOCOLS`, or the dotted name of a `Rule` outside of jreid, and values of its
             parameters; what is left out has the rule's own value. `split` comes from below.
         split: `test` or `validation`.
         split_number: the number of RegDB's split, where the text does not give it; 0 for none.
@@ -124,12 +124,12 @@ def _types(name: str, rule: Rule) -> dict[str, type]:
 
 
 def _call_outside(name: str, rule: Rule, split: str, values: dict[str, Any]) -> Protocol:
-    """What somebody else's rule returns, once it is a Protocol of plain values."""
+    """What a rule outside of jreid returns, once it is a Protocol of plain values."""
     try:
         protocol = rule(split, **values)
     except InputError:
         raise
-    except Exception as error:  # whatever somebody else's code raises
+    except Exception as error:  # whatever the user's code raises
         raise _unusable(name, f"raises {type(error).__name__} ({error})") from error
     require_type(f"The protocol {name}", protocol, Protocol)
     try:

@@ -54,7 +54,7 @@ def cmc_map(
 ) -> QueryScores:
     """Ranks the gallery for every query and measures where the matches lie.
 
-    Exact, whatever the block. Ties rank pessimistically: an image of somebody else at the same
+    Exact, whatever the block. Ties rank pessimistically: an image of another person at the same
     distance as a match counts as before it. Equal gallery features are at equal distances, and a
     zero feature has cosine distance 1 to everything.
 
@@ -70,7 +70,7 @@ def cmc_map(
         distance: `cosine` or `euclidean`, in float32.
         block: queries ranked at once; see `memory`.
         mesh: its devices share the gallery; None: one device holds it.
-        progress: told, now and then, how many queries are done, and how many there are.
+        progress: called now and then with how many queries are done, and how many there are.
 
     Raises:
         InputError: features hold NaN or infinity, or an identity is -1.

@@ -64,8 +64,8 @@ def evaluate(
         images: a hash of the images that the features are of, where it is known.
         drawn: what `query_gallery` gives for the table and the protocol, where that is known.
         mesh: its devices share the work; None: one device does it.
-        tell: is told, before it is done, what is ranked, and the bytes that it takes.
-        progress: told, now and then, how much of the ranking is done, and of how much.
+        tell: called before the ranking with what is ranked, and the bytes that it takes.
+        progress: called now and then with how much of the ranking is done, and of how much.
 
     Returns:
         `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (ranks 1 to 20,
