@@ -1,18 +1,18 @@
-"""What verbs share: their flags, the config that is asked for, its dataset, and progress."""
+"""What verbs share: their flags, the config that is asked for and its dataset."""
 
 import argparse
 import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
+from jreid.progress import TerminalBar
 
 Verb = Callable[[argparse.Namespace], int | None]
-LARGE = 1_000_000_000  # bytes of memory
 PROCESSES = (
     "without these flags JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID count, else "
     "a step of several tasks by srun, else mpirun, else a TPU pod; a shell inside an allocation "
@@ -146,7 +146,8 @@ def dataset_of(config: Any) -> Any:
 
     data, source = config.data, source_of(config)
     # The first process packs the images, the others then find them packed.
-    dataset = main_process_first(lambda: load(source, Path(data.prepared), with_progress))
+    with TerminalBar() as bar:
+        dataset = main_process_first(lambda: load(source, Path(data.prepared), bar))
     require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
         print(f"{data.folder} lacks images: every result is marked as of a partial dataset")
@@ -155,34 +156,3 @@ def dataset_of(config: Any) -> Any:
     for name in dataset.skipped:
         print(f"skipped {name}, which cannot be decoded")
     return dataset
-
-
-def with_progress(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
-    """Shows the progress through items, on a terminal."""
-    from rich.progress import track
-
-    from jreid.console import Console
-
-    console = Console(stderr=True)
-    return track(
-        items, what, count, console=console, transient=True, disable=not console.is_terminal
-    )
-
-
-@contextlib.contextmanager
-def ranking_progress() -> Iterator[tuple[Callable[[str, int], None], Callable[[int, int], None]]]:
-    """`tell` and `progress` for `evaluate`: a bar on a terminal, and a line for what is large."""
-    from rich.progress import Progress
-
-    from jreid.console import Console
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-
-        def tell(text: str, needed: int) -> None:
-            progress.update(task, description=text, completed=0, total=None)
-            if needed > LARGE:
-                console.print(text)
-
-        yield tell, lambda done, total: progress.update(task, completed=done, total=total)

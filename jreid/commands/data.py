@@ -1,14 +1,16 @@
 """`jreid data`: render, check, prepare and look at datasets."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import verb, with_progress
+from jreid.commands.common import verb
 from jreid.datasets import LAYOUTS
 from jreid.errors import InputError
 from jreid.find import is_outside, require_name
 from jreid.paths import from_here
+from jreid.progress import TerminalBar
 
 NAMES = (*LAYOUTS, "folder", "synthetic")
 
@@ -84,20 +86,11 @@ def _prepared(parser: argparse.ArgumentParser) -> None:
 
 
 def _synthesize(options: argparse.Namespace) -> None:
-    from rich.progress import Progress
-
-    from jreid.console import Console
     from jreid.synthetic.synthesize import synthesize
 
-    with Progress(console=Console(), transient=True) as progress:
-        task = progress.add_task("rendering")
-        synthesize(
-            options.output,
-            options.preset,
-            options.seed,
-            lambda done, total: progress.update(task, completed=done, total=total),
-            layout=options.layout,
-        )
+    with TerminalBar() as bar:
+        progress = partial(bar, "rendering")
+        synthesize(options.output, options.preset, options.seed, progress, layout=options.layout)
     print(
         f"{options.output}: the synthetic dataset, layout {options.layout}, preset "
         f"{options.preset}, seed {options.seed}"
@@ -109,7 +102,8 @@ def _check(options: argparse.Namespace) -> int:
     from jreid.data.check import check, format_report
 
     source = _source_of(options)
-    report = check(source, with_progress)
+    with TerminalBar() as bar:
+        report = check(source, bar)
     Console().print(format_report(report))
     for fault in report.faults:
         print(f"{'note: ' if fault.kind == 'warning' else ''}{fault}")
@@ -146,7 +140,8 @@ def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
     from jreid.data.dataset import load
 
     source = _source_of(options)._replace(allow_partial=allow_partial)
-    return load(source, options.prepared, with_progress)
+    with TerminalBar() as bar:
+        return load(source, options.prepared, bar)
 
 
 def _source_of(options: argparse.Namespace) -> Any:

@@ -12,12 +12,12 @@ from jreid.commands.common import (
     config_of_run,
     dataset_of,
     on_several_processes,
-    ranking_progress,
     verb,
 )
 from jreid.commands.features import keep_each, print_table, raise_incomplete
 from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError
+from jreid.progress import TerminalBar
 
 
 def add(verbs: Any) -> None:
@@ -90,8 +90,8 @@ def evaluate_and_tell(
     from jreid.runs.evaluate import evaluate_run
 
     name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
-    with ranking_progress() as (tell, progress):
-        results = evaluate_run(config, run, dataset, draws, tell, progress, marks)
+    with TerminalBar() as bar:
+        results = evaluate_run(config, run, dataset, draws, bar, marks)
         result, unwritten = keep_each(results, lambda result: run.write_result(result, name))
     tell_rows(config, result["rows"])
     if not unwritten:

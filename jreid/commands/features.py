@@ -7,8 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import ranking_progress
 from jreid.errors import InputError
+from jreid.progress import TerminalBar
 
 FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "output", "allow_partial")
 # Flags of earlier versions, and what to write now.
@@ -102,11 +102,11 @@ def evaluate_features(options: argparse.Namespace) -> None:
         if output:
             on_main_process(lambda: write_result(output, result))
 
-    with ranking_progress() as (tell, progress):
+    with TerminalBar() as bar:
 
         def evaluated(one: Wanted) -> dict[str, Any]:
             with naming_full_ranking(one.protocol, one.rerank, "--rerank=none"):
-                row = evaluate(features, table, index, *one[1:], tell=tell, progress=progress)
+                row = evaluate(features, table, index, *one[1:], bar=bar)
             return {"protocol_text": protocols[one.protocol], **row, **origin["row"]}
 
         results = (

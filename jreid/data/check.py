@@ -9,7 +9,7 @@ import rich.table
 
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
 from jreid.data.forms import DEEP
-from jreid.data.images import Image, ProgressBar, read_images, silent
+from jreid.data.images import Image, read_images
 from jreid.data.layouts.layout import (
     SPLITS,
     Count,
@@ -22,6 +22,7 @@ from jreid.data.layouts.layout import (
     first_of,
 )
 from jreid.data.table import MODALITIES
+from jreid.progress import ProgressBar, silent, with_progress
 
 
 class Report(NamedTuple):
@@ -43,7 +44,7 @@ class Report(NamedTuple):
         return all(fault.kind == "warning" for fault in self.faults)
 
 
-def check(source: Source, with_progress: ProgressBar = silent) -> Report:
+def check(source: Source, bar: ProgressBar = silent) -> Report:
     """Lists the folder, decodes every image and compares their bytes; writes nothing.
 
     Raises:
@@ -52,7 +53,7 @@ def check(source: Source, with_progress: ProgressBar = silent) -> Report:
     listing, expected, _ = examine(source)
     report, sound, deep = _count(listing, expected), [], []
     reading = read_images(listing.rows, source.depth_range)
-    for image in with_progress(reading, "checking images", len(listing.rows)):
+    for image in with_progress(reading, "checking images", len(listing.rows), bar):
         if image.counts:
             deep.append(image._replace(content=b""))
         if not image.fault:

@@ -12,7 +12,7 @@ import numpy as np
 from jreid.data import data_part
 from jreid.data.drawn_split import DEFAULT_FRACTION, draw_split
 from jreid.data.forms import DEEP, check_depth_range
-from jreid.data.images import Image, ProgressBar, hash_file, read_images, silent
+from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts.layout import (
     Count,
     Fault,
@@ -30,6 +30,7 @@ from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.find import call, is_outside
 from jreid.paths import from_here
+from jreid.progress import ProgressBar, silent, with_progress
 
 ON_BAD_IMAGE = ("raise", "skip")
 TAKE_PARTIAL = (
@@ -158,7 +159,7 @@ def _check_command(source: Source) -> str:
     return f"jreid data check {'synthetic' if synthetic else source.layout} --source={folder}"
 
 
-def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) -> Dataset:
+def load(source: Source, prepared: Path, bar: ProgressBar = silent) -> Dataset:
     """The dataset of a folder, its images packed on first use; read anew without the data part.
 
     Args:
@@ -169,7 +170,7 @@ def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) ->
             no image; or images of a training identity are in the test split.
     """
     listing, missing, drawn = _accepted(source)
-    images = list(_images(listing.rows, prepared, with_progress, source.depth_range))
+    images = list(_images(listing.rows, prepared, bar, source.depth_range))
     skipped = _bad_images(images, source)
     table = make_table(image for image in images if not image.fault)
     _refuse(duplicate_faults(table, listing.names, across_splits=True), source)
@@ -184,14 +185,14 @@ def load(source: Source, prepared: Path, with_progress: ProgressBar = silent) ->
 def _images(
     rows: Sequence[Row],
     prepared: Path,
-    with_progress: ProgressBar,
+    bar: ProgressBar,
     depth_range: tuple[int, ...],
 ) -> Iterable[Image]:
     if data_part.is_missing():
-        return with_progress(read_images(rows, depth_range), "reading images", len(rows))
+        return with_progress(read_images(rows, depth_range), "reading images", len(rows), bar)
     from jreid.data.prepared import pack
 
-    return pack(rows, prepared, with_progress, depth_range)
+    return pack(rows, prepared, bar, depth_range)
 
 
 def files_fingerprint(source: Source) -> str:

@@ -2,12 +2,12 @@
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jreid.data.forms import to_decodable
 from jreid.data.layouts.layout import Row
@@ -15,14 +15,6 @@ from jreid.data.pixels import ImageError
 
 MAX_BYTES = 200_000_000  # of a file: a BMP of as many pixels as an image may have
 READ_AT_ONCE = 512  # images held beside those that are written
-
-# Wraps an iterable of known length to show its progress.
-ProgressBar = Callable[[Iterable[Any], str, int], Iterable[Any]]
-
-
-def silent(items: Iterable[Any], what: str, count: int) -> Iterable[Any]:
-    """A `ProgressBar` that shows nothing."""
-    return items
 
 
 class Image(NamedTuple):

@@ -19,12 +19,13 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from jreid.data.forms import VERSION
-from jreid.data.images import Image, ProgressBar, hash_file, read_images, silent
+from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts.layout import Row
 from jreid.data.pixels import ImageError
 from jreid.data.transforms import decode
 from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
+from jreid.progress import ProgressBar, silent, with_progress
 
 HASHED_AT_ONCE = 256  # files; to hand one over to a thread takes longer than to hash it
 
@@ -32,7 +33,7 @@ HASHED_AT_ONCE = 256  # files; to hand one over to a thread takes longer than to
 def pack(
     rows: Sequence[Row],
     folder: Path,
-    with_progress: ProgressBar = silent,
+    bar: ProgressBar = silent,
     depth_range: tuple[int, ...] = (),
 ) -> Iterator[Image]:
     """The rows' images from their packed copies in `folder`, which are made where they lack.
@@ -49,12 +50,14 @@ def pack(
     with _hashing(by_part) as hashing:
         for part, part_rows in by_part.items():
             camera, digests = part.replace("_", " camera "), []
-            for future in with_progress(hashing[part], f"hashing {camera}", len(hashing[part])):
+            for future in with_progress(
+                hashing[part], f"hashing {camera}", len(hashing[part]), bar
+            ):
                 digests += future.result()
             place = folder / f"{part}-{_key(part_rows, digests, depth_range)}"
             if not place.exists():
                 reading = read_images(part_rows, depth_range, check_for_training)
-                reading = with_progress(reading, f"preparing {camera}", len(part_rows))
+                reading = with_progress(reading, f"preparing {camera}", len(part_rows), bar)
                 _write(place, _unchanged(reading, digests))
             known = dict(zip((row.name for row in part_rows), digests, strict=True))
             for image in _read_back(place, {row.name: row for row in part_rows}):

@@ -1,6 +1,6 @@
 """A run's result: its checkpoints' scores on the test split, and what these numbers stand for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.evaluation import Wanted, raw_first
 from jreid.methods import Config
+from jreid.progress import ProgressBar, silent
 from jreid.runs import score
 from jreid.runs.checkpoint_folder import Chosen
 from jreid.runs.checkpoints import KINDS, Checkpoints
@@ -42,8 +43,7 @@ def evaluate_run(
     run: Run,
     dataset: Dataset,
     draws: Draws,
-    tell: Callable[[str, int], None] = lambda text, needed: None,
-    progress: Callable[[int, int], None] | None = None,
+    bar: ProgressBar = silent,
     marks: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The result on the test split, of the last checkpoint and of the best on validation.
@@ -53,7 +53,7 @@ def evaluate_run(
 
     Args:
         draws: what the config's protocols draw from the dataset.
-        tell, progress: as in `jreid.evaluation.evaluate`.
+        bar: as in `jreid.evaluation.evaluate`.
         marks: fields for every row.
 
     Yields:
@@ -76,9 +76,7 @@ def evaluate_run(
 
     def row(one: Wanted) -> dict[str, Any]:
         features = embedded[one.features]
-        return score.score(
-            model, dataset, drawn[one.protocol], features, one.rerank, tell, progress
-        )
+        return score.score(model, dataset, drawn[one.protocol], features, one.rerank, bar)
 
     each = [*product(drawn, rerankings(config))]
     origin = {**provenance(config), **stands_for(config, dataset)}

@@ -1,7 +1,6 @@
 """A model's score on a split: embed its images once, then one result row for each protocol."""
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from jreid.engine.model import Model
 from jreid.engine.out_of_memory import explain_out_of_memory
 from jreid.evaluation import Protocol, Rerank, describe, evaluate
 from jreid.methods import Variables
+from jreid.progress import ProgressBar, silent
 from jreid.runs.protocols import Drawn
 
 
@@ -65,8 +65,7 @@ def score(
     drawn: Drawn,
     features: Float[np.ndarray, "n d"],
     rerank: Rerank | None = None,
-    tell: Callable[[str, int], None] = lambda text, needed: None,
-    progress: Callable[[int, int], None] | None = None,
+    bar: ProgressBar = silent,
 ) -> dict[str, Any]:
     """The result row of a protocol and a re-ranking.
 
@@ -74,7 +73,7 @@ def score(
 
     Args:
         features: of the images of `drawn.table`.
-        tell, progress: as in `evaluate`.
+        bar: as in `evaluate`.
 
     Raises:
         InputError: as `evaluate`, or memory is full.
@@ -91,8 +90,7 @@ def score(
                 drawn.images,
                 drawn=drawn.query_gallery,
                 mesh=local_mesh(),
-                tell=tell,
-                progress=progress,
+                bar=bar,
             )
 
     about = {"dataset": model.config.data.name, "protocol_text": drawn.text}

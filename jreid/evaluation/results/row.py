@@ -1,7 +1,9 @@
 """From embeddings to a result row, and the result file."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,11 @@ from jreid.evaluation.ranking.rerank_options import Rerank
 from jreid.evaluation.ranking.trials import rank_trials
 from jreid.evaluation.results.checked import checked_features
 from jreid.files import write_text
+from jreid.progress import ProgressBar, silent
 
 CURVE = tuple(range(1, 21))  # the ranks of the CMC curve in a result
+LARGE = 1_000_000_000  # bytes of memory, from which on a ranking is announced
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -47,8 +52,7 @@ def evaluate(
     *,
     drawn: QueryGallery | None = None,
     mesh: Mesh | None = None,
-    tell: Callable[[str, int], None] = lambda text, needed: None,
-    progress: Callable[[int, int], None] | None = None,
+    bar: ProgressBar = silent,
 ) -> dict[str, Any]:
     """One result row: a protocol's metrics as fractions, averaged over its trials.
 
@@ -64,8 +68,7 @@ def evaluate(
         images: a hash of the images that the features are of, where it is known.
         drawn: what `query_gallery` gives for the table and the protocol, where that is known.
         mesh: its devices share the work; None: one device does it.
-        tell: called before the ranking with what is ranked, and the bytes that it takes.
-        progress: called now and then with how much of the ranking is done, and of how much.
+        bar: shows what is ranked, and how much of it is done.
 
     Returns:
         `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (ranks 1 to 20,
@@ -94,7 +97,10 @@ def evaluate(
     features = checked_features(features, table, drawn, protocol)
     if rerank:
         require_possible(rerank, queries, gallery)
-    tell(*_size(queries, gallery, features.shape[1], rerank))
+    what, needed = _size(queries, gallery, features.shape[1], rerank)
+    if needed > LARGE:
+        log.info(what)
+    progress = partial(bar, what)
     rankings = _rank(features, table, drawn, protocol, rerank, mesh, progress)
     trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
     text = str(rerank) if rerank else "none"
@@ -149,7 +155,7 @@ def _rank(
     protocol: Protocol,
     rerank: Rerank | None,
     mesh: Mesh | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
 ) -> list[QueryScores]:
     """The ranking of each trial, by the features' distances or by re-ranked ones."""
     kind: dict[str, Any] = {"cmc": protocol.cmc}
@@ -157,6 +163,7 @@ def _rank(
         kind |= {"distance": protocol.distance, "mesh": mesh, "progress": progress}
         return rank_trials(features, table.identity, *drawn, **kind)
     rankings = []
+    progress(0, len(drawn.query_rows))
     for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
         blocks = rerank_checked(features[query], features[gallery], rerank, protocol.distance, mesh)
         labels = (
@@ -166,8 +173,7 @@ def _rank(
             drawn.gallery_group[gallery],
         )
         rankings.append(score_distances(blocks, *labels, **kind))
-        if progress:
-            progress(len(rankings), len(drawn.query_rows))
+        progress(len(rankings), len(drawn.query_rows))
     return rankings
 
 
