@@ -12,6 +12,7 @@ A step's time is of this machine, its memory by XLA's own account, both at the m
 """
 
 import argparse
+import logging
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,9 +38,9 @@ from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
-from jreid.process import keep_freed_memory
-from jreid.terminal import replace_what_cannot_be_shown
+from jreid.process import configure
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = "agw"
 MEASURES = ("R1", "mAP", "mINP")
@@ -78,12 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add_arguments(parser)
     options, flags = parser.parse_known_args(arguments)
-    keep_freed_memory()
-    replace_what_cannot_be_shown()
+    configure()
     try:
         _compare({name: sweep_of(name, options, flags) for name in methods()})
     except InputError as error:
-        sys.exit(f"{error}")
+        log.error("%s", error)
+        sys.exit(2)
 
 
 def methods() -> list[str]:
@@ -143,7 +144,7 @@ def format_methods(
         cells += [f"{parameters / 1e6:.2f}", f"{1e3 * seconds:.0f}", f"{memory / 1e6:.0f}"]
         rows.append([name, *cells])
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    return f"### {TABLE.title}\n\n{_told(setting, sweep, results)}\n\n{lines}\n"
+    return f"### {TABLE.title}\n\n{_caption(setting, sweep, results)}\n\n{lines}\n"
 
 
 def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> None:
@@ -176,7 +177,7 @@ def _values(
     return [per_cent(find(result, setting, kind), measure) for result in of_seeds]
 
 
-def _told(setting: Setting, sweep: Sweep, results: Results) -> str:
+def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     """What the numbers are of, and the fingerprints, which say whether they may be compared."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, of_seeds in results.items():

@@ -5,6 +5,7 @@ runs are not run again, and rows that tables share are run once.
 """
 
 import argparse
+import logging
 import re
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from experiments.tables import Row, Table, format_table, measured_by
 from jreid import config as configs
 from jreid.errors import InputError
 from jreid.files import write_text
-from jreid.terminal import replace_what_cannot_be_shown
+from jreid.process import configure
 
+log = logging.getLogger(__name__)
 TINY = {"sysu_mm01": "tiny", "regdb": "tiny_regdb", "llcm": "tiny_llcm"}  # by layout
 
 
@@ -55,7 +57,7 @@ def main(
         description: the experiment's docstring.
         arguments: the command line's, unless these are given.
     """
-    replace_what_cannot_be_shown()
+    configure()
     parser = argparse.ArgumentParser(
         description=(description or "").partition("\n")[0],
         epilog="config fields of every row are set as --config.field=value",
@@ -66,11 +68,12 @@ def main(
     try:
         _run(config, [tables[name] for name in options.tables], options, flags)
     except InputError as error:
-        sys.exit(f"{error}")
+        log.error("%s", error)
+        sys.exit(2)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every sweep is told."""
+    """Adds the flags of every sweep."""
     parser.add_argument("--data", default="synthetic", help="synthetic, sysu_mm01, regdb, ...")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2: a run of each row for each")
     parser.add_argument("--trials", default="", help="of RegDB, such as 1-10")
@@ -156,12 +159,12 @@ def run_row(sweep: Sweep, row: Row, seed: int, label: str) -> dict[str, Any] | N
     if not sweep.trials:
         run.check(config)
     if sweep.trials or not is_finished(run, config):
-        print(f"{label} ({folder})", flush=True)
+        log.info("%s (%s)", label, folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         trials = [f"--trials={sweep.trials}"] if sweep.trials else []
         command = ["train", f"--config={source}", f"--workdir={folder}", *trials, *flags]
-        with open(f"{folder}.log", "w") as log:
-            code = subprocess.run(_jreid(command), stdout=log, stderr=log, check=False).returncode
+        with open(f"{folder}.log", "w") as file:
+            code = subprocess.run(_jreid(command), stdout=file, stderr=file, check=False).returncode
         if code:
             return None
     return run.read_result()

@@ -7,7 +7,6 @@ import argparse
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,15 +16,15 @@ from jreid.errors import InputError, Stopped
 from jreid.find import Trust
 from jreid.paths import local_path
 from jreid.process import configure
-from jreid.terminal import one_line, output_is_lost, replace_what_cannot_be_shown
+from jreid.terminal import output_is_lost
+
+log = logging.getLogger("jreid")
 
 FIELD = re.compile(r"--config\.[\w.]+")  # whose value is the next argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its status; bad input is one sentence on standard error and 2."""
-    replace_what_cannot_be_shown()
-    _speak()
     configure()
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = options.run(options) or 0
         return status or (2 if output_is_lost() and not options.goes_on_unheard else 0)
     except InputError as error:
-        print(f"jreid: {one_line(str(error))}", file=sys.stderr)
+        log.error("%s", error)
         return 2
     except AttributeError as error:
         from jreid.config import missing_field
@@ -48,22 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         field = missing_field(error)
         if field is None:
             raise
-        print(
-            f"jreid: the config has no field {field}, which this version of jreid reads; add it to "
-            "the config file, or to the run's config.json, as the files in configs/ have it.",
-            file=sys.stderr,
+        log.error(
+            "the config has no field %s, which this version of jreid reads; add it to the config "
+            "file, or to the run's config.json, as the files in configs/ have it.",
+            field,
         )
         return 2
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
-        message = f"jreid: {one_line(what)}; remove the cause and give the same command again."
-        print(message, file=sys.stderr)
+        log.error("%s; remove the cause and give the same command again.", what)
         return 2
     except Stopped as stopped:
-        print(f"jreid: {stopped}.", file=sys.stderr)
+        log.error("%s.", stopped)
         return stopped.status
     except KeyboardInterrupt:
-        print("jreid: interrupted; the same command goes on from what is saved.", file=sys.stderr)
+        log.error("interrupted; the same command goes on from what is saved.")
         return 130
 
 
@@ -89,26 +87,6 @@ def _take_local_paths(options: argparse.Namespace) -> None:
 
     for name, value in vars(options).items():
         setattr(options, name, local(name, value))
-
-
-class _Warnings(logging.Handler):
-    """What jreid and its libraries warn of: one sentence each on standard error, by whom."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        who, _, _ = record.name.partition(".")
-        print(f"{who}: {one_line(record.getMessage())}", file=sys.stderr, flush=True)
-
-
-def _speak() -> None:
-    # A user needs the sentence, not the line of code that says it.
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(str(message))}\n"
-    # Of all loggers, since absl else adds a handler there that says everything once more.
-    if not any(isinstance(handler, _Warnings) for handler in logging.root.handlers):
-        logging.root.addHandler(_Warnings(logging.WARNING))
-    # Orbax warns of what is as we ask for it, and shows a traceback of what it raises as well; so
-    # does asyncio, in which it writes.
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,39 +1,86 @@
-"""What a process sets before JAX and TensorFlow start: environment, memory, compilation cache."""
+"""What a process sets before JAX and TensorFlow start: output, environment, memory, cache."""
 
 import contextlib
 import ctypes
+import logging
 import os
 import stat
 import sys
 import warnings
 from pathlib import Path
 
+from jreid.terminal import (
+    OWN_PACKAGES,
+    SentenceHandler,
+    one_line,
+    replace_what_cannot_be_shown,
+)
+
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+log = logging.getLogger(__name__)
 NEVER = -1  # which malloc takes for the largest size there is; 2**31 - 1 would be 2 GB
 
 
-def configure() -> None:
-    """Prepares this process for JAX and TensorFlow; to be called before either is imported.
+def configure(compilation_cache: bool = True) -> None:
+    """Prepares this process: its output, its log, its memory, and what JAX and TensorFlow read.
 
-    A variable of the environment that is set already stays.
+    The command line, the experiments and the tests call it before they compute anything, and no
+    import does. JAX may be imported already, TensorFlow may not. A variable of the environment that
+    is set already stays.
+
+    Args:
+        compilation_cache: whether JAX keeps what it compiles for other processes; not where the
+            time or the memory of compiling is measured.
     """
+    replace_what_cannot_be_shown()
+    configure_logging()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     # A GPU's initial parameters, some hundred draws, take a minute to compile without a kernel.
-    os.environ.setdefault("JAX_THREEFRY_GPU_KERNEL_LOWERING", "true")
+    if "JAX_THREEFRY_GPU_KERNEL_LOWERING" not in os.environ:
+        _set_for_jax("JAX_THREEFRY_GPU_KERNEL_LOWERING", "true", True)
     keep_freed_memory()
     leave_keras_out()
-    keep_compilations()
+    if compilation_cache:
+        keep_compilations()
+    else:
+        _set_for_jax("JAX_ENABLE_COMPILATION_CACHE", "false", False)
+
+
+def configure_logging() -> None:
+    """Has the log go to standard error, a line a record, as `SentenceHandler` writes it.
+
+    It is how jreid speaks of its work. Results go to standard output, and how far long work has
+    come is shown by a `jreid.progress.ProgressBar`.
+    """
+    # A user needs the sentence, not the line of code that says it.
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(str(message))}\n"
+    # Of all loggers, since absl else adds a handler there that says everything once more.
+    if not any(isinstance(handler, SentenceHandler) for handler in logging.root.handlers):
+        logging.root.addHandler(SentenceHandler())
+    for name in OWN_PACKAGES:
+        logging.getLogger(name).setLevel(logging.INFO)
+    # Orbax warns of what is as we ask for it, and shows a traceback of what it raises as well; so
+    # does asyncio, in which it writes.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _set_for_jax(variable: str, text: str, value: object) -> None:
+    """Sets a variable that JAX reads when it is imported, and its value where it was."""
+    os.environ[variable] = text
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update(variable.lower(), value)
 
 
 def keep_compilations() -> None:
     """Names a folder of the user's for JAX's compilation cache, unless one is named already.
 
-    To be called before JAX is imported. What lies in the folder is run as compiled code, so that
+    To be called before anything is compiled. What lies in the folder is run as compiled code, so
     it must be the user's own: it is made for them alone, and a folder that others own or can write
-    to is not used, which is warned of. JAX_COMPILATION_CACHE_DIR names another folder, such as one
+    to is not used, with a warning. JAX_COMPILATION_CACHE_DIR names another folder, such as one
     that a group shares; that is the user's own decision, which is only warned of where strangers
     can write there. JAX_ENABLE_COMPILATION_CACHE=false does without. A place that cannot be written
     to is left alone, since compiling anew is never a fault.
@@ -41,10 +88,12 @@ def keep_compilations() -> None:
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         if cause := _unsafe(Path(named), stat.S_IWOTH, {0, os.getuid()}):
-            warnings.warn(
-                f"{CACHE_VARIABLE}={named} {cause}: compiled code from there runs as you; name a "
-                "folder that only you, or people you trust, can write to.",
-                stacklevel=2,
+            log.warning(
+                "%s=%s %s: compiled code from there runs as you; name a folder that only you, or "
+                "people you trust, can write to.",
+                CACHE_VARIABLE,
+                named,
+                cause,
             )
         return
     parent = _cache_path()
@@ -56,14 +105,16 @@ def keep_compilations() -> None:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         cause = _unsafe(parent, OTHERS_WRITE) or _unsafe(folder, OTHERS_WRITE)
         if cause:
-            warnings.warn(
-                f"{folder} {cause}: compiled code from there would run as you, so that nothing is "
-                f"kept between commands; remove {parent}, or make it yours alone.",
-                stacklevel=2,
+            log.warning(
+                "%s %s: compiled code from there would run as you, so that nothing is kept between "
+                "commands; remove %s, or make it yours alone.",
+                folder,
+                cause,
+                parent,
             )
             return
         folder.chmod(0o700)
-        os.environ[CACHE_VARIABLE] = str(folder)
+        _set_for_jax(CACHE_VARIABLE, str(folder), str(folder))
 
 
 def user_cache() -> Path | None:

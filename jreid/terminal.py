@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 # Escape sequences, other control characters, and those that turn the direction of text.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
+OWN_PACKAGES = ("jreid", "experiments")
 NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 
@@ -23,6 +25,26 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     r"""The printable text with line ends as `\n`."""
     return printable(text).replace("\n", "\\n")
+
+
+class SentenceHandler(logging.Handler):
+    """Writes a line to standard error for each record: warnings and errors with who logs them.
+
+    What goes well is only reported by jreid itself and its experiments.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or _package(record) in OWN_PACKAGES
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = one_line(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            message = f"{_package(record)}: {message}"
+        print(message, file=sys.stderr, flush=True)
+
+
+def _package(record: logging.LogRecord) -> str:
+    return record.name.partition(".")[0]
 
 
 def replace_what_cannot_be_shown() -> None:

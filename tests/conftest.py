@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax")
 )
@@ -14,6 +12,9 @@ import jaxtyping
 import pytest
 from helpers.paths import ROOT
 
+from jreid.process import configure
+
+configure()
 pytest_plugins = ["helpers.faults"]
 jax.config.update("jax_num_cpu_devices", 4)
 jaxtyping.install_import_hook(

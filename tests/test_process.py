@@ -1,10 +1,10 @@
 """What a process sets: its compilation cache, and how it holds memory."""
 
+import ast
 import os
 import platform
 import subprocess
 import sys
-import warnings
 
 import pytest
 from helpers.paths import ROOT
@@ -40,9 +40,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def compiled(**variables):
+def compiled(code=COMPILE, **variables):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
-    command = [sys.executable, "-c", COMPILE]
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, env=environment | variables, cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -70,8 +70,43 @@ def test_jaxs_own_variables_count(tmp_path):
     assert not any((users / "jreid" / "jax").iterdir())
 
 
+def test_a_benchmark_keeps_no_compilations(tmp_path):
+    code = COMPILE.replace("keep_compilations()", "configure(compilation_cache=False)")
+    code = code.replace("import keep_compilations", "import configure")
+    assert compiled(code, XDG_CACHE_HOME=str(tmp_path)) == "None"
+    assert compiled(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "named")) == str(
+        tmp_path / "named"
+    )
+    assert not any(tmp_path.rglob("*"))
+
+
+def test_jax_may_be_imported_before(tmp_path):
+    code = f"import jax\n{COMPILE}"
+    assert compiled(code, XDG_CACHE_HOME=str(tmp_path)) == str(tmp_path / "jreid" / "jax")
+    assert any((tmp_path / "jreid" / "jax").iterdir())
+
+
+def calls(tree):
+    """Names of the functions that a module's code calls where it is imported."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found = (one.func for one in ast.walk(node) if isinstance(one, ast.Call))
+            yield from (getattr(one, "id", getattr(one, "attr", "")) for one in found)
+
+
+@pytest.mark.parametrize("folder", ["jreid", "experiments"])
+def test_programs_alone_configure_the_process(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        text = path.read_text()
+        library, _, program = text.partition('\nif __name__ == "__main__":\n')
+        assert "configure" not in calls(ast.parse(library)), path
+        if program:
+            assert "configure(" in program or "main(" in program, path
+            assert "configure" in text or "sweep" in text, path
+
+
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
+def kept(tmp_path, monkeypatch, caplog):
     """Names the cache below a folder of the test's; what it is, and the warnings."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -79,10 +114,10 @@ def kept(tmp_path, monkeypatch):
         monkeypatch.setenv(CACHE_VARIABLE, named) if named else monkeypatch.delenv(
             CACHE_VARIABLE, False
         )
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            keep_compilations()
-        return os.environ.get(CACHE_VARIABLE), [str(warning.message) for warning in found]
+        caplog.clear()
+        monkeypatch.delitem(sys.modules, "jax", False)  # whose cache stays the tests'
+        keep_compilations()
+        return os.environ.get(CACHE_VARIABLE), caplog.messages
 
     return keep
 

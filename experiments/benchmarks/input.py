@@ -32,7 +32,7 @@ from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
 from jreid.distributed.mesh import make_mesh, split
 from jreid.errors import InputError
-from jreid.process import keep_freed_memory
+from jreid.process import configure
 from jreid.synthetic.cameras import CAMERAS
 from jreid.synthetic.pedestrians import sample_person
 from jreid.synthetic.photograph import photograph
@@ -66,7 +66,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="JPEG files to read instead")
     arguments = parser.parse_args()
-    keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
         if not arguments.folder:
             render(Path(temporary), arguments.images)
@@ -238,4 +237,5 @@ class TorchImages:
 
 
 if __name__ == "__main__":
+    configure(compilation_cache=False)
     main()

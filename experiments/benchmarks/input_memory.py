@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.benchmarks.input import OPTIONS, K, P, render
 from jreid.data.layouts.sysu_mm01 import COUNTS, SPLIT_FILES
-from jreid.process import keep_freed_memory, leave_keras_out
+from jreid.process import configure
 
 PICTURES, STEPS = 300, 20
 
@@ -77,8 +77,6 @@ def with_comment(jpeg: bytes, text: str) -> bytes:
 
 def measure(folder: Path, prepared: Path) -> None:
     """Prints what this process takes for the images of `folder` and batches of them."""
-    keep_freed_memory()
-    leave_keras_out()
     from jreid.data.dataset import Source, load
     from jreid.data.pipeline import training_batches
     from jreid.data.samplers import Plan
@@ -111,4 +109,5 @@ def peak() -> int:
 
 
 if __name__ == "__main__":
+    configure(compilation_cache=False)
     main()

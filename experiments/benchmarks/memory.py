@@ -31,6 +31,7 @@ from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
 from jreid.engine.step import make_train_step
 from jreid.methods import Player
+from jreid.process import configure
 
 METHODS = ("agw", "pfinet", "base_derivative", "pfanet", "idkl", "mutual_prediction")
 FORMS = ("", ",dtype=bfloat16", ",backbone.rematerialize=True")
@@ -122,4 +123,5 @@ def _bytes(tree: Any) -> int:
 
 
 if __name__ == "__main__":
+    configure(compilation_cache=False)
     main()

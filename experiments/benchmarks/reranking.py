@@ -24,6 +24,7 @@ import numpy as np
 from experiments.benchmarks.evaluation.methods import SIZES, Problem, make_problem
 from jreid.evaluation import Rerank, mean_metrics, rerank
 from jreid.evaluation.ranking.cmc import score_distances
+from jreid.process import configure
 
 K1, K2, WEIGHT = 20, 6, 0.3
 ARRAYS = ("query", "gallery")
@@ -194,4 +195,5 @@ def _jaccard(weights: np.ndarray, Q: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    configure(compilation_cache=False)
     main()

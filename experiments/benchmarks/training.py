@@ -44,7 +44,7 @@ from jreid.distributed.mesh import split
 from jreid.engine.model import Model
 from jreid.engine.step import make_train_step
 from jreid.methods import Phase
-from jreid.process import keep_freed_memory
+from jreid.process import configure
 
 SAME_AS_PYTORCH = (
     "agw:sysu_mm01,backbone.non_local=(0,0,0,0),pooling=average,triplet.kind=batch_hard"
@@ -89,7 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2, help="a round")
     options = parser.parse_args(arguments)
-    keep_freed_memory()
     with TemporaryDirectory() as folder:
         images = Path(folder) if options.data else None
         if images:
@@ -258,4 +257,5 @@ def load_config(source: str) -> Any:
 
 
 if __name__ == "__main__":
+    configure(compilation_cache=False)
     main()

@@ -3,8 +3,8 @@
 import argparse
 import contextlib
 import functools
+import logging
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
+log = logging.getLogger(__name__)
 Verb = Callable[[argparse.Namespace], int | None]
 PROCESSES = (
     "without these flags JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID count, else "
@@ -68,7 +69,7 @@ def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool
 
 
 def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace) -> int | None:
-    """Runs a verb; of several processes the first one speaks, and each tells what ends it."""
+    """Runs a verb. Of several processes the first one prints; the others only log warnings."""
     from jreid.distributed import cluster
     from jreid.distributed.processes import is_main_process, wait_for_all
 
@@ -80,9 +81,12 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
     if options.workdir or getattr(options, "config", None):  # else nothing reads a config
         _set_threads(_load(options))
     cluster.join(address, saves_on_sigterm)
-    nowhere = open(os.devnull, "w")  # noqa: SIM115
-    with nowhere, contextlib.redirect_stdout(sys.stdout if is_main_process() else nowhere):
+    if is_main_process():
         status = run(options)
+    else:
+        logging.getLogger("jreid").setLevel(logging.WARNING)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            status = run(options)
     wait_for_all("the end")
     return status
 
@@ -150,9 +154,9 @@ def dataset_of(config: Any) -> Any:
         dataset = main_process_first(lambda: load(source, Path(data.prepared), bar))
     require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
-        print(f"{data.folder} lacks images: every result is marked as of a partial dataset")
+        log.warning("%s lacks images: every result is marked as of a partial dataset.", data.folder)
     if dataset.drawn_split:
-        print(f"{data.folder}: {dataset.drawn_split}")
+        log.info("%s: %s", data.folder, dataset.drawn_split)
     for name in dataset.skipped:
-        print(f"skipped {name}, which cannot be decoded")
+        log.warning("%s cannot be decoded and is skipped.", name)
     return dataset

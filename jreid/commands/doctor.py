@@ -1,6 +1,7 @@
 """`jreid doctor`: whether this machine can do what a config asks, and at what cost."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from typing import Any
 
 from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, verb
 from jreid.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def add(verbs: Any) -> None:
@@ -42,7 +45,7 @@ def _doctor(options: argparse.Namespace) -> int:
             failed += 1
             print(f"{name:<12}  FAULT: {_sentence(error)}", flush=True)
     if failed:
-        print(f"jreid: {failed} of {len(checks)} checks found a fault.", file=sys.stderr)
+        log.error("%d of %d checks found a fault.", failed, len(checks))
     return 1 if failed else 0
 
 

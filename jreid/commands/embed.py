@@ -60,5 +60,5 @@ def _embed(options: argparse.Namespace) -> None:
         return
     for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
         raise InputError(f"{flag} is for --split; leave it out.")
-    count = embed_folder(run, options.checkpoint, options.images, options.modality, output, print)
+    count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
     print(f"{output}: embeddings of {count} {options.modality} images")

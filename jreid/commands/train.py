@@ -1,6 +1,7 @@
 """`jreid train` and `jreid import`: the verbs that make runs."""
 
 import argparse
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from jreid.commands.common import (
 )
 from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def add(verbs: Any) -> None:
@@ -119,42 +122,33 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     from jreid.training.plan import count_identities
 
     config = run.with_identities(config)
-    _tell_changes(run, config)
     run.check(config)
+    _log_changes(run, config)
     if options.init_from:
         run.check_start(place_of_run(options.init_from, options.init_checkpoint))
     if not options.profile and is_finished(run, config):
-        print(f"{run.workdir} is finished; its result is there")
+        log.info("%s is finished; its result is there", run.workdir)
         tell_rows(config, on_main_process(lambda: run.read_result()["rows"]))
         print(f"result       {run.result}")
         return
-    print(f"on {devices()}")
+    log.info("on %s", devices())
     if message := on_main_process(lambda: check_device_once(config, jax.local_devices()[0])):
-        print(message)
+        log.info(message)
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)
         config = count_identities(config, dataset)
         draws = draw_protocols(config, dataset)
         for line in draws.sentences():
-            print(line)
+            log.info(line)
         train(config, run, dataset, draws, start, options.profile, options.grace)
         evaluate_and_tell(config, run, dataset, draws)
 
 
-def _tell_changes(run: Any, config: Any) -> None:
-    """A table of what the config asks for otherwise than the run that is there."""
-    from rich.table import Table
-
-    from jreid.console import Console
-
-    changes = run.changes(config)
-    if not changes:
-        return
-    table = Table("field", "the run's", "asked", title=f"{run.workdir} is of another config")
-    for change in changes:
-        table.add_row(change.field, str(change.theirs), str(change.ours))
-    Console().print(table)
+def _log_changes(run: Any, config: Any) -> None:
+    """Logs every field that changes in a run that is there."""
+    for change in run.changes(config):
+        log.info("%s: config.%s changes from %s to %s", run.workdir, *change[::2], change.ours)
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -204,7 +198,7 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
     if run.has_checkpoint():
         return RANDOM
     if options.init_from:
-        report = partial(_tell_taken, options.init_from)
+        report = partial(_log_loaded, options.init_from)
         start = start_of_run(options.init_from, options.init_checkpoint, report)
     elif config.weights == "none":
         start = RANDOM
@@ -217,13 +211,13 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
     return start
 
 
-def _tell_taken(other: Path, loaded: Any) -> None:
-    """What became of each array of another run."""
-    print(f"{other}: {len(loaded.loaded)} arrays are taken over")
+def _log_loaded(other: Path, loaded: Any) -> None:
+    """Logs what became of each array of another run."""
+    log.info("%s: %d arrays are loaded", other, len(loaded.loaded))
     for line in loaded.mismatched:
-        print(f"not taken over  {line}")
+        log.info("not loaded    %s", line)
     for path in loaded.missing:
-        print(f"not there       {path}: starts anew")
+        log.info("not in there  %s: keeps its initial values", path)
 
 
 def _fill_backbone(source: str, variables: Any) -> Any:
@@ -231,5 +225,5 @@ def _fill_backbone(source: str, variables: Any) -> Any:
     from jreid.weights.imagenet import load_imagenet
 
     variables, kept = load_imagenet(variables, source)
-    print(f"{source}: into the backbone, but for {len(kept)} arrays that it does not have")
+    log.info("%s: loaded into the backbone, except %d arrays that it lacks", source, len(kept))
     return variables

@@ -1,8 +1,8 @@
 """Joining the processes of one run, before JAX computes anything."""
 
+import logging
 import os
 import re
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.distributed.processes import wait_for_all
 from jreid.errors import InputError
 
+log = logging.getLogger(__name__)
 WAIT = 120  # seconds for all processes to start
 HEARTBEAT, SHUTDOWN = 30, 30  # seconds until the others of a process that is gone leave too
 START = "give --coordinator=HOST:PORT --processes=N --process-id=I to each of N processes"
@@ -125,7 +126,7 @@ def join(address: ProcessAddress, saves_on_sigterm: bool) -> None:
 
 
 def _leave(message: str) -> None:
-    print(f"jreid: {message}", file=sys.stderr, flush=True)
+    log.error(message)
     os._exit(2)
 
 

@@ -5,6 +5,7 @@ one is compiled: what is being saved is waited for, and nothing newer is lost bu
 """
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ from jax.experimental import multihost_utils
 
 from jreid.distributed.processes import is_main_process
 
+log = logging.getLogger(__name__)
+SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
 GRACE = 8.0  # seconds for a step to end; the save and the way out take the rest of ten
 SLOW_STEPS, RECENT = 3, 20  # it is at least so many times the slowest of the recent steps
 
@@ -130,7 +133,7 @@ class StopSignals:
                 continue
             asked = self._requested = True
             self.status = 128 + number
-            self._print("stopping after this step; Ctrl-C stops at once")
+            self._log("stopping after this step; Ctrl-C stops at once")
             if self._several:
                 os.kill(os.getpid(), signal.SIGTERM)
             else:
@@ -145,11 +148,13 @@ class StopSignals:
             self._leave(f"no step ended in {seconds:.0f} s")
 
     def _leave(self, why: str) -> None:
-        self._print(f"{why}: the same command goes on from what is saved")
+        self._log(f"{why}: the same command goes on from what is saved")
+        if sys.__stderr__ and sys.__stderr__.isatty():
+            sys.__stderr__.write(SHOW_CURSOR)
+            sys.__stderr__.flush()
         sys.stdout.flush()
         os._exit(self.status)
 
-    def _print(self, message: str) -> None:
+    def _log(self, message: str) -> None:
         if is_main_process():
-            show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which progress bars hide
-            print(f"{show_cursor}jreid: {message}.", file=sys.stderr, flush=True)
+            log.warning("%s.", message)

@@ -190,10 +190,11 @@ class Checkpoints:
             if ours.get(path) != theirs.get(path)
         ]
         if differ:
+            count = "1 array differs" if len(differ) == 1 else f"{len(differ)} arrays differ"
             raise InputError(
                 f"{place} is of another network or optimizer than the config's, so nothing is "
-                f"loaded ({len(differ)} arrays differ, asked and there: {'; '.join(differ[:5])}); "
-                "give its own config, or choose another --workdir."
+                f"loaded ({count}, asked and there: {'; '.join(differ[:5])}); give its own config, "
+                "or choose another --workdir."
             )
 
     def _written(self, step: int, write: Callable[[], Any]) -> Any:

@@ -1,7 +1,8 @@
 """Embeddings of images by a run's model, for others to use."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ from jreid.runs.evaluate import checkpoint_fields, stands_for
 from jreid.runs.run import Run
 from jreid.runs.score import embed_table, marks_of
 
+log = logging.getLogger(__name__)
+
 
 def embed_folder(
     run: Run,
@@ -31,7 +34,6 @@ def embed_folder(
     folder: Path,
     modality: str,
     output: Path,
-    tell: Callable[[str], None] = lambda note: None,
 ) -> int:
     """Writes the embeddings of a folder's images and returns how many there are.
 
@@ -42,7 +44,6 @@ def embed_folder(
         kind: `last` or `best`, the run's checkpoint.
         folder: searched through for images.
         modality: `visible` or `infrared`, of all of them.
-        tell: called with a note on each kind of image that is left out.
 
     Raises:
         InputError: no run, no image, a file that is no image, or one from a camera of the other
@@ -52,7 +53,7 @@ def embed_folder(
     check_config(config)
     names, paths, notes = read_folder(folder)
     for note in notes:
-        tell(f"note: {note}")
+        log.warning(note)
     labels = _labels(paths, modality)
     rows = [
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)

@@ -78,8 +78,8 @@ class Run:
         if edited and not self.allow_drift:
             raise InputError(
                 f"{self.config_file} is not the config that the run was trained by, which "
-                f"{self.provenance_file.name} records ({len(edited)} fields differ, here and "
-                f"recorded: {'; '.join(map(str, edited[:5]))}); put these values back, or "
+                f"{self.provenance_file.name} records ({_listed(edited, 'here and recorded')}); "
+                "put these values back, or "
                 "go on with the new ones by `train --allow-config-drift`."
             )
         return config
@@ -169,9 +169,9 @@ class Run:
         changed = self.changes(config)
         if changed and not self.allow_drift:
             raise InputError(
-                f"{self.workdir} holds a run of another config ({len(changed)} fields differ, "
-                f"asked and there: {'; '.join(map(str, changed[:5]))}); choose another --workdir, "
-                "or go on with the new config by --allow-config-drift."
+                f"{self.workdir} holds a run of another config "
+                f"({_listed(changed, 'asked and there')}); choose another --workdir, or go on "
+                "with the new config by --allow-config-drift."
             )
         if not self.config_file.is_file() and self._holds_something():
             raise InputError(
@@ -268,6 +268,13 @@ class Run:
 
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
+
+
+def _listed(differences: Sequence[configs.Difference], sides: str) -> str:
+    """How many fields differ, and the values of the first ten on both sides."""
+    count = "1 field differs" if len(differences) == 1 else f"{len(differences)} fields differ"
+    shown = [*map(str, differences[:10]), *(["..."] if differences[10:] else [])]
+    return f"{count}, {sides}: {'; '.join(shown)}"
 
 
 def _record_fault(record: Any) -> str:

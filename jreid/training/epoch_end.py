@@ -112,11 +112,14 @@ class EpochEnd:
         self.metric_writer.write(
             int(state.step), {f"validation/{name}": value for name, value in metrics.items()}
         )
-        self.progress.print(
-            f"epoch {epochs}: validation rank-1 {metrics['rank1']:.1%}, mAP {metrics['mAP']:.1%} "
-            f"(protocol {row['fingerprint']})"
+        log.info(
+            "epoch %d: validation rank-1 %.1f%%, mAP %.1f%% (protocol %s)",
+            epochs,
+            100 * metrics["rank1"],
+            100 * metrics["mAP"],
+            row["fingerprint"],
         )
         collapse = self._collapse.message(features, table.identity)
         if collapse:
-            self.progress.print(f"epoch {epochs}, step {int(state.step)}: {collapse}")
+            log.warning("epoch %d, step %d: %s", epochs, int(state.step), collapse)
         return metrics["mAP"]

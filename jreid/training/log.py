@@ -3,17 +3,14 @@
 import contextlib
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from rich.progress import BarColumn, Progress, TextColumn
-
-from jreid.console import Console
 from jreid.distributed.processes import is_main_process
 from jreid.files import write_text
+from jreid.progress import TerminalBar
 
 log = logging.getLogger(__name__)
 
@@ -116,23 +113,17 @@ class StepProgress:
         self._step, self._steps, self._images = start, steps, images
         self._timed_steps, self._seconds = 0, 0.0
         self._last: float | None = None
-        self._console = Console(stderr=True, quiet=not is_main_process())
-        columns = (
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps{task.fields[message]}"),
-        )
-        self._bar = Progress(*columns, console=self._console, transient=True)
-        self._task = self._bar.add_task("", total=steps, completed=start, message=", compiling")
+        self._bar, self._text = TerminalBar(is_main_process()), "steps, compiling"
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar.start()
         if self._step:
-            self.print(f"going on from step {self._step} of {self._steps}")
+            log.info("going on from step %d of %d", self._step, self._steps)
+        self._bar.__enter__()
+        self._bar(self._text, self._step, self._steps)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._bar.__exit__()
 
     def advance(self) -> None:
         """A step is done."""
@@ -142,7 +133,7 @@ class StepProgress:
             self._seconds += now - self._last
         self._last = now
         self._step += 1
-        self._bar.update(self._task, completed=self._step)
+        self._bar(self._text, self._step, self._steps)
 
     def pause(self) -> None:
         """The time until the next step is done does not count."""
@@ -156,15 +147,13 @@ class StepProgress:
     def show(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Shows the epoch, the players' losses, the speed and the time left."""
         losses = [f"{name} {metrics[name]:.3f}" for name in metrics if name.endswith("/loss")]
-        message = f", epoch {epoch + 1}, {', '.join(losses)}"
+        text = f"epoch {epoch + 1}, {', '.join(losses)}"
         speed = self.images_per_second
         if speed:
-            left = (self._steps - self._step) * self._images / speed
-            message += f", {speed:.0f} images/s, {int(left // 60)}:{int(left % 60):02d} left"
-        self._bar.update(self._task, message=message)
-        if is_main_process() and not self._console.is_terminal:
-            print(f"step {self._step}/{self._steps}{message}", file=sys.stderr, flush=True)
-
-    def print(self, line: str) -> None:
-        """A line of its own."""
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+            text += f", {speed:.0f} images/s"
+        self._text = f"steps, {text}"
+        self._bar(self._text, self._step, self._steps)
+        if not self._bar.shown:
+            left = (self._steps - self._step) * self._images / speed if speed else 0
+            time_left = f", {int(left // 60)}:{int(left % 60):02d} left" if speed else ""
+            log.info("step %d/%d, %s%s", self._step, self._steps, text, time_left)

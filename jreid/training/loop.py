@@ -1,5 +1,6 @@
 """The one training loop: batches in, checkpoints and metrics out, from any step on."""
 
+import logging
 from collections.abc import Iterable
 from functools import partial
 
@@ -25,6 +26,8 @@ from jreid.training.monitor import FiniteCheck, MetricWarnings
 from jreid.training.plan import ended_epochs, epochs_of, images_of, plan_training
 from jreid.training.profiler import Profiler
 from jreid.training.spikes import SpikeDetector
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -119,14 +122,14 @@ def _train_steps(
         epoch, _ = plan.epoch_of(step - 1)
         phase = method.phase_at(epoch).name
         if phase != before and len(method.phases) > 1:
-            progress.print(f"epoch {epoch + 1}: phase {phase}")
+            log.info("epoch %d: phase %s", epoch + 1, phase)
         before = phase
         profiler.before(step)
         state, metrics = step_functions[phase](state, batch)
         finite_check.add(step, metrics)
         progress.advance()
         if message := profiler.after(step, state):
-            progress.print(message)
+            log.info(message)
         ends = step == plan.starts[epoch + 1]
         # Also where an epoch ends, so that one's lines do not depend on the one before.
         if ends or step % config.log_every_steps == 0:
@@ -135,7 +138,7 @@ def _train_steps(
             epochs.metric_writer.write(step, {"epoch": epoch, **means, **speed})
             progress.show(epoch, means)
             for warning in alarms.messages(means):
-                progress.print(f"step {step}: {warning}")
+                log.warning("step %d: %s", step, warning)
         if stop.after(step):
             epochs.save_and_stop(stop.status, state, finite_check)
         if ends:

@@ -97,7 +97,7 @@ class MetricWarnings:
         }
         new = [name for name in ringing if name not in self._ringing]
         self._ringing = {*ringing}
-        return [f"warning: {name} is {means[name]:.2g}: {ringing[name]}." for name in new]
+        return [f"{name} is {means[name]:.2g}: {ringing[name]}." for name in new]
 
 
 class CollapseDetector:
@@ -122,7 +122,7 @@ class CollapseDetector:
         good = self._checkpoints.best  # scored, and so looked at, before this one
         left = "no checkpoint was scored before" if good is None else f"step {good} was the best"
         return (
-            f"warning: the model has collapsed, since validation embeddings of different people "
+            f"the model has collapsed, since validation embeddings of different people "
             f"have a mean cosine similarity of {similarity:.4f}; {left} in "
             f"{self._checkpoints.folder}: lower config.optimizer.learning_rate and train into "
             "another --workdir."

@@ -35,7 +35,7 @@ def test_a_device_that_is_not_there(flags, tmp_path, platform):
 @pytest.mark.fault("F23")
 def test_the_device_that_is_taken_is_told(flags, tmp_path, capsys):
     assert main([*flags, "--config.epochs=0", f"--workdir={tmp_path}/run"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "on 4 x cpu"
+    assert capsys.readouterr().err.splitlines()[0] == "on 4 x cpu"
 
 
 def in_reader(monkeypatch, fault):

@@ -103,8 +103,9 @@ def test_the_command_line_explains_itself(capsys):
         (["table9", "--data=nowhere"], "'nowhere' is no dataset"),
     ]:
         with pytest.raises(SystemExit) as stopped:
-            sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "Told.", arguments)
-        assert message in str(stopped.value)
+            sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", arguments)
+        assert stopped.value.code == 2
+        assert message in capsys.readouterr().err
 
 
 def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():

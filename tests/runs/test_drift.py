@@ -60,19 +60,18 @@ def content(workdir):
 def test_another_config_is_shown_and_refused(train, capsys, flags, field):
     before = content(train.workdir)
     assert train(*flags) == 2
-    out, err = capsys.readouterr()
-    assert f"another config (1 fields differ, asked and there: {field}: " in err
+    err = capsys.readouterr().err
+    assert f"another config (1 field differs, asked and there: {field}: " in err
     assert "--allow-config-drift" in err
-    assert field in out
     assert content(train.workdir) == before
 
 
 @pytest.mark.fault("F07")
 def test_another_method_is_refused(train, capsys):
     assert train(config="pfinet") == 2
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert "holds a run of another config" in err
-    assert "pfinet" in out
+    assert "pfinet" in err
 
 
 @pytest.mark.fault("F08")

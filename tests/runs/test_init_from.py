@@ -61,10 +61,10 @@ def equal(one, two):
 
 def test_a_run_starts_from_anothers_weights(train, other, capsys):
     workdir = train("new", f"--init-from={other}")
-    out, _ = capsys.readouterr()
+    err = capsys.readouterr().err
     total = len(jax.tree.leaves(weights(other)))
-    assert f"{other}: {total} arrays are taken over" in out
-    assert "not taken over" not in out
+    assert f"{other}: {total} arrays are loaded" in err
+    assert "not loaded" not in err
     assert equal(weights(workdir), weights(other))
     assert not equal(weights(train("plain")), weights(other))
 

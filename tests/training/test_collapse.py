@@ -55,6 +55,6 @@ def test_a_run_that_collapses_says_so_and_goes_on(
     with pytest.warns(RuntimeWarning, match="collapsed"):  # by the test split's rows
         assert main(["train", *flags, f"--workdir={tmp_path}/run"]) == 0
     (message,) = [line for line in capsys.readouterr().err.splitlines() if "has collapsed" in line]
-    assert message.startswith("epoch 2, step 22: warning: the model has collapsed")
+    assert message.startswith("jreid: epoch 2, step 22: the model has collapsed")
     assert "step 11 was the best in" in message
     assert "lower config.optimizer.learning_rate and train into another --workdir." in message

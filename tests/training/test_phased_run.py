@@ -141,7 +141,7 @@ def test_each_phase_has_its_own_players_losses_and_metrics(whole):
 def test_phases_and_alarms_are_told_once(whole):
     message = whole.with_name("told").read_text()
     assert message.index("epoch 1: phase warm") < message.index("epoch 2: phase main")
-    assert message.count("warning: b/factor is 3: it is too much.") == 1
+    assert message.count("b/factor is 3: it is too much.") == 1
 
 
 def test_pictures_are_saved_in_training_and_by_the_verb(whole, capsys):

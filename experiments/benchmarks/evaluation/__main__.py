@@ -28,6 +28,7 @@ from experiments.benchmarks.evaluation.methods import (
     make_problem,
 )
 from jreid.evaluation.ranking.cmc import QueryScores, mean_metrics
+from jreid.process import configure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,4 +114,5 @@ def memory_in_a_process(method: str, problem: Problem) -> int:
 
 
 if __name__ == "__main__":
+    configure(compilation_cache=False)
     main()
