@@ -5,13 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers.observed import Interrupt, train_observed
 from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.config import read
 from jreid.engine.model import Model
 from jreid.runs.checkpoints import Checkpoints
-from jreid.training.loop import EpochEnd
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,8 @@ def whole(flags, tmp_path_factory):
 def resumed(flags, tmp_path_factory):
     """A run that was interrupted at the end of its second epoch, before that was saved."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
-    end = EpochEnd.end_epoch
-    with pytest.MonkeyPatch.context() as patch:
-
-        def interrupted(self, epochs, state, watch):
-            if epochs == 2:
-                raise KeyboardInterrupt
-            end(self, epochs, state, watch)
-
-        patch.setattr(EpochEnd, "end_epoch", interrupted)
-        assert main(["train", *flags, "--workdir", str(workdir)]) == 130
+    with pytest.raises(KeyboardInterrupt):
+        train_observed(flags, workdir, Interrupt(2))
     assert not (workdir / "result.json").exists()
     assert main(["train", "--workdir", str(workdir)]) == 0
     return workdir

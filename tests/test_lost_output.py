@@ -15,11 +15,11 @@ from helpers.paths import ROOT
 from jreid.__main__ import main
 from jreid.commands.evaluate import evaluate_and_tell
 from jreid.errors import InputError
-from jreid.runs.protocols import Draws
 from jreid.runs.run import Run
 from jreid.terminal import replace_what_cannot_be_shown
-from jreid.training.epoch_end import EpochEnd
+from jreid.training.observer import Step
 from jreid.training.spikes import MIN_STEPS, SpikeDetector
+from jreid.training.validation import Pictures
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def flags(tmp_path):
     labels["names"] = np.array([f"cam{cameras[i]}/{people[i]:04d}/{i:04d}" for i in range(24)])
     features = np.random.default_rng(0).normal(size=(24, 4))
     np.savez(tmp_path / "f.npz", features=features, **labels)
-    what = ["evaluate", f"--features={tmp_path / 'f.npz'}", "--dataset=mine"]
-    return [*what, "--protocol=sysu_mm01:sampling=seeded,trials=1"]
+    what = ["evaluate", f"--features={tmp_path / 'f.npz'}", "--protocol=sysu_mm01"]
+    return [*what, "--dataset=mine", "--sampling=seeded", "--trials=1"]
 
 
 def row(flags, tmp_path):
@@ -52,7 +52,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     capsys.readouterr()
     config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
     with pytest.raises(InputError, match=r"result\.json"):
-        evaluate_and_tell(config, run, SimpleNamespace(fingerprint="0" * 64), None)
+        evaluate_and_tell(config, run, SimpleNamespace(fingerprint="0" * 64))
     out = capsys.readouterr().out
     assert result["rows"][0]["fingerprint"] in out
     assert "metrics.jsonl" in out
@@ -141,10 +141,10 @@ def test_both_streams_on_a_full_disk(monkeypatch):
 @pytest.mark.fault("B8")
 def test_a_spike_whose_images_cannot_be_kept(tmp_path, caplog):
     (tmp_path / "spikes").touch()
-    watch = SpikeDetector(tmp_path / "spikes", lambda step: {})
+    spikes = SpikeDetector(tmp_path / "spikes", lambda step: {})
     for step in range(MIN_STEPS):
-        watch.look(step, {"model/loss": 1.0 + 0.01 * (step % 3)})
-    watch.look(MIN_STEPS, {"model/loss": 100.0})
+        spikes.on_metrics(step, {"model/loss": 1.0 + 0.01 * (step % 3)})
+    spikes.on_metrics(MIN_STEPS, {"model/loss": 100.0})
     (message,) = caplog.messages
     assert "model/loss is 100" in message
     assert f"step_{MIN_STEPS:08d}.json cannot be written" in message
@@ -156,19 +156,10 @@ def test_pictures_that_cannot_be_drawn(caplog):
         def draw(self, variables, step):
             raise InputError("pictures/heat.png cannot be written (No space left on device).")
 
-    class Nothing(SimpleNamespace):
-        def __getattr__(self, name):
-            return lambda *_: None
-
-    phase = SimpleNamespace(phase_at=lambda epoch: SimpleNamespace(name="all"))
-    evaluation = SimpleNamespace(every_epochs=0)
-    config = SimpleNamespace(epochs=2, checkpoint_every_epochs=1, pictures_every_epochs=1)
-    config.evaluation, config.data = evaluation, SimpleNamespace(train_splits=("train",))
-    model = SimpleNamespace(config=config, method=phase)
-    dataset = SimpleNamespace(table=SimpleNamespace(split=np.array(["train"])))
-    stop = SimpleNamespace(interrupting=contextlib.nullcontext)
-    end = EpochEnd(model, dataset, Draws([], None), Sheets(), Nothing(), Nothing(), Nothing(), stop)
-    end.end_epoch(1, SimpleNamespace(step=7, variables={}), Nothing())
+    cadence = SimpleNamespace(draws=lambda epochs: True)
+    checkpointer = SimpleNamespace(interruptible=contextlib.nullcontext)
+    state = SimpleNamespace(variables={})
+    Pictures(Sheets(), cadence, checkpointer).on_epoch_end(Step(7, 0, True, False, state))
     (message,) = caplog.messages
     assert "step 7" in message
     assert "pictures/heat.png cannot be written" in message

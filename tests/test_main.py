@@ -27,9 +27,8 @@ def refused(capsys, *arguments):
     """Runs a command that must be refused; its one sentence."""
     assert main([str(argument) for argument in arguments]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    (message,) = [line for line in lines if line.startswith("jreid: ")]
-    assert message == lines[-1]
-    return message
+    assert lines[-1].startswith("jreid: ")
+    return lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +296,7 @@ def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
     capsys.readouterr()
     assert main([*arguments, "--modality=infrared", "--output", str(output)]) == 0
     message = capsys.readouterr().err
-    assert message.startswith("jreid: the folder holds")
+    assert message.startswith(f"jreid: {folder}: ")
     assert "(1 .tif)" in message
     with np.load(output) as arrays:
         found = dict(arrays)

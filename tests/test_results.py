@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers.observed import Interrupt, train_observed
 from helpers.old_configs import as_written_before
 from helpers.paths import ROOT
 from helpers.small_method import create_method
@@ -102,7 +103,7 @@ def test_a_training_draws_each_protocol_once(trained, draws):
 
 def test_a_finished_run_is_not_evaluated_again(run, flags, capsys, monkeypatch):
     written = (run / "result.json").read_bytes()
-    monkeypatch.setattr("jreid.training.loop.train", None)
+    monkeypatch.setattr("jreid.training.train.train", None)
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", None)
     status, out, _ = call(capsys, "train", *flags, f"--workdir={run}")
     assert status == 0
@@ -199,15 +200,10 @@ def test_a_run_is_not_finished_on_other_images_or_another_config(
 
 
 @pytest.mark.fault("A1")
-def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsys, monkeypatch):
+def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsys):
     workdir = tmp_path / "run"
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("jreid.training.loop._train_steps", stop)
-        assert call(capsys, "train", *flags, f"--workdir={workdir}")[0] == 130
+    with pytest.raises(KeyboardInterrupt):
+        train_observed(flags, workdir, Interrupt(0))
     status, out, _ = call(capsys, "evaluate", f"--workdir={workdir}")
     assert status == 0
     assert "stopped before step" in out

@@ -118,8 +118,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     from jreid.runs.init_from import place_of_run
     from jreid.runs.lock import locked
     from jreid.runs.protocols import draw_protocols
-    from jreid.training.loop import train
     from jreid.training.plan import count_identities
+    from jreid.training.train import train
 
     config = run.with_identities(config)
     run.check(config)

@@ -57,7 +57,7 @@ class Checkpoints:
         try:
             self.finish()
         except InputError:
-            if kind is None:  # else what went wrong before is told
+            if kind is None:  # else the error before it matters
                 raise
         finally:
             self._saver.shutdown()
@@ -67,6 +67,12 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The step of the newest checkpoint that is whole, None where there is none."""
         return self.step("last")
+
+    @property
+    def last_good(self) -> int | None:
+        """As `latest`, also where the save in the background fails; for one process alone."""
+        self.wait()
+        return self._folders.latest()
 
     @property
     def best(self) -> int | None:
@@ -204,11 +210,10 @@ class Checkpoints:
         except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
             if is_main_process():
                 self._folders.clear_after_failure()
-            cause, before = str(error).strip().splitlines()[0], self._folders.latest()
-            whole = "none" if before is None else f"that of step {before}"
+            cause = str(error).strip().splitlines()[0]
             raise InputError(
-                f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); "
-                f"{whole} is whole: make room and give the same command again."
+                f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); make "
+                "room and give the same command again."
             ) from error
 
 

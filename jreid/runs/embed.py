@@ -53,7 +53,7 @@ def embed_folder(
     check_config(config)
     names, paths, notes = read_folder(folder)
     for note in notes:
-        log.warning(note)
+        log.warning("%s: %s", folder, note)
     labels = _labels(paths, modality)
     rows = [
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)

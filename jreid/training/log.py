@@ -1,9 +1,8 @@
-"""What a run tells while it trains: metrics as JSON lines and for TensorBoard, and its progress."""
+"""What a run shows while it trains: metrics as JSON lines and for TensorBoard, and its progress."""
 
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -11,11 +10,12 @@ from typing import Self
 from jreid.distributed.processes import is_main_process
 from jreid.files import write_text
 from jreid.progress import TerminalBar
+from jreid.training.observer import Observer, Step
 
 log = logging.getLogger(__name__)
 
 
-class MetricWriter:
+class MetricWriter(Observer):
     """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
 
     Lines of steps after `start` are dropped: a run that resumes writes them anew. So are lines that
@@ -41,6 +41,12 @@ class MetricWriter:
     def __exit__(self, *_: object) -> None:
         if self._writes:
             self._going_on(self._board.close)
+
+    def on_step(self, step: Step) -> None:
+        """Writes the means, where there are any, with the epoch and the speed."""
+        if step.means is not None:
+            speed = {"images_per_second": step.images_per_second}
+            self.write(step.number, {"epoch": step.epoch, **step.means, **speed})
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line and one point a metric."""
@@ -105,55 +111,41 @@ def _is_validation(metrics: Mapping[str, float]) -> bool:
     return any(name.startswith("validation/") for name in metrics)
 
 
-class StepProgress:
-    """A bar on a terminal, plain lines elsewhere. Its clock leaves out compilation and scoring."""
+class StepProgress(Observer):
+    """A bar on a terminal, plain lines elsewhere. A context manager."""
 
     def __init__(self, start: int, steps: int, images: int) -> None:
         """Of a run of `steps` steps of `images` images each, `start` of which are done."""
-        self._step, self._steps, self._images = start, steps, images
-        self._timed_steps, self._seconds = 0, 0.0
-        self._last: float | None = None
+        self._start, self._steps, self._images = start, steps, images
         self._bar, self._text = TerminalBar(is_main_process()), "steps, compiling"
 
     def __enter__(self) -> Self:
-        if self._step:
-            log.info("going on from step %d of %d", self._step, self._steps)
+        if self._start:
+            log.info("going on from step %d of %d", self._start, self._steps)
         self._bar.__enter__()
-        self._bar(self._text, self._step, self._steps)
+        self._bar(self._text, self._start, self._steps)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.__exit__()
 
-    def advance(self) -> None:
-        """A step is done."""
-        now = time.monotonic()
-        if self._last is not None:
-            self._timed_steps += 1
-            self._seconds += now - self._last
-        self._last = now
-        self._step += 1
-        self._bar(self._text, self._step, self._steps)
+    def on_step(self, step: Step) -> None:
+        """Shows the step, and with means the epoch, the losses, the speed and the time left."""
+        if step.means is not None:
+            self._text = f"steps, {self._describe(step)}"
+        self._bar(self._text, step.number, self._steps)
+        if step.means is not None and not self._bar.shown:
+            line = f"step {step.number}/{self._steps}, {self._describe(step)}"
+            log.info("%s%s", line, self._time_left(step))
 
-    def pause(self) -> None:
-        """The time until the next step is done does not count."""
-        self._last = None
+    def _describe(self, step: Step) -> str:
+        means = step.means or {}
+        losses = [f"{name} {means[name]:.3f}" for name in means if name.endswith("/loss")]
+        speed = [f"{step.images_per_second:.0f} images/s"] if step.images_per_second else []
+        return ", ".join([f"epoch {step.epochs_done}", *losses, *speed])
 
-    @property
-    def images_per_second(self) -> float:
-        """Of the steps that were timed; 0 before the second."""
-        return self._images * self._timed_steps / self._seconds if self._timed_steps else 0.0
-
-    def show(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Shows the epoch, the players' losses, the speed and the time left."""
-        losses = [f"{name} {metrics[name]:.3f}" for name in metrics if name.endswith("/loss")]
-        text = f"epoch {epoch + 1}, {', '.join(losses)}"
-        speed = self.images_per_second
-        if speed:
-            text += f", {speed:.0f} images/s"
-        self._text = f"steps, {text}"
-        self._bar(self._text, self._step, self._steps)
-        if not self._bar.shown:
-            left = (self._steps - self._step) * self._images / speed if speed else 0
-            time_left = f", {int(left // 60)}:{int(left % 60):02d} left" if speed else ""
-            log.info("step %d/%d, %s%s", self._step, self._steps, text, time_left)
+    def _time_left(self, step: Step) -> str:
+        if not step.images_per_second:
+            return ""
+        seconds = (self._steps - step.number) * self._images / step.images_per_second
+        return f", {int(seconds // 60)}:{int(seconds % 60):02d} left"

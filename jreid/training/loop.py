@@ -1,154 +1,137 @@
-"""The one training loop: batches in, checkpoints and metrics out, from any step on."""
+"""The one training loop: batches in, checkpoints and metrics out, from any step on.
 
-import logging
-from collections.abc import Iterable
-from functools import partial
+What happens beside the steps is done by observers. Their order is a contract that resuming a run
+bit for bit relies on:
 
-from jreid.data.augmentation import Augmentation
-from jreid.data.dataset import Dataset
-from jreid.data.pipeline import training_batches
-from jreid.data.samplers import Plan
-from jreid.distributed.mesh import check_divisible, split
-from jreid.distributed.preemption import StopSignals
-from jreid.engine.model import Model
-from jreid.engine.out_of_memory import explain_out_of_memory
+1. Check: the metrics of a step reach `on_metrics`, where those that are not finite end the run,
+   before the step is logged or saved. A state is checked before it is saved.
+2. Log: `on_step` writes the means that are due.
+3. Save: `on_step` saves a run that is asked to stop, and `on_epoch_end` what is due, after step 2.
+
+So nothing that failed its check is logged or saved, and all metrics up to a checkpoint's step are
+either in `metrics.jsonl` or beside the checkpoint, as those not logged yet: a run that goes on
+drops the lines of later steps, and writes every line once. The same holds for the score on the
+validation identities, which is logged before the state is saved with it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import jax
+import numpy as np
+
 from jreid.engine.state import TrainState
-from jreid.engine.step import make_train_step
-from jreid.methods import Batch, Config
-from jreid.runs.checkpoints import Checkpoints
-from jreid.runs.init_from import Start
-from jreid.runs.pictures import PEOPLE, Sheets
-from jreid.runs.protocols import Draws, described
-from jreid.runs.run import Run
-from jreid.training.epoch_end import EpochEnd, is_unscored
-from jreid.training.log import MetricWriter, StepProgress
-from jreid.training.monitor import FiniteCheck, MetricWarnings
-from jreid.training.plan import ended_epochs, epochs_of, images_of, plan_training
-from jreid.training.profiler import Profiler
-from jreid.training.spikes import SpikeDetector
-
-log = logging.getLogger(__name__)
+from jreid.engine.step import TrainStep
+from jreid.methods import Batch, Metrics
+from jreid.training.observer import Observer, Step
+from jreid.training.plan import Starts
 
 
-def train(
-    config: Config,
-    run: Run,
-    dataset: Dataset,
-    draws: Draws,
-    start: Start,
-    profiled_steps: int = 0,
-    grace: float | None = None,
-) -> None:
-    """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
-
-    The working directory is written to only once config, weights and dataset are known to fit.
-
-    Args:
-        draws: what the config's protocols draw from the dataset.
-        start: the weights that the run starts from, unless it has a checkpoint.
-        profiled_steps: how many steps to record into the run's `profile`.
-        grace: as in `StopSignals`.
-
-    Raises:
-        InputError: the config and the dataset do not fit, or there are fewer steps than are to be
-            profiled, told before the first step; or a number that is not finite, which stops the
-            run.
-    """
-    table, plan = plan_training(config, dataset)
-    model = Model(config)
-    rows = config.batch.identities * config.batch.images
-    check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
-    pictured = config.pictures_every_epochs > 0
-    sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
-    fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
-    with Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        state = fresh or checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
-        if fresh:
-            checkpoints.save(fresh)
-            checkpoints.finish()
-        run.claim(
-            config,
-            dataset,
-            plan.steps,
-            start.record if fresh else None,
-            protocols=described(config),
-        )
-        first = int(state.step)
-        epochs_done = ended_epochs(plan, first)
-        unscored = not fresh and is_unscored(config, draws, checkpoints, epochs_done)
-        if first >= plan.steps and not unscored:
-            return
-        profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
-        options = Augmentation(**config.image, erase_fill=0.0)
-        batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
-        spikes = SpikeDetector(run.spikes, partial(images_of, table, plan))
-        finite_check = FiniteCheck(
-            checkpoints, spikes, () if fresh else checkpoints.unlogged(first)
-        )
-        with (
-            explain_out_of_memory("a training step", partial(_remedy, checkpoints)),
-            MetricWriter(run.metrics, first, unscored) as metric_writer,
-            StepProgress(first, plan.steps, 2 * rows) as progress,
-            StopSignals(grace, checkpoints.wait) as stop,
-            profiler,
-        ):
-            epochs = EpochEnd(
-                model, dataset, draws, sheets, checkpoints, metric_writer, progress, stop
-            )
-            if unscored:
-                epochs.end_epoch(epochs_done, state, finite_check)
-            _train_steps(model, plan, state, batches, epochs, finite_check, stop, profiler)
-
-
-def _train_steps(
-    model: Model,
-    plan: Plan,
+def take_steps(
+    step_of_epoch: Callable[[int], TrainStep],
+    starts: Starts,
     state: TrainState,
     batches: Iterable[Batch],
-    epochs: EpochEnd,
-    finite_check: FiniteCheck,
-    stop: StopSignals,
-    profiler: Profiler,
+    observers: Sequence[Observer],
+    *,
+    logs: Callable[[int, bool], bool],
+    stops: Callable[[int], bool],
+    unlogged: Sequence[Mapping[str, float]] = (),
+    images: int = 1,
 ) -> None:
-    config, method, progress = model.config, model.method, epochs.progress
-    step_functions = {
-        phase.name: make_train_step(
-            method, model.optimizers, epochs_of(plan), config.seed, model.mesh, phase
-        )
-        for phase in method.phases
-    }
-    alarms, before = MetricWarnings(method.metric_warnings), ""
-    for step, batch in enumerate(batches, int(state.step) + 1):
-        epoch, _ = plan.epoch_of(step - 1)
-        phase = method.phase_at(epoch).name
-        if phase != before and len(method.phases) > 1:
-            log.info("epoch %d: phase %s", epoch + 1, phase)
-        before = phase
-        profiler.before(step)
-        state, metrics = step_functions[phase](state, batch)
-        finite_check.add(step, metrics)
-        progress.advance()
-        if message := profiler.after(step, state):
-            log.info(message)
-        ends = step == plan.starts[epoch + 1]
-        # Also where an epoch ends, so that one's lines do not depend on the one before.
-        if ends or step % config.log_every_steps == 0:
-            means = finite_check.means()
-            speed = {"images_per_second": progress.images_per_second}
-            epochs.metric_writer.write(step, {"epoch": epoch, **means, **speed})
-            progress.show(epoch, means)
-            for warning in alarms.messages(means):
-                log.warning("step %d: %s", step, warning)
-        if stop.after(step):
-            epochs.save_and_stop(stop.status, state, finite_check)
-        if ends:
-            epochs.end_epoch(epoch + 1, state, finite_check)
-            progress.pause()
-        epochs.checkpoints.check()
+    """Takes a step for each batch, and calls the observers in their order.
+
+    Args:
+        step_of_epoch: the function that takes the steps of an epoch, which is counted from 0.
+        starts: the number of steps before each epoch, and of all, as `Plan.starts`.
+        state: before the first batch, whose step may be any.
+        logs: whether the means are due after a step, of its number and whether it ends its epoch.
+        stops: whether the run is asked to stop after the step of a number.
+        unlogged: metrics of steps before the first batch that are in no means yet.
+        images: of a step.
+    """
+    metrics, clock = StepMetrics(observers, unlogged), StepClock(images)
+    for number, batch in enumerate(batches, int(state.step) + 1):
+        epoch = int(np.searchsorted(starts, number)) - 1
+        state, found = step_of_epoch(epoch)(state, batch)
+        metrics.add(number, found)
+        ends_epoch = number == starts[epoch + 1]
+        due, stopped = logs(number, ends_epoch), stops(number)
+        if due or stopped:
+            metrics.fetch()
+        clock.tick()
+        means = metrics.means() if due else None
+        unlogged, speed = (*metrics.unlogged,), clock.images_per_second
+        step = Step(number, epoch, ends_epoch, stopped, state, means, unlogged, speed)
+        for observer in observers:
+            observer.on_step(step)
+        if ends_epoch:
+            for observer in observers:
+                observer.on_epoch_end(step)
+            clock.pause()
 
 
-def _remedy(checkpoints: Checkpoints) -> str:
-    return (
-        f"the last good checkpoint is step {checkpoints.latest}; lower config.batch.identities or "
-        "config.batch.images, set --config.dtype=bfloat16, or use more devices"
-    )
+class StepMetrics:
+    """Fetches the metrics of each step one step late, so that the devices never wait for the host.
+
+    Attributes:
+        unlogged: the metrics of each step that has arrived and is in no means yet.
+    """
+
+    def __init__(
+        self, observers: Sequence[Observer], unlogged: Sequence[Mapping[str, float]]
+    ) -> None:
+        """
+        Args:
+            observers: are shown the metrics as they arrive.
+            unlogged: of the run that goes on.
+        """
+        self.unlogged = [*unlogged]
+        self._observers = observers
+        self._pending: tuple[int, Metrics] | None = None
+
+    def add(self, number: int, metrics: Metrics) -> None:
+        """Takes a step's metrics on the devices, and fetches those of the step before."""
+        self.fetch()
+        self._pending = (number, metrics)
+
+    def fetch(self) -> None:
+        """Fetches the metrics of the newest step too."""
+        if self._pending is None:
+            return
+        (number, metrics), self._pending = self._pending, None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        for observer in self._observers:
+            observer.on_metrics(number, values)
+        self.unlogged.append(values)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric over the steps since the last call."""
+        steps, self.unlogged = self.unlogged, []
+        return {name: float(np.mean([metrics[name] for metrics in steps])) for name in steps[0]}
+
+
+class StepClock:
+    """The speed of the steps, without compilation and what happens between epochs."""
+
+    def __init__(self, images: int) -> None:
+        """Of so many images a step."""
+        self._images, self._timed_steps, self._seconds = images, 0, 0.0
+        self._last: float | None = None
+
+    def tick(self) -> None:
+        """A step is done."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._timed_steps += 1
+            self._seconds += now - self._last
+        self._last = now
+
+    def pause(self) -> None:
+        """The time until the next step is done does not count."""
+        self._last = None
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the steps that were timed; 0 before the second."""
+        return self._images * self._timed_steps / self._seconds if self._timed_steps else 0.0

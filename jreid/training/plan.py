@@ -12,6 +12,8 @@ from jreid.engine.optimizers import Epochs
 from jreid.errors import InputError
 from jreid.methods import Config
 
+Starts = Int[np.ndarray, " epochs_and_one"]  # steps before each epoch, and all of them
+
 
 def count_identities(config: Config, dataset: Dataset) -> Config:
     """The config with the number of the dataset's training identities, where it says none."""

@@ -1,42 +1,43 @@
 """A profile of a few steps of training, and the share of their time in which no device computes."""
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import jax
-import numpy as np
-from jaxtyping import Int
 
 from jreid.distributed.processes import is_main_process
 from jreid.errors import InputError
+from jreid.training.observer import Observer, Step
+from jreid.training.plan import Starts
 
+log = logging.getLogger(__name__)
 WARM_STEPS = 10  # that are not profiled: compilation, and batches read meanwhile or in evaluation
 PERFETTO = "https://ui.perfetto.dev"
 # The lines of a trace on which computing is shown: of a CPU's threads, and of other devices.
 CPU_LINES = ("tf_XLAEigen", "tf_XLAPjRtCpuClient")
 DEVICE_LINES = ("XLA Ops", "Compute")  # "Stream #13(Compute)" on a GPU
 
-Starts = Int[np.ndarray, " epochs_and_one"]  # a plan's: steps before each epoch, and all of them
 Interval = tuple[float, float]  # begin and end in nanoseconds
 
 
-class Profiler:
-    """Records steps by `jax.profiler`, of one epoch if one is long enough.
+class Profiler(Observer):
+    """Records steps with `jax.profiler`, of one epoch if one is long enough. A context manager.
 
     Of several processes the first one records its own devices.
     """
 
     def __init__(self, folder: Path, steps: int, first: int, starts: Starts) -> None:
-        """Is to record so many steps, or none, of a command that goes on from step `first`.
+        """Records `steps` steps, or none, of a command that goes on from step `first`.
 
         Raises:
-            InputError: the command trains fewer steps, or it is no number of steps.
+            InputError: fewer steps are left, or `steps` is negative.
         """
         if steps < 0:
-            raise InputError(f"--profile={steps} is no number of steps; give one, such as 20.")
+            raise InputError(f"--profile={steps} is negative; give a number of steps, such as 20.")
         left = starts[-1] - first
         if steps and WARM_STEPS + steps > left:
             raise InputError(
@@ -51,12 +52,22 @@ class Profiler:
 
     def __exit__(self, *_: object) -> None:
         if self._records:
-            with contextlib.suppress(OSError, RuntimeError):  # what ended the steps is to be told
+            with contextlib.suppress(OSError, RuntimeError):  # not of what ended the steps
                 jax.profiler.stop_trace()
 
-    def before(self, step: int) -> None:
-        """Begins to record where this is the first step to be recorded."""
-        if self._steps and step == self._begin + 1:
+    def on_step(self, step: Step) -> None:
+        """Begins to record after a step, or ends, and logs what was found."""
+        if self._records and step.number >= self._begin + self._steps:
+            log.info(self._end(step.state))
+        elif not step.ends_epoch:
+            self._begin_after(step.number)
+
+    def on_epoch_end(self, step: Step) -> None:
+        """Begins to record after an epoch, so that its scoring is not recorded."""
+        self._begin_after(step.number)
+
+    def _begin_after(self, number: int) -> None:
+        if self._steps and number == self._begin:
             shutil.rmtree(self._folder, ignore_errors=True)
             options = jax.profiler.ProfileOptions()
             options.python_tracer_level = 0  # Python's own calls would slow what is measured
@@ -65,10 +76,8 @@ class Profiler:
             )
             self._records = True
 
-    def after(self, step: int, state: Any) -> str | None:
-        """What there is to tell where this is the last step to be recorded."""
-        if not self._records or step < self._begin + self._steps:
-            return None
+    def _end(self, state: Any) -> str:
+        """Ends recording; where the profile is and what it shows, in words."""
         jax.block_until_ready(state)
         self._records = False
         try:
@@ -77,7 +86,7 @@ class Profiler:
             (trace,) = self._folder.rglob("*.xplane.pb")
             devices = computing(trace)
         except (OSError, ValueError, RuntimeError) as error:
-            return f"no profile: it cannot be written to {self._folder} ({error}); training goes on"
+            return f"no profile: {self._folder} cannot be written to ({error}); training goes on"
         steps = f"steps {self._begin + 1} to {self._begin + self._steps}"
         found = f"profile of {steps}: {picture}, to be opened on {PERFETTO}"
         if not devices:

@@ -1,4 +1,4 @@
-"""Loss spikes: a step whose loss stands far out from those before is told, and its batch kept."""
+"""Loss spikes: a loss far above those before is warned of, and its batch's images are named."""
 
 import json
 import logging
@@ -12,37 +12,38 @@ import numpy as np
 from jreid.distributed.processes import is_main_process
 from jreid.errors import InputError
 from jreid.files import write_text
+from jreid.training.observer import Observer
 
 WINDOW, MIN_STEPS = 50, 20  # steps before that a loss is compared with, and how many it takes
 DEVIATIONS = 10.0
 log = logging.getLogger(__name__)
 
 
-class SpikeDetector:
+class SpikeDetector(Observer):
     """Compares each player's loss with its median over the last steps.
 
     A spike lies above the median by ten standard deviations, estimated from the median deviation,
     and by the median's own size. After one the comparison begins anew, so that a run that diverges
-    does not tell of every step. It is a warning: the run goes on, also where the disk is full.
+    is not warned of at every step. The run goes on, also where the disk is full.
     """
 
     def __init__(self, folder: Path, images_of: Callable[[int], Mapping[str, Any]]) -> None:
         """
         Args:
-            folder: where batches are kept; made when there is one.
-            images_of: step to what names its images, as JSON.
+            folder: for a JSON file for each spike; made when there is one.
+            images_of: the names of a step's images by modality.
         """
         self._folder, self._images_of = folder, images_of
         self._losses: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
 
-    def look(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Takes a step's metrics, of which those called `PLAYER/loss` count."""
+    def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Compares those metrics that are called `PLAYER/loss`."""
         for name, value in metrics.items():
             if not name.endswith("/loss"):
                 continue
             losses = self._losses[name]
             if len(losses) >= MIN_STEPS and value > (limit := _limit(losses)):
-                self._warn(step, name, value, float(np.median(losses)), limit)
+                self._warn(number, name, value, float(np.median(losses)), limit)
                 losses.clear()
             losses.append(value)
 

@@ -119,7 +119,8 @@ def test_a_disk_that_fills_while_saving(flags, trained, tmp_path, capsys, monkey
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith("jreid: the checkpoint of step 22 cannot be written to ")
     assert "No space left on device" in message
-    assert "that of step 11 is whole: make room and give the same command again." in message
+    assert "; make room and give the same command again; " in message
+    assert "the last good checkpoint is step 11 in" in message
     assert not [*workdir.glob("checkpoints/*.unfinished*")]
     assert not (workdir / "result.json").exists()
     monkeypatch.undo()
@@ -147,7 +148,8 @@ def test_a_full_disk(flags, small_disk):
     done = run(*flags, f"--workdir={workdir}")
     message = done.refused()
     assert message.startswith("jreid: the checkpoint of step 11 cannot be written to ")
-    assert message.endswith("step 0 is whole: make room and give the same command again.")
+    assert "; make room and give the same command again; " in message
+    assert "the last good checkpoint is step 0 in" in message
     assert len({*done.messages}) == len(done.messages)
     assert "WARNING:" not in done.err, "a warning is told twice"
     with Checkpoints(workdir / "checkpoints") as checkpoints:

@@ -10,7 +10,7 @@ from helpers.command_line import run, steps_in, tiny_flags
 
 from jreid.__main__ import main
 from jreid.engine.model import Model
-from jreid.training import loop
+from jreid.training import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -23,7 +23,7 @@ def flags(tiny_folder, prepared):
 @pytest.fixture
 def inject(monkeypatch):
     """A function from a step and a change to its result, which is made in every run from then."""
-    make = loop.make_train_step
+    make = train.make_train_step
 
     def inject(at, change):
         def changed(*arguments):
@@ -35,7 +35,7 @@ def inject(monkeypatch):
 
             return step
 
-        monkeypatch.setattr(loop, "make_train_step", changed)
+        monkeypatch.setattr(train, "make_train_step", changed)
 
     return inject
 
@@ -70,7 +70,8 @@ def test_a_step_that_is_not_finite(flags, inject, tmp_path, capsys, change, mess
     inject(14, change)
     assert main([*flags, f"--workdir={workdir}"]) == 2
     sentence = capsys.readouterr().err.strip().splitlines()[-1]
-    assert sentence.startswith(f"jreid: {message}; the last good checkpoint is step 11 in ")
+    assert sentence.startswith(f"jreid: {message}; ")
+    assert f"; the last good checkpoint is step 11 in {workdir}/checkpoints." in sentence
     assert steps_in(workdir) == [0, 11]
     assert not (workdir / "result.json").exists()
     lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
@@ -100,7 +101,8 @@ def test_a_step_that_does_not_fit_the_device(flags, inject, tmp_path, capsys):
     assert main([*flags, f"--workdir={workdir}"]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith("jreid: a training step does not fit the memory of ")
-    assert "(Out of memory allocating 9 bytes.); the last good checkpoint is step 11" in message
+    assert "(Out of memory allocating 9 bytes.); " in message
+    assert "the last good checkpoint is step 11" in message
     assert "lower config.batch.identities" in message
     assert steps_in(workdir) == [0, 11]
 

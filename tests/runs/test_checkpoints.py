@@ -143,9 +143,9 @@ def test_a_full_disk_keeps_the_steps_before_and_says_so(tmp_path, monkeypatch):
 
         monkeypatch.setattr("jreid.runs.manifest.seal", full)
         checkpoints.save(state_of(6))
-        with pytest.raises(InputError, match=r"step 6 cannot.*No space left.*step 5 is whole"):
+        with pytest.raises(InputError, match=r"step 6 cannot.*No space left.*make room"):
             checkpoints.finish()
-        assert checkpoints.latest == 5
+        assert checkpoints.last_good == checkpoints.latest == 5
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["5"]
 
 
@@ -157,8 +157,9 @@ def test_a_first_checkpoint_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("jreid.runs.manifest.seal", full)
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
         checkpoints.save(state_of(0))
-        with pytest.raises(InputError, match=r"step 0 cannot.*; none is whole"):
+        with pytest.raises(InputError, match=r"step 0 cannot.*No space left"):
             checkpoints.finish()
+        assert checkpoints.last_good is None
 
 
 def test_equal_states_make_equal_files_but_for_time_stamps(tmp_path):

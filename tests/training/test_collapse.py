@@ -8,7 +8,7 @@ from helpers.states import state_of
 from jreid.__main__ import main
 from jreid.runs import score
 from jreid.runs.checkpoints import Checkpoints
-from jreid.training.monitor import CollapseDetector, mean_negative_similarity
+from jreid.training.collapse import CollapseDetector, mean_negative_similarity
 
 IDENTITIES = np.repeat([3, 5, 8], [2, 3, 4])
 
@@ -27,16 +27,16 @@ def test_the_similarity_is_that_of_every_pair_of_strangers():
     assert mean_negative_similarity(np.zeros((9, 16)), IDENTITIES) == pytest.approx(1)
 
 
-def test_a_collapse_is_told_once_when_it_begins(tmp_path):
+def test_a_collapse_is_warned_of_once_when_it_begins(tmp_path):
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
-        watch = CollapseDetector(checkpoints)
-        assert watch.message(pointing(1.0), IDENTITIES) is None
+        detector = CollapseDetector(checkpoints)
+        assert detector.message(pointing(1.0), IDENTITIES) is None
         checkpoints.save(state_of(4), score=0.5)
-        message = watch.message(pointing(0.01), IDENTITIES)
+        message = detector.message(pointing(0.01), IDENTITIES)
         assert "have a mean cosine similarity of 0.9999; step 4 was the best" in message
-        assert watch.message(pointing(0.01), IDENTITIES) is None
-        assert watch.message(pointing(1.0), IDENTITIES) is None
-        assert watch.message(np.zeros((9, 16)), IDENTITIES)
+        assert detector.message(pointing(0.01), IDENTITIES) is None
+        assert detector.message(pointing(1.0), IDENTITIES) is None
+        assert detector.message(np.zeros((9, 16)), IDENTITIES)
 
 
 @pytest.mark.fault("F19")

@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from jreid.training.log import MetricWriter, StepProgress
+from jreid.training.observer import Step
 
 
 def read(folder):
@@ -41,24 +42,27 @@ def test_what_is_not_finite_is_not_recorded(tmp_path):
         metric_writer.write(1, {"loss": float("nan")})
 
 
-def test_speed_leaves_out_the_first_step_and_pauses(monkeypatch, capsys):
-    clock = iter([100.0, 101.0, 103.0, 500.0, 501.0])  # compiled by 100 s; a pause before 500 s
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    progress = StepProgress(0, 12, 64)
-    assert progress.images_per_second == 0
-    for _ in range(3):
-        progress.advance()
-    progress.pause()
-    progress.advance()
-    progress.advance()
-    assert progress.images_per_second == pytest.approx(64 * 3 / 4)
-    monkeypatch.undo()
-    progress.show(0, {"model/loss": 1.5, "other": 2.0})
-    message = capsys.readouterr().err
-    assert "step 5/12, epoch 1, model/loss 1.500, 48 images/s, 0:09 left" in message
+def test_means_are_written_with_the_epoch_and_the_speed(tmp_path):
+    with MetricWriter(tmp_path, 0) as metric_writer:
+        for number, means in ((1, None), (2, {"loss": 0.5})):
+            metric_writer.on_step(Step(number, 3, False, False, None, means, (), 60.0))
+    assert read(tmp_path) == [{"step": 2, "epoch": 3, "loss": 0.5, "images_per_second": 60.0}]
 
 
-def test_a_removed_folder_is_told_once_and_does_not_end_the_run(tmp_path, caplog):
+def test_lines_show_step_epoch_losses_speed_and_time_left(capsys):
+    means = {"model/loss": 1.5, "other": 2.0}
+    with StepProgress(4, 12, 64) as progress:
+        progress.on_step(Step(5, 0, False, False, None, means, (), 48.0))
+        progress.on_step(Step(6, 0, False, False, None))
+        progress.on_step(Step(12, 1, True, False, None, means))
+    assert capsys.readouterr().err.splitlines() == [
+        "going on from step 4 of 12",
+        "step 5/12, epoch 1, model/loss 1.500, 48 images/s, 0:09 left",
+        "step 12/12, epoch 2, model/loss 1.500",
+    ]
+
+
+def test_a_removed_folder_is_warned_of_once_and_does_not_end_the_run(tmp_path, caplog):
     with MetricWriter(tmp_path / "metrics", 0) as metric_writer:
         metric_writer.write(1, {"loss": 1.0})
         shutil.rmtree(tmp_path / "metrics")

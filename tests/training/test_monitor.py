@@ -3,63 +3,32 @@ import pytest
 from helpers.states import state_of
 
 from jreid.errors import InputError
-from jreid.runs.checkpoints import Checkpoints
-from jreid.training.monitor import FiniteCheck
-from jreid.training.spikes import SpikeDetector
+from jreid.methods import MetricWarning
+from jreid.training.monitor import FiniteCheck, MetricWarnings, check_state
+from jreid.training.observer import Step
 
 
-def watch_of(checkpoints, unlogged=()):
-    return FiniteCheck(
-        checkpoints, SpikeDetector(checkpoints.folder.parent / "spikes", lambda _: {}), unlogged
-    )
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_quantity_and_step_are_named(bad):
+    check = FiniteCheck()
+    check.on_metrics(4, {"loss": 1.0})
+    with pytest.raises(InputError, match=f"step 5 because loss is {bad}"):
+        check.on_metrics(5, {"accuracy": 0.5, "loss": bad})
 
 
-@pytest.fixture
-def checkpoints(tmp_path):
-    with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
-        checkpoints.save(state_of(3))
-        yield checkpoints
-
-
-def test_quantity_step_and_last_good_checkpoint_are_named(checkpoints):
-    watch = watch_of(checkpoints)
-    watch.add(4, {"loss": jnp.float32(1)})
-    watch.add(5, {"loss": jnp.float32(jnp.nan)})
-    with pytest.raises(InputError, match=r"step 5 because loss is nan.*checkpoint is step 3"):
-        watch.add(6, {"loss": jnp.float32(1)})
-
-
-def test_the_newest_step_is_checked_before_its_state_is_saved(checkpoints):
-    watch = watch_of(checkpoints)
-    watch.add(4, {"loss": jnp.float32(jnp.inf)})
-    with pytest.raises(InputError, match="loss is inf"):
-        watch.check_state(state_of(4))
-
-
-def test_a_state_that_is_not_finite_is_not_saved(checkpoints):
+def test_the_array_of_a_state_is_named():
+    check_state(state_of(4))
     state = state_of(4).replace(params={"kernel": jnp.array([1.0, jnp.nan])})
-    with pytest.raises(InputError, match="params/kernel is not finite"):
-        watch_of(checkpoints).check_state(state)
+    with pytest.raises(InputError, match="step 4 because params/kernel is not finite"):
+        check_state(state)
 
 
-def test_means_are_of_the_steps_since_the_last_call(checkpoints):
-    watch = watch_of(checkpoints)
-    for step, loss in enumerate((1.0, 3.0)):
-        watch.add(step, {"loss": jnp.float32(loss)})
-    assert watch.means() == {"loss": 2.0}
-    watch.add(2, {"loss": jnp.float32(7)})
-    assert watch.means() == {"loss": 7.0}
-
-
-def test_a_run_that_goes_on_logs_what_was_not_logged(checkpoints):
-    watch = watch_of(checkpoints)
-    watch.add(4, {"loss": jnp.float32(1)})
-    watch.means()
-    for step, loss in enumerate((0.1, 0.7), 5):
-        watch.add(step, {"loss": jnp.float32(loss)})
-    checkpoints.save(state_of(6), unlogged=watch.unlogged())
-    checkpoints.finish()
-    again = watch_of(checkpoints, checkpoints.unlogged(6))
-    for one in (watch, again):
-        one.add(7, {"loss": jnp.float32(0.3)})
-    assert watch.means() == again.means()
+def test_a_metric_is_warned_of_once_until_it_is_as_expected_again(caplog):
+    warnings = MetricWarnings([MetricWarning("*/loss", lambda value: value > 2, "it is high")])
+    for number, loss in enumerate((1, 3, None, 4, 1, 5), 1):
+        means = None if loss is None else {"a/loss": loss, "b/other": 9}
+        warnings.on_step(Step(number, 0, False, False, None, means))
+    assert caplog.messages == [
+        "step 2: a/loss is 3: it is high.",
+        "step 6: a/loss is 5: it is high.",
+    ]

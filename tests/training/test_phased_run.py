@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.observed import Interrupt, train_observed
 from helpers.paths import ROOT
 from PIL import Image
 
@@ -17,7 +18,6 @@ from jreid.config import read
 from jreid.engine.model import Model
 from jreid.methods import Method, MetricWarning, Phase, Player
 from jreid.runs.checkpoints import Checkpoints
-from jreid.training.loop import EpochEnd
 
 
 def small(config) -> Any:
@@ -91,18 +91,9 @@ def whole(patched, flags, tmp_path_factory):
 def resumed(patched, flags, tmp_path_factory):
     """Stopped when the first phase was saved, and again within the second."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
-    end = EpochEnd.end_epoch
-    with pytest.MonkeyPatch.context() as patch:
-
-        def interrupted(self, epochs, state, watch):
-            if epochs == 2:
-                raise KeyboardInterrupt
-            end(self, epochs, state, watch)
-            raise KeyboardInterrupt
-
-        patch.setattr(EpochEnd, "end_epoch", interrupted)
-        assert main(["train", *flags, "--workdir", str(workdir)]) == 130
-        assert main(["train", "--workdir", str(workdir)]) == 130
+    for interrupt in (Interrupt(1, saved=True), Interrupt(2)):
+        with pytest.raises(KeyboardInterrupt):
+            train_observed(flags, workdir, interrupt)
     assert main(["train", "--workdir", str(workdir)]) == 0
     return workdir
 

@@ -6,6 +6,7 @@ from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.errors import InputError
+from jreid.training.observer import Step
 from jreid.training.profiler import WARM_STEPS, Profiler, computing, idle_share
 
 STARTS = np.array([0, 8, 40, 72])
@@ -31,38 +32,48 @@ def test_no_time_has_no_share(intervals):
 
 
 def recorded(steps, first, monkeypatch, tmp_path):
-    """The steps before which recording begins and after which it ends."""
-    begun, ended = [], []
+    """What happens: begin and end of recording, and the steps, in order."""
+    happened = []
     profiler = Profiler(tmp_path / "profile", steps, first, STARTS)
-    monkeypatch.setattr("jax.profiler.start_trace", lambda *_, **__: begun.append(step))
-    monkeypatch.setattr("jax.profiler.stop_trace", lambda: ended.append(step))
-    for step in range(first + 1, STARTS[-1] + 1):
-        profiler.before(step)
-        message = profiler.after(step, ())
-        assert bool(message) == (ended == [step])
-        assert message is None or message.startswith("no profile: ")  # as nothing was written
-    return begun, ended
+    monkeypatch.setattr("jax.profiler.start_trace", lambda *_, **__: happened.append("begin"))
+    monkeypatch.setattr("jax.profiler.stop_trace", lambda: happened.append("end"))
+    for number in range(first + 1, STARTS[-1] + 1):
+        happened.append(number)
+        step = Step(number, 0, number in STARTS, False, ())
+        profiler.on_step(step)
+        if step.ends_epoch:
+            happened.append("epoch end")
+            profiler.on_epoch_end(step)
+    return happened
 
 
 @pytest.mark.parametrize(
     ("steps", "first", "begin", "end"),
     [
-        (20, 0, 11, 30),  # none of them ends an epoch but the last may
-        (22, 8, 19, 40),
-        (23, 8, 19, 41),  # no epoch has so many after its tenth
-        (20, 15, 51, 70),  # the next epoch has
-        (62, 0, 11, 72),
+        (20, 0, 10, 30),  # none of them ends an epoch but the last may
+        (22, 8, 18, 40),
+        (23, 8, 18, 41),  # no epoch has so many after its tenth
+        (20, 15, 50, 70),  # the next epoch has
+        (62, 0, 10, 72),
+        (5, 30, 40, 45),  # from the first step of an epoch on
     ],
 )
-def test_steps_of_one_epoch_are_recorded(steps, first, begin, end, monkeypatch, tmp_path):
-    assert recorded(steps, first, monkeypatch, tmp_path) == ([begin], [end])
+def test_steps_of_one_epoch_are_recorded(steps, first, begin, end, monkeypatch, tmp_path, caplog):
+    happened = recorded(steps, first, monkeypatch, tmp_path)
+    before = happened.index("begin") - 1
+    assert happened[before - 1 if happened[before] == "epoch end" else before] == begin
+    assert happened[before + 2] == begin + 1  # and no end of an epoch in between
+    assert happened[happened.index("end") - 1] == end
+    assert happened.count("begin") == happened.count("end") == 1
+    (message,) = caplog.messages
+    assert message.startswith("no profile: ")  # as nothing was written
 
 
 def test_no_steps_record_nothing(monkeypatch, tmp_path):
-    assert recorded(0, 0, monkeypatch, tmp_path) == ([], [])
+    assert not {"begin", "end"} & {*recorded(0, 0, monkeypatch, tmp_path)}
 
 
-@pytest.mark.parametrize(("steps", "message"), [(63, "72 are left"), (-1, "no number of steps")])
+@pytest.mark.parametrize(("steps", "message"), [(63, "72 are left"), (-1, "is negative")])
 def test_steps_that_cannot_be_are_refused(steps, message, tmp_path):
     with pytest.raises(InputError, match=message):
         Profiler(tmp_path, steps, 0, STARTS)

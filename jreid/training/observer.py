@@ -1,0 +1,56 @@
+"""What the training loop tells its observers, and when."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from jreid.engine.state import TrainState
+
+
+class Step(NamedTuple):
+    """A step that is done.
+
+    Attributes:
+        number: of the step, from 1.
+        epoch: that it is in, from 0.
+        ends_epoch: whether it is the last step of its epoch.
+        stops: whether the run was asked to stop after it.
+        state: after the step.
+        means: of each metric since the last step that had means; None where no means are due.
+        unlogged: the metrics of each step since then, in which no means are yet.
+        images_per_second: read, trained on and logged since training began; 0 before the second
+            step.
+    """
+
+    number: int
+    epoch: int
+    ends_epoch: bool
+    stops: bool
+    state: TrainState
+    means: Mapping[str, float] | None = None
+    unlogged: Sequence[Mapping[str, float]] = ()
+    images_per_second: float = 0.0
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are done once this step ends one."""
+        return self.epoch + 1
+
+
+class Observer:
+    """Something that happens beside the steps. Each method is empty unless it is overridden.
+
+    Of several processes each one has its own observers, which are called alike. An InputError ends
+    the run.
+    """
+
+    def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
+        """The metrics of a step have arrived: at the latest before it is logged or saved.
+
+        As a rule that is one step later, so that the devices never wait for the host.
+        """
+
+    def on_step(self, step: Step) -> None:
+        """A step is done; its state may still be computed."""
+
+    def on_epoch_end(self, step: Step) -> None:
+        """The last step of an epoch is done; `on_step` was called with it before."""

@@ -1,0 +1,169 @@
+"""Training a run: what its loop is made of, and what is said of the errors that end it."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from jreid.data.augmentation import Augmentation
+from jreid.data.dataset import Dataset
+from jreid.data.pipeline import training_batches
+from jreid.data.samplers import Plan
+from jreid.distributed.mesh import check_divisible, split
+from jreid.distributed.preemption import StopSignals
+from jreid.engine.model import Model
+from jreid.engine.out_of_memory import explain_out_of_memory
+from jreid.engine.step import TrainStep, make_train_step
+from jreid.errors import InputError
+from jreid.methods import Config
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.init_from import Start
+from jreid.runs.pictures import PEOPLE, Sheets
+from jreid.runs.protocols import Draws, described
+from jreid.runs.run import Run
+from jreid.training.cadence import Cadence
+from jreid.training.checkpointer import Checkpointer
+from jreid.training.log import MetricWriter, StepProgress
+from jreid.training.loop import take_steps
+from jreid.training.monitor import FiniteCheck, MetricWarnings
+from jreid.training.observer import Observer, Step
+from jreid.training.plan import ended_epochs, epochs_of, images_of, plan_training
+from jreid.training.profiler import Profiler
+from jreid.training.spikes import SpikeDetector
+from jreid.training.validation import Pictures, Validation, is_unscored
+
+log = logging.getLogger(__name__)
+SMALLER = (
+    "lower config.batch.identities or config.batch.images, set --config.dtype=bfloat16, or use "
+    "more devices"
+)
+
+
+def train(
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    draws: Draws,
+    start: Start,
+    profiled_steps: int = 0,
+    grace: float | None = None,
+    observers: Sequence[Observer] = (),
+) -> None:
+    """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
+
+    The working directory is written to only once config, weights and dataset are known to fit.
+
+    Args:
+        draws: what the config's protocols draw from the dataset.
+        start: the weights that the run starts from, unless it has a checkpoint.
+        profiled_steps: how many steps to record into the run's `profile`.
+        grace: as in `StopSignals`.
+        observers: are called after the run's own.
+
+    Raises:
+        InputError: before the first step, the config and the dataset do not fit, or there are fewer
+            steps than are to be profiled; later, a number that is not finite, or a checkpoint that
+            cannot be written, which end the run.
+        Stopped: the run was asked to stop; its state is saved.
+    """
+    table, plan = plan_training(config, dataset)
+    model = Model(config)
+    rows = config.batch.identities * config.batch.images
+    check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
+    pictured = config.pictures_every_epochs > 0
+    sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
+    fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
+    with Checkpoints(run.checkpoints, writes=True) as checkpoints:
+        state = fresh or checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
+        if fresh:
+            checkpoints.save(fresh)
+            checkpoints.finish()
+        record = start.record if fresh else None
+        run.claim(config, dataset, plan.steps, record, described(config))
+        first, cadence = int(state.step), Cadence(model, draws.validation is not None)
+        epochs = ended_epochs(plan, first)
+        unscored = not fresh and is_unscored(cadence, checkpoints, epochs)
+        if first >= plan.steps and not unscored:
+            return
+        profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
+        options = Augmentation(**config.image, erase_fill=0.0)
+        batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
+        unlogged = [] if fresh else checkpoints.unlogged(first)
+        with (
+            name_last_checkpoint(checkpoints),
+            explain_out_of_memory("a training step", lambda: SMALLER),
+            MetricWriter(run.metrics, first, unscored) as writer,
+            StepProgress(first, plan.steps, 2 * rows) as progress,
+            StopSignals(grace, checkpoints.wait) as stop,
+            profiler,
+        ):
+            checkpointer = Checkpointer(checkpoints, cadence, stop)
+            rest = cadence, checkpointer
+            validation = (
+                [Validation(model, dataset, draws.validation, *rest, writer)]
+                if draws.validation
+                else []
+            )
+            pictures = [Pictures(sheets, *rest)] if sheets else []
+            watching = [
+                FiniteCheck(),
+                SpikeDetector(run.spikes, partial(images_of, table, plan)),
+                writer,
+                progress,
+                MetricWarnings(model.method.metric_warnings),
+                checkpointer,
+                *validation,
+                *pictures,
+                profiler,
+                *observers,
+            ]
+            if unscored:
+                last = Step(first, epochs - 1, ends_epoch=True, stops=False, state=state)
+                for observer in watching:
+                    observer.on_epoch_end(last)
+            take_steps(
+                _step_functions(model, plan),
+                plan.starts,
+                state,
+                batches,
+                watching,
+                logs=cadence.logs,
+                stops=stop.after,
+                unlogged=unlogged,
+                images=2 * rows,
+            )
+            checkpoints.finish()
+
+
+def _step_functions(model: Model, plan: Plan) -> Callable[[int], TrainStep]:
+    """The step function of an epoch's phase, from the epoch; logs each phase that begins."""
+    phases, epochs = model.method.phases, epochs_of(plan)
+    functions = {
+        phase.name: make_train_step(
+            model.method, model.optimizers, epochs, model.config.seed, model.mesh, phase
+        )
+        for phase in phases
+    }
+    logged: set[str] = set()
+
+    def of_epoch(epoch: int) -> TrainStep:
+        name = model.method.phase_at(epoch).name
+        if len(phases) > 1 and name not in logged:
+            log.info("epoch %d: phase %s", epoch + 1, name)
+            logged.add(name)
+        return functions[name]
+
+    return of_epoch
+
+
+@contextlib.contextmanager
+def name_last_checkpoint(checkpoints: Checkpoints) -> Iterator[None]:
+    """Adds to each InputError which checkpoint is the last good one."""
+    try:
+        yield
+    except InputError as error:
+        step = checkpoints.last_good
+        good = f"the last good checkpoint is step {step} in {checkpoints.folder}"
+        if step is None:
+            good = f"there is no good checkpoint in {checkpoints.folder}"
+        raise InputError(f"{str(error).removesuffix('.')}; {good}.") from error

@@ -1,0 +1,88 @@
+"""What happens between epochs after the state is saved: a score on validation, and pictures."""
+
+import logging
+
+from jreid.data.dataset import Dataset
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.runs import score
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.pictures import Sheets
+from jreid.runs.protocols import Drawn
+from jreid.training.cadence import Cadence
+from jreid.training.checkpointer import Checkpointer
+from jreid.training.collapse import CollapseDetector
+from jreid.training.log import MetricWriter
+from jreid.training.observer import Observer, Step
+
+log = logging.getLogger(__name__)
+
+
+def is_unscored(cadence: Cadence, checkpoints: Checkpoints, epochs: int) -> bool:
+    """Whether a run that goes on was stopped after `epochs` epochs before it had its score.
+
+    Args:
+        checkpoints: whose newest one is of the end of that epoch.
+    """
+    return cadence.scores(epochs) and checkpoints.score(checkpoints.newest()) is None
+
+
+class Validation(Observer):
+    """Scores the model on the validation identities, and saves the state again with the score.
+
+    A run that is stopped meanwhile loses no step, since the state is saved before, and scores it
+    when it goes on: see `is_unscored`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        drawn: Drawn,
+        cadence: Cadence,
+        checkpointer: Checkpointer,
+        writer: MetricWriter,
+    ) -> None:
+        self._model, self._dataset, self._drawn, self._cadence = model, dataset, drawn, cadence
+        self._checkpointer, self._writer = checkpointer, writer
+        self._collapse = CollapseDetector(checkpointer.checkpoints)
+
+    def on_epoch_end(self, step: Step) -> None:
+        """Raises Stopped where the run is asked to stop meanwhile."""
+        if not self._cadence.scores(step.epochs_done):
+            return
+        with self._checkpointer.interruptible(step):
+            table, features = score.split_embeddings(
+                self._model, step.state.variables, self._dataset, "validation"
+            )
+            row = score.score(self._model, self._dataset, self._drawn, features)
+        metrics = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
+        self._writer.write(step.number, {f"validation/{name}": metrics[name] for name in metrics})
+        log.info(
+            "epoch %d: validation rank-1 %.1f%%, mAP %.1f%% (protocol %s)",
+            step.epochs_done,
+            100 * metrics["rank1"],
+            100 * metrics["mAP"],
+            row["fingerprint"],
+        )
+        collapse = self._collapse.message(features, table.identity)
+        if collapse:
+            log.warning("epoch %d, step %d: %s", step.epochs_done, step.number, collapse)
+        self._checkpointer.save(step, metrics["mAP"])
+
+
+class Pictures(Observer):
+    """Draws the method's pictures; training does not end for those that cannot be drawn."""
+
+    def __init__(self, sheets: Sheets, cadence: Cadence, checkpointer: Checkpointer) -> None:
+        self._sheets, self._cadence, self._checkpointer = sheets, cadence, checkpointer
+
+    def on_epoch_end(self, step: Step) -> None:
+        """Raises Stopped where the run is asked to stop meanwhile."""
+        if not self._cadence.draws(step.epochs_done):
+            return
+        with self._checkpointer.interruptible(step):
+            try:
+                self._sheets.draw(step.state.variables, step.number)
+            except InputError as error:
+                log.warning("no pictures of step %d: %s", step.number, error)
