@@ -87,7 +87,7 @@ def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
     """The sweep of a config that the command line asks for.
 
     Raises:
-        InputError: it asks for what there is not.
+        InputError: it asks for data or a config that do not exist.
     """
     if not re.fullmatch(r"\d+(,\d+)*", options.seeds):
         raise InputError(f"--seeds={options.seeds} is not understood; give numbers such as 0,1,2.")

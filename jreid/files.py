@@ -56,7 +56,7 @@ def _unfinished(path: Path) -> Iterator[BinaryIO]:
     while file is None or not os.path.exists(file.name):  # removed before it had its lock
         name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
         file = name.open("xb")
-        with contextlib.suppress(OSError):  # a file system without locks: nobody removes it then
+        with contextlib.suppress(OSError):  # a file system without locks: it is never removed then
             fcntl.flock(file, fcntl.LOCK_EX)
     try:
         with file:

@@ -52,8 +52,8 @@ def configure(compilation_cache: bool = True) -> None:
 def configure_logging() -> None:
     """Has the log go to standard error, a line a record, as `SentenceHandler` writes it.
 
-    It is how jreid speaks of its work. Results go to standard output, and how far long work has
-    come is shown by a `jreid.progress.ProgressBar`.
+    Sentences about the work are records of the log; results go to standard output, and how far long
+    work has come is shown by a `jreid.progress.ProgressBar`.
     """
     # A user needs the sentence, not the line of code that says it.
     warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(str(message))}\n"

@@ -48,7 +48,7 @@ def add_trust_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool = False) -> None:
-    """Lets a verb run as one of several processes, by flags or by what the cluster tells.
+    """Lets a verb run as one of several processes, by flags or by the cluster's variables.
 
     Args:
         saves_on_sigterm: as in `jreid.distributed.cluster.join`.

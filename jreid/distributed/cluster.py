@@ -99,13 +99,13 @@ def join(address: ProcessAddress, saves_on_sigterm: bool) -> None:
         InputError: the port is taken, no cluster is found, or devices differ in number.
     """
     jax.config.update("jax_enable_preemption_service", saves_on_sigterm)
-    where = f"at {address.coordinator}" if address.coordinator else "by what the cluster tells"
+    where = f"at {address.coordinator}" if address.coordinator else "by the cluster's variables"
     message = (
         f"the processes of this run do not find each other {where} (%s); start all of them at "
         "once, with the same --coordinator: the first one's host, and a port that is free there "
         "and open to the others. For a process of its own give --processes=1."
     )
-    # JAX aborts where the others do not come: by then this has told why.
+    # JAX aborts where the others do not come: by then this has given the reason.
     late = threading.Timer(WAIT, _leave, [message % f"some have not come in {WAIT} s"])
     late.daemon = True
     late.start()

@@ -14,7 +14,7 @@ def devices() -> str:
     """All devices in words, such as `8 x NVIDIA H100`.
 
     Raises:
-        InputError: there is none of the kind that JAX is told to use.
+        InputError: there is none of the kind that JAX_PLATFORMS asks for.
     """
     try:
         kind = jax.devices()[0].device_kind

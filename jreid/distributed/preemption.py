@@ -64,7 +64,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
-            return self  # where Python lets nobody handle signals
+            return self  # where Python allows no handler of signals
         self._wakeup.setblocking(False)
         self._before = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         numbers = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]

@@ -1,4 +1,4 @@
-"""Several processes of one run: the first one decides, writes and speaks for all."""
+"""Several processes of one run: the first one decides, writes and prints for all."""
 
 import hashlib
 import json

@@ -18,8 +18,8 @@ from jreid.methods import Batch, Method, Metrics, Phase, Player, Variables
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Embed = Callable[[Variables, jax.Array, str], jax.Array]
 
-# What XLA is told beside its defaults, by platform. CPUs: no convolutions by YNNPACK, which take
-# half as long again as XLA's own. GPUs: no products by Triton, whose tiles XLA finds by trying
+# Options of XLA that differ from its defaults, by platform. CPUs: no convolutions by YNNPACK, which
+# take half as long again as XLA's own. GPUs: no products by Triton, whose tiles XLA finds by trying
 # many: without trying, PFANet's steps do not compile, and docs/scaling.md says what trying took.
 YNNPACK_DOES = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
 COMPILER_OPTIONS = {

@@ -1,4 +1,4 @@
-"""Whether a config's values can be meant at all, told before anything is read or made."""
+"""Checks a config's values before anything is read or made."""
 
 import math
 import os
@@ -33,7 +33,7 @@ def check_config(config: Config) -> None:
     """Checks the fields that all methods share; a method checks its own when it is created.
 
     Raises:
-        InputError: a value that cannot be meant; names the field and what it may be.
+        InputError: a value that cannot be used; names the field and what it may be.
     """
     batch, image, evaluation, data = config.batch, config.image, config.evaluation, config.data
     _check_numbers(config)

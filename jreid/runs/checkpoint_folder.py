@@ -1,7 +1,7 @@
 """The folders of a run's checkpoints: which are whole, which is the best, which are removed.
 
 A step is written into a folder of another name and sealed before it gets its number as its name.
-So a folder with such a name was whole once, and its manifest tells whether it still is.
+So a folder with such a name was whole once, and its manifest says whether it still is.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Chosen(NamedTuple):
 
 
 class StepFolders:
-    """The steps in a folder. A damaged one is told once and passed over."""
+    """The steps in a folder. A damaged one is warned of once and not used."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -105,12 +105,12 @@ class StepFolders:
         written = self.unfinished(step)
         write_text(written / NOTES_FILE, json.dumps(notes))
         manifest.seal(written)
-        self._remove(step)  # a damaged one that is made anew
+        self._remove(step)  # a damaged one that is saved again
         rename_whole(written, self.path(step))
         self._faults[step] = None
         whole = [known for known in self._steps() if known <= step and self.is_whole(known)]
-        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as nobody_reads:
-            for known in self._steps() if nobody_reads else ():  # else the next time
+        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as unread:
+            for known in self._steps() if unread else ():  # else the next time
                 if known <= step and known not in {*whole[-KEPT_STEPS:], self.best()}:
                     self._remove(known)
 
@@ -120,7 +120,7 @@ class StepFolders:
 
     @contextlib.contextmanager
     def _lock(self, kind: int) -> Iterator[bool]:
-        """Whether nobody's lock of the folder is in the way, or it cannot be locked at all."""
+        """Locks the folder; yields False where others hold it, True also without locks."""
         if not self.folder.is_dir():
             yield True
             return

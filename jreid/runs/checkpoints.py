@@ -97,7 +97,9 @@ class Checkpoints:
         """
         step = self.latest
         if step is None:
-            raise InputError(f"{self.folder} holds no whole checkpoint; delete it to start anew.")
+            raise InputError(
+                f"{self.folder} holds no whole checkpoint; remove it to train from the start."
+            )
         return step
 
     def unlogged(self, step: int) -> list[dict[str, float]]:

@@ -130,7 +130,7 @@ def _write(output: Path, features: np.ndarray, **labels: Any) -> None:
 
 
 def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:
-    """Identities and cameras, where every path tells them."""
+    """Identities and cameras, where every path names them."""
     labels = [label for label in map(sysu_mm01.label_of, paths) if label]
     if len(labels) < len(paths):
         return {}

@@ -30,7 +30,7 @@ def _is_finished(run: Run, config: Config) -> bool:
         return False
     try:
         result = run.read_result()
-    except InputError:  # it is made anew
+    except InputError:  # evaluation writes it again
         return False
     record, folders = run.record(), StepFolders(run.checkpoints)
     if result.get("config_hash") not in _digests(run, run.with_identities(config)):

@@ -39,7 +39,8 @@ class Sheets:
         """Of so many people of the Table, into a folder.
 
         Raises:
-            InputError: the method has no pictures, or nobody is there in both modalities.
+            InputError: the method has no pictures, or no person has images of both
+                modalities.
         """
         self._model, self._folder = model, folder
         if not model.method.pictures:
@@ -93,7 +94,7 @@ def draw_run(
     """Sheets of a run's checkpoint of a kind, of people of a split, and their paths.
 
     Raises:
-        InputError: no such checkpoint, nobody in the split, or as `Sheets`.
+        InputError: no such checkpoint, no people in the split, or as `Sheets`.
     """
     table = dataset.table.take(dataset.table.split == split)
     sheets = Sheets(model, table, people, run.pictures)
@@ -117,7 +118,7 @@ def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:
     seen = [set(table.identity[rows[modality]].tolist()) for modality in MODALITIES]
     both = np.array(sorted(set.intersection(*seen)))
     if not len(both):
-        raise InputError("nobody is there in both modalities; choose another --split.")
+        raise InputError("no person has images of both modalities; choose another --split.")
     chosen = both[np.linspace(0, len(both) - 1, min(people, len(both))).round().astype(int)]
     return {
         modality: np.array([here[table.identity[here] == person][0] for person in chosen])

@@ -189,8 +189,8 @@ class Run:
         """Makes the folder this config's run on this data, or finds that it is already.
 
         To be called once the first checkpoint is whole: until then no run is here, and the same
-        command starts anew. What drifts is kept in `run.json`, with the step. Other software or
-        another device is a drift that is reported, and not refused.
+        command trains from the start. What drifts is kept in `run.json`, with the step. Other
+        software or another device is a drift that is reported, and not refused.
 
         Args:
             dataset: None for an imported run, which has no data yet.

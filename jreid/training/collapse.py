@@ -9,7 +9,7 @@ COLLAPSED = 0.999  # mean cosine similarity of different people
 
 
 class CollapseDetector:
-    """Looks at validation embeddings, and tells when all of them begin to point one way.
+    """Warns when all validation embeddings begin to point in one direction.
 
     It goes by the mean cosine similarity of different people, since ranking goes by the cosine too.
     0.999 is two and a half degrees. Healthy runs of the tiny config were seen as high as 0.998 at
@@ -28,12 +28,11 @@ class CollapseDetector:
         if before or not self._collapsed:
             return None
         good = self._checkpoints.best  # scored, and so looked at, before this one
-        left = "no checkpoint was scored before" if good is None else f"step {good} was the best"
+        best = "no checkpoint was scored before" if good is None else f"step {good} was the best"
         return (
-            f"the model has collapsed, since validation embeddings of different people "
-            f"have a mean cosine similarity of {similarity:.4f}; {left} in "
-            f"{self._checkpoints.folder}: lower config.optimizer.learning_rate and train into "
-            "another --workdir."
+            "the model has collapsed: validation embeddings of different people have a mean cosine "
+            f"similarity of {similarity:.4f}; {best} in {self._checkpoints.folder}; lower "
+            "config.optimizer.learning_rate and train into another --workdir."
         )
 
 
@@ -42,15 +41,15 @@ def mean_negative_similarity(
 ) -> float:
     """The mean cosine similarity over all pairs of embeddings of different identities.
 
-    An embedding of zeros points nowhere: all of them count as pointing the same way.
+    An embedding of zeros has no direction: all of them count as having the same one.
     """
     features = features.astype(np.float64)
     norm = np.linalg.norm(features, axis=1, keepdims=True)
-    nowhere = np.full(features.shape[1], features.shape[1] ** -0.5)
-    pointing = np.where(norm == 0, nowhere, features / np.where(norm == 0, 1, norm))
+    same = np.full(features.shape[1], features.shape[1] ** -0.5)
+    pointing = np.where(norm == 0, same, features / np.where(norm == 0, 1, norm))
     _, person, images = np.unique(identities, return_inverse=True, return_counts=True)
     sums = np.zeros((len(images), features.shape[1]))
     np.add.at(sums, person, pointing)
     # The products of all pairs are those of the sums.
-    strangers = (sums.sum(axis=0) ** 2).sum() - (sums**2).sum()
-    return float(strangers / (images.sum() ** 2 - (images**2).sum()))
+    negatives = (sums.sum(axis=0) ** 2).sum() - (sums**2).sum()
+    return float(negatives / (images.sum() ** 2 - (images**2).sum()))

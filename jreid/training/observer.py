@@ -1,4 +1,4 @@
-"""What the training loop tells its observers, and when."""
+"""Observers of the training loop, and what a step is to them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -23,7 +23,7 @@ class SpikeDetector(Observer):
     """Compares each player's loss with its median over the last steps.
 
     A spike lies above the median by ten standard deviations, estimated from the median deviation,
-    and by the median's own size. After one the comparison begins anew, so that a run that diverges
+    and by the median's own size. After one the comparison starts again, so that a run that diverges
     is not warned of at every step. The run goes on, also where the disk is full.
     """
 

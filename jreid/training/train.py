@@ -1,4 +1,4 @@
-"""Training a run: what its loop is made of, and what is said of the errors that end it."""
+"""Training a run: puts together what its loop needs, and completes the errors that end it."""
 
 import contextlib
 import logging
