@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         log.error(
             "the config has no field %s, which this version of jreid reads; add it to the config "
-            "file, or to the run's config.json, as the files in configs/ have it.",
+            "file, or to the run's config.json, as the files in configs/ have it%s.",
             field,
+            _other_revision(options),
         )
         return 2
     except OSError as error:
@@ -74,6 +75,14 @@ def _joined(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
+
+
+def _other_revision(options: argparse.Namespace) -> str:
+    """What to say of the run in --workdir where another revision of jreid made it."""
+    from jreid.runs.run import Run
+
+    workdir = getattr(options, "workdir", None)
+    return Run(workdir).other_revision() if workdir else ""
 
 
 def _take_local_paths(options: argparse.Namespace) -> None:

@@ -111,10 +111,12 @@ def _load(options: argparse.Namespace) -> Any:
 
     if getattr(options, "config", None):
         config = configs.load(options.config, options.overrides)
+        check_config(config)
     else:
         run = Run(options.workdir, getattr(options, "allow_config_drift", False))
         config = configs.override(run.config(), options.overrides)
-    check_config(config)
+        with run.explain_revision():
+            check_config(config)
     return config
 
 

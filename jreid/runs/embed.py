@@ -113,7 +113,7 @@ def embed_split(
 
 def _variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and what a row says of it."""
-    with Checkpoints(run.checkpoints) as checkpoints:
+    with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())
         fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
         if fields is None:

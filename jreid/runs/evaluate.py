@@ -62,14 +62,18 @@ def evaluate_run(
     Raises:
         InputError: the run has no checkpoint, or there is no row.
     """
-    model = Model(config)
+    with run.explain_revision():
+        model = Model(config)
     with Checkpoints(run.checkpoints) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())
         if not of_kinds:
-            raise InputError(f"{run.workdir} has no whole checkpoint; train it first.")
+            raise InputError(
+                f"{run.workdir} has no whole checkpoint; train it first{run.other_revision()}."
+            )
         embedded = {}
         for step in {fields["step"] for fields in of_kinds}:
-            variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
+            with run.explain_revision():
+                variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
             _, embedded[step] = score.split_embeddings(model, variables, dataset, "test")
 
     drawn = {one.protocol: one for one in draws.test}

@@ -98,13 +98,12 @@ def draw_run(
     """
     table = dataset.table.take(dataset.table.split == split)
     sheets = Sheets(model, table, people, run.pictures)
-    with Checkpoints(run.checkpoints) as checkpoints:
+    with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
         step = checkpoints.step(kind)
         if step is None:
             raise InputError(f"{run.workdir} has no {kind} checkpoint yet; train it first.")
-        return sheets.draw(
-            checkpoints.restore_variables(step, model.shapes(), model.sharding), step
-        )
+        variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
+    return sheets.draw(variables, step)
 
 
 def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from jreid.runs.lock import LOCK_FILE
 
 # What `run.json` has always held, and what it may hold beside that.
 RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
-NEWER_RECORD = {"start": dict | None, "steps": int | None}
+NEWER_RECORD = {"start": dict | None, "steps": int | None, "revision": str | None}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 TENSORFLOW = ("tensorflow-cpu", "tensorflow")  # one of them, where it is installed
 
@@ -73,7 +73,8 @@ class Run:
                 f"{self.workdir} holds no run (no config.json); give the --workdir of one that "
                 "`jreid train` or `jreid import` made."
             )
-        config = configs.read(self.config_file)
+        with self.explain_revision():
+            config = configs.read(self.config_file)
         edited = configs.differences(config, self._trained_by(config))
         if edited and not self.allow_drift:
             raise InputError(
@@ -103,6 +104,34 @@ class Run:
                 f"{self.provenance_file} cannot be read ({error}); put back what `jreid train` "
                 "wrote there, or remove it and give the same `jreid train` again."
             ) from error
+
+    def other_revision(self) -> str:
+        """Which other revision of jreid made the run, if one did, as the end of a sentence."""
+        try:
+            made, now = self.record().get("revision"), revision()
+        except InputError:
+            return ""
+        if made in (None, now):
+            return ""
+        now = f"revision {now}" if now else "an installed jreid"
+        commit = made.removesuffix("-dirty")
+        return (
+            f"; revision {made} of jreid made this run, and this is {now}: use that one (git "
+            f"checkout {commit}), or train into another --workdir"
+        )
+
+    @contextlib.contextmanager
+    def explain_revision(self) -> Iterator[None]:
+        """Adds to each InputError which other revision of jreid made the run, if one did.
+
+        For what reads the run: its config or its checkpoints.
+        """
+        try:
+            yield
+        except InputError as error:
+            if not (clause := self.other_revision()):
+                raise
+            raise InputError(f"{str(error).removesuffix('.')}{clause}.") from error
 
     def _trained_by(self, own: Config) -> Config:
         recorded = self.record().get("config", {})
@@ -171,7 +200,7 @@ class Run:
             raise InputError(
                 f"{self.workdir} holds a run of another config "
                 f"({_listed(changed, 'asked and there')}); choose another --workdir, or go on "
-                "with the new config by --allow-config-drift."
+                f"with the new config by --allow-config-drift{self.other_revision()}."
             )
         if not self.config_file.is_file() and self._holds_something():
             raise InputError(
@@ -352,7 +381,7 @@ def provenance(config: Config) -> dict[str, Any]:
         "method": config.method,
         "dataset": config.data.name,
         "seed": config.seed,
-        "revision": _revision(),
+        "revision": revision(),
         "versions": {"python": platform.python_version(), **versions},
         "device": devices(),
         "processes": jax.process_count(),
@@ -369,7 +398,7 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """The git revision of this code, marked where it was changed since; None outside its clone."""
     file = Path(__file__).resolve()
 

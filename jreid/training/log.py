@@ -19,7 +19,8 @@ class MetricWriter(Observer):
     """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
 
     Lines of steps after `start` are dropped: a run that goes on writes them again. So are lines
-    that cannot be read. Once training goes on, no fault of writing ends it; the first one is reported.
+    that cannot be read. Once training goes on, no fault of writing ends it; the first one is
+    reported.
     Of several processes the first one writes.
     """
 

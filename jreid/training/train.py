@@ -67,14 +67,18 @@ def train(
         Stopped: the run was asked to stop; its state is saved.
     """
     table, plan = plan_training(config, dataset)
-    model = Model(config)
+    with run.explain_revision():
+        model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
     pictured = config.pictures_every_epochs > 0
     sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
     fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        state = fresh or checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
+        with run.explain_revision():
+            state = fresh or checkpoints.restore(
+                checkpoints.newest(), model.shapes(), model.sharding
+            )
         if fresh:
             checkpoints.save(fresh)
             checkpoints.finish()

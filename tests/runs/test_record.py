@@ -48,6 +48,7 @@ BROKEN = {
     "a list as start": other(start=["random"]),
     "a list in the start": other(start={"kind": ["random"]}),
     "text as steps": other(steps="3"),
+    "a list as revision": other(revision=["0" * 40]),
     "nested without end": b"[" * 100_000,
 }
 
