@@ -31,8 +31,8 @@ def flags(tmp_path):
     labels["names"] = np.array([f"cam{cameras[i]}/{people[i]:04d}/{i:04d}" for i in range(24)])
     features = np.random.default_rng(0).normal(size=(24, 4))
     np.savez(tmp_path / "f.npz", features=features, **labels)
-    what = ["evaluate", f"--features={tmp_path / 'f.npz'}", "--protocol=sysu_mm01"]
-    return [*what, "--dataset=mine", "--sampling=seeded", "--trials=1"]
+    what = ["evaluate", f"--features={tmp_path / 'f.npz'}", "--dataset=mine"]
+    return [*what, "--protocol=sysu_mm01:sampling=seeded,trials=1"]
 
 
 def row(flags, tmp_path):
@@ -52,7 +52,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     capsys.readouterr()
     config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
     with pytest.raises(InputError, match=r"result\.json"):
-        evaluate_and_tell(config, run, SimpleNamespace(fingerprint="0" * 64))
+        evaluate_and_tell(config, run, SimpleNamespace(fingerprint="0" * 64), None)
     out = capsys.readouterr().out
     assert result["rows"][0]["fingerprint"] in out
     assert "metrics.jsonl" in out

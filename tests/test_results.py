@@ -9,7 +9,6 @@ import pytest
 from helpers.observed import Interrupt, train_observed
 from helpers.old_configs import as_written_before
 from helpers.paths import ROOT
-from helpers.small_method import create_method
 from ml_collections import ConfigDict
 
 from jreid import config as configs
@@ -18,21 +17,21 @@ from jreid.data.dataset import files_fingerprint
 from jreid.evaluation import query_gallery
 from jreid.evaluation.results import row as result_row
 from jreid.evaluation.results.marks import marks
-from jreid.methods import agw
+from jreid.find import Trust
 from jreid.runs import finished, protocols, score
 from jreid.runs.run import Run, source_of
 
 SHORT = [
+    "--config.method=helpers.small_method",
     "--config.protocols=sysu_mm01:search=all,shots=1,trials=2",
     "--config.evaluation.rerank=none",
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agw, "create", create_method)
-        yield
+@pytest.fixture(autouse=True)
+def _trust(monkeypatch):
+    """As --trust-code, for runs that are read without a command."""
+    monkeypatch.setattr(Trust, "given", True)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,10 @@ def config(flags):
 def call(capsys, *arguments):
     """The status, what was printed, and the last line of standard error."""
     capsys.readouterr()
-    status = main([str(argument) for argument in arguments])
+    arguments = [*map(str, arguments)]
+    if any(argument.startswith("--workdir=") for argument in arguments):
+        arguments.append("--trust-code")
+    status = main(arguments)
     out, err = capsys.readouterr()
     return status, out, (err.strip().splitlines() or [""])[-1]
 
@@ -105,9 +107,10 @@ def test_a_finished_run_is_not_evaluated_again(run, flags, capsys, monkeypatch):
     written = (run / "result.json").read_bytes()
     monkeypatch.setattr("jreid.training.train.train", None)
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", None)
-    status, out, _ = call(capsys, "train", *flags, f"--workdir={run}")
+    status, out, message = call(capsys, "train", *flags, f"--workdir={run}")
     assert status == 0
-    assert "is finished" in out and str(last_step(run)) in out
+    assert "is finished" in message
+    assert str(last_step(run)) in out
     assert (run / "result.json").read_bytes() == written
 
 

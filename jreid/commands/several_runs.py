@@ -1,12 +1,15 @@
 """`train --trials` and `train --seeds`: several runs, each in its own folder, and their mean."""
 
 import argparse
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jreid.commands.common import config_of
 from jreid.errors import InputError
+
+log = logging.getLogger(__name__)
 
 TrainOne = Callable[[Any, Any, argparse.Namespace], None]
 
@@ -54,7 +57,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
         runs.append((config, run))
     for number, (config, run) in enumerate(runs, 1):
         if not is_finished(run, config):
-            print(f"run {number} of {len(runs)}: {run.workdir}")
+            log.info("run %d of %d: %s", number, len(runs), run.workdir)
             train_one(config, run, options)
     whole, config = Run(options.workdir), runs[0][0]
     results = on_main_process(lambda: [run.read_result() for _, run in runs])

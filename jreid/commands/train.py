@@ -49,7 +49,7 @@ def add(verbs: Any) -> None:
         type=Path,
         metavar="WORKDIR",
         help="start from the weights of the run in WORKDIR, not from config.weights; prints which "
-        "arrays are taken over and which are not",
+        "arrays are loaded and which are not",
     )
     train.add_argument(
         "--init-checkpoint",
@@ -99,7 +99,7 @@ def _train(options: argparse.Namespace) -> None:
     require("training")
 
     if options.grace is not None and not options.grace >= 0:
-        raise InputError(f"--grace={options.grace} is no time; give seconds, 0 or more.")
+        raise InputError(f"--grace={options.grace} is not a number of seconds; give 0 or more.")
     if options.trials is not None or options.seeds is not None:
         train_several(options, _train_one)
         return
@@ -198,8 +198,7 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
     if run.has_checkpoint():
         return RANDOM
     if options.init_from:
-        report = partial(_log_loaded, options.init_from)
-        start = start_of_run(options.init_from, options.init_checkpoint, report)
+        start = start_of_run(options.init_from, options.init_checkpoint)
     elif config.weights == "none":
         start = RANDOM
     else:
@@ -209,15 +208,6 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
         start = start_of_file(Path(source), partial(_fill_backbone, source))
     run.check_start(start.record)
     return start
-
-
-def _log_loaded(other: Path, loaded: Any) -> None:
-    """Logs what became of each array of another run."""
-    log.info("%s: %d arrays are loaded", other, len(loaded.loaded))
-    for line in loaded.mismatched:
-        log.info("not loaded    %s", line)
-    for path in loaded.missing:
-        log.info("not in there  %s: keeps its initial values", path)
 
 
 def _fill_backbone(source: str, variables: Any) -> Any:

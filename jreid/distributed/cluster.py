@@ -65,11 +65,11 @@ def find_address(
     if count == 1 and not coordinator and not number:
         return None
     if not count:
-        raise InputError(f"--processes={processes} is not how many there are; {START}.")
+        raise InputError(f"--processes={processes} is not a number of processes; {START}.")
     if number is None or number >= count:
-        raise InputError(f"--process-id={process} is none of 0 to {count - 1}; {START}.")
+        raise InputError(f"--process-id={process} is not one of 0 to {count - 1}; {START}.")
     if not re.fullmatch(r".+:\d+", coordinator or ""):
-        raise InputError(f"--coordinator={coordinator} is no host and port; {START}.")
+        raise InputError(f"--coordinator={coordinator} is not a host and a port; {START}.")
     return ProcessAddress(coordinator, count, number)
 
 

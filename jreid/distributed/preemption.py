@@ -34,10 +34,10 @@ class Interrupted(BaseException):
 class StopSignals:
     """Answers, after each step, whether the run is to stop. A context manager.
 
-    Signals are heard by a thread of its own, since Python's handlers wait for the main one, which
-    may be compiling. Among several processes JAX's preemption service hears SIGTERM, to whichever
-    process it came, and has all of them stop after the same step; Ctrl-C is passed on to it. Once
-    left, SIGTERM ends the process.
+    A thread of its own receives the signals, since Python's handlers wait for the main thread,
+    which may be compiling. Among several processes JAX's preemption service receives SIGTERM,
+    whichever process it was sent to, and has all of them stop after the same step; Ctrl-C is passed
+    on to it. Outside of the context SIGTERM ends the process.
 
     Attributes:
         status: the exit status to leave with: 128 and the signal's number.
@@ -105,7 +105,7 @@ class StopSignals:
     def interrupting(self) -> Iterator[None]:
         """Within it a request raises Interrupted, in a run of one process; its time is no step's.
 
-        For what takes long, can be done again, and comes after a save.
+        For long work that comes after a save and can be repeated.
         """
         self._interrupting = not self._several
         try:

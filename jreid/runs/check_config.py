@@ -69,7 +69,7 @@ def check_config(config: Config) -> None:
         ("image.erase_ratio", image.erase_ratio, math.inf),
     ):
         holds = len(value) == 2 and 0 < value[0] <= value[1] <= most
-        _require(holds, field, value, "a least and a greatest number, above 0")
+        _require(holds, field, value, "two numbers above 0, the smaller one first")
     for field, value in (
         ("protocols", config.protocols),
         ("evaluation.rerank", evaluation.rerank),

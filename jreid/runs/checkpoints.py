@@ -19,9 +19,9 @@ from jreid.methods import Variables
 from jreid.runs.checkpoint_folder import Chosen, StepFolders
 
 KINDS = ("last", "best")  # newest, and best on the validation identities
-# A file an array: then the bytes of a checkpoint depend on its values alone, but for those of
-# _CHECKPOINT_METADATA (time) and commit_success.txt (place).
-# Folders are made at once: where that fails, Orbax's threads would wait 5 minutes for them.
+# One file for each array: then the bytes of a checkpoint depend on its values alone, except those
+# of _CHECKPOINT_METADATA (time) and commit_success.txt (place).
+# Folders are made at once: if that fails later, Orbax's threads wait 5 minutes for them.
 FORMAT = orbax.Context(
     array_options=orbax.options.ArrayOptions(
         saving=orbax.options.ArrayOptions.Saving(use_ocdbt=False)
@@ -33,9 +33,9 @@ FORMAT = orbax.Context(
 class Checkpoints:
     """The checkpoints in a folder, by step. A context manager: leaving it finishes pending saves.
 
-    Within it, one that only reads has the run that writes remove none. The model and the optimizer
-    are kept side by side, so that evaluation reads the model alone.
-    Of several processes every one saves and restores; the first one decides what.
+    While one that only reads is open, the run that writes removes no checkpoint. The model and the
+    optimizer are kept side by side, so that evaluation reads the model alone. Of several processes
+    every one saves and restores; the first one decides what.
     """
 
     def __init__(self, folder: Path, writes: bool = False) -> None:

@@ -1,6 +1,7 @@
 """The weights that a run starts from: what they are, and how they get into it."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from jreid.methods import Variables
 from jreid.runs.check_config import check_config
 from jreid.runs.checkpoints import Checkpoints, shape_of
 from jreid.runs.run import Run
+
+log = logging.getLogger(__name__)
 
 
 class Start(NamedTuple):
@@ -45,13 +48,12 @@ def start_of_file(path: Path, fill: Callable[[Variables], Variables], kind: str 
     )
 
 
-def start_of_run(other: Path, kind: str, report: Callable[["Loaded"], None]) -> Start:
-    """The start from the weights of another run.
+def start_of_run(other: Path, kind: str) -> Start:
+    """The start from the weights of another run; logs what became of each array.
 
     Args:
         other: its working directory.
         kind: `last` or `best`, its checkpoint.
-        report: is given what became of its arrays.
 
     Raises:
         InputError: no run is there, or it has no such checkpoint that is whole.
@@ -65,7 +67,11 @@ def start_of_run(other: Path, kind: str, report: Callable[["Loaded"], None]) -> 
 
     def fill(variables: Variables) -> Variables:
         loaded = load_matching(variables, other, kind)
-        report(loaded)
+        log.info("%s: %d arrays are loaded", other, len(loaded.loaded))
+        for line in loaded.mismatched:
+            log.info("not loaded    %s", line)
+        for path in loaded.missing:
+            log.info("not in there  %s: keeps its initial values", path)
         return loaded.variables
 
     return Start(fill, {**place_of_run(other, kind), "sha256": chosen.weights, "step": chosen.step})
@@ -81,10 +87,10 @@ class Loaded(NamedTuple):
 
     Attributes:
         variables: initial ones, those of the other run in their places.
-        loaded: paths that were taken over.
-        mismatched: a line for each array that was not, with both shapes: the new run starts with an
-            array of its own there, or has none.
-        missing: paths of the new run that the other has nothing for.
+        loaded: paths of the arrays that the new run starts with.
+        mismatched: a line for each other array, with both shapes: the new run keeps its own array,
+            or has none of that path.
+        missing: paths of the new run that the other run lacks.
     """
 
     variables: Variables
@@ -96,8 +102,8 @@ class Loaded(NamedTuple):
 def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
     """Puts the arrays of another run's checkpoint into initial variables.
 
-    An array is taken over where path, type and shape are the same; of another number of classes,
-    for example, all but the classifier.
+    An array is loaded where path, type and shape are the same: with another number of classes, for
+    example, all except the classifier.
 
     Args:
         variables: of the new run.

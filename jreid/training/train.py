@@ -102,13 +102,6 @@ def train(
             profiler,
         ):
             checkpointer = Checkpointer(checkpoints, cadence, stop)
-            rest = cadence, checkpointer
-            validation = (
-                [Validation(model, dataset, draws.validation, *rest, writer)]
-                if draws.validation
-                else []
-            )
-            pictures = [Pictures(sheets, *rest)] if sheets else []
             watching = [
                 FiniteCheck(),
                 SpikeDetector(run.spikes, partial(images_of, table, plan)),
@@ -116,8 +109,8 @@ def train(
                 progress,
                 MetricWarnings(model.method.metric_warnings),
                 checkpointer,
-                *validation,
-                *pictures,
+                Validation(model, dataset, draws.validation, cadence, checkpointer, writer),
+                Pictures(sheets, cadence, checkpointer),
                 profiler,
                 *observers,
             ]

@@ -38,7 +38,7 @@ class Validation(Observer):
         self,
         model: Model,
         dataset: Dataset,
-        drawn: Drawn,
+        drawn: Drawn | None,
         cadence: Cadence,
         checkpointer: Checkpointer,
         writer: MetricWriter,
@@ -49,7 +49,7 @@ class Validation(Observer):
 
     def on_epoch_end(self, step: Step) -> None:
         """Raises Stopped where the run is asked to stop meanwhile."""
-        if not self._cadence.scores(step.epochs_done):
+        if self._drawn is None or not self._cadence.scores(step.epochs_done):
             return
         with self._checkpointer.interruptible(step):
             table, features = score.split_embeddings(
@@ -74,12 +74,12 @@ class Validation(Observer):
 class Pictures(Observer):
     """Draws the method's pictures; training does not end for those that cannot be drawn."""
 
-    def __init__(self, sheets: Sheets, cadence: Cadence, checkpointer: Checkpointer) -> None:
+    def __init__(self, sheets: Sheets | None, cadence: Cadence, checkpointer: Checkpointer) -> None:
         self._sheets, self._cadence, self._checkpointer = sheets, cadence, checkpointer
 
     def on_epoch_end(self, step: Step) -> None:
         """Raises Stopped where the run is asked to stop meanwhile."""
-        if not self._cadence.draws(step.epochs_done):
+        if self._sheets is None or not self._cadence.draws(step.epochs_done):
             return
         with self._checkpointer.interruptible(step):
             try:

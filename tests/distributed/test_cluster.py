@@ -63,15 +63,15 @@ def test_one_process_is_alone_whatever_the_environment_says():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((None, "2", "0"), "--coordinator=None is no host and port"),
-        (("host", "2", "0"), "--coordinator=host is no host and port"),
-        (("host:1", None, "0"), "--processes=None is not how many there are"),
-        (("host:1", "0", "0"), "--processes=0 is not how many there are"),
-        (("host:1", "two", "0"), "--processes=two is not how many there are"),
-        (("host:1", "auto", "0"), "--processes=auto is not how many there are"),
-        (("host:1", "2", None), "--process-id=None is none of 0 to 1"),
-        (("host:1", "2", "2"), "--process-id=2 is none of 0 to 1"),
-        (("host:1", "2", "-1"), "--process-id=-1 is none of 0 to 1"),
+        ((None, "2", "0"), "--coordinator=None is not a host and a port"),
+        (("host", "2", "0"), "--coordinator=host is not a host and a port"),
+        (("host:1", None, "0"), "--processes=None is not a number of processes"),
+        (("host:1", "0", "0"), "--processes=0 is not a number of processes"),
+        (("host:1", "two", "0"), "--processes=two is not a number of processes"),
+        (("host:1", "auto", "0"), "--processes=auto is not a number of processes"),
+        (("host:1", "2", None), "--process-id=None is not one of 0 to 1"),
+        (("host:1", "2", "2"), "--process-id=2 is not one of 0 to 1"),
+        (("host:1", "2", "-1"), "--process-id=-1 is not one of 0 to 1"),
     ],
 )
 def test_flags_that_cannot_be_meant(flags, message):

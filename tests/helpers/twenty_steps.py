@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from helpers.small_method import SIZE, create_method
+from helpers.small_method import SIZE, create
 from jreid.data.augmentation import Augmentation
 from jreid.data.dataset import Source, load
 from jreid.data.embedding_batches import embedding_batches
@@ -27,8 +27,8 @@ from jreid.distributed.processes import (
     require_same,
 )
 from jreid.engine import optimizers
+from jreid.engine import state as states
 from jreid.engine.model import extract
-from jreid.engine.state import create
 from jreid.engine.step import make_embed, make_train_step
 from jreid.runs.checkpoints import Checkpoints
 
@@ -47,7 +47,7 @@ OPTIMIZER = ConfigDict(
         "lr_multipliers": (),
     }
 )
-METHOD = create_method(ConfigDict({"optimizer": OPTIMIZER}))
+METHOD = create(ConfigDict({"optimizer": OPTIMIZER}))
 AUGMENTATION = Augmentation(
     size=SIZE,
     resize="bilinear",
@@ -74,7 +74,7 @@ def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.n
     built = {"model": optimizers.build(OPTIMIZER)}
     images = jnp.zeros((2, *SIZE, 3))
     begun: Any = jax.device_get(
-        create(METHOD.init(jax.random.key(0), {"visible": images}), METHOD.players, built)
+        states.create(METHOD.init(jax.random.key(0), {"visible": images}), METHOD.players, built)
     )
     state = jax.device_put(begun, everywhere)
     step_of = make_train_step(METHOD, built, lambda step: step / 2.0, 0, mesh)

@@ -20,7 +20,7 @@ def old(tiny_folder, prepared, tmp_path):
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     config, run = configs.load(f"{ROOT}/configs/agw.py:tiny", places), Run(tmp_path / "run")
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        checkpoints.save(state_of(3))
+        checkpoints.save(state_of(0))
         checkpoints.finish()
         run.claim(config, None)
 

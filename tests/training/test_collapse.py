@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers.paths import ROOT
+from helpers.command_line import tiny_flags
 from helpers.states import state_of
 
 from jreid.__main__ import main
-from jreid.runs import score
 from jreid.runs.checkpoints import Checkpoints
 from jreid.training.collapse import CollapseDetector, mean_negative_similarity
 
@@ -40,20 +39,10 @@ def test_a_collapse_is_warned_of_once_when_it_begins(tmp_path):
 
 
 @pytest.mark.fault("F19")
-def test_a_run_that_collapses_says_so_and_goes_on(
-    tiny_folder, prepared, tmp_path, capsys, monkeypatch
-):
-    embed, seen = score.embed_table, []
-
-    def collapsing(*arguments):
-        seen.append(embed(*arguments))
-        return seen[-1] if len(seen) == 1 else np.ones_like(seen[-1])
-
-    monkeypatch.setattr(score, "embed_table", collapsing)
-    flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=3"]
-    flags += [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+def test_a_run_that_collapses_says_so_and_goes_on(tiny_folder, prepared, tmp_path, capsys):
+    flags = [*tiny_flags(tiny_folder, prepared), "--config.method=helpers.collapsing_method"]
     with pytest.warns(RuntimeWarning, match="collapsed"):  # by the test split's rows
-        assert main(["train", *flags, f"--workdir={tmp_path}/run"]) == 0
+        assert main(["train", *flags, "--config.epochs=3", f"--workdir={tmp_path}/run"]) == 0
     (message,) = [line for line in capsys.readouterr().err.splitlines() if "has collapsed" in line]
     assert message.startswith("jreid: epoch 2, step 22: the model has collapsed")
     assert "step 11 was the best in" in message

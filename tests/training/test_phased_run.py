@@ -1,12 +1,10 @@
-"""A whole run of a small method with phases, alarms and pictures, stopped and resumed."""
+"""A whole run of a small method with phases, warnings and pictures, stopped and resumed."""
 
 import contextlib
 import io
 import json
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.observed import Interrupt, train_observed
@@ -16,52 +14,7 @@ from PIL import Image
 from jreid.__main__ import main
 from jreid.config import read
 from jreid.engine.model import Model
-from jreid.methods import Method, MetricWarning, Phase, Player
 from jreid.runs.checkpoints import Checkpoints
-
-
-def small(config) -> Any:
-    """Two players on a linear layer each; the second joins after the first epoch of two."""
-
-    def init(rng, batch):
-        return {
-            "params": {name: 0.1 * jax.random.normal(rng, (3, 4)) for name in ("a", "b")},
-            "memory": {"steps": jnp.zeros(())},
-        }
-
-    def player(name, factor):
-        def loss(params, model_state, batch, rng, progress):
-            noise = jax.random.normal(rng, (3, 4))
-            means = batch["visible"].mean((1, 2)) - batch["infrared"].mean((1, 2))
-            value = factor * ((means @ (params[name] + 0.1 * noise)) ** 2).mean()
-            memory = {"memory": {"steps": model_state["memory"]["steps"] + 1}}
-            return value, ({"factor": jnp.float32(factor)}, memory)
-
-        return Player(name, lambda path: path == name, loss, config.optimizer)
-
-    def embed(variables, images, modality):
-        return images.mean((1, 2)) @ (variables["params"]["a"] + variables["params"]["b"])
-
-    def dark(variables, images, modality):
-        return jnp.clip(images, 0, 0.5)
-
-    return Method(
-        init,
-        (
-            Phase("warm", (player("a", 1.0),), 1),
-            Phase("main", (player("a", 2.0), player("b", 3.0))),
-        ),
-        embed,
-        {"dark": dark},
-        metric_warnings=(MetricWarning("b/factor", lambda x: x > 2.5, "it is too much"),),
-    )
-
-
-@pytest.fixture(scope="module")
-def patched():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jreid.engine.model.load", small)
-        yield patch
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +23,7 @@ def flags(tiny_folder, prepared):
         f"--config={ROOT}/configs/agw.py:tiny",
         f"--config.data.folder={tiny_folder}",
         f"--config.data.prepared={prepared}",
+        "--config.method=helpers.phased_method",
         "--config.pictures_every_epochs=1",
         "--config.evaluation.rerank=none",
         "--config.protocols=sysu_mm01:trials=1",
@@ -78,23 +32,23 @@ def flags(tiny_folder, prepared):
 
 
 @pytest.fixture(scope="module")
-def whole(patched, flags, tmp_path_factory):
-    """A run that was not stopped; what it told is in `told` beside it."""
+def whole(flags, tmp_path_factory):
+    """A run that was not stopped; its standard error is in `stderr` beside it."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     with contextlib.redirect_stderr(io.StringIO()) as message:
         assert main(["train", *flags, "--workdir", str(workdir)]) == 0
-    workdir.with_name("told").write_text(message.getvalue())
+    workdir.with_name("stderr").write_text(message.getvalue())
     return workdir
 
 
 @pytest.fixture(scope="module")
-def resumed(patched, flags, tmp_path_factory):
+def resumed(flags, tmp_path_factory):
     """Stopped when the first phase was saved, and again within the second."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
     for interrupt in (Interrupt(1, saved=True), Interrupt(2)):
         with pytest.raises(KeyboardInterrupt):
             train_observed(flags, workdir, interrupt)
-    assert main(["train", "--workdir", str(workdir)]) == 0
+    assert main(["train", "--trust-code", "--workdir", str(workdir)]) == 0
     return workdir
 
 
@@ -129,8 +83,8 @@ def test_each_phase_has_its_own_players_losses_and_metrics(whole):
     assert all("b/loss" in line for line in by_epoch[1])
 
 
-def test_phases_and_alarms_are_told_once(whole):
-    message = whole.with_name("told").read_text()
+def test_phases_and_warnings_are_logged_once(whole):
+    message = whole.with_name("stderr").read_text()
     assert message.index("epoch 1: phase warm") < message.index("epoch 2: phase main")
     assert message.count("b/factor is 3: it is too much.") == 1
 
@@ -140,7 +94,10 @@ def test_pictures_are_saved_in_training_and_by_the_verb(whole, capsys):
     assert len([*(whole / "pictures").iterdir()]) == 2  # an epoch each
     assert second.name == f"dark_step_{int(state_of(whole).step):06d}.png"
     before = Image.open(second).size
-    assert main(["pictures", "--workdir", str(whole), "--images=2", "--split=test"]) == 0
+    assert (
+        main(["pictures", "--trust-code", "--workdir", str(whole), "--images=2", "--split=test"])
+        == 0
+    )
     assert capsys.readouterr().out.strip().endswith(f"pictures/{second.name}")
     after = Image.open(second)
     assert (after.size[0], after.mode) == (before[0], "RGB")

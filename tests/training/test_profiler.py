@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.paths import ROOT
+from helpers.command_line import tiny_flags
 
 from jreid.__main__ import main
 from jreid.errors import InputError
@@ -80,10 +80,8 @@ def test_steps_that_cannot_be_are_refused(steps, message, tmp_path):
 
 
 def test_a_run_is_profiled(tiny_folder, prepared, tmp_path, capsys):
-    places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
-    small = ["--config.protocols=sysu_mm01"]
-    flags = ["train", f"--config={ROOT}/configs/agw.py:tiny", *places, *small, "--profile=4"]
-    assert main([*flags, f"--workdir={tmp_path}/run"]) == 0
+    flags = [*tiny_flags(tiny_folder, prepared), "--config.method=helpers.small_method"]
+    assert main(["train", *flags, "--profile=4", f"--workdir={tmp_path}/run"]) == 0
     message = next(line for line in capsys.readouterr().err.splitlines() if "profile of" in line)
     assert message.startswith(f"profile of steps {WARM_STEPS + 1} to {WARM_STEPS + 4}: ")
     assert "no computing in " in message

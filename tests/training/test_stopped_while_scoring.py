@@ -6,19 +6,10 @@ import signal
 import time
 
 import pytest
-from helpers import small_method
 from helpers.paths import ROOT
 
 from jreid.__main__ import main
-from jreid.methods import agw
 from jreid.runs import score
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_method():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agw, "create", small_method.create_method)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +17,7 @@ def command(tiny_folder, prepared):
     return [
         "train",
         f"--config={ROOT}/configs/agw.py:tiny",
+        "--config.method=helpers.small_method",
         f"--config.data.folder={tiny_folder}",
         f"--config.data.prepared={prepared}",
         "--config.evaluation.rerank=none",
