@@ -108,10 +108,10 @@ class Run:
     def other_revision(self) -> str:
         """Which other revision of jreid made the run, if one did, as the end of a sentence."""
         try:
-            made, now = self.record().get("revision"), revision()
+            made = self.record().get("revision")
         except InputError:
             return ""
-        if made in (None, now):
+        if made is None or made == (now := revision()):
             return ""
         now = f"revision {now}" if now else "an installed jreid"
         commit = made.removesuffix("-dirty")

@@ -38,7 +38,11 @@ def runs(tmp_path, monkeypatch):
     """A sweep whose trainings write a result, or fail, and the list of their flags."""
     asked = []
 
-    def run(command, **_):
+    honest = sweep.subprocess.run
+
+    def run(command, **options):
+        if command[0] == "git":
+            return honest(command, **options)
         arguments = {
             name: value for name, _, value in (flag.partition("=") for flag in command[4:])
         }
