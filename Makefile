@@ -6,7 +6,11 @@ RUN := $(VENV)/bin/python
 # Most of the tests' time is compiling, which takes one core. A file's tests share what they compile.
 PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 
-.PHONY: quickstart check test test-all clean
+# Every module, training steps of AGW, embedding and evaluation: what another JAX breaks first.
+SMOKE := tests/test_imports.py tests/test_pinned_numbers.py tests/test_without_tensorflow.py \
+	tests/data/test_pixels.py tests/evaluation/ranking/test_cmc.py
+
+.PHONY: quickstart check smoke test test-all clean
 
 # Renders the synthetic dataset, trains AGW on it and evaluates it; goes on where it stopped.
 quickstart: $(VENV)/installed
@@ -18,6 +22,10 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 	PYTHONPATH=. $(VENV)/bin/lint-imports
+
+# A few minutes: make smoke PYTHON=python3.12 VENV=.venv-3.12
+smoke: $(VENV)/installed-dev
+	$(RUN) -m pytest $(SMOKE)
 
 test: $(VENV)/installed-dev
 	$(RUN) -m pytest $(PARALLEL)

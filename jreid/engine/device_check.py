@@ -31,7 +31,7 @@ TOLERANCE = {"loss": 1e-2, "embeddings": 1e-2, "gradient": 5e-2}
 SAFE = "0.12"  # the first release of JAX whose fusions are known to be right
 PACKAGES = ("jax", "jaxlib", "jreid")
 
-Results = Mapping[str, np.ndarray]
+Results = Mapping[str, np.ndarray | np.generic]
 
 
 class Difference(NamedTuple):
@@ -85,7 +85,7 @@ def differences(found: Results, expected: Results) -> list[Difference]:
     for name, values in expected.items():
         kind = name.partition(" ")[0]
         scale = max(length[name], 1e-3 * most if kind == "gradient" else 0.0, 1e-12)
-        relative = float(np.linalg.norm(np.asarray(found[name], np.float64) - values)) / scale
+        relative = float(np.linalg.norm(np.subtract(found[name], values))) / scale
         if not relative <= TOLERANCE[kind]:
             beyond.append(Difference(name, relative if np.isfinite(relative) else np.inf))
     return sorted(beyond, key=lambda one: -one.relative)

@@ -48,7 +48,7 @@ class _Step:
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         self.batch = jax.device_put(random_batch(config), split(model.mesh))
         seeded: Any = make_train_step(
-            model.method, model.optimizers, jnp.zeros_like, config.seed, model.mesh
+            model.method, model.optimizers, lambda step: jnp.zeros(()), config.seed, model.mesh
         )
         state = model.state(variables)
         compiled = seeded.func.lower(*seeded.args, state, self.batch).compile()
