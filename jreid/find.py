@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import pkgutil
 import re
@@ -167,10 +168,21 @@ def outside_version(name: str) -> tuple[str, str]:
     path = re.split("[:(]", name)[0]
     for package in importlib.metadata.packages_distributions().get(path.partition(".")[0], ()):
         return package, importlib.metadata.version(package)
-    while path not in sys.modules:
-        path = path.rpartition(".")[0]
-    file = Path(sys.modules[path].__file__ or "")
-    return path, f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    file = _file_of(path)
+    if file is None and "." in path:
+        path = path.rpartition(".")[0]  # of a function
+        file = _file_of(path)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest() if file else "unknown"
+    return path, f"sha256:{digest}"
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module's code, if it has one; imports the packages that it is in."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
 
 
 def own_modules(package: str, symbol: str) -> dict[str, str]:
