@@ -8,23 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import small_method
 from helpers.command_line import SMALL_EVALUATION, rows_of
 from helpers.paths import ROOT
 
 from jreid.__main__ import main
-from jreid.methods import agw
 
 PROTOCOL = "sysu_mm01:search=all,shots=1,trials=2,sampling=seeded"
 # A process in which TensorFlow cannot be imported, for any number of jreid's commands.
 SCRIPT = """
 import json, sys
 sys.modules |= dict.fromkeys(["tensorflow", "tensorflow_datasets", "tensorboard"])
-from helpers import small_method
-small_method.agw.create = small_method.create_method
+from jreid.__main__ import main
 for command in json.loads(sys.argv[1]):
-    print("status", small_method.main(command), flush=True)
+    print("status", main(command), flush=True)
 """
+
+
+def embed_of(workdir):
+    return ["embed", "--workdir", workdir, "--trust-code"]
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,9 @@ def run(tmp_path_factory, tiny_folder, prepared):
     workdir = str(tmp_path_factory.mktemp("whole") / "run")
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=0", *places]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agw, "create", small_method.create_method)
-        assert main(["train", *flags, *SMALL_EVALUATION, "--workdir", workdir]) == 0
-        embed = ["embed", "--workdir", workdir, "--split=test", "--output", f"{workdir}.npz"]
-        assert main(embed) == 0
+    flags.append("--config.method=helpers.small_method")
+    assert main(["train", *flags, *SMALL_EVALUATION, "--workdir", workdir]) == 0
+    assert main([*embed_of(workdir), "--split=test", "--output", f"{workdir}.npz"]) == 0
     return workdir, flags
 
 
@@ -46,18 +45,16 @@ def test_embed_and_evaluate_work_and_training_says_what_it_needs(run, tiny_folde
     split, folder = tmp_path / "split.npz", tmp_path / "folder.npz"
     rows = rows_of(Path(workdir))
     commands = [
-        ["embed", "--workdir", workdir, "--split=test", "--output", str(split)],
+        [*embed_of(workdir), "--split=test", "--output", str(split)],
         [
-            "embed",
-            "--workdir",
-            workdir,
+            *embed_of(workdir),
             "--images",
             str(tiny_folder / "cam1"),
             "--modality=visible",
             "--output",
             str(folder),
         ],
-        ["evaluate", "--workdir", workdir],
+        ["evaluate", "--workdir", workdir, "--trust-code"],
         ["evaluate", "--features", str(split), f"--protocol={PROTOCOL}"],
         ["train", *flags, "--workdir", str(tmp_path / "run")],
         ["data", "prepare", "synthetic", "--source", str(tiny_folder)],

@@ -6,22 +6,19 @@ import jax
 import numpy as np
 import pytest
 from helpers import small_method
-from helpers.paths import ROOT
 
 from jreid import config as configs
 from jreid.engine import device_check
 from jreid.engine.device_check import check_device, check_device_once, compute, differences
 from jreid.errors import InputError
-from jreid.methods import agw
 
 GPU = SimpleNamespace(platform="gpu", device_kind="NVIDIA GeForce RTX 4090")
 
 
 @pytest.fixture
 def config(monkeypatch, tmp_path):
-    monkeypatch.setattr(agw, "create", small_method.create_method)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    config = configs.load(f"{ROOT}/configs/agw.py:tiny")
+    config = configs.load("agw:tiny", ["--config.method=helpers.small_method"])
     config.image.size = small_method.SIZE
     return config
 
