@@ -39,6 +39,7 @@ PAPER = {
         "norm": "plain",  # instance norm: plain, or affine with running statistics
         "hinge": "softplus",  # softplus, or relu (in L_e, exp(relu) - 1)
         "classifier": "specific",  # of L_e: the specific branch's, or its own without labels
+        "epsilon": 0.0,  # added to each difference in L_r's distance; the code: 1e-6
     },
     "tgsa": {
         # The third affinity matrix: full, all rows with all; mixed, within half of them; or none.
@@ -56,6 +57,9 @@ PAPER = {
         "reduce": "sum",  # over rows: sum or mean
     },
     "stop_gradient": True,  # none from the distillation into the specific branch
+    # The code's, which has these weights and the mixed matrix for a batch of 120 rows only; for any
+    # other tgsa and mdr_tgsa are 0.1 unless 0, csa is 0.3, and the third matrix is none.
+    "follow_batch": False,
     "weights": {
         "confuser": 1.0,
         "discriminator": 1.0,
@@ -78,7 +82,13 @@ CODE = PAPER | {
     "confuser_at": ("neck",),
     "discriminator_at": ("neck",),
     "specific_reid": "purified",
-    "purifier": {"masks": "per_pixel", "norm": "affine", "hinge": "relu", "classifier": "own"},
+    "purifier": {
+        "masks": "per_pixel",
+        "norm": "affine",
+        "hinge": "relu",
+        "classifier": "own",
+        "epsilon": 1e-6,
+    },
     "tgsa": {
         "between_branches": "none",
         "between_modalities": "mixed",
@@ -88,6 +98,7 @@ CODE = PAPER | {
     "csa": {"forms": ("sample", "stacked"), "temperature": 1.0},
     "divergence": {"symmetric": True, "reduce": "mean"},
     "stop_gradient": False,
+    "follow_batch": True,
 }
 
 VARIANTS = {"paper": PAPER, "code": CODE}
@@ -133,9 +144,8 @@ def _follow_code(config: Config) -> None:
     config.image.size = (384, 144)
     config.optimizer.update(learning_rate=3.5e-4, milestones=(55, 95))
     if config.data.layout == "regdb":
-        # Its weights hang on the batch: this is what remains when there are not 120 images.
         config.image.size = (256, 128)
         config.batch.identities = 6
-        config.idkl.weights.update(tgsa=0.0, mdr_tgsa=0.0, csa=0.3)
+        config.idkl.weights.update(tgsa=0.0, mdr_tgsa=0.0)
     if config.data.layout == "llcm":
         config.protocols = both_directions("llcm_all")

@@ -18,8 +18,8 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 Table 3's baseline is --config.pfinet.pyramid=none, its rows without TT are
 --config.image.gray_visible=False. The released code trains PFINet, though not the baseline, with
 --config.backbone.ibn=True, --config.optimizer.warmup_epochs=20,
---config.optimizer.warmup_initial=0.1 and, since it counts the milestones from there,
---config.optimizer.milestones="(110,170,220)".
+--config.optimizer.warmup_initial=0.1 and, since it counts the milestones from the end of the
+warm-up, --config.optimizer.milestones="(109,169,219)".
 """
 
 from jreid.config import Config, both_directions, defaults, scale_down

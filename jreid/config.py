@@ -52,6 +52,7 @@ RENAMED_OPTIMIZER_FIELDS = {
 LATER_FIELDS = {
     "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0},
     "image": {"gray_infrared": False},
+    "idkl": {"purifier": {"epsilon": 0.0}, "follow_batch": False},
 }
 RENAMED_VALUES = {
     ("batch.sampler", "agw"): "identity_uniform",
@@ -160,7 +161,8 @@ def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ValueError: another method used them.
     """
-    content = _filled(config_protocols.with_texts(_with_new_names(content)), LATER_FIELDS)
+    later = {block: fields for block, fields in LATER_FIELDS.items() if block in content}
+    content = _filled(config_protocols.with_texts(_with_new_names(content)), later)
     backbone = content.get("backbone")
     if content.get("method") == "pfanet" or not isinstance(backbone, dict):
         return content

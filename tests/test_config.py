@@ -232,11 +232,16 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
         "evaluation": {"draw": "agw", "searches": ["all"], "shots": [1], "rerank": ["none"]},
         "optimizer": block,
         "gan": {"optimizer": block},
+        "idkl": {"purifier": {"hinge": "relu"}, "stop_gradient": False},
     }
     (tmp_path / "config.json").write_text(json.dumps(old))
     read = configs.read(tmp_path / "config.json")
     assert read.data.split_number == 3
     assert read.data.depth_range == ()  # a field that came later
+    assert read.idkl.to_dict() == {
+        "purifier": {"hinge": "relu", "epsilon": 0.0}, "stop_gradient": False, "follow_batch": False
+    }  # fmt: skip
+    assert "pfinet" not in read and "backbone" not in read
     assert (read.image.gray_visible, read.image.gray_infrared) == (True, False)
     assert read.batch.sampler == new.batch.sampler == "identity_uniform"
     assert read.protocols == ("sysu_mm01:search=all,shots=1,sampling=seeded",)

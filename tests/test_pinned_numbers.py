@@ -39,8 +39,10 @@ TOLERANCE = {"initial": 1e-5, "steps": 2e-3, "embeddings": 5e-2}
 
 
 def load_config(name):
+    """The config, with what was done before a field that came later."""
+    flags = ("idkl.purifier.epsilon=0.0", "idkl.follow_batch=False") if "idkl" in name else ()
     file, _, argument = name.partition(":")
-    return configs.load(f"{ROOT}/configs/{file}.py:{argument}")
+    return configs.load(f"{ROOT}/configs/{file}.py:{argument}", [f"--config.{f}" for f in flags])
 
 
 def batches(config):

@@ -7,6 +7,8 @@ from jaxtyping import Array, Bool, Float, Integer
 from jreid.losses._checks import REDUCTIONS, Margin, checked, choose
 from jreid.losses.pairwise import DISTANCES
 
+RELEASED_EPSILON = 1e-6  # of AGW's released code
+
 Pairs = Float[Array, "n m"]
 Mask = Bool[Array, "n m"]
 
@@ -27,7 +29,19 @@ def weighted(
     return far, (_masked_softmax(-to_negatives, negative) * to_negatives).sum(1)
 
 
-MININGS = {"hardest": hardest, "weighted": weighted}
+def weighted_released(
+    to_positives: Pairs, positive: Mask, to_negatives: Pairs, negative: Mask
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """As `weighted`, with the softmax of AGW's released code, see `weighted_triplet`."""
+    far = (_released_softmax(to_positives, positive) * to_positives).sum(1)
+    return far, (_released_softmax(-to_negatives, negative) * to_negatives).sum(1)
+
+
+MININGS = {
+    "hardest": hardest,
+    "weighted": weighted,
+    "weighted_released": weighted_released,
+}
 
 
 @checked
@@ -54,8 +68,8 @@ def mined_triplet(
         candidate_identity: of row i of positives and negatives; None for that of the anchors.
         margin: in units of the distance; None for softplus(positive - negative).
         distance: `euclidean` or `cosine`.
-        mining: `hardest` or `weighted`, see the functions of these names. With `hardest` an anchor
-            costs 0 if it has no positive or no negative.
+        mining: `hardest`, `weighted` or `weighted_released`, see the functions of these names. With
+            `hardest` an anchor costs 0 if it has no positive or no negative.
         reduce: the `mean` over anchors or their `sum`.
 
     Raises:
@@ -79,6 +93,13 @@ def mined_triplet(
     positive, negative = mine(to_positives, same, to_negatives, ~same)
     gap = positive - negative
     return total(jax.nn.softplus(gap) if margin is None else jax.nn.relu(gap + margin))
+
+
+def _released_softmax(scores: Pairs, mask: Mask) -> Pairs:
+    """The weights that AGW's released code gives: a little less than 1 in sum, or far less."""
+    scores = jnp.where(mask, scores, 0.0)  # so that the largest of negated distances is 0
+    exponentials = jnp.where(mask, jnp.exp(scores - scores.max(1, keepdims=True)), 0.0)
+    return exponentials / (exponentials.sum(1, keepdims=True) + RELEASED_EPSILON)
 
 
 def _masked_softmax(scores: Pairs, mask: Mask) -> Pairs:

@@ -60,7 +60,10 @@ def entropy_margin(
 
 @checked
 def modality_centroid_distance(
-    visible: Float[Array, "n d"], infrared: Float[Array, "n d"], images: int
+    visible: Float[Array, "n d"],
+    infrared: Float[Array, "n d"],
+    images: int,
+    epsilon: float = 0.0,
 ) -> Float[Array, " p"]:
     """The Euclidean distance between the centers of an identity's two modalities, for each.
 
@@ -69,6 +72,8 @@ def modality_centroid_distance(
             computed in float32.
         infrared: likewise, identities in the same order.
         images: rows of an identity in each.
+        epsilon: added to each coordinate of the difference; PyTorch's `pairwise_distance` adds
+            1e-6.
 
     Raises:
         ValueError: arrays that do not fit their annotations, or rows that are no multiple of
@@ -83,7 +88,7 @@ def modality_centroid_distance(
     difference = (visible.astype(jnp.float32) - infrared.astype(jnp.float32)).reshape(
         -1, images, visible.shape[1]
     )
-    squares = (difference.mean(1) ** 2).sum(1)
+    squares = ((difference.mean(1) + epsilon) ** 2).sum(1)
     return jnp.sqrt(jnp.maximum(squares, MIN_SQUARED_DISTANCE))
 
 
@@ -93,6 +98,7 @@ def discrepancy_margin(
     before: tuple[Float[Array, "n d"], Float[Array, "n d"]],
     images: int,
     hinge: str = "softplus",
+    epsilon: float = 0.0,
 ) -> Float[Array, ""]:
     """The discrepancy reducing loss L_r (equation 11): reduced features' modalities are nearer.
 
@@ -104,6 +110,7 @@ def discrepancy_margin(
         before: likewise.
         images: rows of an identity in each.
         hinge: `softplus` or `relu`.
+        epsilon: as `modality_centroid_distance` takes it.
 
     Raises:
         ValueError: arrays that do not fit their annotations, an unknown hinge, or rows that are no
@@ -113,5 +120,5 @@ def discrepancy_margin(
     >>> float(discrepancy_margin(wide, near, images=1, hinge="relu").round(4))
     2.0
     """
-    distances = [modality_centroid_distance(*pair, images) for pair in (reduced, before)]
+    distances = [modality_centroid_distance(*pair, images, epsilon) for pair in (reduced, before)]
     return choose(HINGES, hinge, "hinge")(distances[0] - distances[1]).mean()

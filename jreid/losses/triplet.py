@@ -41,14 +41,25 @@ def batch_hard_triplet(
 
 
 @checked
-def weighted_triplet(features: Features, identity: Identity) -> Float[Array, ""]:
+def weighted_triplet(
+    features: Features, identity: Identity, released: bool = False
+) -> Float[Array, ""]:
     """AGW's weighted regularized triplet loss.
 
     Mean over anchors of softplus(weighted positive distance - weighted negative distance), the
     weights a softmax of the distances over the positives and of their negation over the negatives
     (Ye et al., TPAMI 2021, equations 5 and 6). The anchor counts among its own positives, as in
-    the released code. That code adds 1e-6 to the softmax's denominator after shifting by zero, so
-    its negative term vanishes beyond a distance of about 13; this is the formula, at any distance.
+    the released code.
+
+    The released code adds 1e-6 to the sum of the negatives' unshifted exponentials. With 56
+    negatives their weights sum to 0.99 at a distance of 13, to 0.5 at 17.8, to 0.1 at 20; farther
+    away they fall so fast that a negative attracts. The published numbers of AGW come from that
+    code, those of the formula do not.
+
+    Args:
+        features: not normalized.
+        identity: class numbers.
+        released: compute the weights as the released code does.
 
     Raises:
         ValueError: arrays that do not fit their annotations.
@@ -57,13 +68,17 @@ def weighted_triplet(features: Features, identity: Identity) -> Float[Array, ""]
     >>> float(weighted_triplet(far_apart, jnp.array([0, 0, 1, 1])).round(4))
     0.0
     """
-    return mined_triplet(features, identity, margin=None, mining="weighted")
+    mining = "weighted_released" if released else "weighted"
+    return mined_triplet(features, identity, margin=None, mining=mining)
 
 
 # What `config.triplet.kind` may be, beside the dotted name of such a function.
 TRIPLETS: Mapping[str, Callable[[Array, Array, float], Array]] = {
     "batch_hard": batch_hard_triplet,
     "weighted_regularized": lambda features, identity, margin: weighted_triplet(features, identity),
+    "weighted_regularized_released": lambda features, identity, margin: weighted_triplet(
+        features, identity, released=True
+    ),
 }
 
 

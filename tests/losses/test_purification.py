@@ -45,6 +45,17 @@ def test_centroid_distances():
         modality_centroid_distance(VISIBLE, INFRARED, 3)
 
 
+def test_epsilon_is_added_to_each_coordinate():
+    # Centers of one identity at a distance of (1, -2).
+    visible, infrared = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 2.0]])
+    got = modality_centroid_distance(visible, infrared, 1, epsilon=0.5)
+    np.testing.assert_allclose(got, [np.hypot(1.5, 1.5)], rtol=1e-6)
+    far = (visible, infrared)
+    same = (visible, visible)
+    want = np.hypot(1.5, 1.5) - np.hypot(0.5, 0.5)
+    np.testing.assert_allclose(discrepancy_margin(far, same, 1, "relu", 0.5), want, rtol=1e-6)
+
+
 def test_discrepancy_margin():
     wide = (2 * VISIBLE, 2 * INFRARED)  # distances 2 and 10
     near = (VISIBLE, INFRARED)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from jreid.losses import batch_hard_triplet, weighted_triplet
-from jreid.losses.triplet import triplet
+from jreid.losses.triplet import TRIPLETS, triplet
 
 LINE = jnp.array([[0.0], [1.0], [3.0], [7.0]])
 PAIRS = jnp.array([0, 0, 1, 1])
@@ -33,6 +33,29 @@ def brute_force_weighted(features, identity):
         near = np.exp(-distances[~same]) / np.exp(-distances[~same]).sum() @ distances[~same]
         terms.append(np.log1p(np.exp(far - near)))
     return np.mean(terms)
+
+
+def brute_force_released(features, identity):
+    """AGW's released code: exponentials of the negatives are not shifted, 1e-6 beside their sum."""
+    terms = []
+    for anchor, own in zip(features, identity, strict=True):
+        distances = np.array([np.linalg.norm(anchor - other) for other in features])
+        positives, negatives = distances[identity == own], distances[identity != own]
+        far, near = np.exp(positives - positives.max()), np.exp(-negatives)
+        gap = far / (far.sum() + 1e-6) @ positives - near / (near.sum() + 1e-6) @ negatives
+        terms.append(np.logaddexp(0, gap))
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize("scale", [1.0, 8.0, 12.0])
+def test_the_released_weights_vanish_far_away(scale):
+    rng = np.random.default_rng(0)
+    identity = np.repeat(np.arange(4), 3)
+    features = scale * rng.normal(size=(12, 3)).astype(np.float32)
+    want = brute_force_released(features, identity)
+    got = weighted_triplet(features, jnp.asarray(identity), released=True)
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+    assert abs(got - weighted_triplet(features, jnp.asarray(identity))) > (0.5 if scale > 10 else 0)
 
 
 def test_batch_hard_by_hand():
@@ -64,7 +87,7 @@ def test_both_equal_brute_force_in_any_row_order(seed, identities, images):
         )
 
 
-@pytest.mark.parametrize("kind", ["batch_hard", "weighted_regularized"])
+@pytest.mark.parametrize("kind", TRIPLETS)
 def test_gradients_are_finite_where_features_coincide(kind):
     features = jnp.ones((4, 3))
     gradient = jax.grad(lambda x: triplet(kind, x, PAIRS, 0.3))(features)

@@ -1,6 +1,6 @@
 """IDKL's losses: of the branches, of the purifier and of the distillation, and their sum."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
 from jax import lax
@@ -12,6 +12,10 @@ from jreid.losses.purification import discrepancy_margin, entropy_margin
 from jreid.losses.triplet import triplet
 from jreid.methods.idkl.network import Head, Output, gem
 from jreid.methods.method import Batch, Config, Terms
+
+# The released code's, of batches that have not that many rows: 12 identities of 10 images.
+RELEASED_ROWS = 120
+OTHER_WEIGHTS = {"tgsa": 0.1, "mdr_tgsa": 0.1, "csa": 0.3}
 
 # Weight and value of each loss by name.
 Losses = dict[str, tuple[float, Float[Array, ""]]]
@@ -57,11 +61,12 @@ def purifier_terms(out: Output, identity: Array, config: Config) -> Losses:
     """L_ip (equations 10, 11 and 13)."""
     assert out.purified and out.entropy_logits
     options, images = config.idkl, config.batch.images
-    hinge, weight = options.purifier.hinge, options.weights.purifier
+    hinge, epsilon = options.purifier.hinge, options.purifier.epsilon
+    weight = options.weights.purifier
     reduced, before = (_halves(gem(x)) for x in (out.purified.reduced, out.purified.normalized))
     terms: Losses = {
         "enhancement": (weight, entropy_margin(*out.entropy_logits, hinge)),
-        "reduction": (weight, discrepancy_margin(reduced, before, images, hinge)),
+        "reduction": (weight, discrepancy_margin(reduced, before, images, hinge, epsilon)),
     }
     if options.specific_reid == "raw_and_purified":
         terms["purified_reid"] = (weight, _reid(out.specific, identity, config))
@@ -70,7 +75,8 @@ def purifier_terms(out: Output, identity: Array, config: Config) -> Losses:
 
 def distillation_terms(out: Output, config: Config) -> Losses:
     """L_tgsa and L_csa (equations 17 and 19) and, as two terms, L_mdr (equation 20)."""
-    options, weights = config.idkl, config.idkl.weights
+    options = config.idkl
+    weights, modalities = weights_of_batch(options, len(out.shared.feature))
 
     def tgsa(a: Array, b: Array, cross: str) -> Array:
         temperature, diagonal = options.tgsa.temperature, options.tgsa.diagonal
@@ -88,10 +94,22 @@ def distillation_terms(out: Output, config: Config) -> Losses:
     terms = {
         "tgsa": _sum(tgsa(sp, sh, across) for sp, sh in zip(f_sp, f_sh, strict=True)),
         "csa": _sum(csa(sh, sp) for sh, sp in zip(z_sh, z_sp, strict=True)),
-        "mdr_tgsa": tgsa(*f_sh, options.tgsa.between_modalities),
+        "mdr_tgsa": tgsa(*f_sh, modalities),
         "mdr_csa": csa(*z_sh),
     }
     return {name: (weights[name], value) for name, value in terms.items() if weights[name]}
+
+
+def weights_of_batch(options: Config, rows: int) -> tuple[Mapping[str, float], str]:
+    """The terms' weights, and the third matrix between modalities, for a batch of so many rows.
+
+    The released code has the weights of the paper in batches of RELEASED_ROWS rows only.
+    """
+    weights = dict(options.weights)
+    if not options.follow_batch or rows == RELEASED_ROWS:
+        return weights, options.tgsa.between_modalities
+    others = {name: value for name, value in OTHER_WEIGHTS.items() if weights[name]}
+    return weights | others, "none"
 
 
 def _halves(x: Float[Array, "m d"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:

@@ -25,7 +25,12 @@ from jreid.losses import (
 )
 from jreid.methods import load
 from jreid.methods.idkl.network import Head, Network, Output, gem
-from jreid.methods.idkl.objectives import base_terms, distillation_terms, purifier_terms
+from jreid.methods.idkl.objectives import (
+    base_terms,
+    distillation_terms,
+    purifier_terms,
+    weights_of_batch,
+)
 from jreid.methods.idkl.purifier import Purified
 from jreid.nn.colors import to_unit
 from jreid.weights.torch import convert
@@ -37,6 +42,8 @@ IDENTITY = np.repeat(np.arange(4), 2).astype(np.int32)  # of the tiny batch: 4 i
 
 
 def config_of(variant, *flags, data="tiny"):
+    """By default with the weights of the code's own batch, which has more rows than these."""
+    flags = ("idkl.follow_batch=False", *flags)
     return load_config(f"{CONFIG}:{data},variant={variant}", [f"--config.{f}" for f in flags])
 
 
@@ -148,10 +155,13 @@ def test_presets_are_fields_and_fields_go_over_presets():
 def test_the_released_code_has_other_weights_on_regdb_and_another_protocol_on_llcm():
     paper, code = (config_of(variant, data="regdb,trial=3") for variant in VARIANTS)
     assert paper.data.split_number == code.data.split_number == 3
-    weights = [
-        [c.idkl.weights[name] for name in ("tgsa", "csa", "mdr_tgsa")] for c in (paper, code)
-    ]
-    assert weights == [[0.6, 0.8, 1.0], [0.0, 0.3, 0.0]]
+    code = config_of("code", "idkl.follow_batch=True", data="regdb,trial=3")
+    rows = 2 * code.batch.identities * code.batch.images
+    assert rows == 60
+    weights = [weights_of_batch(c.idkl, rows)[0] for c in (paper, code)]
+    assert [[w[name] for name in ("tgsa", "csa", "mdr_tgsa")] for w in weights] == [
+        [0.6, 0.8, 1.0], [0.0, 0.3, 0.0]
+    ]  # fmt: skip
     assert (paper.batch.identities, code.batch.identities) == (12, 6)
     assert code.image.size == (256, 128)
     llcm = [config_of(variant, data="llcm").protocols[0] for variant in VARIANTS]
@@ -159,6 +169,19 @@ def test_the_released_code_has_other_weights_on_regdb_and_another_protocol_on_ll
     for data in ("folder", "synthetic", "synthetic_regdb", "synthetic_llcm", "tiny_llcm"):
         for variant in VARIANTS:
             load(config_of(variant, data=data))
+
+
+def test_the_codes_weights_follow_its_batch():
+    options = config_of("code", "idkl.follow_batch=True", data="sysu_mm01").idkl
+    assert load_config(f"{CONFIG}:sysu_mm01,variant=code").idkl.follow_batch
+    assert weights_of_batch(options, 120) == (options.weights.to_dict(), "mixed")
+    weights, between_modalities = weights_of_batch(options, 64)
+    assert {name for name in weights if weights[name] != options.weights[name]} == {
+        "tgsa", "mdr_tgsa", "csa"
+    }  # fmt: skip
+    assert (weights["tgsa"], weights["mdr_tgsa"], weights["csa"]) == (0.1, 0.1, 0.3)
+    assert between_modalities == "none"
+    assert weights_of_batch(config_of("paper").idkl, 64) == (options.weights.to_dict(), "full")
 
 
 @pytest.mark.parametrize("option", ["variant=codes", "variant=paper,variant=code", "varaint=code"])
