@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def _version() -> str:
-    """The version of this code: a clone may lie beside another jreid that is installed."""
+    """The version of this code, which may be a clone while another jreid is installed."""
     project = Path(__file__).resolve().parents[1] / "pyproject.toml"
     if project.is_file():
         content = tomllib.loads(project.read_text(encoding="utf-8"))["project"]

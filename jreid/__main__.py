@@ -48,21 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if field is None:
             raise
         log.error(
-            "the config has no field %s, which this version of jreid reads; add it to the config "
-            "file, or to the run's config.json, as the files in configs/ have it%s.",
+            "the config has no field %s, which this version of jreid needs; add it to the config "
+            "file, or to the run's config.json, as in the files of configs/%s.",
             field,
             _other_revision(options),
         )
         return 2
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
-        log.error("%s; remove the cause and give the same command again.", what)
+        log.error("%s; correct that and give the same command again.", what)
         return 2
     except Stopped as stopped:
         log.error("%s.", stopped)
         return stopped.status
     except KeyboardInterrupt:
-        log.error("interrupted; the same command goes on from what is saved.")
+        log.error("interrupted; give the same command again to resume from the last checkpoint.")
         return 130
 
 
@@ -78,7 +78,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _other_revision(options: argparse.Namespace) -> str:
-    """What to say of the run in --workdir where another revision of jreid made it."""
+    """The end of an error that says that another revision of jreid made the run in --workdir."""
     from jreid.runs.run import Run
 
     workdir = getattr(options, "workdir", None)

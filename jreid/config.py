@@ -1,7 +1,6 @@
 """Configs: a Python file with an argument, overridden by flags, and kept as JSON in a run.
 
-A config file imports from here what it starts from: `defaults`, `read_argument`, `scale_down`,
-`both_directions`.
+A config file imports `defaults`, `read_argument`, `scale_down` and `both_directions` from here.
 """
 
 import hashlib
@@ -27,7 +26,10 @@ from jreid.errors import InputError
 from jreid.find import names_in, nearest
 from jreid.paths import local_path
 
-PLACES = {"data.folder", "data.prepared"}  # where data lies: another place is no other config
+PLACES = {
+    "data.folder",
+    "data.prepared",
+}  # paths of data: a config with other paths counts as the same
 PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
@@ -37,8 +39,8 @@ TEXTS = {
     "evaluation.rerank": "none,standard:k1=20,k2=6,lambda=0.3",
 }
 
-# What earlier versions called fields, and values of fields, in what they recorded. A block with a
-# learning rate describes an optimizer, whichever player it is of.
+# Names of fields and values in the records of earlier versions, and today's names. A block with a
+# learning rate describes an optimizer of any player.
 RENAMED_FIELDS = {
     "data.trial": "split_number",
     "evaluation.draw": "sampling",
@@ -48,7 +50,7 @@ RENAMED_OPTIMIZER_FIELDS = {
     "decay": "lr_decay",
     "warmup_start": "warmup_initial",
 }
-# Fields that came later, with the values that stand for what was done before them.
+# Fields that were added later, with the values that reproduce the earlier behavior.
 LATER_FIELDS = {
     "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0},
     "image": {"gray_infrared": False},
@@ -89,7 +91,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
         name = re.match(r"--(?:no)?config\.([\w.]+)(=|$)", flag)
         if not name:
             raise InputError(
-                f"{flag} is not understood; config fields are set as --config.field=value."
+                f"{flag} is not understood; set config fields by --config.field=value."
             )
         _check_known(config, name[1])
     values = flags.FlagValues()
@@ -103,7 +105,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
 
 
 def with_identities(config: Config, identities: int) -> Config:
-    """A locked copy of the config with so many training identities."""
+    """A locked copy of the config with this number of training identities."""
     copy = config.copy_and_resolve_references()
     copy.data.identities = identities
     return copy.lock()
@@ -124,13 +126,13 @@ def read(path: Path) -> Config:
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
+            raise ValueError("it is not a JSON object")
         config = ConfigDict(_tuples(_migrated(content))).lock()
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path} cannot be read as a run's config ({cause}); put back what `jreid train` wrote "
-            "there: run.json beside it has the same under `config`."
+            f"{path} is not a run's config ({cause}); restore the file that `jreid train` wrote: "
+            "run.json beside it has the same content under `config`."
         ) from error
     _check_types(config, f"{path}: ")
     return config
@@ -144,22 +146,22 @@ def _check_types(config: Config, source: str) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is no JSON")
+    raise ValueError(f"it has {name}, which is not JSON")
 
 
 def of_record(record: Mapping[str, Any], own: Config) -> Config:
-    """The config that a run's record has, with the fields of its own file that it lacks.
+    """The config in a run's record; fields that it lacks are taken from the run's own file.
 
-    A version of jreid that knew fewer fields recorded fewer.
+    A version of jreid with fewer fields recorded fewer.
     """
     return ConfigDict(_tuples(_filled(_migrated(record), own.to_dict()))).lock()
 
 
 def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A recorded config by today's names, without the fields that only PFANet still has.
+    """A recorded config with today's names, without fields that today only PFANet has.
 
     Raises:
-        ValueError: another method used them.
+        ValueError: another method used these fields.
     """
     later = {block: fields for block, fields in LATER_FIELDS.items() if block in content}
     content = _filled(config_protocols.with_texts(_with_new_names(content)), later)
@@ -167,18 +169,18 @@ def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
     if content.get("method") == "pfanet" or not isinstance(backbone, dict):
         return content
     if {backbone.get("attention", "none"), backbone.get("normalization", "none")} != {"none"}:
-        raise ValueError("config.backbone's attention and normalization are PFANet's alone by now")
+        raise ValueError("today only PFANet has attention and normalization in config.backbone")
     kept = {name: value for name, value in backbone.items() if name not in PFANET_ONLY}
     return {**content, "backbone": kept}
 
 
 def digest(config: ConfigDict) -> str:
-    """SHA-256 of every field, as hexadecimal digits. Where the data lies does not count."""
+    """SHA-256 of every field but the paths of data, as hexadecimal digits."""
     return _digest(config.to_dict())
 
 
 def digest_as_written(path: Path) -> str:
-    """The `digest` that the version of jreid had which wrote a JSON file that `read` reads."""
+    """The `digest` of a JSON file that `read` reads, by the version of jreid that wrote it."""
     return _digest(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -188,7 +190,7 @@ def _digest(values: dict[str, Any]) -> str:
 
 
 def missing_field(error: AttributeError) -> str | None:
-    """The field that a config was asked for and does not have, if that is what the error means."""
+    """The missing field, if the error says that a config lacks a field; else None."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     if frame.f_code is not ConfigDict.__getattr__.__code__:
         return None
@@ -196,7 +198,7 @@ def missing_field(error: AttributeError) -> str | None:
 
 
 def outside_names(config: ConfigDict) -> dict[str, str]:
-    """The names of code outside of jreid that a config has, by field."""
+    """The names of code outside of jreid in a config, by field."""
     fields = flat(config.to_dict())
     return {
         field: name
@@ -207,7 +209,7 @@ def outside_names(config: ConfigDict) -> dict[str, str]:
 
 
 class Difference(NamedTuple):
-    """A field that two configs have different values of, `-` where one has none."""
+    """A field with different values in two configs; `-` stands for a missing field."""
 
     field: str
     ours: Any
@@ -218,7 +220,7 @@ class Difference(NamedTuple):
 
 
 def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
-    """The fields that differ. Where the data lies does not count."""
+    """The fields that differ, except the paths of data."""
     left, right = flat(ours.to_dict()), flat(theirs.to_dict())
     found = [
         Difference(field, left.get(field, "-"), right.get(field, "-"))
@@ -228,7 +230,7 @@ def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
 
 
 def _with_quotes(flag: str) -> str:
-    """A flag whose value is a text with commas, as the list of this one text."""
+    """A flag with a value that has commas, as a list of this one text."""
     name, _, value = flag.partition("=")
     if name.removeprefix("--config.") in TEXTS and not value.startswith(("(", "[", "'", '"')):
         return f"{name}={(value,)!r}"
@@ -236,7 +238,7 @@ def _with_quotes(flag: str) -> str:
 
 
 def _with_local_paths(config: Config) -> Config:
-    """The config with `~` expanded in the fields that name places."""
+    """The config with `~` expanded in the fields that are paths."""
     for field, value in flat(config.to_dict()).items():
         if field in PATHS and isinstance(value, str):
             group, _, name = field.rpartition(".")
@@ -246,7 +248,7 @@ def _with_local_paths(config: Config) -> Config:
 
 
 def _with_new_names(block: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """A config of an earlier version with the names and values of this one; the same in meaning."""
+    """A config of an earlier version with the names and values of this one, of equal meaning."""
     renamed = RENAMED_OPTIMIZER_FIELDS if "learning_rate" in block else {}
     result = {}
     for old, value in block.items():
@@ -269,8 +271,8 @@ def _check_known(config: ConfigDict, field: str) -> None:
     group, _, last = field.rpartition(".")
     if moved := config_protocols.MOVED.get(field):
         raise InputError(
-            f"config.{field} is no config field by now; write it into config.{moved}, such as "
-            f"--config.{moved}={TEXTS[moved]}."
+            f"config.{field} is no longer a config field; it is part of config.{moved} now, such "
+            f"as --config.{moved}={TEXTS[moved]}."
         )
     renamed = f"{group}.{RENAMED_FIELDS.get(field) or RENAMED_OPTIMIZER_FIELDS.get(last)}"
     meant = renamed if renamed in known else nearest(field, known)
@@ -278,7 +280,7 @@ def _check_known(config: ConfigDict, field: str) -> None:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The fields of nested groups by their whole names, such as `data.folder`."""
+    """The fields of nested groups by their full names, such as `data.folder`."""
     found = {}
     for name, value in values.items():
         if isinstance(value, dict):
@@ -289,7 +291,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, and the others where there are none."""
+    """The values; where one is missing, the one of `others`."""
     filled = {**others, **values}
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(others.get(name), Mapping):

@@ -1,7 +1,7 @@
 """The argument of a config, such as `regdb,trial=3` or `folder,small`: one grammar for all configs.
 
-Words between commas, in any order: a dataset, a scale, and options, which have a value each. Every
-config takes `trial`, which of RegDB's ten splits; options of its own it gives to `read_argument`.
+Words separated by commas, in any order: a dataset, a scale, and options such as `name=value`. Every
+config takes `trial`, one of RegDB's ten splits; it gives its own options to `read_argument`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ from jreid.datasets import DATASETS
 from jreid.errors import InputError
 from jreid.find import nearest
 
-# The paper's own scale is the first; `small` is the quickstart's, minutes on two CPU cores; `tiny`,
-# which only its own datasets have, is for tests and takes seconds.
+# The first is the paper's own scale; `small` is the quickstart's and takes minutes on two CPU
+# cores; `tiny` is for tests, takes seconds, and exists only for the tiny datasets.
 SCALES = ("full", "small", "tiny")
 FREE_WORDS = (*DATASETS, "small")
 
@@ -23,8 +23,8 @@ class Argument(NamedTuple):
     Attributes:
         dataset: a name of `DATASETS`.
         scale: one of `SCALES`.
-        trial: which split, of a dataset that has several to choose from; else 0.
-        options: of the config's own, by name.
+        trial: the number of the split, if the dataset has several to choose from; else 0.
+        options: the config's own options, by name.
     """
 
     dataset: str
@@ -37,12 +37,11 @@ def read_argument(argument: str | Argument, **options: Iterable[str]) -> Argumen
     """Reads the argument of a config.
 
     Args:
-        argument: its text; what is read already is returned as it is.
-        options: of the config's own, each with what it may be; the first is taken where the
-            argument does not say.
+        argument: its text, or an `Argument`, which is returned as it is.
+        options: the config's own options, each with its allowed values; the first is the default.
 
     Raises:
-        InputError: a word that is not understood, or two for one thing; names the nearest.
+        InputError: a word that is not understood (the nearest is named), or two words of one kind.
     """
     if isinstance(argument, Argument):
         return argument
@@ -55,7 +54,7 @@ def read_argument(argument: str | Argument, **options: Iterable[str]) -> Argumen
     dataset = given.pop("dataset", "sysu_mm01")
     splits = DATASETS[dataset].layout == "regdb"
     if "trial" in given and not splits:
-        raise InputError(f"{argument!r} gives a trial, which RegDB has and {dataset} has not")
+        raise InputError(f"{argument!r} has a trial, which only RegDB has, not {dataset}")
     scale = DATASETS[dataset].scale
     defaults = {name: next(iter(choices)) for name, choices in options.items()}
     return Argument(
@@ -64,18 +63,18 @@ def read_argument(argument: str | Argument, **options: Iterable[str]) -> Argumen
 
 
 def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> tuple[str, str]:
-    """What a word of the argument is, and its value; an option without choices takes a number."""
+    """The kind and the value of a word; an option without choices takes a number."""
     name, equals, value = word.partition("=")
     if not equals:
         if word in FREE_WORDS:
             return "dataset" if word in DATASETS else "scale", word
         raise InputError(
-            f"{word!r} is no dataset and no scale, did you mean {nearest(word, FREE_WORDS)}? There "
+            f"{word!r} is no dataset and no scale; did you mean {nearest(word, FREE_WORDS)}? There "
             f"are: {', '.join(FREE_WORDS)}"
         )
     if name not in options:
         raise InputError(
-            f"{word!r} is no option of this config, did you mean {nearest(name, options)}=? There "
+            f"{word!r} is no option of this config; did you mean {nearest(name, options)}=? There "
             f"are: {', '.join(options)}"
         )
     choices = options[name]
@@ -84,7 +83,7 @@ def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> t
             raise InputError(f"{word!r} is not understood; {name} takes a number, as in {name}=3")
     elif value not in (choices := [*choices]):
         raise InputError(
-            f"{word!r} does not exist, did you mean {name}={nearest(value, choices)}? {name} is "
+            f"{word!r} does not exist; did you mean {name}={nearest(value, choices)}? {name} is "
             f"one of {', '.join(choices)}"
         )
     return name, value

@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def comments_of(files: Iterable[Path]) -> dict[str, str]:
-    """What the dictionaries of files say of their keys: the comment beside a key, or above it.
+    """The comments of the keys of all dictionaries in files: beside a key, or above it.
 
-    Keys within keys are joined by dots. Of a key in several files the first file counts.
+    Nested keys are joined by dots. If several files have a key, the first file counts.
     """
     found: dict[str, str] = {}
     for file in files:
@@ -27,7 +27,7 @@ def comments_of(files: Iterable[Path]) -> dict[str, str]:
 def comment_of(field: str, comments: Mapping[str, str]) -> str:
     """The comment of a field such as `pfinet.response.attention`; empty where there is none.
 
-    A method's own block is written without its name, so that parts of the path are tried, too.
+    A method's own block is written without its name, so the ends of the path are tried, too.
     """
     parts = field.split(".")
     paths = (".".join(parts[start:]) for start in range(len(parts)))
@@ -35,7 +35,7 @@ def comment_of(field: str, comments: Mapping[str, str]) -> str:
 
 
 def _comments(text: str) -> tuple[dict[int, str], dict[int, str]]:
-    """The comments by line: those that stand beside code, and those alone on their line."""
+    """The comments by line: those beside code, and those alone on their line."""
     beside, alone = {}, {}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
@@ -52,7 +52,7 @@ def _above(alone: Mapping[int, str], line: int) -> str:
 
 
 def _keys(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.Constant, ast.expr]]:
-    """Every text key of every dictionary, with its whole path and its value."""
+    """Every text key of every dictionary, with its full path and its value."""
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):

@@ -1,4 +1,4 @@
-"""Config files: Python code, jreid's own or the user's, which is run to get a config."""
+"""Config files: Python code, of jreid or of the user, that is run to get a config."""
 
 import importlib.util
 from pathlib import Path
@@ -14,11 +14,11 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def run_config_file(source: str) -> ConfigDict:
-    """What `get_config` of a file returns; the file runs with all rights of the user.
+    """The config that `get_config` of a file returns; the file runs with the user's rights.
 
     Args:
-        source: the name of a config that jreid has, such as `agw`, or the path of a file; and the
-            argument of `get_config` after a colon.
+        source: the name of one of jreid's configs, such as `agw`, or the path of a file; then a
+            colon and the argument of `get_config`.
 
     Raises:
         InputError: no such config or file, or code that raises or returns something else.
@@ -46,7 +46,7 @@ def file_of(source: str) -> Path:
 
 
 def shipped_configs() -> dict[str, Path]:
-    """The files of the configs that jreid has, by name."""
+    """The files of jreid's own configs, by name."""
     inside, beside = PACKAGE / "configs", PACKAGE.parent / "configs"  # of a wheel, of a clone
     folder = inside if inside.is_dir() else beside
     return {file.stem: file for file in sorted(folder.glob("[a-z]*.py"))}
@@ -55,7 +55,7 @@ def shipped_configs() -> dict[str, Path]:
 def _file_and_argument(source: str) -> tuple[Path, str]:
     """A config's file, and its argument.
 
-    A path may have colons: it is the longest part before one that is a file.
+    A path may have colons: the longest part before a colon that is a file is taken.
     """
     shipped = shipped_configs()
     name, _, argument = source.partition(":")
@@ -69,15 +69,15 @@ def _file_and_argument(source: str) -> tuple[Path, str]:
     if name.isidentifier():
         require_name("--config", name, shipped)
     raise InputError(
-        f"{from_here(name)} is no config file; give the path of one, or the name of one that jreid "
-        f"has, such as --config={nearest(Path(name).stem, shipped) or 'agw'}:synthetic."
+        f"{from_here(name)} is not a config file; give the path of one, or the name of one of "
+        f"jreid's, such as --config={nearest(Path(name).stem, shipped) or 'agw'}:synthetic."
     )
 
 
 def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ImportError("the name of a config file ends in .py")
+        raise ImportError("the name of a config file must end in .py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,11 +1,11 @@
-"""Older configs, which said by fields of their own how to evaluate; today these are texts."""
+"""Older configs, which had a field for each option of a protocol; today a protocol is a text."""
 
 import itertools
 from collections.abc import Mapping
 from typing import Any
 
-# What could be chosen of each protocol, in the order of its result rows: the field's name in the
-# text and its name in `config.evaluation`. A field of another protocol was not read.
+# The options of each protocol, in the order of its result rows: the option's name in the text and
+# its name in `config.evaluation`. Fields of other protocols were not read.
 DIRECTION = ("direction", "directions")
 KINDS = (("cmc", "cmc"), ("distance", "distance"))
 CHOICES = {
@@ -19,7 +19,7 @@ CHOICES = {
     "llcm_all": (DIRECTION, *KINDS),
     "folder": (DIRECTION, *KINDS),
 }
-# What the fields were by default. An empty text stood for the protocol's own value.
+# The defaults of these fields. An empty text stood for the protocol's own default.
 DEFAULTS = {
     "searches": ("all", "indoor"),
     "shots": (1, 10),
@@ -37,9 +37,9 @@ OPTIONAL = {
     "trials": 10,
     "cmc": "",
     "distance": "",
-}  # not written where they are so
+}  # not written if they have this value
 RERANK = {"k1": "k1", "k2": "k2", "lambda": "rerank_weight"}
-# The fields that are gone, and where their values are now.
+# The fields that were removed, and the fields that have their values now.
 MOVED = {
     "data.protocol": "protocols",
     "evaluation.draw": "protocols",
@@ -49,10 +49,10 @@ MOVED = {
 
 
 def with_texts(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A recorded config whose protocols and re-rankings are texts.
+    """A recorded config with its protocols and re-rankings as texts.
 
     Raises:
-        ValueError: it names a protocol that never was.
+        ValueError: it names a protocol that no version had.
     """
     data, evaluation = content.get("data"), content.get("evaluation")
     if not isinstance(data, dict) or not isinstance(evaluation, dict) or "protocol" not in data:

@@ -1,17 +1,17 @@
-"""Whether a config's values are of the types that the defaults have."""
+"""Checks that a config's values have the types of the defaults."""
 
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-LARGE = 2**63  # a whole number is smaller, as in numpy and JAX
+LARGE = 2**63  # integers are smaller, as in numpy and JAX
 
 
 def wrong_type(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str | None:
-    """The first field whose value is of another type than its default, in words; None if all fit.
+    """A sentence on the first field with another type than its default; None if all types fit.
 
-    A field that only one of the two has does not count, nor what is in a list of the defaults that
-    is empty. Where a number with a fraction may stand, a whole one may too; both are finite.
+    Fields that only one of the two has are not compared, nor are the values of a list that is
+    empty in the defaults. An integer may stand for a float; both must be finite.
     """
     for name in values:
         if name not in defaults:
@@ -32,7 +32,7 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, float):
-        # An integer that no float can hold is not finite either.
+        # An integer beyond the range of floats counts as infinite.
         return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     if isinstance(default, int):
         return isinstance(value, int) and abs(value) < LARGE
@@ -42,14 +42,14 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def _all_fit(values: tuple | list, defaults: tuple | list) -> bool:
-    """A list of one type may have any length; one of several has its own."""
+    """A list of one type may have any length; a list of several types has a fixed length."""
     if len({type(default) for default in defaults}) > 1:
         return len(values) == len(defaults) and all(map(_fits, values, defaults))
     return not defaults or all(_fits(value, defaults[0]) for value in values)
 
 
 def _needed(default: Any) -> str:
-    """What a field must be, in words, with its default as the example."""
+    """A description of the type that a field must have, with its default as an example."""
     kinds = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
     if isinstance(default, Mapping):
         return f"a group of fields ({', '.join(default)})"

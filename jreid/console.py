@@ -1,4 +1,4 @@
-"""Rich's console for tables and progress, which other people's text cannot command."""
+"""Rich's console for tables and progress; text from files cannot control it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,9 +11,9 @@ from jreid.terminal import printable
 
 
 class Console(rich.console.Console):
-    """Reads no markup such as `[red]` or `:smile:` in strings, and writes out control characters.
+    """Prints markup such as `[red]` or `:smile:` as it is, and control characters as escapes.
 
-    Rich's own sequences are made after this, of styles and of segments that are marked as control.
+    Rich adds its own control sequences afterwards, so they are kept.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -1,9 +1,9 @@
-"""The datasets that jreid knows by name: the one list of them."""
+"""The one list of all datasets that jreid knows by name."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# The layouts of real datasets, and what papers call these; `folder` is for any other dataset.
+# The layouts of real datasets and their names in papers; `folder` is for any other dataset.
 TITLES = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}
 LAYOUTS = tuple(TITLES)
 
@@ -12,12 +12,12 @@ class Known(NamedTuple):
     """A dataset that a config's argument may name.
 
     Attributes:
-        about: what it is, in a line.
-        layout: how its folder is laid out.
-        identities: of its training splits; 0 where jreid has to count them.
+        about: a description of one line.
+        layout: the layout of its folder.
+        identities: the number in its training splits; 0 if jreid has to count them.
         train_splits: of the Table.
-        scale: `small` for the quickstart's, `tiny` for the tests', else the paper's own: `full`.
-        name: what results call it, where that is another name.
+        scale: `small` for the quickstart, `tiny` for tests, else the paper's own: `full`.
+        name: its name in results, if that is another one.
     """
 
     about: str
@@ -28,7 +28,7 @@ class Known(NamedTuple):
     name: str = ""
 
 
-# The authors' own are named as their layout: then the counts that the authors print are checked.
+# A dataset with the name of its layout is the authors' own: its image counts are checked.
 DATASETS: Mapping[str, Known] = {
     "sysu_mm01": Known(
         "SYSU-MM01, its training and validation identities trained together, as papers do",
@@ -37,12 +37,12 @@ DATASETS: Mapping[str, Known] = {
         ("train", "validation"),
     ),
     "sysu_mm01_validated": Known(
-        "SYSU-MM01, its 99 validation identities kept to choose the best checkpoint",
+        "SYSU-MM01, its 99 validation identities held out to choose the best checkpoint",
         "sysu_mm01",
         296,
         name="sysu_mm01",
     ),
-    "regdb": Known("RegDB; trial=1 to 10 chooses its split, each a run", "regdb", 206),
+    "regdb": Known("RegDB; trial=1 to 10 chooses the split, one run for each", "regdb", 206),
     "llcm": Known("LLCM", "llcm", 713),
     "folder": Known("a dataset of your own; --config.data.folder says where it is", "folder", 0),
     "synthetic": Known("the rendered dataset of the quickstart", "sysu_mm01", 120, scale="small"),

@@ -1,4 +1,4 @@
-"""Every default of jreid, once: a config starts from `defaults` and changes what its paper does."""
+"""All defaults of jreid. A config starts from `defaults` and changes what its paper changes."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from ml_collections import ConfigDict
 from jreid.config_argument import Argument, read_argument
 from jreid.datasets import DATASETS
 
-# A ConfigDict, whose fields a type checker cannot know.
+# A ConfigDict; a type checker cannot know its fields.
 Config = Any
 
 
 def both_directions(protocol: str, options: str = "") -> tuple[str, str]:
-    """A protocol from infrared to visible images and back, with further options of it."""
+    """A protocol in both directions, infrared to visible and back, with more options for both."""
     directions = "infrared_to_visible", "visible_to_infrared"
     forward, back = (f"{protocol}:direction={direction}{options}" for direction in directions)
     return forward, back
 
 
-# By layout, how its datasets are evaluated.
+# The protocols of each layout.
 PROTOCOLS = {
     "sysu_mm01": tuple(
         f"sysu_mm01:search={search},shots={shots}"
@@ -133,10 +133,11 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
 def scale_down(config: Config, argument: str | Argument) -> str:
     """Sets a method to the scale that the argument asks for.
 
+    With random initial weights and few steps a paper's learning rate may not fit: then the method's
+    config sets its own.
+
     Returns:
-        That scale, `small` or `tiny`; empty where the paper's own stays. From random weights and in
-        so few steps a paper's learning rate need not be right: the method's config then sets its
-        own.
+        That scale, `small` or `tiny`; empty if the paper's own scale stays.
     """
     scale = read_argument(argument).scale
     if scale == "full":
@@ -152,7 +153,7 @@ def scale_down(config: Config, argument: str | Argument) -> str:
         config.batch.update(identities=4, images=2)
         config.update(epochs=2, log_every_steps=1)
         config.evaluation.update(every_epochs=1, batch_size=16)
-        # So few images have few neighbors.
+        # Few images have few neighbors.
         config.evaluation.rerank = tuple(
             kind if kind == "none" else f"{kind}:k1=5,k2=2" for kind in config.evaluation.rerank
         )

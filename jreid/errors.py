@@ -1,4 +1,4 @@
-"""Bad input, which is reported in one sentence, and runs that were asked to stop."""
+"""Errors: bad input, which is reported in one sentence, and runs that were asked to stop."""
 
 import traceback
 
@@ -12,7 +12,7 @@ class InputError(ValueError):
 
 
 class Stopped(Exception):  # noqa: N818
-    """A run that was asked to stop, and did: nothing is wrong with it.
+    """A run stopped because it was asked to; this is no error.
 
     Attributes:
         status: the exit status, 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
@@ -24,11 +24,11 @@ class Stopped(Exception):  # noqa: N818
 
 
 def describe(error: BaseException, file: str | None = None) -> str:
-    """What an error of somebody else's code says, in one line, with its type where that helps.
+    """The message of an error that other code raised, in one line, with its type if that helps.
 
     Args:
-        error: what the code raised.
-        file: a file of that code, if the line in it shall be named.
+        error: the exception.
+        file: a file of that code; the message then names the line in it that raised.
     """
     text = " ".join(str(error).split()).rstrip(".")
     if not text or not isinstance(error, ValueError | SyntaxError | TypeError):

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, through kills and power cuts alike.
+"""Writes files and folders completely or not at all, even if the process or the power fails.
 
 Imports nothing of jreid but its errors.
 """
@@ -19,17 +19,17 @@ from jreid.errors import InputError
 UNFINISHED = re.compile(
     r"\..+\.[0-9a-f]{8}\.unfinished"
 )  # the name of a file that is being written
-# What file systems that sync no folders answer, and folders that only their owner may list.
+# Errors of file systems that cannot sync folders, and of folders that only their owner may list.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file under another name and then renames it; its folder is made if need be.
+    """Writes a file under another name and then renames it; creates its folder if needed.
 
-    The file is on the disk before it gets its name, and its name before this returns.
+    The content is on the disk before the renaming, and the name before this returns.
 
     Raises:
-        InputError: the file cannot be written; what was there before is still there.
+        InputError: the file cannot be written; an earlier file of this name is unchanged.
     """
     if not path.name or os.path.isdir(path):
         raise InputError(f"{path} is a folder; name a file.")
@@ -44,19 +44,23 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         sync(path.parent)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); make room or choose another "
-            "place."
+            f"{path} cannot be written ({error.strerror or error}); free space or choose another "
+            "path."
         ) from error
 
 
 @contextlib.contextmanager
 def _unfinished(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside a path, with a lock that ends with this process; removed at the end."""
+    """A new file beside a path, locked while this process lives, and removed at the end."""
     file = None
-    while file is None or not os.path.exists(file.name):  # removed before it had its lock
+    while file is None or not os.path.exists(
+        file.name
+    ):  # removed by another process before it was locked
         name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
         file = name.open("xb")
-        with contextlib.suppress(OSError):  # a file system without locks: it is never removed then
+        with contextlib.suppress(
+            OSError
+        ):  # a file system without locks: the file is then never removed as abandoned
             fcntl.flock(file, fcntl.LOCK_EX)
     try:
         with file:
@@ -67,7 +71,7 @@ def _unfinished(path: Path) -> Iterator[BinaryIO]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes what processes that were killed have left beside a path."""
+    """Removes unfinished files of killed processes beside a path."""
     for name in path.parent.glob(f".{glob.escape(path.name)}.*.unfinished"):
         with contextlib.suppress(OSError), name.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +84,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def rename_whole(unfinished: Path, path: Path) -> None:
-    """Gives a finished folder its name, once all that it holds is on the disk.
+    """Gives a finished folder its name, after all of its content is on the disk.
 
     Raises:
         OSError: as `os.rename`; or the disk has failed.
@@ -99,7 +103,7 @@ def rename(old: Path, new: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, where they lack; OSError as `Path.mkdir`."""
+    """Creates a folder and its missing parents; OSError as `Path.mkdir`."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
@@ -109,7 +113,7 @@ def make_folder(folder: Path) -> None:
 def sync(path: Path) -> None:
     """Returns once a file's content, or a folder's list of names, is on the disk.
 
-    Where folders cannot be synced, nothing is done about them.
+    Folders are skipped on file systems that cannot sync them.
 
     Raises:
         OSError: the disk has failed or is full.

@@ -1,6 +1,6 @@
-"""From a name in a config to what it names: jreid's own by a plain name, anybody's by a dotted one.
+"""Finds what a name in a config means: a plain name is jreid's, a dotted one is other code.
 
-`idkl` is a module of jreid. `mylab.circle` is imported as it is; it may be installed, or lie in the
+`idkl` is a module of jreid. `mylab.circle` is imported; it may be installed, or be in the
 current directory.
 """
 
@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 from jreid.errors import InputError, describe
 
 T = TypeVar("T")
-CONTRACTS = "docs/extending.md says what it must have"
+CONTRACTS = "see docs/extending.md for what it must have"
 OUTSIDE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+([:(].*)?")
 
 
@@ -31,7 +31,7 @@ def find_module(source: str, name: str, package: str, symbol: str) -> ModuleType
     """The module that a name stands for.
 
     Args:
-        source: what gives the name, for errors: `config.method`.
+        source: the field with the name, for errors: `config.method`.
         name: of a module of the package, such as `idkl`, or a dotted one, such as `mylab.circle`.
         package: of jreid's own modules: `jreid.methods`.
         symbol: the function that the module must have: `create`.
@@ -53,9 +53,9 @@ def find_symbol(source: str, name: str, choices: Mapping[str, T]) -> T:
     """The function that a name stands for.
 
     Args:
-        source: what gives the name, for errors: `config.triplet.kind`.
-        name: one of the choices, or a dotted one, such as `mylab.losses.circle`; before the
-            function a colon may stand in place of the last dot.
+        source: the field with the name, for errors: `config.triplet.kind`.
+        name: one of the choices, or a dotted one, such as `mylab.losses.circle`; the last dot may
+            be a colon.
         choices: jreid's own, by name.
 
     Raises:
@@ -71,19 +71,19 @@ def find_symbol(source: str, name: str, choices: Mapping[str, T]) -> T:
     if not callable(found):
         functions = [key for key, value in vars(module).items() if callable(value)]
         raise InputError(
-            f"{source}={name}: there is no function called {symbol}, did you mean "
+            f"{source}={name}: there is no function called {symbol}; did you mean "
             f"{nearest(symbol, functions)}? {CONTRACTS}."
         )
     return cast(T, found)
 
 
 def call(source: str, function: Callable[..., Any], kind: type[T], *arguments: Any) -> T:
-    """What a function returns, which may be somebody else's, if it is of the type that was agreed.
+    """Calls a function, which may be outside of jreid, and checks the type of what it returns.
 
     Args:
         source: the function, for errors: `create of mylab.circle`.
-        function: to be called.
-        kind: the type.
+        function: the function to call.
+        kind: the type that it must return.
         arguments: of the function.
 
     Raises:
@@ -101,10 +101,10 @@ def call(source: str, function: Callable[..., Any], kind: type[T], *arguments: A
 
 
 def require_type(source: str, value: Any, kind: type[T]) -> T:
-    """The value, if it is of the type that was agreed.
+    """The value, if it has the required type.
 
     Args:
-        source: what returned it, for the error: `create of mylab.circle`.
+        source: the function that returned it, for the error: `create of mylab.circle`.
         value: what it returned.
         kind: the type.
 
@@ -120,50 +120,50 @@ def require_type(source: str, value: Any, kind: type[T]) -> T:
 
 
 def is_outside(name: str) -> bool:
-    """Whether a name stands for code outside of jreid: whether it has a dot."""
+    """Whether a name means code outside of jreid: whether it has a dot."""
     return "." in name
 
 
 def names_in(values: Any) -> list[str]:
-    """The texts in nested lists that could be names of code outside of jreid."""
+    """The texts in nested lists that may be names of code outside of jreid."""
     if isinstance(values, tuple | list):
         return [name for value in values for name in names_in(value)]
     return [values] if isinstance(values, str) and OUTSIDE.fullmatch(values) else []
 
 
 class Trust:
-    """Whether code may be run that the config of a run names; the command line decides it.
+    """Whether a run's config may name code to import; the command line decides it.
 
-    What a run's folder holds may come from anybody, who must not choose what is imported here.
+    A run's folder may come from another person, who must not choose what runs here.
     """
 
     given = False
 
 
 def require_name(source: str, name: str, choices: Iterable[str]) -> None:
-    """Raises InputError, naming the nearest choice, unless the name is one of them."""
+    """Raises InputError, with the nearest choice, unless the name is one of the choices."""
     choices = sorted(choices)
     if name not in choices:
         raise InputError(
-            f"{source}={name} does not exist, did you mean {nearest(name, choices)}? There are: "
+            f"{source}={name} does not exist; did you mean {nearest(name, choices)}? There are: "
             f"{', '.join(choices)}."
         )
 
 
 def require_choice(field: str, value: str, choices: Iterable[str]) -> None:
-    """Raises InputError, naming the nearest choice, unless the config field has one of them."""
+    """Raises InputError, with the nearest choice, unless the config field is one of the choices."""
     require_name(f"config.{field}", value, choices)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice that is spelled most like the name, if there are any."""
+    """The choice with the most similar spelling, if there are choices."""
     return next(iter(difflib.get_close_matches(name, [*choices], n=1, cutoff=0.0)), None)
 
 
 def outside_version(name: str) -> tuple[str, str]:
-    """The package that an imported name is of, and its version.
+    """The package of an imported name, and its version.
 
-    Of code that is not installed, the module and a SHA-256 of its file.
+    For code that is not installed, the module and the SHA-256 of its file.
     """
     path = re.split("[:(]", name)[0]
     for package in importlib.metadata.packages_distributions().get(path.partition(".")[0], ()):
@@ -188,7 +188,7 @@ def _file_of(module: str) -> Path | None:
 def own_modules(package: str, symbol: str) -> dict[str, str]:
     """A package's modules that define a function, each with its docstring's first line.
 
-    Reads their code and runs none of it: importing all of them takes seconds.
+    Reads their code without running it: importing all of them takes seconds.
     """
     folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
     found = {}
@@ -201,7 +201,7 @@ def own_modules(package: str, symbol: str) -> dict[str, str]:
 
 
 def _import(source: str, name: str) -> ModuleType:
-    """The module of a dotted name, whose code is run."""
+    """Imports the module of a dotted name, which runs its code."""
     if not all(part.isidentifier() for part in name.split(".")):
         raise InputError(f"{source}: {name!r} is not the name of a Python module.")
     _make_current_directory_importable()
@@ -212,21 +212,22 @@ def _import(source: str, name: str) -> ModuleType:
         if missing and f"{name}.".startswith(f"{missing}."):
             raise InputError(
                 f"{source}: there is no Python module {missing}; install it, or give the command "
-                f"in the folder that holds it (this one is {os.getcwd()})."
+                f"in the folder that has it (the current one is {os.getcwd()})."
             ) from error
-        raise InputError(f"{source}: {name} does not import: {_with_place(error)}.") from error
+        raise InputError(f"{source}: {name} cannot be imported: {_with_place(error)}.") from error
 
 
 def _with_place(error: BaseException) -> str:
-    """What an error says, and the file and line that raised it."""
+    """The message of an error, and the file and line that raised it."""
     *_, last = traceback.extract_tb(error.__traceback__)
     return f"{describe(error)} ({last.filename}, line {last.lineno})"
 
 
 def _make_current_directory_importable() -> None:
-    """As `python -m jreid` has it, and the script `jreid` has not; last, so that it hides nothing.
+    """Appends the current directory to the import path, so that it hides no other module.
 
-    It stays so, since a module may import others of its package when it is used.
+    `python -m jreid` has it there, the script `jreid` has not. It stays, since a module may import
+    others of its package later.
     """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:

@@ -1,4 +1,4 @@
-"""Paths that users give: of this machine's own files. Imports nothing of jreid but its errors."""
+"""Paths that users give, which must be local. Imports nothing of jreid but its errors."""
 
 import os
 import re
@@ -14,32 +14,32 @@ def local_path(path: str, name: str) -> str:
     """The path with `~` and `~user` at its start expanded.
 
     Args:
-        name: of the flag or field that gives it, for the error.
+        name: of the flag or field, for the error.
 
     Raises:
         InputError: it is a URL, or its home directory is not known.
     """
     if SCHEME.match(path):
         raise InputError(
-            f"{name}={path} is a URL; jreid reads and writes local paths only: mount or copy it, "
-            "and give its path here."
+            f"{name}={path} is a URL; jreid reads and writes local paths only: mount or copy the "
+            "folder, and give its local path."
         )
     expanded = os.path.expanduser(path)
     if expanded.startswith("~") and not os.path.lexists(expanded):
         raise InputError(
             f"{name}={path}: the home directory of {path.split('/')[0]} is not known; give the "
-            "whole path."
+            "full path."
         )
     return expanded
 
 
 def from_here(path: str | Path) -> str:
-    """The path for an error, with the directory that it is relative to."""
+    """The path for an error, with the directory that a relative path starts from."""
     return str(path) if os.path.isabs(path) else f"{path} (in {os.getcwd()})"
 
 
 def require_file(path: Path, remedy: str) -> None:
-    """Refuses what is no regular file: to open a pipe or a device may never return.
+    """Raises an error unless it is a regular file: opening a pipe or a device may never return.
 
     Args:
         remedy: what to give instead, for the error.
@@ -52,7 +52,7 @@ def require_file(path: Path, remedy: str) -> None:
     if path.is_dir():
         cause = "is a folder, not a file"
     elif path.exists():
-        cause = "is no regular file but a pipe, a device or a socket"
+        cause = "is a pipe, a device or a socket, not a regular file"
     else:
         cause = "does not exist"
     raise InputError(f"{from_here(path)} {cause}; {remedy}.")

@@ -1,4 +1,4 @@
-"""What a process sets before JAX and TensorFlow start: output, environment, memory, cache."""
+"""Prepares a process before JAX and TensorFlow start: output, environment, memory, cache."""
 
 import contextlib
 import ctypes
@@ -20,19 +20,19 @@ CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 log = logging.getLogger(__name__)
-NEVER = -1  # which malloc takes for the largest size there is; 2**31 - 1 would be 2 GB
+NEVER = -1  # malloc takes this for the largest possible size; 2**31 - 1 would be 2 GB
 
 
 def configure(compilation_cache: bool = True) -> None:
     """Prepares this process: its output, its log, its memory, and what JAX and TensorFlow read.
 
     The command line, the experiments and the tests call it before they compute anything, and no
-    import does. JAX may be imported already, TensorFlow may not. A variable of the environment that
-    is set already stays.
+    import does. JAX may be imported already, TensorFlow may not. Environment variables that are set
+    already are kept.
 
     Args:
-        compilation_cache: whether JAX keeps what it compiles for other processes; not where the
-            time or the memory of compiling is measured.
+        compilation_cache: whether JAX stores compiled code for other processes; False when the time
+            or the memory of compiling is measured.
     """
     replace_what_cannot_be_shown()
     configure_logging()
@@ -50,47 +50,47 @@ def configure(compilation_cache: bool = True) -> None:
 
 
 def configure_logging() -> None:
-    """Has the log go to standard error, a line a record, as `SentenceHandler` writes it.
+    """Sends the log to standard error, one line for each record, by a `SentenceHandler`.
 
-    Sentences about the work are records of the log; results go to standard output, and how far long
-    work has come is shown by a `jreid.progress.ProgressBar`.
+    Sentences about the work are log records; results go to standard output; progress of long work
+    is shown by a `jreid.progress.ProgressBar`.
     """
-    # A user needs the sentence, not the line of code that says it.
+    # A user needs the message, not the line of code that warns.
     warnings.formatwarning = lambda message, *_, **__: f"warning: {one_line(str(message))}\n"
-    # Of all loggers, since absl else adds a handler there that says everything once more.
+    # At the root logger, since absl would add a handler there that repeats everything.
     if not any(isinstance(handler, SentenceHandler) for handler in logging.root.handlers):
         logging.root.addHandler(SentenceHandler())
     for name in OWN_PACKAGES:
         logging.getLogger(name).setLevel(logging.INFO)
-    # Orbax warns of what is as we ask for it, and shows a traceback of what it raises as well; so
-    # does asyncio, in which it writes.
+    # Orbax warns of settings that are intended, and logs a traceback of each error that it also
+    # raises; so does asyncio, which Orbax writes with.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _set_for_jax(variable: str, text: str, value: object) -> None:
-    """Sets a variable that JAX reads when it is imported, and its value where it was."""
+    """Sets a variable that JAX reads at import, and JAX's own setting if it is imported already."""
     os.environ[variable] = text
     if "jax" in sys.modules:
         sys.modules["jax"].config.update(variable.lower(), value)
 
 
 def keep_compilations() -> None:
-    """Names a folder of the user's for JAX's compilation cache, unless one is named already.
+    """Sets the user's own folder for JAX's compilation cache, unless one is set already.
 
-    To be called before anything is compiled. What lies in the folder is run as compiled code, so
-    it must be the user's own: it is made for them alone, and a folder that others own or can write
-    to is not used, with a warning. JAX_COMPILATION_CACHE_DIR names another folder, such as one
-    that a group shares; that is the user's own decision, which is only warned of where strangers
-    can write there. JAX_ENABLE_COMPILATION_CACHE=false does without. A place that cannot be written
-    to is left alone, since compiling anew is never a fault.
+    Call this before anything is compiled. The content of the folder runs as compiled code, so only
+    the user may write to it: the folder is created for the user alone, and one that others own or
+    can write to is not used, with a warning. JAX_COMPILATION_CACHE_DIR names another folder, such
+    as one that a group shares; then there is only a warning if others can write to it.
+    JAX_ENABLE_COMPILATION_CACHE=false turns the cache off. A folder that cannot be written to is
+    not used, since jreid can always compile again.
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         if cause := _unsafe(Path(named), stat.S_IWOTH, {0, os.getuid()}):
             log.warning(
-                "%s=%s %s: compiled code from there runs as you; name a folder that only you, or "
-                "people you trust, can write to.",
+                "%s=%s %s: compiled code from there runs with your rights; choose a folder that "
+                "only you, or people you trust, can write to.",
                 CACHE_VARIABLE,
                 named,
                 cause,
@@ -106,8 +106,9 @@ def keep_compilations() -> None:
         cause = _unsafe(parent, OTHERS_WRITE) or _unsafe(folder, OTHERS_WRITE)
         if cause:
             log.warning(
-                "%s %s: compiled code from there would run as you, so that nothing is kept between "
-                "commands; remove %s, or make it yours alone.",
+                "%s %s: compiled code from there would run with your rights, so jreid does not "
+                "use it and compiles again in every command; remove %s, or make yourself its only "
+                "owner and writer.",
                 folder,
                 cause,
                 parent,
@@ -118,9 +119,9 @@ def keep_compilations() -> None:
 
 
 def user_cache() -> Path | None:
-    """This user's own cache folder for jreid, made where it is missing.
+    """This user's own cache folder for jreid, created if it is missing.
 
-    None where there is no home directory, or where others own the folder or can write to it.
+    None if there is no home directory, or if others own the folder or can write to it.
     """
     folder = _cache_path()
     with contextlib.suppress(OSError):
@@ -136,11 +137,11 @@ def _cache_path() -> Path | None:
 
 
 def _unsafe(folder: Path, others: int, owners: set[int] | None = None) -> str:
-    """Why a folder's content may be somebody else's; empty where it may not, or is not there.
+    """Why a folder's content may come from another user; empty if it cannot or does not exist.
 
     Args:
-        others: the bits of its mode that let others write.
-        owners: user ids that may own it: this process's by default.
+        others: the mode bits that let others write.
+        owners: user ids that may own it; by default this process's.
     """
     try:
         found = folder.stat()
@@ -156,12 +157,12 @@ def keep_freed_memory() -> None:
 
     Every step of training on a CPU, and every batch of images, takes and frees the same hundreds of
     megabytes, a ResNet-50's step ten gigabytes. By default glibc maps each large block anew, and
-    the kernel clears it page by page while all threads that want memory wait: two to three times
+    the kernel clears it page by page while all threads that need memory wait: two to three times
     the time of reading images, a quarter and more of a small network's training step. The process
     stays at its peak of memory.
 
-    To be called before threads start, since they share one heap from then on; blocks freed by one
-    thread serve the others. Does nothing without glibc, or where another malloc is preloaded.
+    Call this before threads start: from then on they share one heap, and a block that one thread
+    frees serves the others. Does nothing without glibc, or if another malloc is preloaded.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -174,10 +175,10 @@ def keep_freed_memory() -> None:
 
 
 def leave_keras_out() -> None:
-    """Has TensorFlow, when it is imported, not import Keras, which nothing here uses.
+    """Stops TensorFlow from importing Keras, which jreid does not use.
 
-    With Keras come scikit-learn, Matplotlib and others that it has adapters for: a hundred
-    megabytes, and half of the time that the import takes. For a process of our own only, and those
-    that it starts: in them `tensorflow.keras` is missing, unless TF_USE_LEGACY_KERAS is set.
+    Keras imports scikit-learn, Matplotlib and others: a hundred megabytes, and half of TensorFlow's
+    import time. Only for jreid's own processes and those that they start: `tensorflow.keras` is
+    missing in them, unless TF_USE_LEGACY_KERAS is set.
     """
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -1,11 +1,11 @@
-"""How far long work has come: one interface, `ProgressBar`, for all that is shown of it."""
+"""Progress of long work, shown through one interface, `ProgressBar`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TypeVar
 
 Item = TypeVar("Item")
 
-# Takes what is being done, how much of it is done, and how much there is to do.
+# Called with the name of the work, the amount done, and the total.
 ProgressBar = Callable[[str, int, int], None]
 
 
@@ -14,7 +14,7 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 def with_progress(items: Iterable[Item], what: str, total: int, bar: ProgressBar) -> Iterator[Item]:
-    """The items one by one; the bar shows how many of `total` are done."""
+    """Yields the items; the bar shows how many of `total` are done."""
     bar(what, 0, total)
     for done, item in enumerate(items, 1):
         yield item
@@ -24,7 +24,7 @@ def with_progress(items: Iterable[Item], what: str, total: int, bar: ProgressBar
 class TerminalBar:
     """A `ProgressBar` on standard error, if that is a terminal. A context manager.
 
-    Leaving it removes the bar. Lines that are printed meanwhile appear above it.
+    The bar disappears at the end. Lines that are printed meanwhile appear above it.
 
     Attributes:
         shown: whether there is a terminal that can show it.
@@ -47,8 +47,8 @@ class TerminalBar:
         self._done = 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Shows what is being done, `done` of `total`."""
-        if done < self._done:  # other work, whose speed is not known yet
+        """Shows the name of the work, and `done` of `total`."""
+        if done < self._done:  # new work, of unknown speed
             self._progress.reset(self._task)
         self._done = done
         self._progress.update(self._task, description=what, completed=done, total=total)

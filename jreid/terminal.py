@@ -1,4 +1,4 @@
-"""What is printed: whatever a name holds, it neither ends a command nor commands the terminal."""
+"""Makes printing safe: no text ends a command by an error or controls the terminal."""
 
 import atexit
 import contextlib
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-# Escape sequences, other control characters, and those that turn the direction of text.
+# Escape sequences, other control characters, and those that change the direction of text.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 OWN_PACKAGES = ("jreid", "experiments")
@@ -18,7 +18,7 @@ NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters but tabs and line ends written out, such as `\x1b`."""
+    r"""The text with control characters as escapes such as `\x1b`; tabs and line ends stay."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -28,9 +28,9 @@ def one_line(text: str) -> str:
 
 
 class SentenceHandler(logging.Handler):
-    """Writes a line to standard error for each record: warnings and errors with who logs them.
+    """Writes one line to standard error for each record; warnings and errors name their package.
 
-    What goes well is only reported by jreid itself and its experiments.
+    Records below a warning are written only for jreid and its experiments.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -48,22 +48,22 @@ def _package(record: logging.LogRecord) -> str:
 
 
 def replace_what_cannot_be_shown() -> None:
-    r"""Has standard output and error print `?` for what their encoding lacks, such as `±`.
+    r"""Makes standard output and error print `?` for characters that their encoding lacks.
 
-    Control characters are written out there, as `printable` does: names of images, people and
-    tensors are other people's text. Rich writes by `jreid.console`, which does the same. Lines that
-    cannot be written, on a full disk or to a reader that has left, end no command.
+    Control characters are printed as `printable` has them, since names of images, people and
+    tensors come from files. Rich prints through `jreid.console`, which does the same. A line that
+    cannot be written, on a full disk or to a closed pipe, does not end the command.
     """
     for name, other in (("stdout", "stderr"), ("stderr", "stdout")):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):  # else somebody has put another file in its place
+        if isinstance(stream, io.TextIOWrapper):  # else other code has replaced the stream
             stream.reconfigure(errors="replace")
         if stream is not None and not isinstance(stream, _Printable):
             setattr(sys, name, _Printable(_Lasting(stream, NAMES[name], other)))
 
 
 def output_is_lost() -> bool:
-    """Writes what waits for standard output; whether that, or anything before, was not written."""
+    """Flushes standard output; returns whether any of its output could not be written."""
     if not isinstance(sys.stdout, _Printable):
         return False
     sys.stdout.flush()
@@ -71,7 +71,7 @@ def output_is_lost() -> bool:
 
 
 class _Lasting:
-    """A text stream that drops what cannot be written, and says so once on the other stream."""
+    """A text stream that drops what cannot be written, and reports it once on the other stream."""
 
     def __init__(self, stream: Any, name: str, other: str) -> None:
         self.lost = False
@@ -90,16 +90,16 @@ class _Lasting:
         except OSError as error:
             if self.lost:
                 return
-            self.lost = True  # before the other stream is written to, which may be full as well
+            self.lost = True  # set before writing to the other stream, which may fail as well
             atexit.register(self._leave)
             message = (
                 f"jreid: {self._name} cannot be written to ({error.strerror or error}); the "
-                "command goes on, and what it prints there is lost."
+                "command continues, but this output is lost."
             )
             print(message, file=getattr(sys, self._other), flush=True)
 
     def _leave(self) -> None:
-        """Has Python find nothing to complain of when it closes the stream."""
+        """Prevents an error when Python closes the stream at exit."""
         self.flush()
         with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())
@@ -112,7 +112,7 @@ class _Printable:
     """A text stream that writes `printable` text into another."""
 
     def __init__(self, stream: _Lasting) -> None:
-        self.rich_proxied_file = stream  # to which Rich writes its own control sequences
+        self.rich_proxied_file = stream  # Rich writes its own control sequences to it
 
     def write(self, text: str) -> int:
         return self.rich_proxied_file.write(printable(text))

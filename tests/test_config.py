@@ -49,7 +49,7 @@ def test_bad_flags_are_named(flag, message):
 
 
 def test_bad_sources_are_named(tmp_path):
-    with pytest.raises(InputError, match="no config file"):
+    with pytest.raises(InputError, match="not a config file"):
         configs.load("configs/nothing.py")
     with pytest.raises(InputError, match="sysu_mm01"):
         configs.load(f"{AGW}:market1501")
@@ -107,13 +107,13 @@ def test_an_argument_is_words_between_commas(argument, dataset, scale, trial, va
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("regbd", "'regbd' is no dataset and no scale, did you mean regdb?"),
+        ("regbd", "'regbd' is no dataset and no scale; did you mean regdb?"),
         ("llcm,smal", "did you mean small?"),
         ("llcm,variant=both", "variant is one of paper, code"),
         ("llcm,variant=", "variant is one of paper, code"),
         ("llcm,variant=code,variant=paper", "gives the variant twice: code and paper"),
         ("llcm,regdb", "gives the dataset twice: llcm and regdb"),
-        ("llcm,trial=1", "gives a trial, which RegDB has and llcm has not"),
+        ("llcm,trial=1", "has a trial, which only RegDB has, not llcm"),
         ("regdb,trial=one", "trial takes a number"),
         ("regdb,trail=1", "did you mean trial=?"),
         ("llcm,", "'' is no dataset"),
@@ -148,7 +148,7 @@ def test_jreids_own_configs_have_names_in_every_directory(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("awg:tiny", "--config=awg does not exist, did you mean agw? There are: agw, base_"),
+        ("awg:tiny", "--config=awg does not exist; did you mean agw? There are: agw, base_"),
         ("configs/pfinnet.py", "--config=pfinet:synthetic"),
         ("old.py", "from jreid.config import defaults"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from helpers.paths import ROOT
 
 from jreid.__main__ import main
-from jreid.commands.evaluate import evaluate_and_tell
+from jreid.commands.evaluate import evaluate_and_print
 from jreid.errors import InputError
 from jreid.runs.run import Run
 from jreid.terminal import replace_what_cannot_be_shown
@@ -52,7 +52,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     capsys.readouterr()
     config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
     with pytest.raises(InputError, match=r"result\.json"):
-        evaluate_and_tell(config, run, SimpleNamespace(fingerprint="0" * 64), None)
+        evaluate_and_print(config, run, SimpleNamespace(fingerprint="0" * 64), None)
     out = capsys.readouterr().out
     assert result["rows"][0]["fingerprint"] in out
     assert "metrics.jsonl" in out

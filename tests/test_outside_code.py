@@ -69,14 +69,14 @@ def test_no_field_of_a_runs_config_runs_anything(field, planted, tmp_path, capsy
 def test_what_the_user_trusts_is_run(planted, tmp_path, capsys):
     run_with(tmp_path / "run", "data.layout", MODULE + ".market")
     assert main(["evaluate", "--workdir=run", "--trust-code"]) == 2
-    assert "does not import: RuntimeError: ran" in capsys.readouterr().err
+    assert "cannot be imported: RuntimeError: ran" in capsys.readouterr().err
     assert planted.exists()
 
 
 def test_a_config_of_the_command_line_is_trusted(planted, capsys):
     flags = [f"--config.data.layout={MODULE}.market", "--workdir=run"]
     assert main(["train", "--config=agw:tiny", *flags]) == 2
-    assert "does not import: RuntimeError: ran" in capsys.readouterr().err
+    assert "cannot be imported: RuntimeError: ran" in capsys.readouterr().err
     assert planted.exists()
 
 

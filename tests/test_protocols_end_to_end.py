@@ -167,7 +167,7 @@ def test_comparing_what_cannot_be(llcm, trials, tmp_path, capsys):
         (["--protocol=sysu_mm01"], "sysu_mm01:sampling=seeded"),
         (["--protocol=llcm", "--rerank=gnn"], "gnn"),
         (["--protocol=llcm", "--rerank=standard:k1=5000"], "k1"),
-        (["--protocol=llcm", "--config.seed=1"], "is for --workdir"),
+        (["--protocol=llcm", "--config.seed=1"], "goes only with --workdir"),
         (["--protocol=llcm", "--output=."], "does not end in .json"),
     ],
 )
@@ -187,9 +187,9 @@ def test_protocols_of_several_datasets_do_not_say_which_one(features, tmp_path, 
 
 @pytest.mark.parametrize("flag", ["--protocol=llcm", "--rerank=none", "--output=x.json"])
 def test_flags_of_features_with_a_run_or_a_comparison(llcm, capsys, flag):
-    assert "is for --features" in refused(capsys, "evaluate", f"--workdir={llcm}", flag)
+    assert "goes only with --features" in refused(capsys, "evaluate", f"--workdir={llcm}", flag)
     both = [llcm / "result.json", llcm / "result.json"]
-    assert "is for --features" in refused(capsys, "evaluate", "--compare", *both, flag)
+    assert "goes only with --features" in refused(capsys, "evaluate", "--compare", *both, flag)
 
 
 @pytest.mark.parametrize("flag", ["--shots=1", "--direction=visible_to_infrared", "--k1=5"])
@@ -198,7 +198,7 @@ def test_flags_that_are_texts_now_say_what_to_write(capsys, flag):
         call("evaluate", "--features=f.npz", "--protocol=llcm", flag)
     message = capsys.readouterr().err.strip().splitlines()[-1]
     name = flag.partition("=")[0]
-    assert f"{name} is gone; write --" in message
+    assert f"{name} was removed; use --" in message
     assert f":{name.removeprefix('--')}=VALUE" in message
 
 

@@ -1,1 +1,1 @@
-"""What the verbs of the command line do. Everything heavy is imported inside the verbs."""
+"""The verbs of the command line. Everything heavy is imported inside the verbs."""

@@ -1,4 +1,4 @@
-"""What verbs share: their flags, the config that is asked for and its dataset."""
+"""What the verbs share: flags, and how they find the config and its dataset."""
 
 import argparse
 import contextlib
@@ -15,15 +15,15 @@ from jreid.progress import TerminalBar
 log = logging.getLogger(__name__)
 Verb = Callable[[argparse.Namespace], int | None]
 PROCESSES = (
-    "without these flags JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID count, else "
-    "a step of several tasks by srun, else mpirun, else a TPU pod; a shell inside an allocation "
-    "(salloc, sbatch) is a process of its own"
+    "without these flags, jreid reads JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
+    "JAX_PROCESS_ID, else the variables of srun (a step of several tasks), mpirun or a TPU pod; a "
+    "shell inside an allocation (salloc, sbatch) is a single process"
 )
 CONFIG_FILE = (
-    "name of a config of jreid's, and its argument: agw:synthetic; or the path of a file of your "
-    "own, which is Python code that runs with your rights"
+    "name of one of jreid's configs and its argument, such as agw:synthetic; or the path of your "
+    "own config file, which is Python code that runs with your rights"
 )
-FIELDS = "config fields are set as --config.field=value, for example --config.batch.images=8"
+FIELDS = "set config fields by --config.field=value, for example --config.batch.images=8"
 
 
 def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.ArgumentParser:
@@ -39,11 +39,12 @@ def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.
 
 
 def add_trust_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds `--trust-code`, of verbs that read a run's config."""
+    """Adds `--trust-code` to a verb that reads a run's config."""
     parser.add_argument(
         "--trust-code",
         action="store_true",
-        help="run the code outside of jreid that the config.json of a run names, with your rights",
+        help="allow the config.json of a run to name code outside of jreid, which runs with your "
+        "rights",
     )
 
 
@@ -60,16 +61,18 @@ def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool
     flags.add_argument(
         "--processes",
         metavar="N",
-        help="number of processes; 1: this process is alone, whatever the environment says; auto: "
-        "JAX finds the cluster",
+        help="number of processes; 1: a single process, the environment is ignored; auto: JAX "
+        "detects the cluster",
     )
     flags.add_argument(
-        "--process-id", metavar="I", help="rank of this process, from 0, which prints and writes"
+        "--process-id",
+        metavar="I",
+        help="rank of this process, from 0; rank 0 prints and writes files",
     )
 
 
 def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace) -> int | None:
-    """Runs a verb. Of several processes the first one prints; the others only log warnings."""
+    """Runs a verb. Of several processes only the first one prints; the others log warnings."""
     from jreid.distributed import cluster
     from jreid.distributed.processes import is_main_process, wait_for_all
 
@@ -92,14 +95,14 @@ def _among_others(run: Verb, saves_on_sigterm: bool, options: argparse.Namespace
 
 
 def config_of(options: argparse.Namespace) -> Any:
-    """The config that the flags ask for, or else the run's own; checked."""
+    """The config that the flags name, else the run's own; its values are checked."""
     from jreid import config as configs
     from jreid.distributed.mesh import devices
     from jreid.distributed.processes import require_same
 
     config = _load(options)
     _set_threads(config)
-    devices()  # says which there are not, before JAX is asked for processes
+    devices()  # reports devices that do not exist, before JAX starts several processes
     require_same("the config", configs.to_text(config))
     return config
 
@@ -121,12 +124,12 @@ def _load(options: argparse.Namespace) -> Any:
 
 
 def _set_threads(config: Any) -> None:
-    """To be called before JAX has devices: XLA for CPUs then makes its threads."""
-    os.environ["NPROC"] = str(config.cpu_threads)  # XLA's own variable, which goes before the cores
+    """Call this before JAX creates its devices, since XLA for CPUs then starts its threads."""
+    os.environ["NPROC"] = str(config.cpu_threads)  # for XLA; overrides the number of cores
 
 
 def config_of_run(options: argparse.Namespace) -> Any:
-    """The run's own config; of its fields, flags may set how and where it is evaluated."""
+    """The run's own config; flags may change only how and on which data it is evaluated."""
     from jreid import config as configs
     from jreid.runs.run import Run
 
@@ -137,7 +140,7 @@ def config_of_run(options: argparse.Namespace) -> Any:
     for changed in configs.differences(config, Run(options.workdir).config()):
         if not changed.field.startswith(tuple(free)):
             raise InputError(
-                f"config.{changed.field} is the trained run's and stays; this verb takes "
+                f"config.{changed.field} cannot be changed after training; this verb accepts "
                 "config.protocols, config.evaluation, config.cpu_threads, config.data.folder and "
                 "config.data.prepared."
             )
@@ -145,18 +148,20 @@ def config_of_run(options: argparse.Namespace) -> Any:
 
 
 def dataset_of(config: Any) -> Any:
-    """The config's dataset; says so if a part of it is left out."""
+    """The config's dataset; logs a warning if images are missing or skipped."""
     from jreid.data.dataset import load
     from jreid.distributed.processes import main_process_first, require_same
     from jreid.runs.run import source_of
 
     data, source = config.data, source_of(config)
-    # The first process packs the images, the others then find them packed.
+    # The first process packs the images; the others then read the packed ones.
     with TerminalBar() as bar:
         dataset = main_process_first(lambda: load(source, Path(data.prepared), bar))
     require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
-        log.warning("%s lacks images: every result is marked as of a partial dataset.", data.folder)
+        log.warning(
+            "%s lacks images: every result is marked as a result on a partial dataset.", data.folder
+        )
     if dataset.drawn_split:
         log.info("%s: %s", data.folder, dataset.drawn_split)
     for name in dataset.skipped:

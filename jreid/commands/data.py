@@ -28,19 +28,20 @@ def add(verbs: Any) -> None:
     synthesize = verb(actions, "synthesize", _synthesize, help, config=False)
     synthesize.add_argument("--output", type=Path, required=True, help="the folder to make")
     synthesize.add_argument(
-        "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="of its folder (default: sysu_mm01)"
+        "--layout",
+        choices=LAYOUTS,
+        default=LAYOUTS[0],
+        help="layout of its folder (default: sysu_mm01)",
     )
     synthesize.add_argument(
         "--preset",
         choices=("default", "tiny"),
         default="default",
-        help="its size (default: default)",
+        help="size of the dataset (default: default)",
     )
-    synthesize.add_argument(
-        "--seed", type=int, default=0, help="seed of everything random (default: 0)"
-    )
+    synthesize.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
 
-    help = "count a dataset's images, decode them all and list everything that is wrong"
+    help = "count and decode all images of a dataset and list every fault"
     check = verb(actions, "check", _check, help, config=False)
     _source(check)
 
@@ -62,8 +63,8 @@ def add(verbs: Any) -> None:
 def _source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dataset",
-        help=f"which dataset: {', '.join(NAMES)}; `folder` is your own, and a dotted name such as "
-        "mylab.market is a layout of your own",
+        help=f"name of the dataset: {', '.join(NAMES)}; `folder` is your own images; a dotted name "
+        "such as mylab.market is your own layout",
     )
     parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
     parser.add_argument(
@@ -72,7 +73,7 @@ def _source(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=(),
         metavar=("LOW", "HIGH"),
-        help="raw counts of 16-bit images that become black and white: config.data.depth_range",
+        help="values of 16-bit images that become black and white, as config.data.depth_range",
     )
 
 
@@ -145,7 +146,7 @@ def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
 
 
 def _source_of(options: argparse.Namespace) -> Any:
-    """The folder and its layout, which a synthetic dataset names itself."""
+    """The folder and its layout; a synthetic dataset records its own layout."""
     from jreid.data.dataset import Source
     from jreid.data.layouts.synthetic_label import read_label, synthesize_command
 
@@ -159,7 +160,7 @@ def _source_of(options: argparse.Namespace) -> Any:
         if label is None:
             command = synthesize_command(folder.name, folder) or synthesize_command(name, folder)
             raise InputError(
-                f"{from_here(folder)} holds no synthetic dataset; make it by {command}."
+                f"{from_here(folder)} holds no synthetic dataset; render it by {command}."
             )
         layout = label["layout"]
     return Source(name, layout, folder, depth_range=tuple(options.depth_range))

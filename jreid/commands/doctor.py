@@ -1,4 +1,4 @@
-"""`jreid doctor`: whether this machine can do what a config asks, and at what cost."""
+"""`jreid doctor`: checks whether this machine can train a config, and what a step costs."""
 
 import argparse
 import logging
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    help = "check the installation, the devices, and what a config needs of both"
+    help = "check the installation and the devices, and whether they meet the needs of a config"
     doctor = verb(verbs, "doctor", _doctor, help, config=True)
-    doctor.add_argument("--config", help=f"{CONFIG_FILE}; without it only the machine is checked")
+    doctor.add_argument("--config", help=f"{CONFIG_FILE}; without it jreid checks only the machine")
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    """Makes every check, also after one that fails; the status is 1 where one did."""
+    """Runs every check, even after one fails; returns status 1 if any failed."""
     config, fault = None, None
-    try:  # before there are devices, since it says how many threads compute
+    try:  # before JAX creates devices, since it sets the number of threads
         config = config_of(options) if options.config else None
     except Exception as error:
         fault = error
@@ -41,7 +41,7 @@ def _doctor(options: argparse.Namespace) -> int:
         try:
             for line in check:
                 print(f"{name:<12}  {line}", flush=True)
-        except Exception as error:  # a check that breaks is a finding, and the next is made
+        except Exception as error:  # an exception is reported as a fault, and the next check runs
             failed += 1
             print(f"{name:<12}  FAULT: {_sentence(error)}", flush=True)
     if failed:
@@ -50,7 +50,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says, in one line; with its type where it was not made for users."""
+    """The message of an error in one line, with its type unless it is an InputError."""
     text = " ".join(str(error).split())
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
@@ -75,7 +75,7 @@ def _devices() -> Iterator[str]:
 
     from jreid.distributed.mesh import devices
 
-    devices()  # says so if there are none
+    devices()  # raises if there are none
     for device in jax.local_devices():
         yield f"{device.device_kind} {device.id}: {_bytes(_memory(device))} of memory"
 
@@ -109,22 +109,23 @@ def _step(config: Any) -> Iterator[str]:
 
     if config.data.identities < 1:
         raise InputError(
-            f"config.data.identities={config.data.identities} is counted from the dataset, which "
-            "cannot be used; mend the dataset, or give a number to measure a step with."
+            f"config.data.identities={config.data.identities} has jreid count the identities of "
+            "the dataset, which cannot be used; correct the dataset, or set a number to measure a "
+            "step with."
         )
     (costs,) = measure([config], rounds=1)
     rows = 2 * config.batch.identities * config.batch.images
     yield (
-        f"{1e3 * costs.seconds:.0f} ms for {rows} images, which are given: reading them comes on "
-        f"top where it is slower; {costs.parameters:,} parameters"
+        f"{1e3 * costs.seconds:.0f} ms for {rows} images, data loading not included; "
+        f"{costs.parameters:,} parameters"
     )
     there = min(_memory(device) for device in jax.local_devices())
-    yield f"{_bytes(costs.memory)} of each device's memory, by the compiler's account"
+    yield f"{_bytes(costs.memory)} on each device, as the compiler estimates"
     if costs.memory > there:
         raise InputError(
-            f"a step needs {_bytes(costs.memory)} where {_bytes(there)} are; lower "
-            "config.batch.identities or config.batch.images, set --config.dtype=bfloat16, or use "
-            "more devices."
+            f"a step needs {_bytes(costs.memory)} of memory and the device has {_bytes(there)}; "
+            "lower config.batch.identities or config.batch.images, set --config.dtype=bfloat16, "
+            "or use more devices."
         )
 
 
@@ -135,13 +136,13 @@ def _numbers(config: Any) -> Iterator[str]:
 
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        yield "the CPU computes, so that there is no other device to compare with it"
+        yield "skipped: the CPU is the only device, and the check compares a GPU with it"
     else:
         yield check_device(config, device)
 
 
 def _memory(device: Any) -> int:
-    """Bytes of a device's memory; of a CPU's its share of the machine's."""
+    """Bytes of a device's memory; for a CPU device its share of the machine's memory."""
     import jax
 
     stats = device.memory_stats()

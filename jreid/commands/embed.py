@@ -19,23 +19,23 @@ def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "embed a folder of images, or a split of the run's dataset"
     embed = verb(verbs, "embed", _embed, help, config=True)
-    embed.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    embed.add_argument("--workdir", type=Path, required=True, help="run folder")
     what = embed.add_mutually_exclusive_group(required=True)
-    what.add_argument("--images", type=Path, help="folder of images, searched through")
+    what.add_argument("--images", type=Path, help="folder of images, searched with its subfolders")
     what.add_argument(
         "--split",
         choices=("train", "validation", "test"),
-        help="of the run's dataset, with labels: what `evaluate --features` reads",
+        help="split of the run's dataset; the file then has labels, as `evaluate --features` needs",
     )
     embed.add_argument(
-        "--modality", choices=("visible", "infrared"), help="of the images in --images"
+        "--modality", choices=("visible", "infrared"), help="modality of the images in --images"
     )
     embed.add_argument("--output", type=Path, required=True, help="the .npz file to write")
     embed.add_argument(
         "--checkpoint",
         choices=("last", "best"),
         default="last",
-        help="which weights (default: last)",
+        help="which checkpoint (default: last)",
     )
     add_flag(embed)
     add_trust_flag(embed)
@@ -50,7 +50,7 @@ def _embed(options: argparse.Namespace) -> None:
     if output.suffix != ".npz":
         raise InputError(f"{output} does not end in .npz; choose such an --output.")
     if (options.modality is None) == (options.images is not None):
-        raise InputError("--modality is needed with --images, and with nothing else.")
+        raise InputError("--images needs --modality, and --split takes none.")
     if options.split:
         config = config_of_run(options)
         dataset = dataset_of(config)
@@ -59,6 +59,6 @@ def _embed(options: argparse.Namespace) -> None:
         print(f"{output}: embeddings of the {count} images of the {options.split} split")
         return
     for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
-        raise InputError(f"{flag} is for --split; leave it out.")
+        raise InputError(f"{flag} goes only with --split; leave it out.")
     count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
     print(f"{output}: embeddings of {count} {options.modality} images")

@@ -1,4 +1,4 @@
-"""`jreid evaluate`: a run's checkpoints, anybody's features, or two results side by side."""
+"""`jreid evaluate`: a run's checkpoints, features of any model, or two results side by side."""
 
 import argparse
 import shlex
@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
     help = "evaluate a run's checkpoints, or features, or compare two results"
     evaluate = verb(verbs, "evaluate", _evaluate, help, config=True)
     what = evaluate.add_mutually_exclusive_group(required=True)
-    what.add_argument("--workdir", type=Path, help="the run's folder")
+    what.add_argument("--workdir", type=Path, help="run folder")
     what.add_argument(
         "--features",
         type=Path,
@@ -36,7 +36,7 @@ def add(verbs: Any) -> None:
         nargs=2,
         type=Path,
         metavar=("A.json", "B.json"),
-        help="two result files: their rows of equal fingerprint side by side",
+        help="two result files, whose rows of equal fingerprint are printed side by side",
     )
     add_flag(evaluate.add_argument_group("with --workdir"))
     features.add_flags(evaluate.add_argument_group("with --features"))
@@ -47,14 +47,14 @@ def add(verbs: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
         if not options.workdir:
-            raise InputError(f"{flag} is for --workdir; leave it out.")
+            raise InputError(f"{flag} goes only with --workdir; leave it out.")
     if options.features:
         features.evaluate_features(options)
         return
     for name in features.FLAGS:
         if getattr(options, name) is not None:
             raise InputError(
-                f"--{name.replace('_', '-')} is for --features; a run's evaluation is set by "
+                f"--{name.replace('_', '-')} goes only with --features; set a run's evaluation by "
                 "--config.protocols and --config.evaluation fields."
             )
     if options.compare:
@@ -71,21 +71,21 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     config = config_of_run(options)
     dataset = dataset_of(config)
     marks = marks_of_data(run, config, dataset, "test", options.other_data, dataset_of)
-    evaluate_and_tell(config, run, dataset, draw_protocols(config, dataset), marks)
+    evaluate_and_print(config, run, dataset, draw_protocols(config, dataset), marks)
 
 
-def evaluate_and_tell(
+def evaluate_and_print(
     config: Any, run: Any, dataset: Any, draws: Any, marks: Mapping[str, Any] | None = None
 ) -> None:
-    """Scores the run's last and best checkpoints on the test split, keeps and prints the rows.
+    """Scores the run's last and best checkpoints on the test split, writes and prints the rows.
 
     Args:
-        draws: what the config's protocols draw from the dataset.
+        draws: the queries and galleries that the config's protocols sample.
         marks: fields for every row, if the data are not the run's own.
 
     Raises:
-        InputError: the result cannot be written, or a re-ranking has failed; the rows that there
-            are are printed before.
+        InputError: the result cannot be written, or a re-ranking has failed; the rows that are
+            complete are printed first.
     """
     from jreid.runs.evaluate import evaluate_run
 
@@ -93,7 +93,7 @@ def evaluate_and_tell(
     with TerminalBar() as bar:
         results = evaluate_run(config, run, dataset, draws, bar, marks)
         result, unwritten = keep_each(results, lambda result: run.write_result(result, name))
-    tell_rows(config, result["rows"])
+    print_rows(config, result["rows"])
     if not unwritten:
         print(f"result       {run.workdir / name}")
     print(f"metrics      {run.metrics / 'metrics.jsonl'}")
@@ -104,7 +104,7 @@ def evaluate_and_tell(
     raise_incomplete(result, unwritten)
 
 
-def tell_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+def print_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints a run's result rows."""
     partial = ", partial dataset" if any(row.get("partial") for row in rows) else ""
     seeds = f", mean of {rows[0]['of_seeds']} seeds" if rows and "of_seeds" in rows[0] else ""

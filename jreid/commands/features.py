@@ -1,4 +1,4 @@
-"""`jreid evaluate --features`: anybody's features, by every protocol."""
+"""`jreid evaluate --features`: features of any model, by every protocol."""
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
 FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "output", "allow_partial")
-# Flags of earlier versions, and what to write now.
+# Flags of earlier versions, and what replaces them.
 KEYS = ("search", "shots", "sampling", "direction", "split_number", "trials", "cmc", "distance")
 MOVED = {
     **{f"--{key.replace('_', '-')}": f"--protocol=NAME:{key}=VALUE" for key in KEYS},
@@ -27,22 +27,22 @@ def add_flags(group: Any) -> None:
     group.add_argument(
         "--protocol",
         action="append",
-        help="sysu_mm01:search=all,shots=1 or regdb:split_number=1 or llcm or ..., or a function "
-        "of your own as package.module.function; may be given several times",
+        help="sysu_mm01:search=all,shots=1 or regdb:split_number=1 or llcm or ..., or your own "
+        "function as package.module.function; may be repeated",
     )
     group.add_argument(
         "--dataset",
-        help="dataset of the images (default: what `jreid embed` wrote, else the protocol's own, "
-        "whose counts are known and checked)",
+        help="dataset of the images (default: as `jreid embed` recorded it, else the protocol's "
+        "own dataset, whose image counts are checked)",
     )
     group.add_argument(
         "--allow-partial",
         action="store_true",
         default=None,
-        help="take fewer images than the dataset has; every row is marked as partial",
+        help="accept fewer images than the dataset has; every row is marked as partial",
     )
     group.add_argument(
-        "--gallery-index", type=Path, help="rand_perm_cam.mat, for the official sampling"
+        "--gallery-index", type=Path, help="path of rand_perm_cam.mat, for the official sampling"
     )
     group.add_argument(
         "--rerank",
@@ -58,19 +58,19 @@ def add_flags(group: Any) -> None:
 
 
 class _Moved(argparse.Action):
-    """Says what to write in place of a flag."""
+    """Raises an error that names what replaces a flag."""
 
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
         flag = self.option_strings[0]
-        parser.error(f"{flag} is gone; write {MOVED[flag]}")
+        parser.error(f"{flag} was removed; use {MOVED[flag]}")
 
 
 def evaluate_features(options: argparse.Namespace) -> None:
-    """Evaluates the features, keeps the result and prints it.
+    """Evaluates the features, writes the result and prints it.
 
     Raises:
-        InputError: bad input; or the result cannot be written, or a re-ranking has failed, and the
-            rows that there are are printed before.
+        InputError: bad input; or the result cannot be written, or a re-ranking has failed: then the
+            rows that are complete are printed first.
     """
     from jreid.data.layouts.sysu_mm01 import read_gallery_index
     from jreid.distributed.processes import on_main_process
@@ -86,7 +86,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
     from jreid.runs.score import naming_full_ranking
 
     if not options.protocol:
-        raise InputError("--features needs --protocol too, such as --protocol=sysu_mm01.")
+        raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
     output = options.output
     if output and (output.suffix != ".json" or output.is_dir()):
         raise InputError(f"{output} does not end in .json; choose such an --output.")
@@ -125,7 +125,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
 
 
 def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:
-    """What is known of the features' images and model; `row` are fields of every result row."""
+    """What is known of the features' images and model; `row` has fields of every result row."""
     from jreid.data.known_counts import feature_faults
     from jreid.data.layouts.layout import raise_faults
     from jreid.evaluation.results.feature_file import read_origin
@@ -145,12 +145,12 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
         cameras |= {query: protocol.query_cameras, gallery: protocol.gallery_cameras}
     faults = feature_faults(name, table, row.get("of_split", "test"), cameras)
     partial = bool(faults) or bool(row.get("partial"))
-    other = f"or say by --dataset=NAME that they are not of {name}"
+    other = f"or, if they are not of {name}, give their dataset by --dataset=NAME"
     raise_faults(
         (fault for fault in faults if fault.kind == "error"), options.features, other, most=6
     )
     if not row.get("partial") and not options.allow_partial:
-        remedy = f"take them as they are by --allow-partial, which marks every row, {other}"
+        remedy = f"accept them by --allow-partial, which marks every row, {other}"
         raise_faults(faults, options.features, remedy, most=6)
     return {**origin, "row": {"skipped_images": 0, **row, "dataset": name, "partial": partial}}
 
@@ -161,14 +161,14 @@ def _dataset_of(protocols: Sequence[Any]) -> str:
     first, *others = dict.fromkeys(dataset_of_protocol(protocol.name) for protocol in protocols)
     if others:
         raise InputError(
-            f"The protocols are of {first} and of {others[0]}; say by --dataset=NAME which dataset "
-            "the features are of."
+            f"the protocols belong to {first} and {others[0]}; give the dataset of the features by "
+            "--dataset=NAME."
         )
     return first
 
 
 def write_fault(write: Callable[[], None]) -> InputError | None:
-    """Why a result could not be written: numbers that were waited for are printed first."""
+    """Why a result could not be written, so that its numbers can be printed before the error."""
     try:
         write()
     except InputError as error:
@@ -179,7 +179,7 @@ def write_fault(write: Callable[[], None]) -> InputError | None:
 def keep_each(
     results: Iterable[dict[str, Any]], write: Callable[[dict[str, Any]], None]
 ) -> tuple[dict[str, Any], InputError | None]:
-    """Writes each result over the one before; the last one, and why it could not be written."""
+    """Writes each result over the one before; returns the last, and why it was not written."""
     result, unwritten = {}, None
     for result in results:
         unwritten = write_fault(partial(write, result))

@@ -1,4 +1,4 @@
-"""Data that are not a run's own: their numbers are another result, and never its people's again."""
+"""Evaluation on other data than the run's: a separate result, and never on people it trained on."""
 
 import argparse
 import hashlib
@@ -9,7 +9,7 @@ from jreid.errors import InputError
 
 FLAG = "--other-data"
 HELP = (
-    "take data that are not the run's own, given by --config.data fields; results go to "
+    "evaluate on other data than the run's, given by --config.data fields; results go to "
     "result-FINGERPRINT.json and are marked; images that the run was trained on are refused"
 )
 
@@ -22,21 +22,22 @@ def add_flag(parser: argparse._ActionsContainer) -> None:
 def marks_of_data(
     run: Any, config: Any, dataset: Any, split: str, allowed: bool, load: Callable[[Any], Any]
 ) -> dict[str, Any]:
-    """The fields that mark rows on a dataset; none where it is the run's own.
+    """The fields that mark rows on other data; empty if the dataset is the run's own.
 
-    A run that was imported has no data of its own, so that all are.
+    An imported run has no data of its own: its rows are always marked.
 
     Args:
-        split: whose images are embedded.
-        allowed: whether other data are asked for.
-        load: from a config to its dataset.
+        split: the split to embed.
+        allowed: whether the user asked for other data.
+        load: loads the dataset of a config.
 
     Returns:
-        `other_data`, and `trained_on_unknown` where the run's own images are not at their place.
+        `other_data`, and `trained_on_unknown` if the run's own images are no longer in their
+        folder.
 
     Raises:
-        InputError: the data are not the run's own and not asked for, or the run was trained on some
-            of the images.
+        InputError: the data are not the run's own and the user did not ask for them, or the run was
+            trained on some of the images.
     """
     record = run.record()
     own = record.get("data_fingerprint")
@@ -44,9 +45,10 @@ def marks_of_data(
         return {}
     if not allowed:
         raise InputError(
-            f"{config.data.folder} holds other data than those that the run in {run.workdir} was "
-            f"trained on ({dataset.fingerprint[:12]}, {own[:12] if own else 'not recorded'}); give "
-            f"its own by --config.data.folder, or ask for another result by {FLAG}."
+            f"{config.data.folder} holds other data than the run in {run.workdir} was trained on "
+            f"(fingerprint {dataset.fingerprint[:12]} here, {own[:12] if own else 'none recorded'} "
+            "in the run); give the run's data by --config.data.folder, or evaluate on these by "
+            f"{FLAG}."
         )
     import numpy as np
 
@@ -59,14 +61,14 @@ def marks_of_data(
         people = len(np.unique(table.identity[known]))
         raise InputError(
             f"{config.data.folder}: {known.sum():,} of the {len(known):,} {split} images, of "
-            f"{people} identities, are images that the run in {run.workdir} was trained on; "
-            "evaluate it on people that it does not know."
+            f"{people} identities, were training images of the run in {run.workdir}; evaluate it "
+            "on people that it was not trained on."
         )
     return {"other_data": True}
 
 
 def _training_images(run: Any, own: str | None, load: Callable[[Any], Any]) -> set[bytes] | None:
-    """SHA-256 of the images that the run was trained on; None where they are not at their place."""
+    """SHA-256 of the images that the run was trained on; None if they have left their folder."""
     import numpy as np
 
     config = run.config()

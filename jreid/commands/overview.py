@@ -1,4 +1,4 @@
-"""`jreid list` and `jreid config show`: what there is, and what a config says."""
+"""`jreid list` and `jreid config show`: the available modules, and the fields of a config."""
 
 import argparse
 import ast
@@ -11,17 +11,20 @@ from jreid.commands.common import CONFIG_FILE, verb
 
 def add(verbs: Any) -> None:
     """Adds both verbs."""
-    help = "list the methods, datasets, protocols, losses or configs that there are"
+    help = "list the available methods, datasets, protocols, losses or configs"
     listing = verb(verbs, "list", _list, help, config=False)
     listing.add_argument("kind", choices=KINDS, help="what to list")
     listing.add_argument(
-        "names", nargs="*", metavar="NAME", help="of your own, such as mylab.circle: list them too"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="your own modules, such as mylab.circle, to list as well",
     )
     config = verbs.add_parser(
         "config", help="show a config", description="Show a config.", allow_abbrev=False
     )
     actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
-    help = "print every field of a config: its value, the default where that is another, a comment"
+    help = "print every field of a config: its value, the default if it differs, a comment"
     show = verb(actions, "show", _show, help, config=True)
     show.add_argument("config", metavar="CONFIG", help=CONFIG_FILE)
 
@@ -85,7 +88,7 @@ def _configs(names: list[str]) -> dict[str, str]:
 
 
 def _modules(names: list[str], source: str, package: str, symbol: str) -> dict[str, str]:
-    """Modules of a package of jreid's, and outside of it, with the first lines of docstrings."""
+    """Modules of one of jreid's packages and of the user's, with the first lines of docstrings."""
     from jreid.find import find_module, own_modules
 
     outside = {name: find_module(source, name, package, symbol) for name in names}

@@ -1,4 +1,4 @@
-"""`jreid pictures`: sheets of what a run's method makes of images."""
+"""`jreid pictures`: sheets of the pictures that a run's method draws of images."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "draw a run's pictures of a few people: attention, generated images, ..."
     pictures = verb(verbs, "pictures", _pictures, help, config=True)
-    pictures.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    pictures.add_argument("--workdir", type=Path, required=True, help="run folder")
     pictures.add_argument(
         "--images", type=int, default=8, help="how many people, two images each (default: 8)"
     )
@@ -20,13 +20,13 @@ def add(verbs: Any) -> None:
         "--split",
         choices=("train", "validation", "test"),
         default="test",
-        help="of the run's dataset (default: test)",
+        help="split of the run's dataset (default: test)",
     )
     pictures.add_argument(
         "--checkpoint",
         choices=("last", "best"),
         default="last",
-        help="which weights (default: last)",
+        help="which checkpoint (default: last)",
     )
     add_trust_flag(pictures)
 
@@ -37,7 +37,7 @@ def _pictures(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run
 
     if options.images < 1:
-        raise InputError(f"--images={options.images} shows nobody; give 1 or more.")
+        raise InputError(f"--images={options.images} is not a number of people; give 1 or more.")
     run = Run(options.workdir)
     config = config_of_run(options)
     dataset, model = dataset_of(config), Model(config)

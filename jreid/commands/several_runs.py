@@ -15,15 +15,15 @@ TrainOne = Callable[[Any, Any, argparse.Namespace], None]
 
 
 class Several(NamedTuple):
-    """Runs that differ in one field.
+    """Several runs whose configs differ in one field.
 
     Attributes:
-        flag: that asks for them, such as `--seeds`.
-        field: of the config that differs: `seed`.
-        values: of the field, one a run.
+        flag: the flag that asks for them, such as `--seeds`.
+        field: the config field that differs: `seed`.
+        values: of the field, one for each run.
         folder: the name of a run's folder in the working directory: `seed_{}`.
-        fields: of the mean's result, beside what all results have.
-        mean: from the runs' results to the mean's rows.
+        fields: additional fields of the mean's result.
+        mean: computes the mean's rows from the runs' results.
     """
 
     flag: str
@@ -35,12 +35,12 @@ class Several(NamedTuple):
 
 
 def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
-    """Trains and evaluates the runs that are not finished, and keeps and prints the mean.
+    """Trains and evaluates the runs that are not finished, then writes and prints the mean.
 
     Raises:
-        InputError: flags that do not go together, or a run that cannot be made.
+        InputError: flags that cannot be combined, or a run that fails.
     """
-    from jreid.commands.evaluate import tell_rows
+    from jreid.commands.evaluate import print_rows
     from jreid.commands.features import write_fault
     from jreid.distributed.processes import on_main_process
     from jreid.runs.finished import is_finished
@@ -65,14 +65,14 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     extraction = results[0]["extraction"]
     result = {**provenance(config), **several.fields, "extraction": extraction, "rows": rows}
     unwritten = write_fault(lambda: whole.write_result(result))
-    tell_rows(config, rows)
+    print_rows(config, rows)
     if unwritten:
         raise unwritten
     print(f"result       {whole.result}")
 
 
 def _asked(options: argparse.Namespace) -> Several:
-    """What the flags ask for; InputError where they do not go together."""
+    """The runs that the flags ask for; InputError if the flags cannot be combined."""
     from jreid.evaluation.results.split_means import mean_over_seeds, mean_over_splits
 
     if options.seeds is not None and options.trials is not None:
@@ -91,7 +91,7 @@ def _asked(options: argparse.Namespace) -> Several:
         fields = {"seed": None, "seeds": seeds}
         several = Several("--seeds", "seed", seeds, "seed_{}", fields, mean_over_seeds)
     if not options.config:
-        raise InputError(f"{several.flag} needs --config too, such as agw:regdb.")
+        raise InputError(f"{several.flag} also needs --config, such as --config=agw:regdb.")
     for flag in options.overrides:
         if flag.partition("=")[0] == f"--config.{several.field}":
             raise InputError(f"{several.flag} sets config.{several.field}; leave {flag} out.")
@@ -102,23 +102,25 @@ def _seeds(text: str) -> list[int]:
     """`0,1,2` as numbers."""
     if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
         raise InputError(
-            f"--seeds={text} is not understood; give whole numbers of 0 or more, such as 0,1,2."
+            f"--seeds={text} is not a list of seeds; give integers of 0 or more, such as 0,1,2."
         )
     seeds = [int(seed) for seed in text.split(",")]
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise InputError(f"--seeds={text} names the seed {seed} twice; give each one once.")
+            raise InputError(f"--seeds={text} has the seed {seed} twice; give each seed once.")
     return seeds
 
 
 def _trials(text: str) -> list[int]:
     """`1-10` or `1,4` as numbers."""
     if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text):
-        raise InputError(f"--trials={text} is not understood; give numbers such as 1-10 or 1,4.")
+        raise InputError(
+            f"--trials={text} is not a list of trials; give numbers such as 1-10 or 1,4."
+        )
     trials: set[int] = set()
     for part in text.split(","):
         first, _, last = part.partition("-")
         trials |= {*range(int(first), int(last or first) + 1)}
     if not trials:
-        raise InputError(f"--trials={text} names no trial; give numbers such as 1-10 or 1,4.")
+        raise InputError(f"--trials={text} is empty; give numbers such as 1-10 or 1,4.")
     return sorted(trials)

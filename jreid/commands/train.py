@@ -32,52 +32,52 @@ def add(verbs: Any) -> None:
         "--workdir",
         type=Path,
         required=True,
-        help="the run's folder; a run there is resumed",
+        help="run folder; an existing run is resumed",
     )
     train.add_argument(
         "--trials",
-        help="RegDB's splits, such as 1-10 or 1,4: trains one run for each in a folder of "
-        "--workdir, and prints their mean",
+        help="splits of RegDB, such as 1-10 or 1,4: train one run for each, in subfolders of "
+        "--workdir, and print their mean",
     )
     train.add_argument(
         "--seeds",
-        help="such as 0,1,2: trains one run for each in a folder of --workdir, and prints their "
-        "mean",
+        help="seeds, such as 0,1,2: train one run for each, in subfolders of --workdir, and print "
+        "their mean",
     )
     train.add_argument(
         "--init-from",
         type=Path,
         metavar="WORKDIR",
-        help="start from the weights of the run in WORKDIR, not from config.weights; prints which "
-        "arrays are loaded and which are not",
+        help="start from the weights of the run in WORKDIR, not from config.weights; jreid logs "
+        "which arrays are loaded and which are not",
     )
     train.add_argument(
         "--init-checkpoint",
         choices=("last", "best"),
         default="last",
-        help="which weights of --init-from (default: last)",
+        help="which checkpoint of --init-from (default: last)",
     )
     train.add_argument(
         "--allow-config-drift",
         action="store_true",
-        help="resume the run in --workdir although the config or the data changed; run.json keeps "
-        "what changed",
+        help="resume the run in --workdir although the config or the data changed; run.json "
+        "records the changes",
     )
     train.add_argument(
         "--profile",
         type=int,
         default=0,
         metavar="STEPS",
-        help="after ten steps, record STEPS steps with jax.profiler into --workdir, and print the "
-        "share of their time in which no device computes",
+        help="profile STEPS steps with jax.profiler after 10 warm-up steps, write the trace to "
+        "--workdir and report the device idle time",
     )
     train.add_argument(
         "--grace",
         type=float,
         metavar="SECONDS",
-        help="how long the step may take to end after SIGTERM or Ctrl-C; then the run leaves with "
-        "the last step that is saved (default: three times the slowest of the last 20 steps, at "
-        "least 8; no effect on several processes)",
+        help="how long to wait for the current step after SIGTERM or Ctrl-C; then the run exits, "
+        "and the last checkpoint is the one that resumes (default: three times the slowest of "
+        "the last 20 steps, at least 8; ignored with several processes)",
     )
     add_trust_flag(train)
     on_several_processes(train, saves_on_sigterm=True)
@@ -110,7 +110,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
     import jax
 
-    from jreid.commands.evaluate import evaluate_and_tell, tell_rows
+    from jreid.commands.evaluate import evaluate_and_print, print_rows
     from jreid.distributed.mesh import devices
     from jreid.distributed.processes import on_main_process
     from jreid.engine.device_check import check_device_once
@@ -127,8 +127,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     if options.init_from:
         run.check_start(place_of_run(options.init_from, options.init_checkpoint))
     if not options.profile and is_finished(run, config):
-        log.info("%s is finished; its result is there", run.workdir)
-        tell_rows(config, on_main_process(lambda: run.read_result()["rows"]))
+        log.info("%s is finished: it was trained and evaluated before", run.workdir)
+        print_rows(config, on_main_process(lambda: run.read_result()["rows"]))
         print(f"result       {run.result}")
         return
     log.info("on %s", devices())
@@ -142,11 +142,11 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         for line in draws.sentences():
             log.info(line)
         train(config, run, dataset, draws, start, options.profile, options.grace)
-        evaluate_and_tell(config, run, dataset, draws)
+        evaluate_and_print(config, run, dataset, draws)
 
 
 def _log_changes(run: Any, config: Any) -> None:
-    """Logs every field that changes in a run that is there."""
+    """Logs every field that changes in an existing run."""
     for change in run.changes(config):
         log.info("%s: config.%s changes from %s to %s", run.workdir, *change[::2], change.ours)
 
@@ -161,7 +161,7 @@ def _import(options: argparse.Namespace) -> None:
     from jreid.weights.checkpoint_file import read_checkpoint
     from jreid.weights.torch import convert
 
-    # The run starts from the checkpoint: it needs no other weights, now or when it is trained on.
+    # The run starts from the imported checkpoint, also if it is trained further: no other weights.
     options.overrides.append("--config.weights=none")
     config, run = config_of(options), Run(options.workdir)
     run.check(config)
@@ -170,7 +170,7 @@ def _import(options: argparse.Namespace) -> None:
     if not config.data.identities:
         raise InputError(
             "config.data.identities=0 is counted from the training images, which an import does "
-            "not read; give the number of people that the checkpoint was trained on by "
+            "not read; give the number of training identities of the checkpoint by "
             "--config.data.identities=N."
         )
     entries = read_checkpoint(options.checkpoint)
@@ -184,14 +184,14 @@ def _import(options: argparse.Namespace) -> None:
         checkpoints.save(state)
         checkpoints.finish()
         run.claim(config, None, start=start.record, protocols=described(config))
-    print(f"{run.workdir}: a run of the {len(entries)} entries of {options.checkpoint}")
+    print(f"{run.workdir}: a new run with the {len(entries)} entries of {options.checkpoint}")
 
 
 def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
-    """The weights that a run starts from; one that goes on has them.
+    """The weights that a run starts from; a resumed run has them already.
 
     Raises:
-        InputError: they cannot be found, or the run that is there starts from others.
+        InputError: they cannot be found, or the existing run started from others.
     """
     from jreid.runs.init_from import RANDOM, start_of_file, start_of_run
 
@@ -211,9 +211,11 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
 
 
 def _fill_backbone(source: str, variables: Any) -> Any:
-    """The variables with a file's weights in the backbone."""
+    """Variables with a file's weights loaded into the backbone."""
     from jreid.weights.imagenet import load_imagenet
 
     variables, kept = load_imagenet(variables, source)
-    log.info("%s: loaded into the backbone, except %d arrays that it lacks", source, len(kept))
+    log.info(
+        "%s: loaded into the backbone; %d arrays of the backbone are not in it", source, len(kept)
+    )
     return variables

@@ -109,7 +109,7 @@ def test_requests_to_stop_are_answered_with_a_save(flags, whole, tmp_path):
             output.read()
             assert process.wait() == status
             assert time.monotonic() - asked < 60
-        assert output.last.endswith("goes on.") or output.last.endswith("from what is saved.")
+        assert output.last.endswith("goes on.") or output.last.endswith("from the last checkpoint.")
         if not again:
             saved = f"jreid: stopped and saved at step {output.done}; the same command goes on."
             assert output.last == saved

@@ -33,7 +33,7 @@ def test_what_a_config_needs(capsys, places):
     assert "queries without a match" in out
     assert "2 epochs are 22 steps" in out
     assert " ms for 16 images" in out
-    assert "by the compiler's account" in out
+    assert "as the compiler estimates" in out
 
 
 def test_every_check_is_made_and_faults_are_counted(capsys, tmp_path, monkeypatch):
@@ -41,7 +41,7 @@ def test_every_check_is_made_and_faults_are_counted(capsys, tmp_path, monkeypatc
     assert main(["doctor", CONFIG, f"--config.data.folder={tmp_path / 'no'}"]) == 1
     out, err = capsys.readouterr()
     assert f"dataset       FAULT: {tmp_path / 'no'} does not exist" in out
-    assert "MB where 0 MB are; lower config.batch.identities" in out
+    assert "MB of memory and the device has 0 MB; lower config.batch.identities" in out
     assert err == "jreid: 2 of 6 checks found a fault.\n"
 
 

@@ -60,7 +60,7 @@ def test_finished_seeds_are_not_run_again(seeds, capsys):
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--seeds=0,1,0"], "--seeds=0,1,0 names the seed 0 twice"),
+        (["--seeds=0,1,0"], "--seeds=0,1,0 has the seed 0 twice"),
         (["--seeds=0,-1"], "--seeds=0,-1"),
         (["--seeds=1.5"], "--seeds=1.5"),
         (["--seeds=a"], "--seeds=a"),

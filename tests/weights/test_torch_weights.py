@@ -359,5 +359,5 @@ def test_checkpoints_that_grow_without_bounds_are_refused(torch, tmp_path):
 @pytest.mark.timeout(20)
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         read_checkpoint(tmp_path / "pipe.pth")

@@ -208,5 +208,5 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
 @pytest.mark.timeout(20)
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "f.npz")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         read_features(tmp_path / "f.npz")
