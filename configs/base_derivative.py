@@ -29,7 +29,7 @@ METHOD = {
         ("infrared", "derived_visible"),
     ),
     "generator": {
-        "start": "third",  # third, torch or bt601
+        "weight_init": "third",  # third, torch or bt601
         "out_relu": False,
         "input": "imagenet",  # imagenet or unit
         "infrared_channel": "mean",  # mean or first

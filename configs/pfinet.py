@@ -35,7 +35,7 @@ METHOD = {
     "transformation": {  # learnt, Table 4's; with image.gray_visible=False
         "kind": "none",  # none, lsp: a weight a channel, or lmp: a weight a channel and pixel
         "reduce": "sum_to_gray",  # sum_to_gray or none
-        "start": "randn",  # randn or bt601
+        "weight_init": "randn",  # randn or bt601
     },
     "margin": 0.7,  # rho, between centers
     "groups": 1,  # of a batch's identities, each with losses of its own; the released code: 2

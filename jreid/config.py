@@ -44,6 +44,8 @@ TEXTS = {
 RENAMED_FIELDS = {
     "data.trial": "split_number",
     "evaluation.draw": "sampling",
+    "base_derivative.generator.start": "weight_init",
+    "pfinet.transformation.start": "weight_init",
 }
 RENAMED_OPTIMIZER_FIELDS = {
     "scales": "lr_multipliers",

@@ -232,6 +232,7 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
         "evaluation": {"draw": "agw", "searches": ["all"], "shots": [1], "rerank": ["none"]},
         "optimizer": block,
         "gan": {"optimizer": block},
+        "pfinet": {"transformation": {"start": "bt601"}},
         "idkl": {"purifier": {"hinge": "relu"}, "stop_gradient": False},
     }
     (tmp_path / "config.json").write_text(json.dumps(old))
@@ -241,7 +242,8 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
     assert read.idkl.to_dict() == {
         "purifier": {"hinge": "relu", "epsilon": 0.0}, "stop_gradient": False, "follow_batch": False
     }  # fmt: skip
-    assert "pfinet" not in read and "backbone" not in read
+    assert read.pfinet.transformation.weight_init == "bt601"
+    assert "backbone" not in read
     assert (read.image.gray_visible, read.image.gray_infrared) == (True, False)
     assert read.batch.sampler == new.batch.sampler == "identity_uniform"
     assert read.protocols == ("sysu_mm01:search=all,shots=1,sampling=seeded",)

@@ -33,7 +33,7 @@ from jreid.methods.method import (
 )
 from jreid.nn.colors import to_unit
 from jreid.nn.heads import BatchNormNeck, Classifier
-from jreid.nn.modality_generator import INFRARED_CHANNELS, INPUTS, STARTS, ModalityGenerator
+from jreid.nn.modality_generator import INFRARED_CHANNELS, INPUTS, WEIGHT_INITS, ModalityGenerator
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 
@@ -41,7 +41,7 @@ MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
 CHOICES = {
     "pooling": POOLING,
     "dtype": ("float32", "bfloat16"),
-    "base_derivative.generator.start": STARTS,
+    "base_derivative.generator.weight_init": WEIGHT_INITS,
     "base_derivative.generator.input": INPUTS,
     "base_derivative.generator.infrared_channel": INFRARED_CHANNELS,
     "base_derivative.triplet_reduce": REDUCTIONS,

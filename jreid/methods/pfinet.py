@@ -43,7 +43,7 @@ CHOICES = {
     "pfinet.response.share": SHARES,
     "pfinet.transformation.kind": ("none", "lsp", "lmp"),
     "pfinet.transformation.reduce": ("sum_to_gray", "none"),
-    "pfinet.transformation.start": ("randn", "bt601"),
+    "pfinet.transformation.weight_init": ("randn", "bt601"),
 }
 
 # Of `pyramid=code` with last_stride=1. The released code also keeps a lateral convolution of C_4
@@ -70,22 +70,22 @@ class TaskTransformation(nn.Module):
         kind: `lsp` has one weight a channel, `lmp` one for each channel of each pixel.
         reduce: `sum_to_gray` adds the weighted channels up and repeats the sum; `none` keeps them
             apart, as the released code does.
-        start: weights from a normal distribution, `randn`, or equation 1's, `bt601`.
+        weight_init: weights from a normal distribution, `randn`, or equation 1's, `bt601`.
     """
 
     kind: str
     reduce: str
-    start: str
+    weight_init: str
 
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
         shape = (1, 1, 1, 3) if self.kind == "lsp" else (1, *images.shape[1:])
         luma = jnp.array(LUMA)[None, None, None]
-        starts = {
+        inits = {
             "randn": nn.initializers.normal(1.0),
             "bt601": lambda key, shape: jnp.broadcast_to(luma, shape),
         }
-        weighted = images * self.param("weight", starts[self.start], shape)
+        weighted = images * self.param("weight", inits[self.weight_init], shape)
         if self.reduce == "none":
             return weighted
         return jnp.repeat(weighted.sum(-1, keepdims=True), 3, axis=-1)

@@ -15,7 +15,7 @@ INFRARED_CHANNELS = ("mean", "first")
 
 
 # By name: kernel and bias of the encoder, kernel and bias of the generator.
-STARTS = {
+WEIGHT_INITS = {
     "third": (constant(1 / 3), zeros, constant(1 / 3), zeros),
     "torch": (uniform(3), uniform(3), uniform(1), uniform(1)),
     "bt601": (constant(np.array(LUMA)[:, None]), zeros, ones, zeros),
@@ -30,8 +30,8 @@ class ModalityGenerator(nn.Module):
     in float32. What is not called owns no parameters.
 
     Attributes:
-        start: weights `third` are 1/3, as MMN has them; `torch` are PyTorch's random ones; `bt601`
-            make the luma of a visible image and repeat it over the channels.
+        weight_init: `third`: all weights are 1/3, as in MMN; `torch`: PyTorch's random weights;
+            `bt601`: those that make the luma of a visible image and repeat it over the channels.
         out_relu: a ReLU behind the generator too; the paper names none.
         input: the pixels that encoder and generator see: `imagenet`, normalized as given, where the
             ReLU clips about half of them, or `unit`, 0..1, normalized again afterwards.
@@ -39,7 +39,7 @@ class ModalityGenerator(nn.Module):
             `first`, which differ by ImageNet's normalization only.
     """
 
-    start: str = "third"
+    weight_init: str = "third"
     out_relu: bool = False
     input: str = "imagenet"
     infrared_channel: str = "mean"
@@ -53,7 +53,7 @@ class ModalityGenerator(nn.Module):
         Args:
             images: normalized by ImageNet's mean and standard deviation, as the results are.
         """
-        encoder_kernel, encoder_bias, kernel, bias = STARTS[self.start]
+        encoder_kernel, encoder_bias, kernel, bias = WEIGHT_INITS[self.weight_init]
         encoder = Linear(1, True, encoder_kernel, encoder_bias, name="encoder")
         generator = Linear(3, True, kernel, bias, name="generator")
         derived = {}

@@ -20,7 +20,10 @@ HUB_TIMEOUT = 5.0  # seconds
 
 # Every modality's copy of a stage is filled from the same entries.
 LAYOUT = Layout(resnet_renames(r"backbone/\w+/", ""), unused=(r"fc\.",))
-NOT_IN_IMAGENET = re.compile(r"/layer\d_(non_local_\d+|bng|mmm)/|/bng/|/bn1/IN/")
+# What a ResNet of torchvision has, and the batch norm of IBN-a.
+IN_IMAGENET = re.compile(
+    r"(conv1|bn1|layer\d\.\d+\.(conv\d|bn\d(\.BN)?|downsample\.\d))\.(weight|bias|running_\w+)"
+)
 REMEDIES = (
     "give a file by --config.weights=PATH/to/resnet50.safetensors, "
     "or train from scratch by --config.weights=none"
@@ -40,7 +43,7 @@ def load_imagenet(variables: Mapping[str, Any], source: str) -> tuple[dict[str, 
 
     Returns:
         The variables, and the paths of those trunk arrays that keep their start because ImageNet
-        has none of them: non-local blocks, BNG, MMM and the instance-norm half of IBN-a.
+        has none of them, such as non-local blocks and the instance-norm half of IBN-a.
 
     Raises:
         InputError: no file, no network, or a file of another depth or width.
@@ -69,7 +72,7 @@ def locate(source: str) -> str:
 
 
 def _is_kept(leaf: Leaf, entries: Mapping[str, np.ndarray]) -> bool:
-    return leaf.entry not in entries and bool(NOT_IN_IMAGENET.search(leaf.path))
+    return leaf.entry not in entries and not IN_IMAGENET.fullmatch(leaf.entry)
 
 
 def _halve_for_ibn(entries: dict[str, np.ndarray], leaves: list[Leaf]) -> Mapping[str, np.ndarray]:

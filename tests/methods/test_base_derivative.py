@@ -234,7 +234,7 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32():
     ("flag", "told"),
     [
         ("pooling=median", "pooling"),
-        ("base_derivative.generator.start=luma", "base_derivative.generator.start=luma"),
+        ("base_derivative.generator.weight_init=luma", "generator.weight_init=luma"),
         ("base_derivative.generator.input=raw", "base_derivative.generator.input=raw"),
         ("base_derivative.generator.infrared_channel=last", "did you mean first"),
         ("base_derivative.triplet_reduce=max", "base_derivative.triplet_reduce"),

@@ -253,7 +253,7 @@ def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
 def test_learnt_transformations_start_as_told(kind):
     weights = {}
     for begin in ("randn", "bt601"):
-        flags = (f"pfinet.transformation.kind={kind}", f"pfinet.transformation.start={begin}")
+        flags = (f"pfinet.transformation.kind={kind}", f"pfinet.transformation.weight_init={begin}")
         init = load(config_of(COLOURS, *flags)).init
         only = jax.jit(lambda key, init=init: init(key, random_batch())["params"]["transformation"])
         weights[begin] = only(jax.random.key(0))["weight"]
@@ -304,7 +304,7 @@ def test_pictures_show_the_image_and_its_responses():
         (("pfinet.response.share=each",), "pfinet.response.share=each"),
         (("pfinet.transformation.kind=fixed",), "pfinet.transformation.kind=fixed"),
         (("pfinet.transformation.reduce=sum",), "did you mean sum_to_gray"),
-        (("pfinet.transformation.start=bt709",), "did you mean bt601"),
+        (("pfinet.transformation.weight_init=bt709",), "did you mean bt601"),
         (("pfinet.transformation.kind=lsp",), "set --config.image.gray_visible=False"),
         (("pfinet.groups=3",), "groups=3 does not divide the 4 identities"),
         (("pfinet.groups=0",), "groups=0"),

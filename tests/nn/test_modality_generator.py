@@ -1,4 +1,4 @@
-"""Base-Derivative's generator: its ten parameters and their three starts."""
+"""Base-Derivative's generator: its ten parameters and their three initializations."""
 
 from typing import Any
 
@@ -59,11 +59,11 @@ def test_equation_1_by_hand():
     np.testing.assert_allclose(clipped["derived_infrared"][0, 0], [[3.5, 1, 0], [0, 1, 2]])
 
 
-def test_the_starts():
-    third = parameters(images(), start="third")
+def test_the_initializations():
+    third = parameters(images(), weight_init="third")
     np.testing.assert_allclose(third["encoder"]["kernel"], np.full((3, 1), 1 / 3))
     np.testing.assert_allclose(third["generator"]["kernel"], np.full((1, 3), 1 / 3))
-    luma = parameters(images(), start="bt601")
+    luma = parameters(images(), weight_init="bt601")
     np.testing.assert_allclose(luma["encoder"]["kernel"][:, 0], [0.299, 0.587, 0.114])
     np.testing.assert_array_equal(luma["generator"]["kernel"], np.ones((1, 3)))
     for params in (third, luma):
@@ -71,9 +71,9 @@ def test_the_starts():
         assert not params["generator"]["bias"].any()
 
 
-def test_the_start_of_pytorch_is_uniform():
+def test_the_initialization_of_pytorch_is_uniform():
     def draw(key):
-        return ModalityGenerator(start="torch").init(key, images())["params"]
+        return ModalityGenerator(weight_init="torch").init(key, images())["params"]
 
     params = jax.vmap(draw)(jax.random.split(jax.random.key(0), 500))
     for name, bound in (("encoder", 3**-0.5), ("generator", 1.0)):
@@ -86,7 +86,7 @@ def test_the_start_of_pytorch_is_uniform():
 def test_luma_of_unit_pixels_is_the_gray_image():
     pixels = jax.random.uniform(jax.random.key(0), (2, 4, 3, 3))
     given = {"visible": from_unit(pixels), "infrared": from_unit(pixels[..., :1].repeat(3, -1))}
-    params = parameters(given, start="bt601")
+    params = parameters(given, weight_init="bt601")
     derived = derive(params, given, input="unit")
     gray = to_unit(derived["derived_visible"])
     expected = (pixels @ jnp.array([[0.299], [0.587], [0.114]])).repeat(3, -1)
@@ -103,17 +103,17 @@ def test_unit_pixels_are_what_the_pipeline_normalized():
     np.testing.assert_allclose(from_unit(to_unit(normalized)), normalized, atol=1e-5)
 
 
-def test_start_and_input_change_the_result():
+def test_initialization_and_input_change_the_result():
     given = images()
     params = parameters(given)
     plain = derive(params, given)
     other = derive(params, given, input="unit")
     assert not np.allclose(plain["derived_visible"], other["derived_visible"])
     assert not np.allclose(plain["derived_infrared"], other["derived_infrared"])
-    luma = derive(parameters(given, start="bt601"), given)
+    luma = derive(parameters(given, weight_init="bt601"), given)
     assert not np.allclose(plain["derived_visible"], luma["derived_visible"])
 
 
-def test_an_unknown_start_is_refused():
+def test_an_unknown_initialization_is_refused():
     with pytest.raises(KeyError, match="luma"):
-        parameters(images(), start="luma")
+        parameters(images(), weight_init="luma")

@@ -17,7 +17,7 @@ from jreid.weights.imagenet import HUB_REVISION, load_imagenet
 
 def variables_of(net):
     """A method's variables: a backbone that starts from -1, and a classifier."""
-    images = {name: np.zeros((1, 32, 32, 3), np.float32) for name in net.modalities}
+    images = {name: jnp.zeros((1, 32, 32, 3)) for name in net.modalities}
     shapes = jax.eval_shape(lambda key: net.init(key, images, True), jax.random.key(0))
     start = jax.tree.map(lambda leaf: np.full(leaf.shape, -1, np.float32), shapes)
     classifier = {"classifier": {"kernel": np.full((4, 2), -1, np.float32)}}

@@ -6,6 +6,7 @@ import zipfile
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.paths import ROOT
@@ -37,8 +38,8 @@ def agw(width=8, identities=7):
     """The method as it ships, and the shapes of its variables."""
     flags = [f"--config.backbone.width={width}", f"--config.data.identities={identities}"]
     method = load(load_config(f"{ROOT}/configs/agw.py:sysu_mm01", flags))
-    images = np.zeros((1, 64, 32, 3), np.float32)
-    batch = {"visible": images, "infrared": images, "identity": np.zeros(1, np.int32)}
+    images = jnp.zeros((1, 64, 32, 3))
+    batch = {"visible": images, "infrared": images, "identity": jnp.zeros(1, jnp.int32)}
     return method, jax.eval_shape(method.init, jax.random.key(0), batch)
 
 
@@ -67,7 +68,7 @@ def small_entries():
 
 
 def small_variables():
-    return Small().init(jax.random.key(0), np.zeros((1, 4, 4, 5), np.float32))
+    return Small().init(jax.random.key(0), jnp.zeros((1, 4, 4, 5)))
 
 
 SMALL = Layout((("^neck/", "bottleneck/"),), unused=(r"old\.",))
