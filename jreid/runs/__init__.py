@@ -1,1 +1,1 @@
-"""A run: a working directory and what is in it, and what can be made of it."""
+"""Runs: the working directory, its files, and results, embeddings and pictures of its model."""

@@ -1,4 +1,4 @@
-"""Checks a config's values before anything is read or made."""
+"""Checks a config's values before anything is read or written."""
 
 import math
 import os
@@ -17,8 +17,8 @@ from jreid.find import require_choice
 from jreid.methods import Config
 from jreid.runs.protocols import protocols, rerankings
 
-# The most that a whole number may be, which decides how much is made or done: by a field's last
-# name, or else OTHERS. Far more than anybody needs, and far less than what never ends.
+# The upper limit of integers, which are sizes and counts: by a field's last name, or else OTHERS.
+# Far more than any use needs, and low enough that a run ends.
 OTHERS = 1_000_000
 LARGEST = {
     **dict.fromkeys(("size", "reid_size", "padding"), 10_000),  # pixels
@@ -33,7 +33,7 @@ def check_config(config: Config) -> None:
     """Checks the fields that all methods share; a method checks its own when it is created.
 
     Raises:
-        InputError: a value that cannot be used; names the field and what it may be.
+        InputError: a value that cannot be used; the error names the field and the allowed values.
     """
     batch, image, evaluation, data = config.batch, config.image, config.evaluation, config.data
     _check_numbers(config)
@@ -95,12 +95,12 @@ def check_config(config: Config) -> None:
         data.split_number,
         allowed,
     )
-    protocols(config, "test")  # both refuse a text that is not understood
+    protocols(config, "test")  # both raise an error for a text that they do not understand
     rerankings(config)
 
 
 def _check_numbers(config: Config) -> None:
-    """Refuses numbers that are not finite, and whole ones by which a run would never end."""
+    """Raises InputError for numbers that are not finite, and for integers beyond their limit."""
     for field, value in flat(config.to_dict()).items():
         largest = LARGEST.get(field.rpartition(".")[2], OTHERS)
         for number in _numbers(value):
@@ -118,7 +118,7 @@ def _numbers(value: Any) -> Iterator[int | float]:
 
 
 def _check_memory(config: Config) -> None:
-    """Refuses batches whose images alone are more than the machine's memory."""
+    """Raises InputError for batches of images that are larger than the machine's memory."""
     batch, (height, width) = config.batch, config.image.size
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for field, value, rows in (

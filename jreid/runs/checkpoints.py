@@ -31,15 +31,15 @@ FORMAT = orbax.Context(
 
 
 class Checkpoints:
-    """The checkpoints in a folder, by step. A context manager: leaving it finishes pending saves.
+    """The checkpoints in a folder, by step.
 
-    While one that only reads is open, the run that writes removes no checkpoint. The model and the
-    optimizer are kept side by side, so that evaluation reads the model alone. Of several processes
-    every one saves and restores; the first one decides what.
+    A context manager that finishes pending saves at its end. While a reader is open, the run that
+    writes removes no checkpoint. The model and the optimizer are saved separately, so that
+    evaluation reads only the model. All processes save and restore; the first one chooses the step.
     """
 
     def __init__(self, folder: Path, writes: bool = False) -> None:
-        """`writes` is for the one run that saves: it clears away what a killed one left."""
+        """`writes`: for the run that saves; removes the unfinished files of a killed one."""
         self.folder = folder
         self._folders = StepFolders(folder)
         self._reading = contextlib.nullcontext() if writes else self._folders.reading()
@@ -57,7 +57,7 @@ class Checkpoints:
         try:
             self.finish()
         except InputError:
-            if kind is None:  # else the error before it matters
+            if kind is None:  # an earlier error matters more
                 raise
         finally:
             self._saver.shutdown()
@@ -65,27 +65,27 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest checkpoint that is whole, None where there is none."""
+        """The step of the newest undamaged checkpoint; None if there is none."""
         return self.step("last")
 
     @property
     def last_good(self) -> int | None:
-        """As `latest`, also where the save in the background fails; for one process alone."""
+        """As `latest`, but works when the save in the background failed; for this process alone."""
         self.wait()
         return self._folders.latest()
 
     @property
     def best(self) -> int | None:
-        """The step that scored best on the validation identities, None where none was scored."""
+        """The step with the best score on the validation identities; None if none was scored."""
         return self.step("best")
 
     def step(self, kind: str) -> int | None:
-        """The step of the checkpoint of a kind, None where there is none; see `StepFolders`."""
+        """The step of the checkpoint of a kind; None if there is none. See `StepFolders`."""
         self.finish()
         return on_main_process({"last": self._folders.latest, "best": self._folders.best}[kind])
 
     def chosen(self, kind: str) -> Chosen:
-        """The checkpoint of a kind, and which it would be if none were damaged."""
+        """The checkpoint of a kind, and the one that it would be without damage."""
         self.finish()
         return Chosen(*on_main_process(lambda: [*self._folders.chosen(kind)]))
 
@@ -93,21 +93,22 @@ class Checkpoints:
         """The step of the newest checkpoint.
 
         Raises:
-            InputError: there is none that is whole.
+            InputError: there is none that is undamaged.
         """
         step = self.latest
         if step is None:
             raise InputError(
-                f"{self.folder} holds no whole checkpoint; remove it to train from the start."
+                f"{self.folder} has no undamaged checkpoint; remove the folder to train from the "
+                "start."
             )
         return step
 
     def unlogged(self, step: int) -> list[dict[str, float]]:
-        """The metrics that were seen and not yet logged when the step was saved."""
+        """The metrics that were not logged yet when the step was saved."""
         return on_main_process(lambda: self._folders.notes(step)["unlogged"])
 
     def score(self, step: int) -> float | None:
-        """The mAP on the validation identities that a step was saved with, if it was."""
+        """The mAP on the validation identities that was saved with a step, if any."""
         return on_main_process(lambda: self._folders.notes(step).get("score"))
 
     def save(
@@ -119,11 +120,11 @@ class Checkpoints:
         """Saves in the background.
 
         Args:
-            score: the mAP on the validation identities, where it is known.
-            unlogged: metrics, by step, that the run that goes on will log.
+            score: the mAP on the validation identities, if it is known.
+            unlogged: metrics, by step, that a resumed run has to log.
 
         Raises:
-            InputError: this or the save before cannot be written; the steps before it are whole.
+            InputError: this or the previous save cannot be written; earlier steps are undamaged.
         """
         self.finish()
         step = int(state.step)
@@ -144,17 +145,17 @@ class Checkpoints:
         self._saving = self._saver.submit(self._written, step, end)
 
     def check(self) -> None:
-        """Raises InputError where the save in the background has failed."""
+        """Raises InputError if the save in the background has failed."""
         if self._saving is not None and self._saving.done():
             self.finish()
 
     def wait(self) -> None:
-        """Returns once the save in the background has ended, well or not; for any thread."""
+        """Returns once the save in the background has succeeded or failed; for any thread."""
         if self._saving is not None:
             futures.wait([self._saving])
 
     def finish(self) -> None:
-        """Waits for the save in the background; InputError where it failed."""
+        """Waits for the save in the background; InputError if it failed."""
         if self._saving is not None:
             saving = self._saving
             futures.wait([saving])
@@ -162,10 +163,10 @@ class Checkpoints:
             saving.result()
 
     def restore(self, step: int, like: TrainState, sharding: NamedSharding) -> TrainState:
-        """The whole state at a step; `like` gives its shapes and types, `sharding` its place.
+        """The whole state at a step; `like` gives its shapes and types, `sharding` its devices.
 
         Raises:
-            InputError: the checkpoint is damaged, or of another network or optimizer.
+            InputError: the checkpoint is damaged, or belongs to another network or optimizer.
         """
         found = self._load(step, {"model": _model(like), "optimizer": like.opt_state}, sharding)
         model = found["model"]
@@ -173,14 +174,14 @@ class Checkpoints:
         return TrainState(taken, model["params"], model["model_state"], found["optimizer"])
 
     def restore_variables(self, step: int, like: TrainState, sharding: NamedSharding) -> Variables:
-        """The model's variables alone, as `restore`."""
+        """Only the model's variables, as `restore`."""
         model = self._load(step, {"model": _model(like)}, sharding)["model"]
         return {"params": model["params"], **model["model_state"]}
 
     def _load(self, step: int, like: dict[str, Any], sharding: NamedSharding) -> dict[str, Any]:
         place = str(self._folders.path(step).resolve())
         if not on_main_process(lambda: self._folders.is_whole(step)):
-            raise InputError(f"{place} is damaged or not there; choose another step.")
+            raise InputError(f"{place} is damaged or missing; choose another step.")
         self._check_fits(step, like)
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like
@@ -188,7 +189,7 @@ class Checkpoints:
         return orbax.load_checkpointables(place, target)
 
     def _check_fits(self, step: int, like: dict[str, Any]) -> None:
-        """Raises InputError with the arrays that differ, unless every one is as in `like`."""
+        """Raises InputError with the arrays that differ from `like` in shape or type."""
         place = str(self._folders.path(step).resolve())
         there: Any = orbax.checkpointables_metadata(place).metadata
         ours, theirs = _shapes(like), _shapes({part: there[part] for part in like})
@@ -200,13 +201,13 @@ class Checkpoints:
         if differ:
             count = "1 array differs" if len(differ) == 1 else f"{len(differ)} arrays differ"
             raise InputError(
-                f"{place} is of another network or optimizer than the config's, so nothing is "
-                f"loaded ({count}, asked and there: {'; '.join(differ[:5])}); give its own config, "
-                "or choose another --workdir."
+                f"{place} belongs to another network or optimizer than the config's, so nothing is "
+                f"loaded ({count}, by the config and in the checkpoint: {'; '.join(differ[:5])}); "
+                "give the run's own config, or choose another --workdir."
             )
 
     def _written(self, step: int, write: Callable[[], Any]) -> Any:
-        """What `write` returns; where it fails, room is made and the step is named."""
+        """The result of `write`; if it fails, removes the unfinished files and names the step."""
         try:
             return write()
         except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
@@ -214,8 +215,8 @@ class Checkpoints:
                 self._folders.clear_after_failure()
             cause = str(error).strip().splitlines()[0]
             raise InputError(
-                f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); make "
-                "room and give the same command again."
+                f"the checkpoint of step {step} cannot be written to {self.folder} ({cause}); free "
+                "disk space and give the same command again."
             ) from error
 
 

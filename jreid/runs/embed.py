@@ -1,4 +1,4 @@
-"""Embeddings of images by a run's model, for others to use."""
+"""Writes embeddings of images by a run's model to a file."""
 
 import json
 import logging
@@ -37,17 +37,17 @@ def embed_folder(
 ) -> int:
     """Writes the embeddings of a folder's images and returns how many there are.
 
-    The file holds `features` [N, D] float32, not normalized, `names` [N] and `modalities` [N];
-    and `identities` [N] and `cameras` [N] where every path is of SYSU-MM01's layout.
+    The file holds `features` [N, D] float32, not normalized, `names` [N] and `modalities` [N]; and
+    `identities` [N] and `cameras` [N] if all paths have SYSU-MM01's layout.
 
     Args:
         kind: `last` or `best`, the run's checkpoint.
-        folder: searched through for images.
-        modality: `visible` or `infrared`, of all of them.
+        folder: searched for images, with its subfolders.
+        modality: `visible` or `infrared`, for all images.
 
     Raises:
-        InputError: no run, no image, a file that is no image, or one from a camera of the other
-            modality.
+        InputError: no run, no image, a file that is not an image, or an image from a camera of the
+            other modality.
     """
     config = run.config()
     check_config(config)
@@ -79,18 +79,20 @@ def embed_split(
 ) -> int:
     """Writes the embeddings of a dataset's split, as `embed_folder` does, always with labels.
 
-    The file has an array `origin` more, a JSON text: what a number of these features stands for,
-    and how it must be marked.
+    The file also has an array `origin`, a JSON text: the source of the features, and the marks that
+    their results must have.
 
     Args:
-        marks: more of its fields.
+        marks: additional fields of `origin`.
 
     Raises:
         InputError: no such checkpoint, or no image in the split.
     """
     table = dataset.table.take(dataset.table.split == split)
     if not len(table.name):
-        raise InputError(f"{config.data.name} has no image in its {split} split; choose another.")
+        raise InputError(
+            f"{config.data.name} has no images in its {split} split; choose another split."
+        )
     model = Model(config)
     variables, checkpoint = _variables(model, run, kind)
     features = embed_table(model, variables, table)
@@ -112,14 +114,14 @@ def embed_split(
 
 
 def _variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
-    """The variables of the checkpoint of a kind, and what a row says of it."""
+    """The variables of the checkpoint of a kind, and its fields for result rows."""
     with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())
         fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
         if fields is None:
             raise InputError(
-                f"{run.workdir} has no {kind} checkpoint; 'last' is there once it is trained, "
-                "'best' where its config keeps validation identities to choose by."
+                f"{run.workdir} has no {kind} checkpoint; a run has 'last' after training, and "
+                "'best' if its config holds out validation identities."
             )
         return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields
 
@@ -130,15 +132,15 @@ def _write(output: Path, features: np.ndarray, **labels: Any) -> None:
 
 
 def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:
-    """Identities and cameras, where every path names them."""
+    """Identities and cameras, if every path names them."""
     labels = [label for label in map(sysu_mm01.label_of, paths) if label]
     if len(labels) < len(paths):
         return {}
     for path, label in zip(paths, labels, strict=True):
         if label.modality != modality:
             raise InputError(
-                f"{path} is from camera {label.camera}, which is {label.modality}; give the "
-                "folders of one modality's cameras, each by a call of its own."
+                f"{path} is from camera {label.camera}, which is {label.modality}; embed the "
+                "folders of each modality's cameras by a separate command."
             )
     return {
         "identities": np.array([label.identity for label in labels]),

@@ -1,4 +1,4 @@
-"""A run's result: its checkpoints' scores on the test split, and what these numbers stand for."""
+"""A run's result: its checkpoints' scores on the test split, and where these numbers come from."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -17,7 +17,7 @@ from jreid.runs.checkpoints import KINDS, Checkpoints
 from jreid.runs.protocols import Draws, rerankings
 from jreid.runs.run import Run, provenance
 
-# What makes other features of the same weights, of the fields that a method has.
+# Fields that change the features of the same weights, for methods that have them.
 EXTRACTION = (
     "method",
     "dtype",
@@ -31,7 +31,7 @@ EXTRACTION = (
 
 
 class Folders(Protocol):
-    """Who knows a run's checkpoints: `Checkpoints` or `StepFolders`."""
+    """Access to a run's checkpoints: `Checkpoints` or `StepFolders`."""
 
     def chosen(self, kind: str) -> Chosen:
         """The checkpoint of a kind."""
@@ -48,16 +48,16 @@ def evaluate_run(
 ) -> Iterator[dict[str, Any]]:
     """The result on the test split, of the last checkpoint and of the best on validation.
 
-    They are two results: the test split picks neither. Yields it with its raw rows, once there are
-    any, before they are re-ranked, and then whole.
+    Both are reported, since the test split must not choose between them. Yields the result with the
+    rows that are not re-ranked first, and then the complete result.
 
     Args:
-        draws: what the config's protocols draw from the dataset.
+        draws: the queries and galleries that the config's protocols sample.
         bar: as in `jreid.evaluation.evaluate`.
         marks: fields for every row.
 
     Yields:
-        `provenance`, `stands_for`, `rows`, and, where re-rankings have failed, `missing`: why.
+        `provenance`, `stands_for`, `rows`, and, if re-rankings have failed, `missing`: the reasons.
 
     Raises:
         InputError: the run has no checkpoint, or there is no row.
@@ -68,7 +68,7 @@ def evaluate_run(
         of_kinds = checkpoint_fields(checkpoints, run.record())
         if not of_kinds:
             raise InputError(
-                f"{run.workdir} has no whole checkpoint; train it first{run.other_revision()}."
+                f"{run.workdir} has no undamaged checkpoint; train it first{run.other_revision()}."
             )
         embedded = {}
         for step in {fields["step"] for fields in of_kinds}:
@@ -95,10 +95,10 @@ def evaluate_run(
 
 
 def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a row says of its checkpoint, for each kind that there is.
+    """The fields of a row that describe its checkpoint, for each kind that the run has.
 
     Args:
-        record: of the run, which says after which step it is finished.
+        record: of the run, with the number of steps after which it is finished.
 
     Returns:
         `checkpoint`: `last` or `best`; `step`; `asked_step`: which it would be if none were
@@ -121,7 +121,7 @@ def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[
 
 
 def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:
-    """What a result's numbers stand for beside their protocols.
+    """The source of a result's numbers, apart from their protocols.
 
     Returns:
         `config_hash`; `extraction`: the fields that decide how features are extracted;

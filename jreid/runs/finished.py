@@ -1,4 +1,4 @@
-"""Whether a run is finished: the one question that decides what is not run again."""
+"""Whether a run is finished, which decides whether it is trained or evaluated again."""
 
 from jreid import config as configs
 from jreid.data.dataset import files_fingerprint
@@ -10,17 +10,17 @@ from jreid.runs.evaluate import checkpoint_fields
 from jreid.runs.protocols import protocols, rerankings
 from jreid.runs.run import Run, source_of
 
-IDENTITY = ("checkpoint", "step", "weights")  # of the checkpoint that a row is of
+IDENTITY = ("checkpoint", "step", "weights")  # fields that identify the checkpoint of a row
 
 
 def is_finished(run: Run, config: Config) -> bool:
-    """Whether the newest checkpoint that is whole is of the last step, and the result is of it.
+    """Whether the newest undamaged checkpoint is of the last step, and the result belongs to it.
 
-    The result must be of this config, of these checkpoints, and of the images that are in the
-    config's folder now: their files are read, and not unpacked.
+    The result must belong to this config, these checkpoints and the images that are in the config's
+    folder now: their files are read, but not decoded.
 
     Raises:
-        InputError: the run cannot be read, or its result agrees and the images are not there.
+        InputError: the run cannot be read, or its result fits but the images are missing.
     """
     return on_main_process(lambda: _is_finished(run, config))
 
@@ -30,7 +30,7 @@ def _is_finished(run: Run, config: Config) -> bool:
         return False
     try:
         result = run.read_result()
-    except InputError:  # evaluation writes it again
+    except InputError:  # the evaluation writes it again
         return False
     record, folders = run.record(), StepFolders(run.checkpoints)
     if result.get("config_hash") not in _digests(run, run.with_identities(config)):
@@ -51,7 +51,7 @@ def _is_finished(run: Run, config: Config) -> bool:
 
 
 def _digests(run: Run, config: Config) -> set[str]:
-    """The config's digest, and the one that it had where an earlier version wrote the same."""
+    """The config's digest, and the digest of the same config by an earlier version."""
     digests = {configs.digest(config)}
     if run.config_file.is_file() and not configs.differences(config, run.config()):
         digests.add(configs.digest_as_written(run.config_file))

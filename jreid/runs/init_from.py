@@ -1,4 +1,4 @@
-"""The weights that a run starts from: what they are, and how they get into it."""
+"""The weights that a run starts from: their source, and how they are loaded."""
 
 import hashlib
 import logging
@@ -24,9 +24,9 @@ class Start(NamedTuple):
     """The weights that a run starts from.
 
     Attributes:
-        fill: puts them into initial variables.
-        record: for `run.json`: `kind` (`random`, `file`, `run` or `import`), and where they are
-            others': `path`, `sha256`, and of a run `checkpoint` and `step`.
+        fill: loads them into initial variables.
+        record: for `run.json`: `kind` (`random`, `file`, `run` or `import`); unless random, `path`
+            and `sha256`; for a run also `checkpoint` and `step`.
     """
 
     fill: Callable[[Variables], Variables]
@@ -37,7 +37,7 @@ RANDOM = Start(lambda variables: variables, {"kind": "random"})
 
 
 def start_of_file(path: Path, fill: Callable[[Variables], Variables], kind: str = "file") -> Start:
-    """The start from a file's weights, or the one of an `import`."""
+    """The start from the weights of a file, or of an `import`."""
 
     def digest() -> str:
         with path.open("rb") as file:
@@ -49,17 +49,17 @@ def start_of_file(path: Path, fill: Callable[[Variables], Variables], kind: str 
 
 
 def start_of_run(other: Path, kind: str) -> Start:
-    """The start from the weights of another run; logs what became of each array.
+    """The start from the weights of another run; logs for each array whether it was loaded.
 
     Args:
         other: its working directory.
         kind: `last` or `best`, its checkpoint.
 
     Raises:
-        InputError: no run is there, or it has no such checkpoint that is whole.
+        InputError: there is no run, or it has no such undamaged checkpoint.
     """
     run = Run(other)
-    run.config()  # says whether a run is there
+    run.config()  # raises if there is no run
     with Checkpoints(run.checkpoints) as checkpoints:
         chosen = checkpoints.chosen(kind)
     if chosen.step is None:
@@ -71,26 +71,26 @@ def start_of_run(other: Path, kind: str) -> Start:
         for line in loaded.mismatched:
             log.info("not loaded    %s", line)
         for path in loaded.missing:
-            log.info("not in there  %s: keeps its initial values", path)
+            log.info("missing  %s: keeps its initial values", path)
         return loaded.variables
 
     return Start(fill, {**place_of_run(other, kind), "sha256": chosen.weights, "step": chosen.step})
 
 
 def place_of_run(other: Path, kind: str) -> dict[str, Any]:
-    """What `start_of_run` records of where the weights are, though nothing may be there now."""
+    """The path, checkpoint and kind that `start_of_run` records; the run need not exist now."""
     return {"kind": "run", "path": str(other.resolve()), "checkpoint": kind}
 
 
 class Loaded(NamedTuple):
-    """What became of the arrays of another run.
+    """Which arrays of another run were loaded.
 
     Attributes:
-        variables: initial ones, those of the other run in their places.
-        loaded: paths of the arrays that the new run starts with.
-        mismatched: a line for each other array, with both shapes: the new run keeps its own array,
-            or has none of that path.
-        missing: paths of the new run that the other run lacks.
+        variables: initial variables, with the loaded arrays in their places.
+        loaded: paths of the loaded arrays.
+        mismatched: a line for each array that was not loaded, with both shapes: the new run keeps
+            its own array, or has no array of that path.
+        missing: paths of the new run that the other run does not have.
     """
 
     variables: Variables
@@ -100,10 +100,10 @@ class Loaded(NamedTuple):
 
 
 def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
-    """Puts the arrays of another run's checkpoint into initial variables.
+    """Loads the arrays of another run's checkpoint into initial variables.
 
-    An array is loaded where path, type and shape are the same: with another number of classes, for
-    example, all except the classifier.
+    An array is loaded if its path, type and shape are the same: with another number of classes, for
+    example, all arrays except the classifier.
 
     Args:
         variables: of the new run.
@@ -111,7 +111,7 @@ def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
         kind: `last` or `best`, its checkpoint.
 
     Raises:
-        InputError: there is no such checkpoint, it is damaged, or nothing of it fits.
+        InputError: there is no such checkpoint, it is damaged, or none of its arrays fits.
     """
     run = Run(other)
     config = run.config()
@@ -135,8 +135,8 @@ def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
             "backbone as --init-from."
         )
     mismatched = [
-        f"{path}: {shape_of(theirs[path])} there, "
-        f"{shape_of(ours[path]) if path in ours else 'none'} here"
+        f"{path}: {shape_of(theirs[path])} in that run, "
+        f"{shape_of(ours[path]) if path in ours else 'none'} in this one"
         for path in theirs
         if path not in same
     ]

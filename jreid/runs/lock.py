@@ -1,4 +1,4 @@
-"""One run a working directory: a lock that dies with the process that holds it."""
+"""A lock that allows one run for each working directory; it ends with its process."""
 
 import contextlib
 import fcntl
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Holds a working directory, which is made for it, and is removed again if it stays empty.
+    """Locks a working directory; creates it if it is missing, and removes it if it stays empty.
 
     Raises:
-        InputError: another run holds it, or it cannot be written to.
+        InputError: another run uses it, or it cannot be written to.
     """
     held: list[TextIO] = []  # in the first process
     on_main_process(lambda: held.append(_take(workdir)))
@@ -31,7 +31,7 @@ def locked(workdir: Path) -> Iterator[None]:
         for file in held:
             (workdir / LOCK_FILE).unlink(missing_ok=True)
             file.close()
-            with contextlib.suppress(OSError):  # it holds a run by now
+            with contextlib.suppress(OSError):  # it has a run now
                 workdir.rmdir()
 
 
@@ -53,7 +53,11 @@ def _take(workdir: Path) -> TextIO:
             "choose another --workdir."
         ) from None
     except OSError as error:
-        log.warning("%s cannot be locked (%s): start no other run there.", workdir, error.strerror)
+        log.warning(
+            "%s cannot be locked (%s): do not start another run there meanwhile.",
+            workdir,
+            error.strerror,
+        )
     if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
         file.close()  # of a run that has just ended and removed it
         return _take(workdir)

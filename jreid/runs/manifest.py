@@ -1,4 +1,4 @@
-"""The manifest of a folder: the SHA-256 of every file in it, as `sha256sum --check` reads it."""
+"""The manifest of a folder: the SHA-256 of each of its files, in the format of `sha256sum`."""
 
 import hashlib
 from pathlib import Path
@@ -9,14 +9,14 @@ MANIFEST = "SHA256SUMS"
 
 
 def seal(folder: Path) -> None:
-    """Writes the manifest of what is in the folder; InputError as `write_text`."""
+    """Writes the manifest of a folder; InputError as `write_text`."""
     write_text(folder / MANIFEST, _listed(folder))
 
 
 def fault(folder: Path) -> str | None:
-    """What is not as it was when the folder was sealed, in words; None where all is.
+    """A sentence on a change since the folder was sealed; None if there is none.
 
-    A manifest that is damaged itself names a file too, so that nothing passes unseen.
+    A damaged manifest is also reported.
     """
     if not (folder / MANIFEST).is_file():
         return f"it has no {MANIFEST}"
@@ -30,12 +30,12 @@ def fault(folder: Path) -> str | None:
         if name not in before:
             return f"{name} is not in its {MANIFEST}"
         if before[name] != now[name]:
-            return f"{name} is not as it was written"
-    return f"its {MANIFEST} is not as it was written"
+            return f"{name} has changed since it was written"
+    return f"its {MANIFEST} has changed since it was written"
 
 
 def digest(folder: Path, prefixes: tuple[str, ...]) -> str:
-    """SHA-256 of the manifest's lines of files whose names start so: what these files hold."""
+    """SHA-256 of the manifest's lines of the files with a prefix: a hash of their content."""
     lines = (folder / MANIFEST).read_text().splitlines(keepends=True)
     chosen = [line for line in lines if line.partition("  ")[2].startswith(prefixes)]
     return hashlib.sha256("".join(chosen).encode()).hexdigest()

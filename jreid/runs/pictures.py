@@ -1,4 +1,4 @@
-"""Sheets of a method's pictures of a few people: what it makes of their images, to look at."""
+"""Sheets of a method's pictures of a few people, such as attention maps or generated images."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -28,15 +28,14 @@ Pixels = UInt8[np.ndarray, "n h w 3"]
 
 
 class Sheets:
-    """Draws every picture of a method on a sheet of its own: people by row, modalities by column.
+    """Draws each kind of picture on its own sheet: people by row, modalities by column.
 
-    Side by side stand a visible and an infrared image of the same person, each with what the method
-    makes of it. Which images is a function of the Table alone, so that sheets of several steps and
-    runs show the same.
+    A visible and an infrared image of a person are side by side, each with the method's pictures of
+    it. The images depend only on the Table, so the sheets of all steps and runs show the same ones.
     """
 
     def __init__(self, model: Model, table: Table, people: int, folder: Path) -> None:
-        """Of so many people of the Table, into a folder.
+        """Args: the number of people of the Table to draw, and the folder of the sheets.
 
         Raises:
             InputError: the method has no pictures, or no person has images of both
@@ -44,7 +43,7 @@ class Sheets:
         """
         self._model, self._folder = model, folder
         if not model.method.pictures:
-            raise InputError(f"config.method={model.config.method} has no pictures to draw.")
+            raise InputError(f"config.method={model.config.method} draws no pictures.")
         rows = _same_people(table, people)
         self._identities = table.identity[rows[MODALITIES[0]]].tolist()
         self._shown = {modality: table.take(rows[modality]) for modality in MODALITIES}
@@ -56,13 +55,13 @@ class Sheets:
     def draw(self, variables: Variables, step: int) -> list[Path]:
         """Writes a PNG for each picture, `NAME_step_000123.png`, and returns their paths.
 
-        A modality that a picture does not exist for is left out. Of several processes the first one
+        A sheet leaves out a modality that has no such picture. Of several processes the first one
         draws.
 
         Raises:
-            InputError: no picture exists with this config; says why.
+            InputError: the method draws no picture with this config; the error gives the reason.
         """
-        alone = jax.device_get(variables)  # on the mesh the other processes would have to join in
+        alone = jax.device_get(variables)  # on the mesh all processes would have to take part
         paths = on_main_process(lambda: [*map(str, self._draw(alone, step))])
         return [*map(Path, paths)]
 
@@ -91,7 +90,7 @@ class Sheets:
 def draw_run(
     run: Run, model: Model, dataset: Dataset, split: str, kind: str, people: int
 ) -> list[Path]:
-    """Sheets of a run's checkpoint of a kind, of people of a split, and their paths.
+    """Draws the sheets of a run's checkpoint for people of a split; returns their paths.
 
     Raises:
         InputError: no such checkpoint, no people in the split, or as `Sheets`.
@@ -107,7 +106,7 @@ def draw_run(
 
 
 def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:
-    """By modality, a row of each of so many people, in one order; evenly spread identities."""
+    """By modality, a row of the Table for each person; the people are evenly spread."""
     rows = {
         modality: np.flatnonzero(table.modality == modality)[
             np.argsort(table.name[table.modality == modality], kind="stable")
@@ -126,7 +125,7 @@ def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:
 
 
 def _sheet(columns: Mapping[str, Pixels], identities: list[int]) -> Image.Image:
-    """One row a person, one column a modality."""
+    """One row for each person, one column for each modality."""
     factor = max(1, HEIGHT // max(values.shape[1] for values in columns.values()))
     large = {
         modality: values.repeat(factor, axis=1).repeat(factor, axis=2)

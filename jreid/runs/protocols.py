@@ -1,4 +1,4 @@
-"""The protocols and re-rankings of a config, and what they draw from its dataset."""
+"""The protocols and re-rankings of a config, and the queries and galleries they sample."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ from jreid.methods import Config
 
 
 class Drawn(NamedTuple):
-    """A protocol, and what it draws from the images of its split.
+    """A protocol, and the queries and gallery that it samples from the images of its split.
 
     Attributes:
         protocol: the rule.
-        text: as the config has it.
+        text: as in the config.
         table: the images of the split.
         images: 12 digits of the table's fingerprint.
         query_gallery: rows of the table.
@@ -50,19 +50,19 @@ class Drawn(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """What a run is evaluated by, drawn once for all its evaluations.
+    """The queries and galleries of a run, sampled once for all its evaluations.
 
     Attributes:
         test: every protocol of the config, on the test split.
-        validation: the first one on the validation identities, which training watches; None where
-            it watches nothing.
+        validation: the first protocol, on the validation identities, for scores during training;
+            None if training is not scored.
     """
 
     test: list[Drawn]
     validation: Drawn | None
 
     def sentences(self) -> list[str]:
-        """What each protocol draws, in words."""
+        """A sentence for each protocol on the queries and gallery that it samples."""
         return [str(one) for one in (*self.test, self.validation) if one]
 
 
@@ -77,12 +77,12 @@ def protocols(config: Config, split: str) -> dict[Protocol, str]:
 
 
 def described(config: Config) -> list[str]:
-    """The protocols that a run of this config will be evaluated by, in words."""
+    """Descriptions of the protocols that evaluate a run of this config."""
     return [describe(protocol) for protocol in protocols(config, "test")]
 
 
 def rerankings(config: Config) -> list[Rerank | None]:
-    """The re-rankings of the config, None for the raw distances.
+    """The re-rankings of the config; None stands for no re-ranking.
 
     Raises:
         InputError: as `read_reranks`.
@@ -92,13 +92,13 @@ def rerankings(config: Config) -> list[Rerank | None]:
 
 
 def validates(config: Config, dataset: Dataset) -> bool:
-    """Whether training is watched on validation identities: there are some, not trained on."""
+    """Whether training is scored on validation identities that it does not train on."""
     left = {*dataset.table.split.tolist()} - {*config.data.train_splits}
     return config.evaluation.every_epochs > 0 and "validation" in left
 
 
 def draw_protocols(config: Config, dataset: Dataset) -> Draws:
-    """Draws the queries and galleries of every protocol that the config is evaluated by.
+    """Samples the queries and galleries of all protocols of the config.
 
     Raises:
         InputError: the dataset does not allow one of them, or has too few images for one of the
@@ -115,7 +115,7 @@ def draw_protocols(config: Config, dataset: Dataset) -> Draws:
 
 
 def _draw(wanted: dict[Protocol, str], dataset: Dataset) -> list[Drawn]:
-    """What protocols of one split draw."""
+    """Samples the queries and galleries of protocols on one split."""
     split = next(iter(wanted)).split
     table = dataset.table.take(dataset.table.split == split)
     images = table.fingerprint()[:12]
@@ -141,7 +141,7 @@ def _check_rerank(rerank: Rerank, draws: Sequence[Drawn]) -> None:
 
 @contextlib.contextmanager
 def _naming(field: str) -> Iterator[None]:
-    """Names the config's field in the sentence of an InputError."""
+    """Adds the config field to the message of an InputError."""
     try:
         yield
     except InputError as error:

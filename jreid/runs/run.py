@@ -25,20 +25,20 @@ from jreid.methods import Config
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
 from jreid.runs.lock import LOCK_FILE
 
-# What `run.json` has always held, and what it may hold beside that.
+# The fields that `run.json` must have, and those that it may have.
 RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
 NEWER_RECORD = {"start": dict | None, "steps": int | None, "revision": str | None}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-TENSORFLOW = ("tensorflow-cpu", "tensorflow")  # one of them, where it is installed
+TENSORFLOW = ("tensorflow-cpu", "tensorflow")  # one of them, if it is installed
 
 log = logging.getLogger(__name__)
 
 
 class Run:
-    """The places in a working directory."""
+    """The files and folders in a working directory."""
 
     def __init__(self, workdir: Path, allow_drift: bool = False) -> None:
-        """`allow_drift`: a run that is here goes on with another config or on other data."""
+        """`allow_drift`: allows resuming with another config or on other data."""
         self.workdir, self.allow_drift = workdir, allow_drift
         self.config_file = workdir / "config.json"
         self.provenance_file = workdir / "run.json"
@@ -50,12 +50,11 @@ class Run:
         self.result = workdir / "result.json"
 
     def config(self) -> Config:
-        """The config of the run that is here.
+        """The config of the existing run.
 
         Raises:
-            InputError: no run is here; its config is not what `run.json` says that it was trained
-                by, unless drift is allowed; or it names code outside of jreid, unless that is
-                trusted.
+            InputError: there is no run; its config differs from the one in `run.json`, unless drift
+                is allowed; or it names code outside of jreid, unless that is trusted.
         """
         config = self._config()
         for field, name in configs.outside_names(config).items():
@@ -67,10 +66,10 @@ class Run:
         return config
 
     def _config(self) -> Config:
-        """The config that is here, whatever it names."""
+        """The config of the existing run, which may name any code."""
         if not self.config_file.is_file():
             raise InputError(
-                f"{self.workdir} holds no run (no config.json); give the --workdir of one that "
+                f"{self.workdir} holds no run (no config.json); give the --workdir of a run that "
                 "`jreid train` or `jreid import` made."
             )
         with self.explain_revision():
@@ -78,15 +77,15 @@ class Run:
         edited = configs.differences(config, self._trained_by(config))
         if edited and not self.allow_drift:
             raise InputError(
-                f"{self.config_file} is not the config that the run was trained by, which "
-                f"{self.provenance_file.name} records ({_listed(edited, 'here and recorded')}); "
-                "put these values back, or "
-                "go on with the new ones by `train --allow-config-drift`."
+                f"{self.config_file} differs from the config that the run was trained with, as "
+                f"{self.provenance_file.name} records it ({_listed(edited, 'here and recorded')}); "
+                "restore these values, or resume with the new ones by `train "
+                "--allow-config-drift`."
             )
         return config
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` records; empty where there is none.
+        """The content of `run.json`; empty if there is none.
 
         Raises:
             InputError: it cannot be read.
@@ -101,12 +100,12 @@ class Run:
             return {}
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(
-                f"{self.provenance_file} cannot be read ({error}); put back what `jreid train` "
-                "wrote there, or remove it and give the same `jreid train` again."
+                f"{self.provenance_file} cannot be read ({error}); restore the file that `jreid "
+                "train` wrote, or remove it and give the same `jreid train` again."
             ) from error
 
     def other_revision(self) -> str:
-        """Which other revision of jreid made the run, if one did, as the end of a sentence."""
+        """The end of a sentence that names the other revision that made the run, if any."""
         try:
             made = self.record().get("revision")
         except InputError:
@@ -116,15 +115,15 @@ class Run:
         now = f"revision {now}" if now else "an installed jreid"
         commit = made.removesuffix("-dirty")
         return (
-            f"; revision {made} of jreid made this run, and this is {now}: use that one (git "
-            f"checkout {commit}), or train into another --workdir"
+            f"; this run was made by revision {made} of jreid, and this is {now}: use that "
+            f"revision (git checkout {commit}), or train into another --workdir"
         )
 
     @contextlib.contextmanager
     def explain_revision(self) -> Iterator[None]:
-        """Adds to each InputError which other revision of jreid made the run, if one did.
+        """Adds the other revision of jreid that made the run, if any, to each InputError.
 
-        For what reads the run: its config or its checkpoints.
+        For code that reads the run's config or checkpoints.
         """
         try:
             yield
@@ -139,48 +138,49 @@ class Run:
             return configs.of_record(recorded, own)
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{self.provenance_file} holds a config that cannot be read ({error}); put back "
-                "what `jreid train` wrote there."
+                f"{self.provenance_file} has a config that cannot be read ({error}); restore the "
+                "file that `jreid train` wrote."
             ) from error
 
     def has_checkpoint(self) -> bool:
-        """Whether training or an import left a model here."""
+        """Whether training or an import saved a checkpoint here."""
         return on_main_process(lambda: self.config_file.is_file() and bool(self._steps()))
 
     def check_start(self, start: Mapping[str, Any]) -> None:
-        """Whether the run that is here, if one is, starts from these weights.
+        """Checks that the existing run, if any, started from these weights.
 
         Args:
-            start: what they are, as `Start.record`; without `sha256` the path is compared.
+            start: the weights, as `Start.record`; without `sha256` the paths are compared.
 
         Raises:
-            InputError: it starts from others, which the sentence names.
+            InputError: it started from others, which the error names.
         """
         there = self.record().get("start") if self.config_file.is_file() else None
         names = ("kind", "sha256") if "sha256" in start else ("kind", "path", "checkpoint")
         if there and any(start.get(name) != there.get(name) for name in names):
             raise InputError(
-                f"{self.workdir} holds a run that starts from {describe_start(there)}, not from "
-                f"{describe_start(start)}; give its own start, or choose another --workdir."
+                f"the run in {self.workdir} started from {describe_start(there)}, not from "
+                f"{describe_start(start)}; start from the same weights, or choose another "
+                "--workdir."
             )
 
     def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
-        """Writes `result.json`, or a file of another name, all of it or nothing."""
+        """Writes `result.json`, or a file of another name, completely or not at all."""
         on_main_process(lambda: write_result(self.workdir / name, result))
 
     def read_result(self) -> dict[str, Any]:
-        """The content of `result.json`; InputError where it is none."""
+        """The content of `result.json`; InputError if it is not a result."""
         return read_result(self.result)
 
     def changes(self, config: Config) -> list[configs.Difference]:
-        """The fields that the config asks for otherwise than the run that is here, if one is."""
+        """The fields that differ between the config and the existing run, if any."""
         if not self.config_file.is_file():
             return []
         there = self._trained_by(self._config())
         return configs.differences(self.with_identities(config), there)
 
     def with_identities(self, config: Config) -> Config:
-        """A config that counts its identities, with the number of the run that is here, if one is.
+        """A config that counts its identities, with the number of the existing run, if any.
 
         Raises:
             InputError: as `config`.
@@ -190,21 +190,21 @@ class Run:
         return configs.with_identities(config, self._config().data.identities)
 
     def check(self, config: Config) -> None:
-        """Whether a run of this config may be here.
+        """Checks that this config may be trained here.
 
         Raises:
-            InputError: the folder holds a run of another config, or files that are no run.
+            InputError: the folder has a run with another config, or files that are not a run.
         """
         changed = self.changes(config)
         if changed and not self.allow_drift:
             raise InputError(
                 f"{self.workdir} holds a run of another config "
-                f"({_listed(changed, 'asked and there')}); choose another --workdir, or go on "
+                f"({_listed(changed, 'asked and recorded')}); choose another --workdir, or resume "
                 f"with the new config by --allow-config-drift{self.other_revision()}."
             )
         if not self.config_file.is_file() and self._holds_something():
             raise InputError(
-                f"{self.workdir} holds files that are no run; choose an empty --workdir."
+                f"{self.workdir} has files that do not belong to a run; choose an empty --workdir."
             )
 
     def claim(
@@ -215,20 +215,20 @@ class Run:
         start: Mapping[str, Any] | None = None,
         protocols: Sequence[str] = (),
     ) -> None:
-        """Makes the folder this config's run on this data, or finds that it is already.
+        """Records the run with its config and data in the folder, or checks the existing record.
 
-        To be called once the first checkpoint is whole: until then no run is here, and the same
-        command trains from the start. What drifts is kept in `run.json`, with the step. Other
-        software or another device is a drift that is reported, and not refused.
+        Call this after the first checkpoint is complete: until then there is no run, and the same
+        command trains from the start. Changes of an existing run are recorded in `run.json` with
+        the step. Other software or another device is logged as a warning and allowed.
 
         Args:
             dataset: None for an imported run, which has no data yet.
-            steps: after which the run is finished; None for an imported run.
+            steps: the number of steps after which the run is finished; None for an imported run.
             start: of a new run, the weights that it starts from, as `Start.record`.
-            protocols: what the run will be evaluated by, in words.
+            protocols: descriptions of the protocols that will evaluate the run.
 
         Raises:
-            InputError: as `check`; or the run is on other data.
+            InputError: as `check`; or the run has other data.
         """
         on_main_process(lambda: self._claim(config, dataset, steps, start, protocols))
 
@@ -252,9 +252,10 @@ class Run:
                 changed.append(f"data: {data_fingerprint}, {there}")
                 if not self.allow_drift:
                     raise InputError(
-                        f"{self.workdir} holds a run on other images than those that are now in "
-                        f"{config.data.folder}; give its own by --config.data.folder, choose "
-                        "another --workdir, or go on with these by --allow-config-drift."
+                        f"the run in {self.workdir} was trained on other images than those that "
+                        f"are now in {config.data.folder}; give its own folder by "
+                        "--config.data.folder, choose another --workdir, or resume with these "
+                        "images by --allow-config-drift."
                     )
             same = there == data_fingerprint and before.get("steps") == steps and not changed
             claimed = same and self.config_file.is_file()
@@ -273,19 +274,19 @@ class Run:
         drifts = before.get("drifts", [])
         if changed:
             drifts.append({"step": max(self._steps(), default=0), "changed": changed})
-        # In this order, since a run is here once its config is.
+        # In this order, since a folder with a config counts as a run.
         write_text(self.provenance_file, json.dumps({**record, "drifts": drifts}, indent=2) + "\n")
         write_text(self.config_file, configs.to_text(config))
         if other_machine:
             log.warning(
-                "%s goes on with other software or on another device than before (now, before: "
-                "%s); its numbers may differ from those of a run that did not change.",
+                "%s is resumed with other software or on another device (now, before: %s); its "
+                "numbers may differ from those of a run without this change.",
                 self.workdir,
                 "; ".join(other_machine),
             )
 
     def _holds_something(self) -> bool:
-        """Whether there is more than a run leaves that ended before its first checkpoint."""
+        """Whether there are more files than a run without a checkpoint leaves."""
         if not self.workdir.is_dir():
             return self.workdir.exists()
         unclaimed = (LOCK_FILE, self.provenance_file.name, self.checkpoints.name)
@@ -300,29 +301,29 @@ class Run:
 
 
 def _listed(differences: Sequence[configs.Difference], sides: str) -> str:
-    """How many fields differ, and the values of the first ten on both sides."""
+    """The number of fields that differ, and both values of the first ten."""
     count = "1 field differs" if len(differences) == 1 else f"{len(differences)} fields differ"
     shown = [*map(str, differences[:10]), *(["..."] if differences[10:] else [])]
     return f"{count}, {sides}: {'; '.join(shown)}"
 
 
 def _record_fault(record: Any) -> str:
-    """What is wrong with the content of `run.json`, empty where it can be used."""
+    """The fault in the content of `run.json`; empty if it can be used."""
     if not isinstance(record, dict):
-        return "it holds no JSON object"
+        return "it is not a JSON object"
     for name, kind in (RECORD | NEWER_RECORD).items():
         if name in RECORD and name not in record:
-            return f"it holds no {name}"
+            return f"it has no {name}"
         if not isinstance(record.get(name), kind):
-            return f"its {name} is of another type"
+            return f"its {name} has the wrong type"
     values = [*record["versions"].values(), *(record.get("start") or {}).values()]
     if any(isinstance(value, dict | list) for value in values):
-        return "its versions or its start hold more than text"
+        return "its versions or its start contain values that are not text"
     return ""
 
 
 def _drawn_split(dataset: Dataset) -> dict[str, list[str]] | None:
-    """The names of the identities in each split, where no list of the dataset says it."""
+    """The names of the identities in each split, if jreid drew the splits."""
     if not dataset.drawn_split:
         return None
     members = {*zip(dataset.table.split.tolist(), dataset.table.identity.tolist(), strict=True)}
@@ -333,7 +334,7 @@ def _drawn_split(dataset: Dataset) -> dict[str, list[str]] | None:
 
 
 def source_of(config: Config) -> Source:
-    """Where the config's dataset lies, and what is accepted of it."""
+    """The folder of the config's dataset, and the faults of it that are accepted."""
     data = config.data
     return Source(
         data.name,
@@ -349,7 +350,7 @@ def source_of(config: Config) -> Source:
 
 
 def describe_start(start: Mapping[str, Any]) -> str:
-    """The weights that a run starts from, in words, of a `Start.record`."""
+    """A description of the weights in a `Start.record`."""
     path = start.get("path")
     if start.get("kind") == "run":
         return f"the {start.get('checkpoint')} checkpoint of {path}"
@@ -359,7 +360,7 @@ def describe_start(start: Mapping[str, Any]) -> str:
 
 
 def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    """What differs of the software and the device, a line each."""
+    """Differences in the software and the device, one line for each."""
 
     def machine(record: Mapping[str, Any]) -> dict[str, Any]:
         versions = record.get("versions", {})
@@ -374,7 +375,7 @@ def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[
 
 
 def provenance(config: Config) -> dict[str, Any]:
-    """What a result must say of where it comes from."""
+    """The fields of a result that record where it comes from."""
     versions = installed((*PACKAGES, *TENSORFLOW))
     versions |= dict(map(outside_version, configs.outside_names(config).values()))
     return {
@@ -390,7 +391,7 @@ def provenance(config: Config) -> dict[str, Any]:
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed."""
+    """The versions of the packages that are installed."""
     versions = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -399,7 +400,7 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
 
 
 def revision() -> str | None:
-    """The git revision of this code, marked where it was changed since; None outside its clone."""
+    """The git revision of this code, marked if files have changed; None outside a clone."""
     file = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
@@ -409,7 +410,7 @@ def revision() -> str | None:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", file.name)  # else it is the clone of something else
+        git("ls-files", "--error-unmatch", file.name)  # else it is a clone of another repository
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,4 @@
-"""A model's score on a split: embed its images once, then one result row for each protocol."""
+"""A model's scores on a split: its images are embedded once, each protocol gives a result row."""
 
 import contextlib
 from typing import Any
@@ -40,23 +40,23 @@ def split_embeddings(
 
 
 def marks_of(dataset: Dataset) -> dict[str, Any]:
-    """The fields of a row that mark it as of a dataset that is not whole."""
+    """The fields that mark a row as a result on a partial dataset."""
     return {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
 
 
 def naming_full_ranking(
     protocol: Protocol, rerank: Rerank | None, without: str
 ) -> contextlib.AbstractContextManager[None]:
-    """Turns the error of memory that a ranking has filled into an InputError.
+    """Turns an out-of-memory error of a ranking into an InputError.
 
     Args:
-        without: the flag that leaves re-ranking out.
+        without: the flag that turns re-ranking off.
     """
     if rerank is None:
         remedy = "use a machine with more memory"
         return explain_out_of_memory(f"ranking by {describe(protocol)}", lambda: remedy)
     what = f"re-ranking {rerank} by {describe(protocol)}"
-    return explain_out_of_memory(what, lambda: f"leave it out by {without}, or lower its k1")
+    return explain_out_of_memory(what, lambda: f"turn it off by {without}, or lower its k1")
 
 
 def score(
@@ -67,9 +67,7 @@ def score(
     rerank: Rerank | None = None,
     bar: ProgressBar = silent,
 ) -> dict[str, Any]:
-    """The result row of a protocol and a re-ranking.
-
-    Of several processes all embed, and the first one ranks.
+    """The result row of a protocol and a re-ranking. All processes embed; the first one ranks.
 
     Args:
         features: of the images of `drawn.table`.

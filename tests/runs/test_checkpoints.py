@@ -80,12 +80,15 @@ def test_the_step_before_a_damaged_one_is_used_and_the_damage_told(tmp_path, cap
         with pytest.raises(InputError, match="7 is damaged"):
             checkpoints.restore(7, state_of(0), replicated(make_mesh()))
     (message,) = [r.message for r in caplog.records if r.name.startswith("jreid")]
-    assert "c/7 is damaged (notes.json is not as it was written); an earlier one is used" in message
+    assert (
+        "c/7 is damaged (notes.json has changed since it was written); an earlier one is used"
+        in message
+    )
     assert (tmp_path / "c" / "7").exists()
     damage(tmp_path / "c" / "6")
     with (
         Checkpoints(tmp_path / "c", writes=True) as checkpoints,
-        pytest.raises(InputError, match="no whole checkpoint"),
+        pytest.raises(InputError, match="no undamaged checkpoint"),
     ):
         checkpoints.newest()
 
@@ -143,7 +146,7 @@ def test_a_full_disk_keeps_the_steps_before_and_says_so(tmp_path, monkeypatch):
 
         monkeypatch.setattr("jreid.runs.manifest.seal", full)
         checkpoints.save(state_of(6))
-        with pytest.raises(InputError, match=r"step 6 cannot.*No space left.*make room"):
+        with pytest.raises(InputError, match=r"step 6 cannot.*No space left.*free disk space"):
             checkpoints.finish()
         assert checkpoints.last_good == checkpoints.latest == 5
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["5"]

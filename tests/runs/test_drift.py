@@ -61,7 +61,7 @@ def test_another_config_is_shown_and_refused(train, capsys, flags, field):
     before = content(train.workdir)
     assert train(*flags) == 2
     err = capsys.readouterr().err
-    assert f"another config (1 field differs, asked and there: {field}: " in err
+    assert f"another config (1 field differs, asked and recorded: {field}: " in err
     assert "--allow-config-drift" in err
     assert content(train.workdir) == before
 

@@ -86,7 +86,7 @@ def test_the_start_is_a_part_of_the_run(train, other, tmp_path, capsys):
     assert equal(weights(train("insisted", f"--init-from={other}")), before)
     for flags in ([f"--init-from={tmp_path}"], [f"--init-from={other}", "--init-checkpoint=best"]):
         assert main(["train", f"--workdir={workdir}", *flags]) == 2
-        assert f"starts from the last checkpoint of {other}, not from" in capsys.readouterr().err
+        assert f"started from the last checkpoint of {other}, not from" in capsys.readouterr().err
     # Without a checkpoint, as one that was removed, no other weights take their place.
     shutil.rmtree(workdir / "checkpoints")
     assert main(["train", f"--workdir={workdir}"]) == 2
@@ -123,7 +123,7 @@ def test_checkpoints_without_a_config_are_not_overwritten(train, capsys):
     (workdir / "config.json").unlink()
     with pytest.raises(AssertionError, match="2 == 0"):
         train("orphan")
-    assert "holds files that are no run" in capsys.readouterr().err
+    assert "has files that do not belong to a run" in capsys.readouterr().err
 
 
 @pytest.mark.fault("A8")
@@ -157,8 +157,8 @@ def test_what_does_not_fit_is_told_and_left(other):
     loaded = load_matching(variables, other, "last")
     (line,) = loaded.mismatched
     assert line.startswith("params/classifier/kernel: float32[")
-    assert ", 8] there, " in line
-    assert line.endswith(", 9] here")
+    assert ", 8] in that run, " in line
+    assert line.endswith(", 9] in this one")
     assert loaded.missing == ["params/more"]
     ours, theirs = (
         tree["params"]["classifier"]["kernel"] for tree in (variables, loaded.variables)

@@ -63,7 +63,7 @@ def test_the_revision_that_made_it_and_the_remedy_are_named(old, capsys, verb, c
     run = old(edit)
     message = refused(capsys, verb, f"--workdir={run.workdir}")
     assert cause in message
-    assert f"revision {OLD} of jreid made this run" in message
+    assert f"this run was made by revision {OLD} of jreid" in message
     assert f"git checkout {OLD}" in message
     assert "another --workdir" in message
 
@@ -71,7 +71,7 @@ def test_the_revision_that_made_it_and_the_remedy_are_named(old, capsys, verb, c
 def test_a_run_of_this_revision_gets_no_such_advice(old, capsys):
     for same in (None, revision()):
         message = refused(capsys, "evaluate", f"--workdir={old(revision=same).workdir}")
-        assert "made this run" not in message
+        assert "this run was made by" not in message
 
 
 def test_another_config_than_that_of_an_old_run(old, capsys):

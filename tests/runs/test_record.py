@@ -69,7 +69,7 @@ def test_a_whole_record_is_read(run):
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_broken_record_is_one_sentence(run, content):
     run.provenance_file.write_bytes(content)
-    with pytest.raises(InputError, match=r"run\.json.*put back") as caught:
+    with pytest.raises(InputError, match=r"run\.json.*restore") as caught:
         run.config()
     assert "\n" not in str(caught.value)
 
