@@ -1,1 +1,1 @@
-"""Devices and processes: the mesh, who holds what, joining a cluster, stopping in time."""
+"""Devices and processes: the mesh, sharding, joining a cluster, and stopping on signals."""

@@ -1,4 +1,4 @@
-"""Joining the processes of one run, before JAX computes anything."""
+"""Joins the processes of a run, before JAX computes anything."""
 
 import logging
 import os
@@ -17,18 +17,18 @@ from jreid.errors import InputError
 
 log = logging.getLogger(__name__)
 WAIT = 120  # seconds for all processes to start
-HEARTBEAT, SHUTDOWN = 30, 30  # seconds until the others of a process that is gone leave too
+HEARTBEAT, SHUTDOWN = 30, 30  # seconds after which the others exit if one process is gone
 START = "give --coordinator=HOST:PORT --processes=N --process-id=I to each of N processes"
 
 
 class ProcessAddress(NamedTuple):
-    """This process among those of the run; None where JAX finds out by itself.
+    """This process among those of the run; a field is None if JAX finds it by itself.
 
     Attributes:
         coordinator: host and port of the first process.
-        processes: how many there are.
-        process: the number of this one, from 0.
-        cluster: JAX's name for what started the processes; None for any that it finds.
+        processes: the number of processes.
+        process: the rank of this process, from 0.
+        cluster: JAX's name of the launcher; None for any that it finds.
     """
 
     coordinator: str | None = None
@@ -43,13 +43,13 @@ def find_address(
     process: str | None,
     environment: Mapping[str, str],
 ) -> ProcessAddress | None:
-    """Where this process belongs; None if it is alone.
+    """The address of this process; None if it is alone.
 
-    The first of these that says something counts: the flags; JAX_COORDINATOR_ADDRESS,
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID; a step of several tasks by srun; several processes by
-    mpirun; the hosts of a TPU pod. A shell inside an allocation is alone, however many tasks the
-    allocation has. `processes` is `auto` to have JAX look for any cluster that it knows, and 1, by
-    itself, to be alone whatever the environment says.
+    The first of these that is set counts: the flags; JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID; a step of several tasks by srun; several processes by mpirun; the hosts of a TPU
+    pod. A shell inside an allocation is a single process, whatever the allocation's number of
+    tasks. `processes` is `auto` to have JAX look for any cluster that it knows, and 1, by itself,
+    to be alone whatever the environment says.
 
     Raises:
         InputError: a part of it is missing or cannot be used.
@@ -74,8 +74,8 @@ def find_address(
 
 
 def _started_by_cluster(environment: Mapping[str, str]) -> ProcessAddress | None:
-    """The cluster that has started several processes of which this is one."""
-    # Of the step, since in a shell of salloc's SLURM_NTASKS is of the allocation.
+    """The cluster that started this process as one of several."""
+    # The tasks of the step, since SLURM_NTASKS in a shell of salloc is the allocation's.
     counts = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE"}
     for cluster, variable in counts.items():
         if (_number(environment.get(variable)) or 1) > 1:
@@ -89,11 +89,11 @@ def _number(text: str | None) -> int | None:
 
 
 def join(address: ProcessAddress, saves_on_sigterm: bool) -> None:
-    """Joins the other processes; waits for all of them, and leaves if they do not come.
+    """Joins the other processes; waits for all of them, and raises an error if some do not start.
 
     Args:
-        saves_on_sigterm: whether SIGTERM is a request, answered by `StopSignals`; else it ends
-            the process.
+        saves_on_sigterm: whether SIGTERM is a request that `StopSignals` handles; else it ends the
+            process.
 
     Raises:
         InputError: the port is taken, no cluster is found, or devices differ in number.
@@ -101,12 +101,12 @@ def join(address: ProcessAddress, saves_on_sigterm: bool) -> None:
     jax.config.update("jax_enable_preemption_service", saves_on_sigterm)
     where = f"at {address.coordinator}" if address.coordinator else "by the cluster's variables"
     message = (
-        f"the processes of this run do not find each other {where} (%s); start all of them at "
-        "once, with the same --coordinator: the first one's host, and a port that is free there "
-        "and open to the others. For a process of its own give --processes=1."
+        f"the processes of this run cannot connect to each other {where} (%s); start all of them "
+        "at the same time, with the same --coordinator: the host of process 0, and a port that is "
+        "free there and open to the others. For a single process give --processes=1."
     )
-    # JAX aborts where the others do not come: by then this has given the reason.
-    late = threading.Timer(WAIT, _leave, [message % f"some have not come in {WAIT} s"])
+    # JAX aborts if the others do not start; this message gives the reason before that.
+    late = threading.Timer(WAIT, _leave, [message % f"some have not started within {WAIT} s"])
     late.daemon = True
     late.start()
     try:
@@ -131,9 +131,10 @@ def _leave(message: str) -> None:
 
 
 def _connect() -> None:
-    """Opens the connections between devices, which gloo gives 30 s from the first one's wish on.
+    """Opens the connections between devices.
 
-    Later one process may compile or read for longer than that before it joins in.
+    For a connection gloo waits at most 30 s; later one process may compile or read for longer than
+    that before it connects.
     """
     wait_for_all("the start")
     mesh = make_mesh()
@@ -150,6 +151,6 @@ def _check_devices() -> None:
     counts = [len(by_process.get(process, [])) for process in range(jax.process_count())]
     if len({*counts}) > 1:
         raise InputError(
-            f"the processes have {counts} devices, and a batch is shared equally; give each the "
-            "same number of devices."
+            f"the processes have {counts} devices, but a batch is divided equally; give each "
+            "process the same number of devices."
         )

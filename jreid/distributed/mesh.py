@@ -1,4 +1,4 @@
-"""The mesh of all devices, and who holds what on it: batches are split, the rest is copied."""
+"""The mesh of all devices, and sharding on it: batches are split, other arrays are replicated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +11,20 @@ from jreid.errors import InputError
 
 
 def devices() -> str:
-    """All devices in words, such as `8 x NVIDIA H100`.
+    """A description of all devices, such as `8 x NVIDIA H100`.
 
     Raises:
-        InputError: there is none of the kind that JAX_PLATFORMS asks for.
+        InputError: there is no device of the kind that JAX_PLATFORMS asks for.
     """
     try:
         kind = jax.devices()[0].device_kind
-    except (RuntimeError, AssertionError) as error:  # JAX asserts where its plugin finds no GPU
+    except (RuntimeError, AssertionError) as error:  # JAX's plugin raises this if it finds no GPU
         config: Any = jax.config
         cause = f" ({str(error).partition(' (set ')[0]})" if str(error) else ""
         raise InputError(
             f"JAX finds no device for JAX_PLATFORMS={config.jax_platforms}{cause}; install its "
-            "driver and JAX's plugin for it, or unset JAX_PLATFORMS to take the best device there "
-            "is."
+            "driver and JAX's plugin for it, or unset JAX_PLATFORMS to use the best available "
+            "device."
         ) from error
     return f"{jax.device_count()} x {kind}"
 
@@ -32,7 +32,7 @@ def devices() -> str:
 def make_mesh() -> Mesh:
     """One axis, `data`, over every device of every process; InputError as `devices`."""
     devices()
-    # By process, since each one reads a part of the batch that is in one piece.
+    # Sorted by process, since each process reads a contiguous part of the batch.
     return mesh_over(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
 
 
@@ -43,7 +43,7 @@ def local_mesh() -> Mesh:
 
 def mesh_over(members: Sequence[Any]) -> Mesh:
     """One axis, `data`, over the given devices."""
-    # Auto, since metric losses compare each row with all others, which Explicit axes refuse.
+    # Auto, since metric losses compare each row with all others, which Explicit axes do not allow.
     return Mesh(np.array(members), ("data",), axis_types=(AxisType.Auto,))
 
 
@@ -58,7 +58,7 @@ def split(mesh: Mesh) -> NamedSharding:
 
 
 def check_divisible(rows: int, field: str, mesh: Mesh) -> None:
-    """Raises InputError unless `rows`, set by the config field, divides over the devices."""
+    """Raises InputError unless `rows`, from the config field, divides equally over the devices."""
     if rows % mesh.size:
         raise InputError(
             f"{field} gives {rows} rows, which {mesh.size} devices cannot share equally; choose a "

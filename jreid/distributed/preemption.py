@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C while training: the step is finished and saved, then the run leaves.
+"""SIGTERM and Ctrl-C while training: the run finishes and saves its step, then it exits.
 
-The second Ctrl-C stops at once. So does a request that no step follows in time, as while the first
-one is compiled: what is being saved is waited for, and nothing newer is lost but that step.
+A second Ctrl-C stops at once. If the step does not end in time, as while the first step is
+compiled, the run also stops: it waits for a save in progress and loses only the unfinished step.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ from jax.experimental import multihost_utils
 from jreid.distributed.processes import is_main_process
 
 log = logging.getLogger(__name__)
-SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
-GRACE = 8.0  # seconds for a step to end; the save and the way out take the rest of ten
-SLOW_STEPS, RECENT = 3, 20  # it is at least so many times the slowest of the recent steps
+SHOW_CURSOR = "\x1b[?25h"  # progress bars hide the cursor
+GRACE = 8.0  # seconds for a step to end; saving and exiting take the rest of ten seconds
+SLOW_STEPS, RECENT = 3, 20  # the grace is at least SLOW_STEPS times the slowest of the RECENT steps
 
 
 class Interrupted(BaseException):
-    """The run is to stop now, within `StopSignals.interrupting`."""
+    """Raised within `StopSignals.interrupting` when the run has to stop now."""
 
 
 class StopSignals:
-    """Answers, after each step, whether the run is to stop. A context manager.
+    """Decides, after each step, whether the run has to stop. A context manager.
 
-    A thread of its own receives the signals, since Python's handlers wait for the main thread,
-    which may be compiling. Among several processes JAX's preemption service receives SIGTERM,
-    whichever process it was sent to, and has all of them stop after the same step; Ctrl-C is passed
-    on to it. Outside of the context SIGTERM ends the process.
+    A separate thread receives the signals, since Python's handlers wait for the main thread, which
+    may be compiling. With several processes JAX's preemption service receives SIGTERM of any of
+    them, and stops all of them after the same step; Ctrl-C is passed on to it. Outside of the
+    context SIGTERM ends the process.
 
     Attributes:
-        status: the exit status to leave with: 128 and the signal's number.
+        status: the exit status: 128 plus the signal's number.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class StopSignals:
     ) -> None:
         """
         Args:
-            grace: seconds that a step may take to end after a request; None to go by the steps
-                that were measured. Among several processes JAX waits as long as it takes.
-            wait_for_save: returns once what is being saved is saved.
+            grace: seconds that a step may take to end after a request; None to derive it from
+                measured steps. With several processes JAX waits without limit.
+            wait_for_save: returns when the save in progress has ended.
         """
         self.status = 128 + signal.SIGTERM
         self._grace, self._wait_for_save = grace, wait_for_save
@@ -64,7 +64,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
-            return self  # where Python allows no handler of signals
+            return self  # where Python does not allow signal handlers
         self._wakeup.setblocking(False)
         self._before = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         numbers = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
@@ -80,8 +80,8 @@ class StopSignals:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._several:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else JAX goes on swallowing it
-        self._wakeup.close()  # which ends the thread
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else JAX would still swallow it
+        self._wakeup.close()  # ends the thread
 
     @property
     def grace(self) -> float:
@@ -91,7 +91,7 @@ class StopSignals:
         return max(GRACE, SLOW_STEPS * max(self._recent, default=0))
 
     def after(self, step: int) -> bool:
-        """Whether to save and leave after this step; all processes must ask after every step."""
+        """Whether to save and exit after this step; all processes call this after each step."""
         now = time.monotonic()
         if self._last is not None:
             self._recent.append(now - self._last)
@@ -103,9 +103,9 @@ class StopSignals:
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Within it a request raises Interrupted, in a run of one process; its time is no step's.
+        """Within this context a request raises Interrupted, in a run of one process.
 
-        For long work that comes after a save and can be repeated.
+        Its time is not part of a step. For long work that follows a save and can be repeated.
         """
         self._interrupting = not self._several
         try:
@@ -148,7 +148,7 @@ class StopSignals:
             self._leave(f"no step ended in {seconds:.0f} s")
 
     def _leave(self, why: str) -> None:
-        self._log(f"{why}: the same command goes on from what is saved")
+        self._log(f"{why}: give the same command again to resume from the last checkpoint")
         if sys.__stderr__ and sys.__stderr__.isatty():
             sys.__stderr__.write(SHOW_CURSOR)
             sys.__stderr__.flush()

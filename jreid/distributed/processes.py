@@ -1,4 +1,4 @@
-"""Several processes of one run: the first one decides, writes and prints for all."""
+"""Several processes of a run: the first one decides, writes and prints for all."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ def is_main_process() -> bool:
 
 
 def on_main_process(decide: Callable[[], Any]) -> Any:
-    """What `decide` returns in the first process, in all of them; it is called there alone.
+    """Calls `decide` in the first process only, and returns its value in all processes.
 
-    Every process must come here. The value must be of JSON.
+    Every process must call this. The value must be JSON.
 
     Raises:
-        InputError: as `decide`, in every process, so that none waits for one that has left.
+        InputError: as `decide`, in every process, so that none waits for one that has exited.
     """
     if jax.process_count() == 1:
         return decide()
@@ -42,10 +42,10 @@ def on_main_process(decide: Callable[[], Any]) -> Any:
 
 
 def main_process_first(make: Callable[[], Made]) -> Made:
-    """What `make` returns in each process; the others call it once the first one is done.
+    """Calls `make` in the first process, then in the others; returns each process's own value.
 
     Raises:
-        InputError: as `make`; where the first one does, in every process.
+        InputError: as `make`; if the first process raises it, every process does.
     """
     made: list[Made] = []
     on_main_process(lambda: made.append(make()))
@@ -53,10 +53,10 @@ def main_process_first(make: Callable[[], Made]) -> Made:
 
 
 def require_same(what: str, content: str) -> None:
-    """Raises InputError in every process unless all have come with the same content.
+    """Raises InputError in every process unless all have the same content.
 
     Args:
-        what: is compared, in words: "the config".
+        what: a name of the content, for the error: "the config".
     """
     if jax.process_count() == 1:
         return
@@ -65,8 +65,8 @@ def require_same(what: str, content: str) -> None:
     differ = [process for process, other in enumerate(digests) if (other != digests[0]).any()]
     if differ:
         raise InputError(
-            f"{what} of process {differ[0]} is not that of process 0; start all processes by the "
-            "same command, on the same files."
+            f"{what} of process {differ[0]} differs from that of process 0; start all processes by "
+            "the same command, with the same files."
         )
 
 
@@ -78,6 +78,6 @@ def _broadcast(value: Any) -> Any:
 
 
 def wait_for_all(reason: str) -> None:
-    """Returns once every process has come here."""
+    """Returns once every process has called it."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(reason)

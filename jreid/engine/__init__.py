@@ -1,1 +1,1 @@
-"""A method on devices: its state, its compiled step, its optimizers, its embeddings."""
+"""A method on devices: its state, compiled step, optimizers and embeddings."""

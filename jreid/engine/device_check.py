@@ -1,7 +1,7 @@
-"""Whether a device computes what the CPU computes.
+"""Checks that a device computes the same numbers as the CPU.
 
 Some releases of XLA compile a fusion of a concatenation and a normalization wrongly for some GPUs:
-no error, other numbers (jax issues 39486 and 40588).
+the numbers are wrong, without an error (jax issues 39486 and 40588).
 """
 
 import hashlib
@@ -23,19 +23,19 @@ from jreid.files import write_text
 from jreid.methods import Config, load
 from jreid.process import user_cache
 
-SIZE = 96, 48  # of the images, in pixels, where the config's are larger
+SIZE = 96, 48  # pixels of the images, if the config's images are larger
 PEOPLE, IMAGES = 4, 2
-# What sums in another order may differ by, as a part of the numbers' length. Small batches magnify
-# it in the gradients. A wrong fusion differs by as much as the numbers are large.
+# The tolerance for sums in another order, relative to the norm. Small batches magnify it in the
+# gradients. The error of a wrong fusion is as large as the norm.
 TOLERANCE = {"loss": 1e-2, "embeddings": 1e-2, "gradient": 5e-2}
-SAFE = "0.12"  # the first release of JAX whose fusions are known to be right
+SAFE = "0.12"  # the first release of JAX with correct fusions
 PACKAGES = ("jax", "jaxlib", "jreid")
 
 Results = Mapping[str, np.ndarray | np.generic]
 
 
 class Difference(NamedTuple):
-    """What differs most, and by how much of the length of the CPU's numbers."""
+    """An array that differs, and the norm of the difference relative to the CPU's norm."""
 
     what: str
     relative: float
@@ -77,9 +77,9 @@ def _small(config: Config) -> Config:
 
 
 def differences(found: Results, expected: Results) -> list[Difference]:
-    """Those beyond the tolerance, the largest first; NaN is infinitely far from a number."""
+    """The differences beyond the tolerance, the largest first; NaN counts as infinitely far."""
     length = {name: float(np.linalg.norm(values)) for name, values in expected.items()}
-    # Gradients that are zero but for rounding are measured by the others.
+    # Gradients that are zero except for rounding are compared with the norm of the others.
     most = max((length[name] for name in expected if name.startswith("gradient")), default=0.0)
     beyond = []
     for name, values in expected.items():
@@ -94,36 +94,36 @@ def differences(found: Results, expected: Results) -> list[Difference]:
 def check_device(
     config: Config, device: Any, compute: Callable[[Config, Any], Results] = compute
 ) -> str:
-    """Compares a step of the config's method on a device with the CPU's; what was found, in words.
+    """Compares a step of the config's method on a device and on the CPU; returns a sentence.
 
     Args:
-        compute: gives the numbers of a step on a device.
+        compute: computes the numbers of a step on a device.
 
     Raises:
-        InputError: they differ; the sentence names the versions to install.
+        InputError: they differ; the error names the versions to install.
     """
     if not _has_cpu():
         return (
-            f"{device.device_kind} is not compared with the CPU, which JAX_PLATFORMS leaves out; "
-            f"add it: JAX_PLATFORMS={device.platform},cpu"
+            f"{device.device_kind} is not compared with the CPU, since JAX_PLATFORMS excludes the "
+            f"CPU; set JAX_PLATFORMS={device.platform},cpu"
         )
     wrong = differences(compute(config, device), compute(config, jax.devices("cpu")[0]))
     if wrong:
         raise InputError(
             f"{device.device_kind} computes other numbers than the CPU in a step of "
-            f"{config.method} with {_versions()} ({wrong[0]}; {len(wrong)} arrays differ), so that "
-            f"its results would be wrong without a sign of it; {_remedy()}"
+            f"{config.method} with {_versions()} ({wrong[0]}; {len(wrong)} arrays differ), so its "
+            f"results would be silently wrong; {_remedy()}"
         )
-    return f"a step of {config.method} on {device.device_kind} gives the CPU's numbers"
+    return f"a step of {config.method} on {device.device_kind} gives the same numbers as the CPU"
 
 
 def check_device_once(
     config: Config, device: Any, compute: Callable[[Config, Any], Results] = compute
 ) -> str:
-    """The same once for a kind of device, a method and the versions; empty where it was done.
+    """`check_device`, once for each kind of device, method and versions; empty if already done.
 
-    What was done is kept in the user's cache folder; without one it is done each time. A device
-    that is a CPU is not compared.
+    The user's cache folder records the checks; without one the check runs each time. A CPU is not
+    compared.
 
     Raises:
         InputError: as `check_device`.

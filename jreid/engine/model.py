@@ -1,4 +1,4 @@
-"""A method on a mesh: how its state is made, and how it embeds images."""
+"""A method on a mesh: creates its state and embeds images."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,12 +31,12 @@ def extract(
     """Embeddings `[N, D]` float32 of N named images, not normalized.
 
     Args:
-        embed: a batch, split by `sharding`, to its embeddings, which every device holds.
-        batches: the images in the order of `names`, the last batch filled up; the rows beyond N
-            are dropped. Of several processes each one gives its own part of every batch.
+        embed: from a batch, split by `sharding`, to its embeddings, replicated on every device.
+        batches: the images in the order of `names`, the last batch padded; rows beyond N are
+            dropped. Each process gives its own part of every batch.
 
     Raises:
-        InputError: an embedding holds a NaN or an infinity; its image is named.
+        InputError: an embedding has a NaN or an infinity; the error names its image.
     """
     on_devices = (jax.make_array_from_process_local_data(sharding, batch) for batch in batches)
     parts = [np.asarray(embed(batch)) for batch in on_devices]
@@ -44,7 +44,7 @@ def extract(
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if bad.size:
         raise InputError(
-            f"the embeddings of {bad.size} of {len(names)} images are not finite, first that of "
+            f"the embeddings of {bad.size} of {len(names)} images are not finite, the first is "
             f"{names[bad[0]]}; use a checkpoint from before the training diverged."
         )
     return features
@@ -61,7 +61,7 @@ class Model:
     """
 
     def __init__(self, config: Config, mesh: Mesh | None = None) -> None:
-        """On all devices, or a mesh's; InputError where the config names what does not exist."""
+        """On all devices, or those of a mesh; InputError for an unknown name in the config."""
         self.config = config
         self.method = load(config)
         self.mesh = mesh or make_mesh()
@@ -73,7 +73,7 @@ class Model:
 
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
-        # On the host, where every process has its own and they become one array on the mesh.
+        # On the host of each process; together they become one array on the mesh.
         return jax.device_get(jax.jit(self._init)(np.uint32(self.config.seed % 2**32)))
 
     def state(self, variables: Variables) -> TrainState:
@@ -87,7 +87,7 @@ class Model:
         """Embeddings of N encoded images of one modality, float32, not normalized.
 
         Raises:
-            InputError: bytes that are no image, or an embedding that is not finite.
+            InputError: bytes that are not an image, or an embedding that is not finite.
         """
         devices = self.mesh.size
         rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
@@ -104,7 +104,7 @@ class Model:
     def decode(
         self, images: Sequence[bytes], names: Sequence[str], modality: str
     ) -> Float[np.ndarray, "n h w 3"]:
-        """N encoded images of one modality as `embed` sees them; InputError where one is none."""
+        """N encoded images of one modality, as `embed` reads them; InputError for other bytes."""
         return next(iter(self._batches(images, names, modality, len(images))))
 
     def _batches(
@@ -121,11 +121,11 @@ class Model:
 
     @property
     def sharding(self) -> NamedSharding:
-        """Of a state: every device holds all of it."""
+        """The sharding of a state: replicated on every device."""
         return replicated(self.mesh)
 
     def shapes(self) -> TrainState:
-        """The state as shapes and dtypes alone; nothing is computed."""
+        """The shapes and dtypes of the state; nothing is computed."""
         return jax.eval_shape(lambda: self._create(self._init(np.uint32(0))))
 
     def _init(self, seed: Any) -> Variables:

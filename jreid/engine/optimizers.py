@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules with PyTorch's meaning, from a config block."""
+"""Optimizers and learning-rate schedules that behave as PyTorch's, from a config block."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from jreid.errors import InputError
 from jreid.methods import Config
 
-# The epoch a step is in, as a number with its fraction.
+# The epoch of a step, as a number with a fraction.
 Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
@@ -20,8 +20,8 @@ def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
     """The rate during an epoch: linear warm-up by whole epochs, then steps at the milestones.
 
     With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, as the staircase of
-    the released AGW code; or, where a `warmup_initial` s is given, s + (1 - s) e / W, as in the
-    released codes of MPANet and PFINet. It is `lr_decay` lower from each milestone on.
+    the released AGW code; or, if a `warmup_initial` s is given, s + (1 - s) e / W, as in the
+    released codes of MPANet and PFINet. From each milestone on it is multiplied by `lr_decay`.
     """
     whole, start = jnp.floor(epoch), options.warmup_initial
     risen = (whole if start else whole + 1) / max(options.warmup_epochs, 1)
@@ -34,9 +34,10 @@ def build(options: Config) -> optax.GradientTransformationExtraArgs:
     """The optimizer of a config block, for a flat dict of parameters by path.
 
     Weight decay is coupled: added to the gradient before momentum or Adam's moments, for every
-    parameter, as `torch.optim.SGD` and `Adam` do. `lr_multipliers` multiplies the rate of the
-    parameters whose path matches a pattern; the first match counts. `update` takes the keyword
-    `epoch`, which the rate follows: how often a player has been updated says nothing of the epoch.
+    parameter, as `torch.optim.SGD` and `Adam` do. `lr_multipliers` multiplies the rate of
+    parameters with a path that matches a pattern; the first match counts. `update` takes the
+    keyword `epoch`, which sets the rate, since the number of a player's updates does not give the
+    epoch.
 
     Raises:
         InputError: the kind of optimizer or a pattern is unknown.
@@ -61,7 +62,7 @@ def _compile(lr_multipliers: Any) -> list[tuple[re.Pattern[str], float]]:
         return [(re.compile(pattern), float(scale)) for pattern, scale in lr_multipliers]
     except (re.error, TypeError, ValueError) as error:
         raise InputError(
-            f"the config's optimizer.lr_multipliers={lr_multipliers} is no tuple of (pattern, "
+            f"the config's optimizer.lr_multipliers={lr_multipliers} is not a tuple of (pattern, "
             f"factor): {error}."
         ) from error
 

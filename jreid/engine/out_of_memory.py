@@ -1,4 +1,4 @@
-"""Memory that is full, of a device or of the machine, reported in one sentence."""
+"""Reports full memory, of a device or of the machine, in one sentence."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,18 +10,18 @@ from jreid.errors import InputError
 
 @contextlib.contextmanager
 def explain_out_of_memory(what: str, remedy: Callable[[], str]) -> Iterator[None]:
-    """Turns the error of full memory into an InputError.
+    """Turns an out-of-memory error into an InputError.
 
     Args:
-        what: does not fit.
-        remedy: words that end the sentence, asked for only when needed.
+        what: the work that does not fit.
+        remedy: returns the end of the sentence; called only when needed.
     """
     try:
         yield
     except MemoryError as error:
         cause = str(error).strip() or "no memory is left"
         raise InputError(
-            f"{what} does not fit the memory of this machine ({cause}); {remedy()}."
+            f"{what} does not fit into the memory of this machine ({cause}); {remedy()}."
         ) from error
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -29,5 +29,5 @@ def explain_out_of_memory(what: str, remedy: Callable[[], str]) -> Iterator[None
         cause = str(error).strip().splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
         device = jax.local_devices()[0].device_kind
         raise InputError(
-            f"{what} does not fit the memory of {device} ({cause}); {remedy()}."
+            f"{what} does not fit into the memory of {device} ({cause}); {remedy()}."
         ) from error

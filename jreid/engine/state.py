@@ -1,4 +1,4 @@
-"""TrainState: what a run saves, and nothing else."""
+"""TrainState: everything that a run saves."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from jreid.methods import Method, Player, Variables
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that changes in training. Random keys are folded from (seed, step), not kept.
+    """Everything that changes in training. Random keys are folded from (seed, step), not stored.
 
     Attributes:
         step: int32 scalar, the number of steps taken.
         params: every parameter of the method.
-        model_state: its other variables: batch statistics, and memories of methods that have any.
+        model_state: its other variables: batch statistics, and the memories of some methods.
         opt_state: optimizer state by player.
     """
 
@@ -29,7 +29,7 @@ class TrainState:
 
     @property
     def variables(self) -> Variables:
-        """What the method's `embed` takes."""
+        """The variables that the method's `embed` takes."""
         return {"params": self.params, **self.model_state}
 
 
@@ -54,14 +54,14 @@ def owned(params: Any, player: Player) -> dict[str, Any]:
 
 
 def merged(params: Any, changed: dict[str, Any]) -> Any:
-    """The parameters with those of `changed` in their places."""
+    """The parameters, updated by those in `changed`."""
     return unflatten_dict(flatten_dict(params, sep="/") | changed, sep="/")
 
 
 def check_owners(params: Any, method: Method) -> None:
-    """Raises ValueError unless every parameter has an owner, and players keep what they own.
+    """Raises ValueError unless every parameter has an owner, and owners are equal in all phases.
 
-    A parameter may have several owners, each with an optimizer of its own.
+    A parameter may have several owners, each with its own optimizer.
     """
     players = [player for phase in method.phases for player in phase.players]
     for path in flatten_dict(params, sep="/"):

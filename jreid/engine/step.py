@@ -1,4 +1,4 @@
-"""The jit sites: one training step and one embedding function for every method."""
+"""The compiled functions: one training step and one embedding function for every method."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,8 +19,8 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Embed = Callable[[Variables, jax.Array, str], jax.Array]
 
 # Options of XLA that differ from its defaults, by platform. CPUs: no convolutions by YNNPACK, which
-# take half as long again as XLA's own. GPUs: no products by Triton, whose tiles XLA finds by trying
-# many: without trying, PFANet's steps do not compile, and docs/scaling.md says what trying took.
+# take 1.5 times as long as XLA's own. GPUs: no matrix products by Triton, since XLA autotunes their
+# tiles: without autotuning PFANet's steps do not compile, and docs/scaling.md gives its cost.
 YNNPACK_DOES = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
 COMPILER_OPTIONS = {
     "cpu": {"xla_cpu_experimental_ynn_fusion_type": ",".join(YNNPACK_DOES)},
@@ -38,12 +38,12 @@ def make_train_step(
 ) -> TrainStep:
     """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
 
-    It is a `functools.partial`, whose one argument is the seed: what is compiled, and kept from one
-    command to the next, serves runs of all seeds.
+    It is a `functools.partial` with the seed as its one argument, so the compiled code, which is
+    cached between commands, serves runs of all seeds.
 
-    Each player of the phase (the method's last, if none is given) in turn takes the gradient of its
-    loss by its own parameters and updates them. The batch is split over the mesh's devices;
-    statistics and losses are over the whole of it.
+    Each player of the phase (the method's last, if none is given) in turn computes the gradient of
+    its loss with respect to its own parameters and updates them. The batch is split over the mesh's
+    devices; statistics and losses are over the whole batch.
     """
     players = (phase or method.phases[-1]).players
 
@@ -87,7 +87,7 @@ def gradients_of(
     key: jax.Array,
     epoch: jax.Array,
 ) -> tuple[jax.Array, Metrics, Variables, Any]:
-    """The player's loss, its metrics, the model state after it, and its gradient by path."""
+    """The player's loss, its metrics, the new model state, and its gradient by path."""
 
     def loss(own: dict[str, Any]) -> tuple[jax.Array, tuple[Metrics, Variables]]:
         return player.loss(merged(params, own), model_state, batch, key, epoch)
@@ -98,9 +98,10 @@ def gradients_of(
 
 
 def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
-    """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`, compiled a modality.
+    """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`.
 
-    With `flip` it adds the embeddings of an image and of its mirror image.
+    It is compiled once for each modality. With `flip` it adds the embeddings of an image and of its
+    mirror image.
     """
 
     def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
@@ -120,7 +121,7 @@ def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
 
 
 def first_not_finite(state: TrainState) -> str | None:
-    """The path of the first array of the state that holds a NaN or an infinity, if any does."""
+    """The path of the first array of the state with a NaN or an infinity, if any."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     finite = _finite([leaf for _, leaf in leaves])
     for (path, _), good in zip(leaves, jax.device_get(finite), strict=True):

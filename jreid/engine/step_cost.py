@@ -1,4 +1,4 @@
-"""What a method costs to train: its parameters, and the time and memory of a step."""
+"""The training cost of a method: its parameters, and the time and memory of a step."""
 
 import statistics
 import time
@@ -21,10 +21,10 @@ class Costs(NamedTuple):
     """Of one training step in the method's last phase, on random images.
 
     Attributes:
-        parameters: of all networks.
-        seconds: a step takes, the input aside; the median of some rounds.
-        memory: bytes that the compiled step needs on each device, by XLA's own account: its
-            arguments, the batch among them, its results and what is between them.
+        parameters: the number in all networks.
+        seconds: the time of a step without data loading; the median of several rounds.
+        memory: bytes that the compiled step needs on each device, as XLA estimates: arguments with
+            the batch, results, and temporary arrays.
     """
 
     parameters: int
@@ -33,7 +33,7 @@ class Costs(NamedTuple):
 
 
 def measure(configs: Sequence[Any], rounds: int = ROUNDS) -> list[Costs]:
-    """The costs of each config; rounds of all alternate, so that a busy machine is so to all."""
+    """The costs of each config; rounds alternate, so that load on the machine affects all."""
     prepared = [_Step(config) for config in configs]
     for _ in range(rounds):
         for step in prepared:
@@ -67,7 +67,7 @@ class _Step:
 
     def costs(self) -> Costs:
         analysis = self.memory
-        # The new state takes the place of the old one, its alias.
+        # The new state reuses the memory of the old one.
         memory = (
             analysis.argument_size_in_bytes
             + analysis.output_size_in_bytes
@@ -78,7 +78,7 @@ class _Step:
 
 
 def random_batch(config: Any) -> dict[str, np.ndarray]:
-    """A Batch of the config's sizes, of noise, always the same."""
+    """A Batch of fixed random noise, in the config's sizes."""
     identity = np.repeat(np.arange(config.batch.identities), config.batch.images)
     images = np.random.default_rng(0).normal(size=(2, len(identity), *config.image.size, 3))
     visible, infrared = images.astype(np.float32)

@@ -1,1 +1,1 @@
-"""Training for every method: one loop, its plan, and what watches it."""
+"""Training for every method: the loop, its plan, and its observers."""

@@ -4,22 +4,19 @@ from jreid.engine.model import Model
 
 
 class Cadence:
-    """Answers what is due, from the config.
-
-    Epochs are counted from 1: `epochs` are done.
-    """
+    """Decides what is due, from the config. `epochs` is the number of finished epochs."""
 
     def __init__(self, model: Model, validates: bool) -> None:
-        """`validates`: there are validation identities to score the model on."""
+        """`validates`: whether there are validation identities to score the model on."""
         self._config, self._method, self._validates = model.config, model.method, validates
 
     def logs(self, number: int, ends_epoch: bool) -> bool:
-        """Whether metrics are due; also where an epoch ends, so that no means are of two epochs."""
+        """Whether metrics are due; always at the end of an epoch, so no mean covers two epochs."""
         return ends_epoch or number % self._config.log_every_steps == 0
 
     def saves(self, epochs: int) -> bool:
         """Whether a checkpoint is due."""
-        # The next phase's first step is compiled for so long that a run may be stopped there.
+        # Compiling the next phase's first step takes so long that a run may be stopped meanwhile.
         new_phase = self._method.phase_at(epochs).name != self._method.phase_at(epochs - 1).name
         every = epochs % self._config.checkpoint_every_epochs == 0
         return self._is_last(epochs) or self.scores(epochs) or new_phase or every

@@ -1,4 +1,4 @@
-"""Checkpoints while a run trains: as often as is due, and where it is asked to stop."""
+"""Saves checkpoints during training: when they are due, and when the run is asked to stop."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ class Checkpointer(Observer):
     """Saves the state, if it is finite.
 
     Attributes:
-        checkpoints: where it is saved.
+        checkpoints: the checkpoints that it writes.
     """
 
     def __init__(self, checkpoints: Checkpoints, cadence: Cadence, stop: StopSignals) -> None:
         self.checkpoints, self._cadence, self._stop = checkpoints, cadence, stop
 
     def on_step(self, step: Step) -> None:
-        """Raises Stopped where the run is to stop, and InputError where a save has failed."""
+        """Raises Stopped if the run has to stop, and InputError if a save has failed."""
         self.checkpoints.check()
         if step.stops:
             self.save_and_stop(step)
 
     def on_epoch_end(self, step: Step) -> None:
-        """Saves the state where a checkpoint is due; InputError where it is not finite."""
+        """Saves the state if a checkpoint is due; InputError if it is not finite."""
         if self._cadence.saves(step.epochs_done):
             check_state(step.state)
             if self.checkpoints.latest != step.number:
@@ -39,18 +39,19 @@ class Checkpointer(Observer):
         self.checkpoints.save(step.state, score, step.unlogged)
 
     def save_and_stop(self, step: Step) -> None:
-        """Saves the state, unless it is, and raises Stopped; InputError where it is not finite."""
+        """Saves the state, if not yet saved, and raises Stopped; InputError if it is not finite."""
         check_state(step.state)
         if self.checkpoints.latest != step.number:
             self.save(step)
             self.checkpoints.finish()
         raise Stopped(
-            self._stop.status, f"stopped and saved at step {step.number}; the same command goes on"
+            self._stop.status,
+            f"stopped and saved at step {step.number}; give the same command again to resume",
         )
 
     @contextlib.contextmanager
     def interruptible(self, step: Step) -> Iterator[None]:
-        """For long work after a step: if the run is asked to stop, it ends at once.
+        """A context for long work after a step: if the run is asked to stop, it ends at once.
 
         Raises:
             Stopped: the run was asked to stop; the state is saved.

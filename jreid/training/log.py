@@ -1,4 +1,4 @@
-"""What a run shows while it trains: metrics as JSON lines and for TensorBoard, and its progress."""
+"""The output of training: metrics as JSON lines and for TensorBoard, and progress."""
 
 import contextlib
 import json
@@ -16,16 +16,15 @@ log = logging.getLogger(__name__)
 
 
 class MetricWriter(Observer):
-    """Writes metrics of steps to `metrics.jsonl`, the record of truth, and TensorBoard files.
+    """Writes metrics of steps to `metrics.jsonl` and TensorBoard files; the first counts.
 
-    Lines of steps after `start` are dropped: a run that goes on writes them again. So are lines
-    that cannot be read. Once training goes on, no fault of writing ends it; the first one is
-    reported.
-    Of several processes the first one writes.
+    Lines of steps after `start` are dropped: a resumed run writes them again. Lines that cannot be
+    read are dropped, too. During training a failed write does not end the run; the first failure is
+    logged. Of several processes the first one writes.
     """
 
     def __init__(self, folder: Path, start: int, unscored: bool = False) -> None:
-        """`unscored`: the validation metrics of step `start` are dropped too."""
+        """`unscored`: drops the validation metrics of step `start`, too."""
         import tensorflow as tf
 
         self._path, self._writes = folder / "metrics.jsonl", is_main_process()
@@ -44,13 +43,13 @@ class MetricWriter(Observer):
             self._going_on(self._board.close)
 
     def on_step(self, step: Step) -> None:
-        """Writes the means, where there are any, with the epoch and the speed."""
+        """Writes the means, if any, with the epoch and the speed."""
         if step.means is not None:
             speed = {"images_per_second": step.images_per_second}
             self.write(step.number, {"epoch": step.epoch, **step.means, **speed})
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One line and one point a metric."""
+        """One line, and one TensorBoard point for each metric."""
         line = json.dumps({"step": step, **metrics}, allow_nan=False) + "\n"
         if self._writes:
             self._going_on(lambda: self._append(line))
@@ -76,17 +75,17 @@ class MetricWriter(Observer):
         except (OSError, tf.errors.OpError) as error:
             if not self._warned:
                 log.warning(
-                    "%s cannot be written to (%s): training goes on and logs what it can.",
+                    "%s cannot be written to (%s): training continues and logs what it can.",
                     self._path.parent,
                     str(error).splitlines()[0],
                 )
             self._warned = True
             with contextlib.suppress(OSError):
-                self._path.parent.mkdir(exist_ok=True)  # in case it was removed
+                self._path.parent.mkdir(exist_ok=True)  # the folder may have been removed
 
 
 def _lines_until(start: int, unscored: bool, path: Path) -> list[str]:
-    """The lines of the steps up to `start`; damaged ones are left out, with a warning."""
+    """The lines of the steps up to `start`; damaged lines are dropped with a warning."""
     lines = path.read_bytes().splitlines() if path.exists() else []
     kept, damaged = [], []
     for number, line in enumerate(lines, 1):
@@ -99,7 +98,7 @@ def _lines_until(start: int, unscored: bool, path: Path) -> list[str]:
             damaged.append(number)
     if damaged:
         log.warning(
-            "%s: %s cannot be read and %s left out, line %d first; training goes on.",
+            "%s: %s cannot be read and %s dropped, the first is line %d; training continues.",
             path,
             "1 line" if len(damaged) == 1 else f"{len(damaged)} lines",
             "is" if len(damaged) == 1 else "are",
@@ -116,13 +115,13 @@ class StepProgress(Observer):
     """A bar on a terminal, plain lines elsewhere. A context manager."""
 
     def __init__(self, start: int, steps: int, images: int) -> None:
-        """Of a run of `steps` steps of `images` images each, `start` of which are done."""
+        """For a run of `steps` steps of `images` images each, `start` of which are done."""
         self._start, self._steps, self._images = start, steps, images
         self._bar, self._text = TerminalBar(is_main_process()), "steps, compiling"
 
     def __enter__(self) -> Self:
         if self._start:
-            log.info("going on from step %d of %d", self._start, self._steps)
+            log.info("resuming at step %d of %d", self._start, self._steps)
         self._bar.__enter__()
         self._bar(self._text, self._start, self._steps)
         return self
@@ -131,7 +130,7 @@ class StepProgress(Observer):
         self._bar.__exit__()
 
     def on_step(self, step: Step) -> None:
-        """Shows the step, and with means the epoch, the losses, the speed and the time left."""
+        """Shows the step; if means are due also epoch, losses, speed and time left."""
         if step.means is not None:
             self._text = f"steps, {self._describe(step)}"
         self._bar(self._text, step.number, self._steps)

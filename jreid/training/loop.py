@@ -1,17 +1,17 @@
-"""The one training loop: batches in, checkpoints and metrics out, from any step on.
+"""The training loop, which can start at any step.
 
-What happens beside the steps is done by observers. Their order is a contract that resuming a run
-bit for bit relies on:
+Everything besides the steps is done by observers. Their order is a contract: a run can be resumed
+bit for bit only because of it.
 
-1. Check: the metrics of a step reach `on_metrics`, where those that are not finite end the run,
-   before the step is logged or saved. A state is checked before it is saved.
+1. Check: the metrics of a step reach `on_metrics` before the step is logged or saved; there a
+   metric that is not finite ends the run. A state is checked before it is saved.
 2. Log: `on_step` writes the means that are due.
 3. Save: `on_step` saves a run that is asked to stop, and `on_epoch_end` what is due, after step 2.
 
 So nothing that failed its check is logged or saved, and all metrics up to a checkpoint's step are
-either in `metrics.jsonl` or beside the checkpoint, as those not logged yet: a run that goes on
-drops the lines of later steps, and writes every line once. The same holds for the score on the
-validation identities, which is logged before the state is saved with it.
+either in `metrics.jsonl` or saved with the checkpoint as not yet logged: a resumed run drops the
+lines of later steps, and writes every line once. The same holds for the score on the validation
+identities, which is logged before the state is saved with it.
 """
 
 import time

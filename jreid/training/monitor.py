@@ -1,4 +1,4 @@
-"""Checks the numbers of a run: those that are not finite end it, others are warned of."""
+"""Checks the numbers of a run: a number that is not finite ends it, others give warnings."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ class FiniteCheck(Observer):
     """Ends a run whose metrics are not finite."""
 
     def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Raises InputError where a metric is not finite; names it and its step."""
+        """Raises InputError if a metric is not finite; the error names the metric and its step."""
         for name, value in metrics.items():
             if not np.isfinite(value):
                 raise _not_finite(f"{name} is {value}", number)
 
 
 def check_state(state: TrainState) -> None:
-    """Raises InputError where the state holds a NaN or an infinity; names the array."""
+    """Raises InputError if the state has a NaN or an infinity; the error names the array."""
     path = first_not_finite(state)
     if path:
         raise _not_finite(f"{path} is not finite", int(state.step))

@@ -1,4 +1,4 @@
-"""Observers of the training loop, and what a step is to them."""
+"""Observers of the training loop, and the step that they get."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from jreid.engine.state import TrainState
 
 
 class Step(NamedTuple):
-    """A step that is done.
+    """A finished step.
 
     Attributes:
         number: of the step, from 1.
-        epoch: that it is in, from 0.
+        epoch: the epoch of the step, from 0.
         ends_epoch: whether it is the last step of its epoch.
         stops: whether the run was asked to stop after it.
         state: after the step.
@@ -32,25 +32,25 @@ class Step(NamedTuple):
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs are done once this step ends one."""
+        """The number of finished epochs, if this step ends one."""
         return self.epoch + 1
 
 
 class Observer:
-    """Something that happens beside the steps. Each method is empty unless it is overridden.
+    """Called by the loop during training.
 
-    Of several processes each one has its own observers, which are called alike. An InputError ends
-    the run.
+    Each method does nothing unless it is overridden. Every process has its own observers, which are
+    called in the same order. An InputError ends the run.
     """
 
     def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
-        """The metrics of a step have arrived: at the latest before it is logged or saved.
+        """The metrics of a step have arrived, in any case before it is logged or saved.
 
-        As a rule that is one step later, so that the devices never wait for the host.
+        Usually that is one step later, so that the devices never wait for the host.
         """
 
     def on_step(self, step: Step) -> None:
-        """A step is done; its state may still be computed."""
+        """A step is done; the devices may still compute its state."""
 
     def on_epoch_end(self, step: Step) -> None:
-        """The last step of an epoch is done; `on_step` was called with it before."""
+        """The last step of an epoch is done; `on_step` was called for it before."""

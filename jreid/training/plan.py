@@ -1,4 +1,4 @@
-"""The plan of a run: which rows make each step, and which epoch a step is in."""
+"""The plan of a run: the rows of each step, and the epoch of a step."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +12,11 @@ from jreid.engine.optimizers import Epochs
 from jreid.errors import InputError
 from jreid.methods import Config
 
-Starts = Int[np.ndarray, " epochs_and_one"]  # steps before each epoch, and all of them
+Starts = Int[np.ndarray, " epochs_and_one"]  # number of steps before each epoch, and in all
 
 
 def count_identities(config: Config, dataset: Dataset) -> Config:
-    """The config with the number of the dataset's training identities, where it says none."""
+    """The config with the number of the dataset's training identities, if it asks for counting."""
     if config.data.identities:
         return config
     return configs.with_identities(
@@ -29,17 +29,17 @@ def _training_table(config: Config, dataset: Dataset) -> Table:
 
 
 def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
-    """The training rows and which of them make each step.
+    """The training rows, and the rows of each step.
 
     Raises:
-        InputError: the dataset's identities are not the config's, or do not make batches.
+        InputError: the number of identities differs from the config's, or is too small for batches.
     """
     data, batch = config.data, config.batch
     table = _training_table(config, dataset)
     identities, splits = len(np.unique(table.identity)), " and ".join(data.train_splits)
     if not identities:
         raise InputError(
-            f"{data.folder} has no image to train on; put people into its split {splits}."
+            f"{data.folder} has no images to train on; put people into its split {splits}."
         )
     if identities != data.identities:
         raise InputError(
@@ -59,7 +59,7 @@ def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
 
 
 def epochs_of(plan: Plan) -> Epochs:
-    """The epoch of a step with its fraction, as a function that can be traced."""
+    """A function from a step to its epoch with a fraction, which JAX can trace."""
     # One epoch beyond the last, so that the step after the run has an epoch too.
     starts = np.append(plan.starts, plan.steps + 1).astype(np.int32)
 
@@ -72,7 +72,7 @@ def epochs_of(plan: Plan) -> Epochs:
 
 
 def ended_epochs(plan: Plan, step: int) -> int:
-    """How many epochs are done where one ends at the step; 0 where none does."""
+    """The number of finished epochs, if one ends at the step; else 0."""
     epochs = int(np.searchsorted(plan.starts, step, side="right")) - 1
     return epochs if plan.starts[epochs] == step else 0
 

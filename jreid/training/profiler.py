@@ -1,4 +1,4 @@
-"""A profile of a few steps of training, and the share of their time in which no device computes."""
+"""Profiles a few training steps, and measures the share of their time without computing."""
 
 import contextlib
 import logging
@@ -15,9 +15,10 @@ from jreid.training.observer import Observer, Step
 from jreid.training.plan import Starts
 
 log = logging.getLogger(__name__)
-WARM_STEPS = 10  # that are not profiled: compilation, and batches read meanwhile or in evaluation
+# Not profiled: compilation, and batches that were read during it or during evaluation.
+WARM_STEPS = 10
 PERFETTO = "https://ui.perfetto.dev"
-# The lines of a trace on which computing is shown: of a CPU's threads, and of other devices.
+# The lines of a trace that show computing: a CPU's threads, and other devices.
 CPU_LINES = ("tf_XLAEigen", "tf_XLAPjRtCpuClient")
 DEVICE_LINES = ("XLA Ops", "Compute")  # "Stream #13(Compute)" on a GPU
 
@@ -25,13 +26,13 @@ Interval = tuple[float, float]  # begin and end in nanoseconds
 
 
 class Profiler(Observer):
-    """Records steps with `jax.profiler`, of one epoch if one is long enough. A context manager.
+    """Records steps with `jax.profiler`, in one epoch if it is long enough. A context manager.
 
     Of several processes the first one records its own devices.
     """
 
     def __init__(self, folder: Path, steps: int, first: int, starts: Starts) -> None:
-        """Records `steps` steps, or none, of a command that goes on from step `first`.
+        """Records `steps` steps, or none, of a command that starts at step `first`.
 
         Raises:
             InputError: fewer steps are left, or `steps` is negative.
@@ -41,8 +42,8 @@ class Profiler(Observer):
         left = starts[-1] - first
         if steps and WARM_STEPS + steps > left:
             raise InputError(
-                f"--profile={steps} needs {WARM_STEPS} steps before those, and {left} are left of "
-                "this run; ask for fewer."
+                f"--profile={steps} also needs {WARM_STEPS} warm-up steps, but the run has only "
+                f"{left} steps left; give a smaller number."
             )
         self._folder, self._steps = folder, steps if is_main_process() else 0
         self._begin, self._records = _begin(steps, first, starts), False
@@ -52,32 +53,32 @@ class Profiler(Observer):
 
     def __exit__(self, *_: object) -> None:
         if self._records:
-            with contextlib.suppress(OSError, RuntimeError):  # not of what ended the steps
+            with contextlib.suppress(OSError, RuntimeError):  # not those of the error
                 jax.profiler.stop_trace()
 
     def on_step(self, step: Step) -> None:
-        """Begins to record after a step, or ends, and logs what was found."""
+        """Starts or ends recording after a step, and logs the result."""
         if self._records and step.number >= self._begin + self._steps:
             log.info(self._end(step.state))
         elif not step.ends_epoch:
             self._begin_after(step.number)
 
     def on_epoch_end(self, step: Step) -> None:
-        """Begins to record after an epoch, so that its scoring is not recorded."""
+        """Starts recording after an epoch, so that its scoring is not recorded."""
         self._begin_after(step.number)
 
     def _begin_after(self, number: int) -> None:
         if self._steps and number == self._begin:
             shutil.rmtree(self._folder, ignore_errors=True)
             options = jax.profiler.ProfileOptions()
-            options.python_tracer_level = 0  # Python's own calls would slow what is measured
+            options.python_tracer_level = 0  # tracing Python's calls would slow the steps
             jax.profiler.start_trace(
                 str(self._folder), create_perfetto_trace=True, profiler_options=options
             )
             self._records = True
 
     def _end(self, state: Any) -> str:
-        """Ends recording; where the profile is and what it shows, in words."""
+        """Ends recording; returns a sentence with the profile's path and result."""
         jax.block_until_ready(state)
         self._records = False
         try:
@@ -86,17 +87,17 @@ class Profiler(Observer):
             (trace,) = self._folder.rglob("*.xplane.pb")
             devices = computing(trace)
         except (OSError, ValueError, RuntimeError) as error:
-            return f"no profile: {self._folder} cannot be written to ({error}); training goes on"
+            return f"no profile: {self._folder} cannot be written to ({error}); training continues"
         steps = f"steps {self._begin + 1} to {self._begin + self._steps}"
-        found = f"profile of {steps}: {picture}, to be opened on {PERFETTO}"
+        found = f"profile of {steps}: {picture}; open it on {PERFETTO}"
         if not devices:
             return f"{found}; it does not show when the devices computed"
         shares = [idle_share(intervals) for intervals in devices]
-        return f"{found}; no computing in {sum(shares) / len(shares):.1%} of their time"
+        return f"{found}; device idle time {sum(shares) / len(shares):.1%}"
 
 
 def _begin(steps: int, first: int, starts: Starts) -> int:
-    """The step after which to record: an epoch ends after the steps, if that can be."""
+    """The step after which to record; if possible, all recorded steps are in one epoch."""
     begins = [step + WARM_STEPS for step in (first, *starts) if step >= first]
     within = (begin for begin in begins if all(not begin < end < begin + steps for end in starts))
     possible = (begin for begin in within if begin + steps <= starts[-1])
@@ -104,9 +105,9 @@ def _begin(steps: int, first: int, starts: Starts) -> int:
 
 
 def computing(trace: Path) -> list[list[Interval]]:
-    """When each device computed, by a trace of `jax.profiler` (.xplane.pb).
+    """The intervals in which each device computed, from a trace of `jax.profiler` (.xplane.pb).
 
-    The devices of a CPU are one: they share its threads.
+    The devices of a CPU count as one, since they share its threads.
     """
     devices = []
     for plane in jax.profiler.ProfileData.from_file(str(trace)).planes:
@@ -123,7 +124,7 @@ def computing(trace: Path) -> list[list[Interval]]:
 
 
 def idle_share(intervals: Iterable[Interval]) -> float:
-    """The share that no interval covers, from the first one's begin to the last one's end.
+    """The share of time that no interval covers, from the first begin to the last end.
 
     Raises:
         ValueError: no interval, or none that takes time.
@@ -136,7 +137,7 @@ def idle_share(intervals: Iterable[Interval]) -> float:
 
 
 def _joined(intervals: Iterable[Interval]) -> Iterator[Interval]:
-    """The intervals in order, those that overlap as one."""
+    """The intervals in order, with overlapping ones joined."""
     open_begin, open_end = None, 0.0
     for begin, end in sorted(intervals):
         if open_begin is None or begin > open_end:

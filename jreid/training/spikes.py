@@ -1,4 +1,4 @@
-"""Loss spikes: a loss far above those before is warned of, and its batch's images are named."""
+"""Loss spikes: warns of a loss far above the earlier ones, and records the batch's images."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.training.observer import Observer
 
-WINDOW, MIN_STEPS = 50, 20  # steps before that a loss is compared with, and how many it takes
+WINDOW, MIN_STEPS = 50, 20  # number of earlier steps to compare with, and the least number needed
 DEVIATIONS = 10.0
 log = logging.getLogger(__name__)
 
@@ -23,21 +23,21 @@ class SpikeDetector(Observer):
     """Compares each player's loss with its median over the last steps.
 
     A spike lies above the median by ten standard deviations, estimated from the median deviation,
-    and by the median's own size. After one the comparison starts again, so that a run that diverges
-    is not warned of at every step. The run goes on, also where the disk is full.
+    and by the median's own size. After a spike the comparison starts again, so that a diverging run
+    does not give a warning at every step. The run continues, even if the disk is full.
     """
 
     def __init__(self, folder: Path, images_of: Callable[[int], Mapping[str, Any]]) -> None:
         """
         Args:
-            folder: for a JSON file for each spike; made when there is one.
+            folder: for a JSON file for each spike; created at the first spike.
             images_of: the names of a step's images by modality.
         """
         self._folder, self._images_of = folder, images_of
         self._losses: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
 
     def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Compares those metrics that are called `PLAYER/loss`."""
+        """Compares the metrics named `PLAYER/loss`."""
         for name, value in metrics.items():
             if not name.endswith("/loss"):
                 continue
@@ -52,13 +52,13 @@ class SpikeDetector(Observer):
             return
         path = self._folder / f"step_{step:08d}.json"
         record = {"step": step, "metric": name, "value": value, "median": median, "limit": limit}
-        where = f"the images of that batch are named in {path}"
+        where = f"{path} names the images of that batch"
         try:
             write_text(path, json.dumps(record | dict(self._images_of(step)), indent=2) + "\n")
         except InputError as error:
-            where = f"the images of that batch are not named, since {error}"
+            where = f"the images of that batch are not recorded: {error}"
         log.warning(
-            "%s is %.4g at step %d where it was %.4g before; %s.",
+            "%s is %.4g at step %d, up from %.4g; %s.",
             name, value, step, median, where.removesuffix("."),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Training a run: puts together what its loop needs, and completes the errors that end it."""
+"""Trains a run: creates everything that the loop needs, and completes its errors."""
 
 import contextlib
 import logging
@@ -51,19 +51,19 @@ def train(
 ) -> None:
     """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
 
-    The working directory is written to only once config, weights and dataset are known to fit.
+    Writes to the working directory only after checking config, weights and dataset.
 
     Args:
-        draws: what the config's protocols draw from the dataset.
+        draws: the queries and galleries that the config's protocols sample.
         start: the weights that the run starts from, unless it has a checkpoint.
         profiled_steps: how many steps to record into the run's `profile`.
         grace: as in `StopSignals`.
-        observers: are called after the run's own.
+        observers: called after the run's own observers.
 
     Raises:
-        InputError: before the first step, the config and the dataset do not fit, or there are fewer
-            steps than are to be profiled; later, a number that is not finite, or a checkpoint that
-            cannot be written, which end the run.
+        InputError: before the first step, the config and the dataset do not fit, or there are too
+            few steps to profile; later, a number that is not finite, or a checkpoint that cannot be
+            written, which end the run.
         Stopped: the run was asked to stop; its state is saved.
     """
     table, plan = plan_training(config, dataset)
@@ -133,7 +133,7 @@ def train(
 
 
 def _step_functions(model: Model, plan: Plan) -> Callable[[int], TrainStep]:
-    """The step function of an epoch's phase, from the epoch; logs each phase that begins."""
+    """Returns a function from an epoch to its phase's step function; logs each new phase."""
     phases, epochs = model.method.phases, epochs_of(plan)
     functions = {
         phase.name: make_train_step(
@@ -155,7 +155,7 @@ def _step_functions(model: Model, plan: Plan) -> Callable[[int], TrainStep]:
 
 @contextlib.contextmanager
 def name_last_checkpoint(checkpoints: Checkpoints) -> Iterator[None]:
-    """Adds to each InputError which checkpoint is the last good one."""
+    """Adds the last good checkpoint to the message of each InputError."""
     try:
         yield
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What happens between epochs after the state is saved: a score on validation, and pictures."""
+"""Work between epochs, after the state is saved: a validation score, and pictures."""
 
 import logging
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def is_unscored(cadence: Cadence, checkpoints: Checkpoints, epochs: int) -> bool:
-    """Whether a run that goes on was stopped after `epochs` epochs before it had its score.
+    """Whether a resumed run was stopped after `epochs` epochs, before it was scored.
 
     Args:
-        checkpoints: whose newest one is of the end of that epoch.
+        checkpoints: the newest one is of the end of that epoch.
     """
     return cadence.scores(epochs) and checkpoints.score(checkpoints.newest()) is None
 
@@ -30,8 +30,8 @@ def is_unscored(cadence: Cadence, checkpoints: Checkpoints, epochs: int) -> bool
 class Validation(Observer):
     """Scores the model on the validation identities, and saves the state again with the score.
 
-    A run that is stopped meanwhile loses no step, since the state is saved before, and scores it
-    when it goes on: see `is_unscored`.
+    A run that is stopped meanwhile loses no step, since the state is saved before. It is scored
+    when it is resumed: see `is_unscored`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Validation(Observer):
 
 
 class Pictures(Observer):
-    """Draws the method's pictures; training does not end for those that cannot be drawn."""
+    """Draws the method's pictures; training continues if they cannot be drawn."""
 
     def __init__(self, sheets: Sheets | None, cadence: Cadence, checkpointer: Checkpointer) -> None:
         self._sheets, self._cadence, self._checkpointer = sheets, cadence, checkpointer

@@ -100,7 +100,7 @@ def test_a_step_that_does_not_fit_the_device(flags, inject, tmp_path, capsys):
     inject(13, full)
     assert main([*flags, f"--workdir={workdir}"]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("jreid: a training step does not fit the memory of ")
+    assert message.startswith("jreid: a training step does not fit into the memory of ")
     assert "(Out of memory allocating 9 bytes.); " in message
     assert "the last good checkpoint is step 11" in message
     assert "lower config.batch.identities" in message
@@ -117,7 +117,7 @@ def test_an_embedding_that_does_not_fit_the_device(flags, tmp_path, capsys, monk
     monkeypatch.setattr(Model, "_batches", full)
     assert main([*flags, "--config.epochs=0", f"--workdir={workdir}"]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("jreid: a batch of 16 images does not fit the memory of ")
+    assert message.startswith("jreid: a batch of 16 images does not fit into the memory of ")
     assert "lower config.evaluation.batch_size" in message
     assert not (workdir / "result.json").exists()
 

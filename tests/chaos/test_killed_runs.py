@@ -32,7 +32,7 @@ def whole(flags, tmp_path_factory):
 
 
 class Output:
-    """What a run tells while it trains: the step it goes on from and the last one it has done."""
+    """The output of a run that trains: the step that it resumes at, and its last finished step."""
 
     def __init__(self, process):
         self._lines, self.start, self.done, self.last = process.stderr, 0, 0, ""
@@ -41,7 +41,7 @@ class Output:
         """Waits for a number of steps, or for the end."""
         for line in self._lines:
             self.last = line.strip()
-            if line.startswith("going on from step "):
+            if line.startswith("resuming at step "):
                 self.start = self.done = int(line.split()[4])
             self.done = step_of(line) or self.done
             if self.done >= self.start + steps:
@@ -109,10 +109,10 @@ def test_requests_to_stop_are_answered_with_a_save(flags, whole, tmp_path):
             output.read()
             assert process.wait() == status
             assert time.monotonic() - asked < 60
-        assert output.last.endswith("goes on.") or output.last.endswith("from the last checkpoint.")
+        assert output.last.endswith(("to resume.", "from the last checkpoint."))
         if not again:
-            saved = f"jreid: stopped and saved at step {output.done}; the same command goes on."
-            assert output.last == saved
+            saved = f"jreid: stopped and saved at step {output.done}; give the same command again"
+            assert output.last == f"{saved} to resume."
             assert steps_in(workdir)[-1] == output.done
     done = run(*flags, f"--workdir={workdir}")
     assert done.status == 0

@@ -29,7 +29,7 @@ def test_a_device_that_is_not_there(flags, tmp_path, platform):
     done = run(*flags, f"--workdir={tmp_path}/run", JAX_PLATFORMS=platform)
     message = done.refused()
     assert f"JAX finds no device for JAX_PLATFORMS={platform}" in message
-    assert "unset JAX_PLATFORMS to take the best device there is." in message
+    assert "unset JAX_PLATFORMS to use the best available device." in message
     assert not (tmp_path / "run").exists()
 
 

@@ -109,7 +109,10 @@ def test_what_is_being_saved_is_waited_for():
 def test_the_second_interrupt_stops_at_once():
     status, message, seconds = stopped(30, signal.SIGINT, signal.SIGINT)
     assert status == 130
-    assert "interrupted twice: the same command goes on from what is saved" in message
+    assert (
+        "interrupted twice: give the same command again to resume from the last checkpoint"
+        in message
+    )
     assert seconds < 5
 
 

@@ -59,6 +59,6 @@ def test_a_refusal_is_told_in_every_process(both):
     for process in both[1]:
         assert process.out.splitlines()[-2:] == [
             "the first one refuses",
-            "the config of process 1 is not that of process 0; start all processes by the same "
-            "command, on the same files.",
+            "the config of process 1 differs from that of process 0; start all processes by the "
+            "same command, with the same files.",
         ]

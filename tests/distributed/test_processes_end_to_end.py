@@ -20,7 +20,7 @@ from jreid.runs.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.slow
 JREID = "-m", "jreid"
-STOPPED = r"jreid: stopped and saved at step (\d+); the same command goes on"
+STOPPED = r"jreid: stopped and saved at step (\d+); give the same command again to resume"
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,6 @@ def test_two_processes_go_on_from_what_one_has_saved(alone, flags, tmp_path, mon
         assert main(["train", *flags, f"--workdir={workdir}"]) == 143
     done = together(*JREID, "train", "--trust-code", f"--workdir={workdir}")
     assert [process.status for process in done] == [0, 0], done
-    assert "going on from step 5 of 22" in done[0].err
+    assert "resuming at step 5 of 22" in done[0].err
     assert_same_losses(workdir, alone)
     assert_close_metrics(workdir, alone)

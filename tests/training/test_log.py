@@ -56,7 +56,7 @@ def test_lines_show_step_epoch_losses_speed_and_time_left(capsys):
         progress.on_step(Step(6, 0, False, False, None))
         progress.on_step(Step(12, 1, True, False, None, means))
     assert capsys.readouterr().err.splitlines() == [
-        "going on from step 4 of 12",
+        "resuming at step 4 of 12",
         "step 5/12, epoch 1, model/loss 1.500, 48 images/s, 0:09 left",
         "step 12/12, epoch 2, model/loss 1.500",
     ]

@@ -31,5 +31,5 @@ def test_nobody_to_train_on_is_refused(tiny_config, tiny_dataset):
     tiny_config.data.identities = 0
     dataset = tiny_dataset._replace(table=table)
     counted = count_identities(tiny_config, dataset)
-    with pytest.raises(InputError, match=r"no image to train on.* train"):
+    with pytest.raises(InputError, match=r"no images to train on.* train"):
         plan_training(counted, dataset)
