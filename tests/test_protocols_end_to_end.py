@@ -214,7 +214,7 @@ def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
         message = refused(capsys, "train", *flags, "--trials=1-2")
     finally:
         result.write_text(before)
-    assert "are not of the same rules" in message
+    assert "not evaluated by the same protocols" in message
     assert "is in 1 of 2" in message
 
 

@@ -1,4 +1,4 @@
-"""How good embeddings are: protocols, ranks, metrics and the result file."""
+"""The evaluation of embeddings: protocols, ranks, metrics and result files."""
 
 from jreid.evaluation.protocols import PROTOCOLS
 from jreid.evaluation.protocols.draws import GalleryIndex

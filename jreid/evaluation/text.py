@@ -1,6 +1,6 @@
 """One grammar for protocols and re-rankings: `name`, or `name:key=value,key=value`.
 
-`name(key=value,key=value)` means the same: result files write it so. A function in a user's own
+`name(key=value,key=value)` means the same and is used in result files. A function in a user's own
 package is named `package.module.function` or `package.module:function`.
 """
 
@@ -22,16 +22,14 @@ BOOLEANS = {"true": True, "false": False}
 
 
 class Parsed(NamedTuple):
-    """What a text says: a name, and the text of each key's value."""
+    """The parts of a text: a name, and the text of each key's value."""
 
     name: str
     values: dict[str, str]
 
 
 def split_list(text: str) -> list[str]:
-    """The texts of a list that commas separate.
-
-    A comma before `key=` belongs to the text before it.
+    """The texts of a list separated by commas. A comma before `key=` belongs to the text before it.
 
     >>> split_list("none,standard:k1=20,k2=6,query_only")
     ['none', 'standard:k1=20,k2=6', 'query_only']
@@ -45,10 +43,10 @@ def parse(text: str, what: str, example: str) -> Parsed:
     Args:
         text: as the module describes it.
         what: the noun for messages: `protocol`.
-        example: a right text for messages.
+        example: a correct text for messages.
 
     Raises:
-        InputError: it has another form, a key has no value, or a key is there twice.
+        InputError: it has another form, a key has no value, or a key is given twice.
 
     >>> parse("standard:k1=20,k2=6", "re-ranking", "standard")
     Parsed(name='standard', values={'k1': '20', 'k2': '6'})
@@ -56,8 +54,8 @@ def parse(text: str, what: str, example: str) -> Parsed:
     found = TEXT.fullmatch(text)
     if not found:
         raise InputError(
-            f"{text!r} is not understood as a {what}; write one {what} as {example}, and each one "
-            "separately."
+            f"{text!r} is not understood as a {what}; write each {what} separately, as in "
+            f"{example}."
         )
     name, function = found["name"], found["function"]
     pairs = found["inside"] if found["after"] is None else found["after"]
@@ -77,11 +75,11 @@ def parse(text: str, what: str, example: str) -> Parsed:
 
 
 def convert(text: str, parsed: Parsed, types: Mapping[str, type]) -> dict[str, Any]:
-    """The values as their keys' types.
+    """The values, converted to the types of their keys.
 
     Args:
         text: the whole text, for messages.
-        parsed: what it says.
+        parsed: its parts.
         types: by key: str, int, float or bool.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Figures of what was measured, made of the features and results of an evaluation."""
+"""Figures of the features and results of an evaluation."""
 
 from jreid.report.figures import draw_features
 

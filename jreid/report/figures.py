@@ -1,4 +1,4 @@
-"""Figures of embeddings: whose lie together, and whether the modalities do."""
+"""Figures of embeddings: which identities and modalities are close to each other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from jreid.evaluation.ranking.cmc import require_finite
 from jreid.files import write_whole
 
 MARKERS = {"visible": "o", "infrared": "^"}
-FEWEST = 4  # points that a projection says something about
+FEWEST = 4  # points that a projection needs to be meaningful
 MAX_NEIGHBORS = 30  # t-SNE's perplexity, lower for few points
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -24,7 +24,7 @@ def draw_features(
     people: int = 10,
     seed: int = 0,
 ) -> None:
-    """Draws features in the plane by t-SNE: a color an identity, circles visible, triangles not.
+    """Draws features by t-SNE: one color for each identity, circles visible, triangles infrared.
 
     Figure 6 of IDKL (Ren and Zhang, CVPR 2024). The axes and their units mean nothing.
 
@@ -33,8 +33,8 @@ def draw_features(
         identities: of each row.
         modalities: `visible` or `infrared`, of each row.
         output: a .png, .svg or .pdf.
-        people: how many identities: those with the most images, the lower number among equals.
-        seed: of the projection, which is a function of it and the features.
+        people: number of identities: those with the most images, lower numbers first if equal.
+        seed: of the projection, which depends only on it and the features.
 
     Raises:
         InputError: arrays that do not fit, are not finite or too few; an `output` of another
@@ -55,7 +55,7 @@ def draw_features(
 
 
 def project(features: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:
-    """Points of the plane by t-SNE (van der Maaten and Hinton, 2008), started from the PCA.
+    """Points in the plane by t-SNE (van der Maaten and Hinton, 2008), initialized by PCA.
 
     Raises:
         InputError: scikit-learn is missing.
@@ -102,14 +102,14 @@ def _check(
     if output.suffix not in FORMATS:
         raise InputError(f"{output} must end in {', '.join(FORMATS)}.")
     if features.ndim != 2:
-        raise InputError(f"features of shape {features.shape} are no [N, D] array.")
+        raise InputError(f"features of shape {features.shape} are not an [N, D] array.")
     for name, labels in (("identities", identities), ("modalities", modalities)):
         if labels.shape != features.shape[:1]:
             raise InputError(
-                f"{name} of shape {labels.shape} do not label {len(features)} features; give one "
+                f"{name} of shape {labels.shape} do not match {len(features)} features; give one "
                 "for each row."
             )
     unknown = sorted({*modalities.tolist()} - {*MARKERS})
     if unknown:
-        raise InputError(f"modalities hold {unknown[0]!r}; there are {' and '.join(MARKERS)}.")
+        raise InputError(f"modalities have {unknown[0]!r}; use {' and '.join(MARKERS)}.")
     require_finite(features, "drawn", [f"row {row}" for row in range(len(features))])

@@ -25,7 +25,7 @@ def test_forms(text, expected):
     ("text", "message"),
     [
         ("", "'' is not understood as a rule"),
-        ("rule,rule", "each one separately"),
+        ("rule,rule", "separately"),
         ("rule other", "is not understood"),
         (":a=1", "is not understood"),
         ("rule(a=1", "is not understood"),

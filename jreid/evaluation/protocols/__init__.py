@@ -1,4 +1,4 @@
-"""Evaluation rules, one dataset a file, and the queries and galleries that they ask for."""
+"""Evaluation rules, one file for each dataset, and the queries and galleries that they define."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from jreid.evaluation.protocols.protocol import Rule
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
 
-# jreid's own; the first line of each docstring describes it.
+# jreid's own rules; the first line of each docstring describes it.
 PROTOCOLS: Mapping[str, Rule] = {
     "sysu_mm01": sysu_mm01,
     "regdb": regdb,

@@ -1,4 +1,4 @@
-"""Sampling: which images of each identity and camera take part in a trial."""
+"""Sampling: chooses the images of each identity and camera for a trial."""
 
 import random
 from collections import defaultdict
@@ -11,10 +11,10 @@ from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol
 
-# (camera, identity) -> [trials, n] int: row t is the t-th trial's order of the image numbers 1..n.
+# (camera, identity) -> [trials, n] int: row t is the order of the image numbers 1..n in trial t.
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
-# Identity, camera, and the rows of the images that show the one in the other.
+# Identity, camera, and the rows of this identity's images from this camera.
 Cell = tuple[int, int, list[int]]
 
 
@@ -25,14 +25,14 @@ def draw(
     rows: Int[np.ndarray, " m"],
     cameras: tuple[int, ...],
 ) -> Int[np.ndarray, "t n"]:
-    """The rows of each trial that the protocol draws.
+    """The rows that the protocol samples for each trial.
 
     Args:
-        rows: to draw from.
-        cameras: theirs, in the protocol's order; empty for ascending numbers.
+        rows: the rows to sample from.
+        cameras: of these rows, in the protocol's order; empty for ascending numbers.
 
     Raises:
-        InputError: the gallery index is missing, or is not of this Table.
+        InputError: the gallery index is missing, or does not belong to this Table.
     """
     cells = _cells(table, protocol, rows, cameras)
     if protocol.sampling == "seeded":
@@ -43,7 +43,7 @@ def draw(
 
 
 def _draw_seeded(table: Table, protocol: Protocol, cells: list[Cell]) -> Int[np.ndarray, "t n"]:
-    """One image of each cell, the same file that AGW's and LLCM's released code draws.
+    """One image of each cell, the same file that AGW's and LLCM's released code chooses.
 
     That code seeds Python's generator with the trial's number, from 0, and chooses among the sorted
     files.
@@ -64,8 +64,9 @@ def _draw_official(
     if not gallery_index:
         raise InputError(
             "The official sampling needs the dataset's permutations: put rand_perm_cam.mat into "
-            "the dataset's exp folder (with --features: --gallery-index=rand_perm_cam.mat), or ask "
-            f"for the sampling of AGW's code, {protocol.name}:sampling=seeded, which takes 1 shot."
+            "the dataset's exp folder (with --features: --gallery-index=rand_perm_cam.mat), or use "
+            f"the sampling of AGW's code, {protocol.name}:sampling=seeded, which supports only 1 "
+            "shot."
         )
     columns, lacking = [], []
     for identity, camera, rows in cells:
@@ -80,8 +81,8 @@ def _draw_official(
             continue
         if len(order) < protocol.trials:
             raise InputError(
-                f"The gallery index holds {len(order)} trials for {place} but the protocol asks "
-                f"for {protocol.trials}: ask for fewer, or use the official index."
+                f"The gallery index has {len(order)} trials for {place} but the protocol needs "
+                f"{protocol.trials}: use fewer trials, or the official index."
             )
         row_of = {str(table.name[row]): row for row in rows}
         names = {number: f"{place}/{number:04d}" for number in order[0].tolist()}
@@ -90,8 +91,8 @@ def _draw_official(
         columns.append([[row_of.get(names[number], -1) for number in trial] for trial in drawn])
     if lacking:
         raise InputError(
-            f"The gallery index names {lacking[0]}, which is not among the {protocol.split} "
-            f"images ({len(lacking)} such in all): complete the dataset."
+            f"The gallery index names {lacking[0]}, which is not among the {protocol.split} images "
+            f"({len(lacking)} missing in all): complete the dataset."
         )
     return np.concatenate(columns, axis=1)
 

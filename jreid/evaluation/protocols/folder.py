@@ -1,4 +1,4 @@
-"""The protocol of a dataset of one's own."""
+"""The protocol of your own dataset."""
 
 from jreid.evaluation.protocols.protocol import Protocol, validated
 
@@ -10,11 +10,11 @@ def folder(
     cmc: str = "identity",
     distance: str = "cosine",
 ) -> Protocol:
-    """A dataset of one's own: all images of one modality against all of the other.
+    """Your own dataset: all images of one modality against all of the other.
 
     A query skips the images of its identity from its own camera, the rule of Market-1501 (Zheng et
-    al., ICCV 2015): where one camera takes both modalities, they show one moment. Where each
-    camera has its own number, that skips nothing.
+    al., ICCV 2015): if one camera records both modalities, such images show the same moment. If
+    each modality has its own camera numbers, no image is skipped.
     """
     rule = Protocol(
         "folder",

@@ -13,11 +13,11 @@ def llcm(
     cmc: str = "identity",
     distance: str = "cosine",
 ) -> Protocol:
-    """LLCM as its paper has it (Zhang and Wang, CVPR 2023, DEEN), in both directions.
+    """LLCM as in its paper (Zhang and Wang, CVPR 2023, DEEN), in both directions.
 
     All images of one modality are queries. A trial's gallery holds one random image of the other
-    modality for each identity and camera, by the released code's draw. Both modalities share their
-    cameras: a query skips the images of its identity from its own camera.
+    modality for each identity and camera, chosen as in the released code. Both modalities share
+    their cameras: a query skips the images of its identity from its own camera.
     """
     visible_to_infrared = direction == "visible_to_infrared"
     queries, gallery = LLCM_CAMERAS if visible_to_infrared else LLCM_CAMERAS[::-1]
@@ -45,11 +45,11 @@ def llcm_released_vis_to_ir(
     cmc: str = "identity",
     distance: str = "cosine",
 ) -> Protocol:
-    """What LLCM's released code calls "VIS to IR" (DEEN/test.py), which is the other way round.
+    """The test that LLCM's released code calls "VIS to IR" (DEEN/test.py): infrared to visible.
 
     One random infrared image of each identity and camera is a query in a trial, and all visible
-    images are the gallery. The numbers of its README's updated results are of this rule; those of
-    the paper's table are not.
+    images are the gallery. The updated results in its README use this rule; the paper's table does
+    not.
     """
     rule = llcm(split, trials=trials, cmc=cmc, distance=distance)
     return rule._replace(name="llcm_released_vis_to_ir", sampled="query")

@@ -1,6 +1,6 @@
-"""A protocol: an evaluation rule in plain values, which a function makes.
+"""A protocol: an evaluation rule as plain values, which a function returns.
 
-To evaluate by a rule of your own, write a function as `Rule` describes it and name it by its module
+To evaluate by your own rule, write a function as `Rule` describes it, and give its full name
 wherever jreid takes a protocol: `mylab.protocols.market:shots=1`.
 """
 
@@ -16,7 +16,7 @@ DIRECTIONS = ("infrared_to_visible", "visible_to_infrared")
 MAX_TRIALS = 1000  # a hundred times the published rules; more would fill the memory
 
 
-# What result files and fingerprints call fields, and values of fields, that have other names now.
+# Earlier names of fields and values, which result files and fingerprints still use.
 STORED_NAMES = {
     "sampling": "draw",
     "sampled": "drawn",
@@ -32,13 +32,13 @@ class Protocol(NamedTuple):
     Attributes:
         name: the rule's name: `sysu_mm01`.
         split: the Table's split that queries and gallery come from: `test` or `validation`.
-        search: the name of a choice of gallery cameras: `all` or `indoor`; empty where the rule
-            has no such choice.
-        shots: images drawn for an identity in a camera; 0 for every image.
-        sampling: what chooses the images: `official`, the dataset's own permutation file;
+        search: the name of a choice of gallery cameras: `all` or `indoor`; empty if the rule has no
+            such choice.
+        shots: images sampled for each identity and camera; 0 for every image.
+        sampling: how the images are chosen: `official`, the dataset's own permutation file;
             `seeded`, the random choice of AGW's and LLCM's released code; or `every`: all images
             take part.
-        sampled: what is chosen: the `gallery`, the `query` images, or `none`.
+        sampled: which images are chosen: the `gallery`, the `query` images, or `none`.
         direction: `infrared_to_visible` or the reverse: the queries' modality to the gallery's.
         query_cameras: where queries come from; empty for every camera.
         gallery_cameras: where the gallery comes from; empty for every camera.
@@ -68,9 +68,9 @@ class Protocol(NamedTuple):
     distance: str = "cosine"
 
     def stored(self) -> dict[str, Any]:
-        """The rule as fingerprints and result files have it: under the names of the first version.
+        """The rule in fingerprints and result files, with the names of the first version.
 
-        Fingerprints do not change when a field here is renamed.
+        So renaming a field does not change fingerprints.
         """
         return {
             STORED_NAMES.get(name, name): STORED_VALUES.get((name, value), value)
@@ -80,27 +80,27 @@ class Protocol(NamedTuple):
 
 @typing.runtime_checkable
 class Rule(typing.Protocol):
-    """A function that makes a Protocol.
+    """A function that returns a Protocol.
 
     It takes the Table's split, `test` or `validation`, and parameters that the text of a protocol
-    may set by name. These are str, int, float or bool and have a default: their annotation, or else
-    the type of the default, says which. The first line of its docstring describes it.
+    may set by name. These have a default and are str, int, float or bool, by their annotation or
+    else by the type of the default. The first line of its docstring describes it.
 
     Raises:
-        InputError: a value that the rule does not have; `validated` checks the usual ones.
+        InputError: a value that the rule does not allow; `validated` checks the usual ones.
     """
 
     def __call__(self, split: str = "test", *_: Any, **values: Any) -> Protocol:
-        """The Protocol, of the given split."""
+        """The Protocol of the given split."""
         ...
 
 
 def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
-    """The protocol, once its values are among the choices.
+    """The protocol, after checking that its values are among the choices.
 
     Args:
-        protocol: to be checked.
-        choices: for each field of it, the values that it may have.
+        protocol: the protocol to check.
+        choices: for each of these fields, the allowed values.
 
     Raises:
         InputError: a value is not among its field's choices, or there are too many trials.

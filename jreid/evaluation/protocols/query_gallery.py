@@ -1,4 +1,4 @@
-"""What a protocol asks of a Table: its queries, its galleries, and which pairs are skipped."""
+"""The queries and galleries that a protocol takes from a Table, and the pairs that it skips."""
 
 import hashlib
 import json
@@ -34,17 +34,17 @@ class QueryGallery(NamedTuple):
 
 
 def query_gallery(table: Table, gallery_index: GalleryIndex, protocol: Protocol) -> QueryGallery:
-    """The queries and galleries that a protocol draws from a Table; images are not read.
+    """The queries and galleries that a protocol samples from a Table; images are not read.
 
     Identities and cameras are compared exactly. The identity -1, which marks junk images by
-    Market-1501's convention, is refused among them; other rows may have it.
+    Market-1501's convention, is an error among them; other rows may have it.
 
     Args:
-        gallery_index: the dataset's own permutations; read by the official draw only.
+        gallery_index: the dataset's own permutations; read only for the official sampling.
 
     Raises:
-        InputError: the Table does not allow the protocol, or some trial has no query with a match.
-        ValueError: identities or cameras are no integers within int64.
+        InputError: the Table does not allow the protocol, or a trial has no query with a match.
+        ValueError: identities or cameras are not integers within int64.
 
     >>> table = Table(
     ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
@@ -77,7 +77,7 @@ def query_gallery(table: Table, gallery_index: GalleryIndex, protocol: Protocol)
 
 
 def unmatched(query_gallery: QueryGallery, table: Table, trial: int) -> tuple[int, int]:
-    """How many queries have no match in a trial's gallery, by reason.
+    """The number of queries without a match in a trial's gallery, by reason.
 
     Returns:
         Queries whose identity is not in the gallery, and queries whose identity is there but only
@@ -95,7 +95,7 @@ def unmatched(query_gallery: QueryGallery, table: Table, trial: int) -> tuple[in
 
 
 def most_unmatched(query_gallery: QueryGallery, table: Table) -> tuple[int, int]:
-    """What `unmatched` says of the trial with the fewest queries that have a match.
+    """`unmatched` of the trial with the fewest queries that have a match.
 
     >>> table = Table(
     ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
@@ -114,10 +114,9 @@ def fingerprint(
 ) -> str:
     """12 hexadecimal digits of the SHA-256 of rule, re-ranking, queries and galleries.
 
-    Queries and galleries count by their labels: every trial's names, identities, and which pairs
-    are skipped.
-    Results are comparable if and only if their fingerprints are equal, whoever made the features;
-    the images' bytes do not count, nor does the order of the Table's rows.
+    Queries and galleries enter by their labels: the names and identities of every trial, and the
+    skipped pairs. Results are comparable if and only if their fingerprints are equal, whatever
+    model made the features; the images' bytes and the order of the Table's rows do not matter.
 
     >>> table = Table(
     ...     name=np.array(["a", "b", "c"]), identity=np.array([7, 7, 8]),
@@ -131,7 +130,7 @@ def fingerprint(
     rule = json.dumps([protocol.stored(), rerank], sort_keys=True)
     digest = hashlib.sha256(rule.encode())
     queries, gallery = np.unique(query_gallery.query_rows), np.unique(query_gallery.gallery_rows)
-    # Groups by their rank among those in use: other rows of the Table must not count.
+    # Groups by their rank among those in use, so that other rows of the Table have no effect.
     used = np.append(query_gallery.query_group[queries], query_gallery.gallery_group[gallery])
     groups = np.unique(used, return_inverse=True)[1]
     query_text = _labels(table, queries, groups[: len(queries)])
@@ -159,7 +158,7 @@ def _pairs(*columns: np.ndarray) -> set[tuple[int, int]] | list[tuple[int, int]]
 def _rows(
     table: Table, protocol: Protocol, role: str, modality: str, cameras: tuple[int, ...]
 ) -> Int[np.ndarray, " n"]:
-    """The rows that may be queries, or in the gallery."""
+    """The rows that may be queries, or gallery images."""
     allowed = (table.split == protocol.split) & (table.modality == modality)
     if cameras:
         allowed &= np.isin(table.camera, cameras)
@@ -175,14 +174,14 @@ def _rows(
     if junk.size:
         raise InputError(
             f"{table.name[junk[0]]} has the identity -1 ({junk.size} such {modality} images): by "
-            "Market-1501's convention that is a junk image, which shows neither a person to be "
-            "found nor a distractor; leave it out."
+            "Market-1501's convention that is a junk image, which is neither a match nor a "
+            "distractor; leave it out."
         )
     return rows
 
 
 def _groups(table: Table, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """The codes that say which pairs are skipped."""
+    """The codes that define the skipped pairs."""
     if protocol.ignore == "nothing":
         return np.zeros_like(table.camera), np.ones_like(table.camera)
     if protocol.ignore == "same_location":
@@ -193,18 +192,18 @@ def _groups(table: Table, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
         pairs = np.stack([table.identity, table.camera], axis=1)
         group = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
     else:
-        raise ValueError(f"Protocol.ignore={protocol.ignore!r} is no such rule.")
+        raise ValueError(f"Protocol.ignore={protocol.ignore!r} does not exist.")
     return group, group
 
 
 def _require_matches(query_gallery: QueryGallery, table: Table, protocol: Protocol) -> None:
-    """Refuses galleries of which some trial has no query with a match."""
+    """Raises InputError if a trial has no query with a match."""
     queries = query_gallery.query_rows.shape[1]
     absent, skipped = most_unmatched(query_gallery, table)
     if absent + skipped == queries:
         raise InputError(
             f"None of the {queries} queries of the {protocol.split} split has a match in the "
-            f"gallery of {protocol.name} ({absent} show an identity that is not in it, {skipped} "
-            "one that is there only in images that they skip): check the cameras' numbers, and "
-            "that both modalities show the same identities."
+            f"gallery of {protocol.name} (the identity of {absent} is not in it, that of {skipped} "
+            "is only in images that they skip): check the camera numbers, and that both "
+            "modalities show the same identities."
         )

@@ -3,7 +3,7 @@
 from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol, validated
 
-REGDB_TRIALS = 10  # its splits, a model each
+REGDB_TRIALS = 10  # its splits, one model for each
 
 
 def regdb(
@@ -16,14 +16,14 @@ def regdb(
 ) -> Protocol:
     """RegDB (Ye et al., AAAI 2018): all images of one modality against all of the other.
 
-    The field says visible-to-thermal for `visible_to_infrared`. The ten trials are ten splits with
-    a model each; this is one of them. AGW counts CMC over images; MPANet, IDKL and PFINet over
-    identities, which leaves rank-1 and mAP alone and raises the ranks after it.
+    Papers call `visible_to_infrared` visible-to-thermal. The ten trials are ten splits, with one
+    model for each; this is one of them. AGW counts CMC over images; MPANet, IDKL and PFINet over
+    identities, which does not change rank-1 and mAP and raises the later ranks.
     """
     if split_number == 0:
         raise InputError(
-            "RegDB has ten splits with a model each: give the number of this one, 1 to 10, as in "
-            "regdb:split_number=1."
+            "RegDB has ten splits, with one model for each: give the number of this split, 1 to "
+            "10, as in regdb:split_number=1."
         )
     rule = Protocol(
         "regdb", split, direction=direction, split_number=split_number, cmc=cmc, distance=distance

@@ -19,14 +19,14 @@ def sysu_mm01(
     """SYSU-MM01 (Wu et al., ICCV 2017; the official evaluation_SYSU_MM01.m).
 
     Every infrared image is a query. A trial's gallery holds, for each visible camera of the search
-    and each identity seen there, `shots` images. Cameras 2 and 3 stand in one room: a query from
-    camera 3 skips every image of camera 2, whoever it shows. AGW and those after it draw the
+    and each identity seen there, `shots` images. Cameras 2 and 3 are in the same room: a query from
+    camera 3 skips every image of camera 2, of any person. AGW and code based on it sample the
     gallery themselves, one image only; MPANet and IDKL use the official permutations.
     """
     if sampling == "seeded" and shots != 1:
         raise InputError(
-            f"sampling=seeded takes one image of an identity and camera, not {shots}: ask for "
-            "shots=1, or for sampling=official."
+            f"sampling=seeded takes one image of an identity and camera, not {shots}: set shots=1, "
+            "or sampling=official."
         )
     rule = Protocol(
         "sysu_mm01",

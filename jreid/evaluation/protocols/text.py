@@ -1,4 +1,4 @@
-"""Protocols as text: `sysu_mm01:search=all,shots=1`, and what they are called in tables."""
+"""Protocols as text, such as `sysu_mm01:search=all,shots=1`, and their names in tables."""
 
 import inspect
 import json
@@ -18,10 +18,10 @@ EXAMPLE = "sysu_mm01:search=all,shots=1"
 def read_protocols(
     texts: Iterable[str], split: str = "test", split_number: int = 0
 ) -> dict[Protocol, str]:
-    """The protocols that texts ask for, and the text of each, in their order.
+    """The protocols of the texts, and the text of each, in their order.
 
     Raises:
-        InputError: as `read_protocol`, or two texts ask for one protocol.
+        InputError: as `read_protocol`, or two texts give the same protocol.
 
     >>> [protocol.shots for protocol in read_protocols(["sysu_mm01", "sysu_mm01:shots=10"])]
     [1, 10]
@@ -38,17 +38,17 @@ def read_protocols(
 
 
 def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Protocol:
-    """The protocol that a text asks for.
+    """The protocol of a text.
 
     Args:
         text: one of `PROTOCOLS`, or the dotted name of a `Rule` outside of jreid, and values of its
-            parameters; what is left out has the rule's own value. `split` comes from below.
+            parameters; the others have the rule's defaults. `split` is the next argument.
         split: `test` or `validation`.
-        split_number: the number of RegDB's split, where the text does not give it; 0 for none.
+        split_number: the number of RegDB's split, if the text does not give it; 0 for none.
 
     Raises:
-        InputError: the text is not understood, no rule has this name, the rule lacks a key or a
-            value, the split number is another one; or an outside rule cannot be imported or used.
+        InputError: the text is not understood, no rule has this name, the rule does not have a key
+            or a value, the split number differs; or an outside rule cannot be imported or used.
 
     >>> read_protocol("sysu_mm01:search=indoor,shots=10").gallery_cameras
     (1, 2)
@@ -64,7 +64,7 @@ def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Prot
     given = values.get("split_number", split_number)
     if split_number and given != split_number:
         raise InputError(
-            f"{text} is of split {given}, but the dataset's split is {split_number}; leave "
+            f"{text} is for split {given}, but the dataset's split is {split_number}; leave "
             "split_number out."
         )
     if split_number and "split_number" in types:
@@ -75,10 +75,10 @@ def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Prot
 
 
 def describe(protocol: Protocol) -> str:
-    """A protocol for the reader of a table: `indoor, 10-shot` or `infrared to visible`.
+    """The label of a protocol in tables, such as `indoor, 10-shot` or `infrared to visible`.
 
-    Says what differs from the rule's own values, and the rule's name where a dataset has several.
-    Another split than `test` comes first.
+    Names what differs from the rule's defaults, and the rule if a dataset has several. Another
+    split than `test` comes first.
 
     >>> describe(read_protocol("sysu_mm01:search=indoor,sampling=seeded"))
     'indoor, 1-shot, seeded sampling'
@@ -111,8 +111,8 @@ def _types(name: str, rule: Rule) -> dict[str, type]:
     """The parameters that a text may set, and their types."""
     try:
         parameters = inspect.signature(rule, eval_str=True).parameters
-    except Exception as error:  # an annotation may be any code
-        raise _unusable(name, f"has no signature that can be read ({error})") from error
+    except Exception as error:  # an annotation may raise anything
+        raise _unusable(name, f"has a signature that cannot be read ({error})") from error
     if "split" not in parameters:
         raise _unusable(name, "has no parameter split")
     types = {
@@ -124,20 +124,22 @@ def _types(name: str, rule: Rule) -> dict[str, type]:
 
 
 def _call_outside(name: str, rule: Rule, split: str, values: dict[str, Any]) -> Protocol:
-    """What a rule outside of jreid returns, once it is a Protocol of plain values."""
+    """Calls a rule outside of jreid, and checks that it returns a Protocol of plain values."""
     try:
         protocol = rule(split, **values)
     except InputError:
         raise
-    except Exception as error:  # whatever the user's code raises
+    except Exception as error:  # the user's code may raise anything
         raise _unusable(name, f"raises {type(error).__name__} ({error})") from error
     require_type(f"The protocol {name}", protocol, Protocol)
     try:
         json.dumps([hash(protocol), protocol])
     except TypeError as error:
-        raise _unusable(name, f"returns what is not plain values ({error})") from error
+        raise _unusable(name, f"returns values that are not plain ({error})") from error
     if protocol.split != split:
-        raise _unusable(name, f"returns a Protocol of {protocol.split!r} for the split {split!r}")
+        raise _unusable(
+            name, f"returns a Protocol of the split {protocol.split!r} for the split {split!r}"
+        )
     return validated(protocol)
 
 

@@ -1,4 +1,4 @@
-"""CMC, average precision and mINP by counting: a match's rank is how many images lie before it."""
+"""CMC, average precision and mINP by counting the images that are nearer than each match."""
 
 from collections.abc import Callable, Iterable
 
@@ -52,9 +52,9 @@ def cmc_map(
     mesh: Mesh | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> QueryScores:
-    """Ranks the gallery for every query and measures where the matches lie.
+    """Ranks the gallery for every query and measures the ranks of the matches.
 
-    Exact, whatever the block. Ties rank pessimistically: an image of another person at the same
+    Exact for every block size. Ties rank pessimistically: an image of another person at the same
     distance as a match counts as before it. Equal gallery features are at equal distances, and a
     zero feature has cosine distance 1 to everything.
 
@@ -62,7 +62,7 @@ def cmc_map(
         query: `[Q, D]` floating-point features, of numpy or jax.
         gallery: `[G, D]` floating-point features.
         query_identities: `[Q]` integers within int64, compared exactly; -1 marks junk images by
-            Market-1501's convention and is refused.
+            Market-1501's convention and is an error.
         gallery_identities: `[G]` integers, likewise. Distractors have an identity of no query.
         query_groups: `[Q]` integers; a query ignores the gallery images of an equal group.
         gallery_groups: `[G]` integers, given if and only if `query_groups` is.
@@ -70,7 +70,7 @@ def cmc_map(
         distance: `cosine` or `euclidean`, in float32.
         block: queries ranked at once; see `memory`.
         mesh: its devices share the gallery; None: one device holds it.
-        progress: called now and then with how many queries are done, and how many there are.
+        progress: called from time to time with the number of finished queries and of all queries.
 
     Raises:
         InputError: features hold NaN or infinity, or an identity is -1.
@@ -93,15 +93,15 @@ def cmc_map(
 
 
 def memory(Q: int, G: int, D: int, block: int = 512) -> int:
-    """Bytes that `cmc_map` takes beside its arguments, on all devices together; an estimate.
+    """An estimate of the bytes that `cmc_map` needs besides its arguments, on all devices together.
 
-    It counts on identities of fewer than a tile's images.
+    It assumes that identities have fewer images than a tile.
     """
     gallery = (4 * D + 160) * G  # sorted and normalized, and its labels
     preparing = 3 * 4 * D * TILE
     distances = 2 * (CACHED_TILES + 2) * 4 * TILE * block  # two blocks at once
     queries = 2 * 3 * 4 * D * block + 64 * Q
-    overhead = 2**26  # compiled code, threads, and what the allocator keeps to itself
+    overhead = 2**26  # compiled code, threads, and the allocator's own memory
     return gallery + preparing + distances + queries + overhead
 
 
@@ -114,7 +114,7 @@ def score_distances(
     *,
     cmc: str = "identity",
 ) -> QueryScores:
-    """Ranks from given distances, which come by blocks of queries in their order.
+    """Ranks from given distances, in blocks of queries in their order.
 
     Ties, groups and CMC as in `cmc_map`.
 

@@ -1,7 +1,7 @@
-"""Counts on the devices: how many gallery images lie at least as near as each match.
+"""Counts, on the devices, the gallery images that are at least as near as each match.
 
-Distances are `[gallery, query]` tiles, so that queries fill a processor's vectors; each device
-holds other gallery rows, and only counts and matches' distances travel between devices.
+Distances are `[gallery, query]` tiles, so that queries fill a processor's vectors; each device has
+its own gallery rows, and only counts and distances of matches are sent between devices.
 """
 
 import functools
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-CHUNK = 16  # gallery rows compared at once, few enough to stay in the processor's nearest cache
+CHUNK = 16  # gallery rows compared at once, few enough to stay in the processor's L1 cache
 OUT_OF_RANGE = 2**30  # a row beyond any tile
 
 
@@ -27,7 +27,7 @@ class Tile(NamedTuple):
         offset: `[n * g]` half the squared norm, 0 under cosine distance, infinite in padding.
         identity: `[n * g]` int32: 0, 1, ... on each device.
         group: `[n * g]` int32, or None without groups.
-        duplicate: `[n * g]` int32: which of the rows that others equal this one is like, or -1;
+        duplicate: `[n * g]` int32: the index of the duplicated row that this row equals, or -1;
             None without such rows.
     """
 
@@ -56,8 +56,8 @@ def tile_distances(
 ) -> Float[Array, "g b"]:
     """A tile's distances; infinite in padding and where a query ignores an image.
 
-    A matrix product may round equal rows differently, by the tile that they fall into, so that
-    rows that equal others take the distances `duplicates`.
+    A matrix product may round equal rows differently in different tiles, so rows that equal others
+    take their distances from `duplicates`.
     """
 
     def local(
@@ -87,7 +87,7 @@ def match_distances(
     """Each query's distances to the `number` rows from `first`, filled up to `most` with infinity.
 
     Args:
-        first: where a query's matches begin on each device; beyond the tile: they are elsewhere.
+        first: the first of a query's matches on each device; beyond the tile if they are elsewhere.
         rows: a trial's rows of the tile, which `first` counts; None: all.
     """
 
@@ -105,7 +105,7 @@ def match_distances(
 
 
 class Counts(NamedTuple):
-    """What lies before a query's matches; a match that is infinitely far is none.
+    """The counts of images before a query's matches; an infinitely far match does not count.
 
     Attributes:
         images: `[P, B]` images of others at a match's distance or nearer.
@@ -118,7 +118,7 @@ class Counts(NamedTuple):
 
 @jax.jit
 def no_counts(match: Float[Array, "p b"]) -> Counts:
-    """Before any tile: takes off the matches themselves, which the tiles' counts include."""
+    """The initial counts; they subtract the matches, which the tiles' counts include."""
     return Counts(-count_before(match, match), jnp.zeros(match.shape[1], jnp.int32))
 
 
@@ -132,7 +132,7 @@ def count_tile(
     identities: int | None,
     mesh: Mesh,
 ) -> Counts:
-    """Adds a tile's counts. `identities`, the most on a device, is None if they are not wanted."""
+    """Adds a tile's counts. `identities`, the most on a device, is None if they are not needed."""
 
     def local(distance: Array, match: Array, identity: Array, rows: Array | None) -> Counts:
         if rows is not None:
@@ -152,13 +152,13 @@ def count_tile(
 
 
 def count_before(distance: Float[Array, "g b"], match: Float[Array, "p b"]) -> Int[Array, "p b"]:
-    """How many of the distances are a match's or less; g is a multiple of CHUNK."""
-    # A step of a loop costs a GPU more time than the chunk that it counts.
+    """The number of distances up to a match's; g is a multiple of CHUNK."""
+    # On a GPU a loop step costs more time than counting its chunk.
     return jax.lax.platform_dependent(distance, match, cpu=count_by_chunks, default=count_at_once)
 
 
 def count_by_chunks(distance: Float[Array, "g b"], match: Float[Array, "p b"]) -> Int[Array, "p b"]:
-    """The counts by passes over a few rows each."""
+    """The counts by a loop over chunks of a few rows."""
 
     def add(count: Array, chunk: Array) -> tuple[Array, None]:
         return count + count_at_once(chunk, match), None
@@ -173,7 +173,7 @@ def count_at_once(distance: Float[Array, "g b"], match: Float[Array, "p b"]) -> 
 
 
 def _over(mesh: Mesh, function: Callable, in_specs: Any, out_specs: Any) -> Callable:
-    # The check of what varies over devices does not know scans that start from zeros.
+    # JAX's check of values that vary over devices rejects scans that start from zeros.
     return jax.shard_map(
         function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
     )

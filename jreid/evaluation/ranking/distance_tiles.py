@@ -1,6 +1,6 @@
-"""Each image's nearest among queries and gallery, from tiles of distances that serve both sides.
+"""Each image's nearest images among queries and gallery, from tiles of distances.
 
-The devices compute the tiles, and the host picks the little that matters from them.
+A tile serves both of its sides. The devices compute the tiles, and the host selects from them.
 """
 
 from collections import deque
@@ -24,8 +24,7 @@ PREFETCHED_TILES = 4  # tiles that a device computes before they are asked for
 
 
 class Block(NamedTuple):
-    """Some of the images: their numbers, and they themselves on each of the devices, filled up to
-    a common size."""
+    """Some images: their numbers, and their features on each device, padded to a common size."""
 
     rows: slice
     images: list[Images]
@@ -48,7 +47,7 @@ class Neighbors(NamedTuple):
 def put_blocks(
     features: Features, first: int, distance: str, block: int, mesh: Mesh
 ) -> list[Block]:
-    """The images, numbered from `first`, on the devices in blocks of equal sizes up to `block`."""
+    """Puts the images, numbered from `first`, on the devices in equal blocks up to `block`."""
     N = len(features)
     size = -(-N // -(-N // block))
     single = [Mesh(np.array([device]), ("gallery",)) for device in mesh.devices.flat]
@@ -61,7 +60,7 @@ def put_blocks(
 
 
 def tiles(pairs: Iterable[tuple[Block, Block]]) -> Iterator[Float[np.ndarray, "a b"]]:
-    """The squared distances of each pair of blocks; the devices are some tiles ahead."""
+    """The squared distances of each pair of blocks; the devices compute some tiles in advance."""
     waiting: deque[tuple[Array, Block, Block]] = deque()
     for number, (a, b) in enumerate(pairs):
         on = number % len(a.images)
@@ -77,7 +76,7 @@ def find_neighbors(
 ) -> tuple[Neighbors, dict[tuple[int, int], Float[np.ndarray, "a b"]]]:
     """Compares all images with the candidates: the queries, or else all images.
 
-    A tile serves both its sides, so that half of the N x N distances are computed.
+    A tile serves both of its sides, so only half of the N x N distances are computed.
 
     Returns:
         The neighbors, and some tiles of queries and gallery by the first rows of both, at most
@@ -113,7 +112,7 @@ def query_gallery_tiles(
     gallery: list[Block],
     kept: dict[tuple[int, int], Float[np.ndarray, "a b"]],
 ) -> Iterator[Float[np.ndarray, "a b"]]:
-    """For each block of queries the tiles with each of the gallery's; the kept ones are used up."""
+    """For each block of queries its tiles with all gallery blocks; removes them from the cache."""
     pairs = [(a, b) for a in queries for b in gallery]
     others = tiles([(a, b) for a, b in pairs if (a.rows.start, b.rows.start) not in kept])
     for a, b in pairs:
@@ -129,8 +128,8 @@ def _merge(
 ) -> UInt[np.ndarray, "m k"]:
     """The k least keys of images that met others, numbered from `first`.
 
-    A key is a distance's bits and, below them, the other's number: keys sort as these pairs do.
-    The images lie along the tile's `axis`.
+    A key has a distance's bits above the bits of the other image's number, so keys sort as these
+    pairs. The images are on the tile's `axis`.
     """
     m, k = keys.shape
     bound = np.minimum(_distance(keys[:, -1]), _bound(tile, k, 1 - axis))
@@ -153,7 +152,7 @@ def _merge(
 
 
 def _bound(tile: Float[np.ndarray, "a b"], k: int, axis: int) -> Float[np.ndarray, " m"]:
-    """What a row's k-th least value does not exceed: the k-th least of the minima of groups."""
+    """An upper bound of a row's k-th least value: the k-th least of the minima of groups."""
     size = max(1, tile.shape[axis] // (4 * k))
     groups = tile.shape[axis] // size
     if groups < k:

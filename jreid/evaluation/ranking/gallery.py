@@ -1,4 +1,4 @@
-"""The gallery on the devices: sorted by identity, cut into tiles, its equal rows found."""
+"""The gallery on the devices: sorted by identity, cut into tiles, with its equal rows marked."""
 
 import functools
 import hashlib
@@ -13,18 +13,18 @@ from jaxtyping import Array, Float, Int, UInt
 from jreid.evaluation.ranking.counting import CHUNK, Tile
 from jreid.evaluation.ranking.inputs import Features
 
-TILE = 4096  # gallery rows a device compares at once
-HASHED = 64  # columns read in search of equal rows
+TILE = 4096  # gallery rows that a device compares at once
+HASHED = 64  # columns that are read to find equal rows
 
 
 class Partition(NamedTuple):
-    """How a gallery sorted by identity is cut into parts, without dividing an identity.
+    """The partition of a gallery sorted by identity into parts, without dividing an identity.
 
     Part p is tile `p % tiles` of device `p // tiles`.
 
     Attributes:
         bounds: `[parts + 1]`: part p is the sorted gallery's `bounds[p]` to `bounds[p + 1]`.
-        tiles: how many tiles each device has.
+        tiles: the number of tiles of each device.
         rows: the most rows of a part, rounded up.
         identities: the most identities of a part, rounded up.
     """
@@ -35,7 +35,7 @@ class Partition(NamedTuple):
     identities: int
 
     def pad_parts(self, values: np.ndarray, rows: int, fill: int) -> Int[np.ndarray, "t v"]:
-        """Ascending sorted-gallery positions, by tile: each part's, filled up to `rows`."""
+        """Ascending positions in the sorted gallery of each part, by tile, padded to `rows`."""
         parts = np.split(values, np.searchsorted(values, self.bounds[1:-1]))
         filled = [np.pad(part, (0, rows - len(part)), constant_values=fill) for part in parts]
         by_device = np.array(filled).reshape(-1, self.tiles, rows)
@@ -46,9 +46,9 @@ class Gallery(NamedTuple):
     """A gallery on the devices.
 
     Attributes:
-        partition: how it is cut.
+        partition: its partition into tiles.
         tiles: its tiles.
-        duplicates: features and offsets of the rows that others equal, on each device, if any.
+        duplicates: features and offsets of the rows that have equal rows, on each device, if any.
     """
 
     partition: Partition
@@ -64,7 +64,7 @@ def put_gallery(
     distance: str,
     mesh: Mesh,
 ) -> Gallery:
-    """Puts the rows `order` of the features on the devices; `identity` and `group` are theirs.
+    """Puts the rows `order` of the features on the devices, with their `identity` and `group`.
 
     `identity` is ascending.
     """
@@ -103,7 +103,7 @@ def put_gallery(
 
 
 def partition_gallery(identity: Int[np.ndarray, " g"], devices: int) -> Partition:
-    """Cuts a sorted gallery into parts as equal as its identities allow."""
+    """Cuts a sorted gallery into parts of nearly equal size, without dividing an identity."""
     starts = np.flatnonzero(np.append(True, identity[1:] != identity[:-1]))
     starts = np.append(starts, len(identity))
     tiles = -(-len(identity) // (devices * TILE))
@@ -117,7 +117,7 @@ def partition_gallery(identity: Int[np.ndarray, " g"], devices: int) -> Partitio
 
 @functools.partial(jax.jit, static_argnames="distance")
 def normalize_for(features: Float[Array, "n d"], distance: str) -> Float[Array, "n d"]:
-    """Under cosine distance rows of unit norm; zero rows are left alone."""
+    """Normalizes rows to unit norm for cosine distance; zero rows are unchanged."""
     if distance == "euclidean":
         return features
     scaled = _scaled(features, distance)
@@ -131,8 +131,8 @@ def _prepare(
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"], UInt[Array, " n"]]:
     """Features to compare, half their squared norms (0 under cosine distance), and row hashes.
 
-    A hash is a sum of integers, so that equal rows have equal ones whatever the order of summing.
-    It reads some columns only: what it suspects is looked at again.
+    A hash is a sum of integers, so that equal rows have equal hashes in any order of summing. It
+    reads only some columns: rows of equal hash are compared again.
     """
     result = normalize_for(features, distance)
     half_norm = jnp.sum(jnp.square(result), axis=1) / 2
@@ -145,7 +145,7 @@ def _prepare(
 
 
 def _scaled(features: Any, distance: str) -> Any:
-    """Rows of which equal ones tie. Proportional integers come out as equal rows."""
+    """Rows that tie if they are equal. Proportional integer rows become equal rows."""
     if distance == "euclidean":
         return features
     largest = jnp.max(jnp.abs(features), axis=1, keepdims=True)
@@ -158,7 +158,7 @@ def _equal_rows(
     hashes: UInt[np.ndarray, " g"],
     distance: str,
 ) -> tuple[Int[np.ndarray, " g"], Int[np.ndarray, " k"]]:
-    """Which of the rows with equals each row equals, or -1, and the first of each such kind."""
+    """For each row the index of its duplicated row, or -1; and the first row of each duplicate."""
     _, kind, count = np.unique(hashes, return_inverse=True, return_counts=True)
     suspects = np.flatnonzero(count[kind] > 1)
     members: dict[bytes, list[int]] = {}

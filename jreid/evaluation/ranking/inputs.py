@@ -1,4 +1,4 @@
-"""What the rankers take: features and labels, checked and in the form that the devices count in."""
+"""Inputs of the ranking: features and labels, checked and converted for the devices."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jreid.errors import InputError
 
 DISTANCES = ("cosine", "euclidean")
 CMC_KINDS = ("identity", "image")
-# The range of largest values whose squares, summed over the dimensions, stay within float32.
+# The range of the largest value for which sums of squares stay within float32.
 SAFE_RANGE = (2.0**-50, 2.0**50)
 JUNK = -1  # the identity of junk images by Market-1501's convention
 
@@ -32,7 +32,7 @@ class Labels(NamedTuple):
 
 
 def check_options(cmc: str, distance: str, block: int) -> None:
-    """Raises ValueError for an option that there is not."""
+    """Raises ValueError for an unknown option."""
     if cmc not in CMC_KINDS or distance not in DISTANCES or block < 1:
         raise ValueError(f"cmc={cmc!r}, distance={distance!r}, block={block!r} is not supported.")
 
@@ -41,7 +41,7 @@ def check_features(features: ArrayLike, name: str) -> Features:
     """`[N, D]` float32, of jax if it was, and of numpy otherwise.
 
     Raises:
-        ValueError: it is something else than a non-empty `[N, D]` array of floating point.
+        ValueError: it is not a non-empty `[N, D]` array of floating point.
     """
     array = features if isinstance(features, jax.Array) else np.asarray(features)
     if array.ndim != 2 or 0 in array.shape or not jnp.issubdtype(array.dtype, jnp.floating):
@@ -49,16 +49,16 @@ def check_features(features: ArrayLike, name: str) -> Features:
             f"{name} is {array.dtype}{list(array.shape)}: it must be a non-empty [N, D] array of "
             "floating-point features."
         )
-    with np.errstate(over="ignore"):  # what overflows is refused as infinite
+    with np.errstate(over="ignore"):  # values that overflow are reported as infinite
         return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
 def check_pair(
     query: ArrayLike, gallery: ArrayLike, distance: str, block: int, cmc: str = "identity"
 ) -> tuple[Features, Features]:
-    """Features of queries `[Q, D]` and gallery `[G, D]`, float32 and fit to be compared.
+    """Features of queries `[Q, D]` and gallery `[G, D]`, float32 and checked.
 
-    The public functions call it, and what they call does not check features again.
+    Public functions call it; the functions that they call do not check again.
 
     Raises:
         InputError: they hold NaN or infinity.
@@ -76,7 +76,7 @@ def check_pair(
 
 
 def require_finite(features: np.ndarray, role: str, names: Sequence[str] | np.ndarray) -> None:
-    """Refuses features `[N, D]` with NaN or infinity, naming the first bad one of `names` `[N]`."""
+    """Raises InputError if features `[N, D]` of images `names` `[N]` have NaN or infinity."""
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if bad.size:
         raise InputError(
@@ -94,7 +94,7 @@ def check_labels(
     queries: int,
     images: int,
 ) -> Labels:
-    """The labels of so many queries and images.
+    """The labels of Q queries and N images.
 
     Raises:
         ValueError: lengths or types do not fit.
@@ -109,26 +109,26 @@ def check_labels(
     gallery_group = _labels(gallery_groups, "gallery_groups", images)
     if not np.isin(query_group, gallery_group).any():
         return Labels(query_identity, gallery_identity, None, None)
-    # Labels may be int64, and integers on the device are 32 bits wide.
+    # Labels may be int64, and integers on the device have 32 bits.
     _, groups = np.unique(np.append(query_group, gallery_group), return_inverse=True)
     groups = groups.astype(np.int32)
     return Labels(query_identity, gallery_identity, groups[:queries], groups[queries:])
 
 
 def rescale_for_float32(features: list[Features], distance: str) -> list[Features]:
-    """Features whose distances do not overflow, scaled together where they would."""
+    """Features scaled together, if needed, so that their distances do not overflow."""
     if distance == "cosine":
         return features
     largest = max(max(float(array.max()), -float(array.min())) for array in features)
     if largest == 0 or SAFE_RANGE[0] < largest < SAFE_RANGE[1]:
         return features
-    # A power of two changes no digit, and a common one no order.
+    # A power of two changes no digits, and a common factor no order.
     exponent = np.frexp(largest)[1]
     return [np.ldexp(np.asarray(array), -exponent) for array in features]
 
 
 def one_device(array: np.ndarray | jax.Array) -> Mesh:
-    """The mesh of the device that holds the array, or else of the default one."""
+    """The mesh of the device that has the array, or else of the default device."""
     devices = array.devices() if isinstance(array, jax.Array) else jnp.zeros(()).devices()
     return Mesh(np.array([min(devices, key=lambda device: device.id)]), ("gallery",))
 
@@ -137,25 +137,25 @@ def exact_integers(labels: ArrayLike, name: str) -> np.ndarray:
     """The labels as int64, so that no two of them become equal when types are mixed.
 
     Raises:
-        ValueError: they are no integers, or int64 cannot hold one.
+        ValueError: they are not integers, or int64 cannot represent one.
     """
     array = np.asarray(labels)
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"{name} is {array.dtype}{list(array.shape)}: it must be integers.")
     if array.size and array.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"{name} holds {array.max()}: it must be integers that int64 can hold.")
+        raise ValueError(f"{name} has {array.max()}: it must be integers within int64.")
     return array.astype(np.int64)
 
 
 def refuse_junk(labels: Labels) -> Labels:
-    """Raises InputError where an image of query or gallery has the identity -1."""
+    """Raises InputError if an image of query or gallery has the identity -1."""
     for role, identity in (("query", labels.query_identity), ("gallery", labels.gallery_identity)):
         junk = np.flatnonzero(identity == JUNK)
         if junk.size:
             raise InputError(
                 f"{role}_identities holds -1 in {junk.size} rows, first row {junk[0]}: by "
-                "Market-1501's convention these are junk images, which show neither a person "
-                "to be found nor a distractor; leave them out."
+                "Market-1501's convention these are junk images, which are neither matches nor "
+                "distractors; leave them out."
             )
     return labels
 

@@ -1,4 +1,4 @@
-"""From nearest neighbors to the codes of k-reciprocal re-ranking, and what codes share; sparse."""
+"""The codes of k-reciprocal re-ranking from nearest neighbors, and their overlap; sparse."""
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def shared_weight(
 
 
 def _reciprocal(near: Neighbors, k: int) -> scipy.sparse.csr_array:
-    """1 where two images are among each other's k nearest (eq. 2)."""
+    """1 if two images are among each other's k nearest (eq. 2), else 0."""
     N = len(near.index)
     forward = _ones(np.repeat(np.arange(N), k), near.index[:, :k].ravel(), N)
     return forward.multiply(forward.T).tocsr()
@@ -64,7 +64,7 @@ def _ones(row: np.ndarray, column: np.ndarray, N: int) -> scipy.sparse.csr_array
 def _known_distances(
     near: Neighbors, i: Int[np.ndarray, " p"], j: Int[np.ndarray, " p"]
 ) -> tuple[Float[np.ndarray, " p"], Int[np.ndarray, " u"]]:
-    """Squared distances of pairs, and which of the pairs are no neighbors."""
+    """Squared distances of pairs, and the pairs that are not neighbors."""
     N, k = near.index.shape
     place = (np.repeat(np.arange(N), k), near.index.ravel())
     number = scipy.sparse.csr_array((np.arange(1, N * k + 1), place), (N, N))[i, j]
@@ -102,11 +102,11 @@ def _shared_at_once(
     smaller = np.minimum(inverted.data[entry], np.repeat(codes.data, length))
     cell = np.repeat(np.repeat(np.arange(b) * G, np.diff(codes.indptr)), length)
     cell += inverted.indices[entry]
-    # Of no entries numpy makes whole numbers.
+    # For empty input numpy returns integers.
     return np.bincount(cell, smaller, b * G).reshape(b, G).astype(np.float64, copy=False)
 
 
 @jax.jit(static_argnames="distance")
 def _scattered(a: Float[Array, "n d"], b: Float[Array, "n d"], distance: str) -> Float[Array, " n"]:
-    """The squared distance of each row of one array to that of the other."""
+    """The squared distance of each row of one array to the same row of the other."""
     return jnp.sum(jnp.square(normalize_for(a, distance) - normalize_for(b, distance)), axis=1)

@@ -21,13 +21,13 @@ from jreid.evaluation.ranking.inputs import (
 
 TILE = 8192  # gallery rows that a device compares at once
 GROUP = 32  # neighboring images of which the nearest is found first
-# The part of the squared norms below which float32 cannot tell a distance from 0: adding up 2,048
-# equal numbers loses up to 2**-15.7 of the sum, depending on the processor's vector registers.
+# Relative to the squared norms: below this float32 cannot distinguish a distance from 0. The sum of
+# 2,048 equal numbers has an error of up to 2**-15.7, depending on the processor's vector registers.
 NOISE = 2.0**-15
 
 
 class Images(NamedTuple):
-    """Features on the devices and their squared norms, infinite where a row is filled up."""
+    """Features on the devices and their squared norms, which are infinite for padding."""
 
     features: Float[Array, "n d"]
     norm: Float[Array, " n"]
@@ -42,10 +42,10 @@ def nearest(
     block: int = 512,
     mesh: Mesh | None = None,
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """The k nearest gallery images of every query, nearest first; exact, whatever the block.
+    """The k nearest gallery images of every query, nearest first; exact for every block size.
 
-    At equal float32 distance the lower index comes first. Distances that float32 cannot tell from
-    0 are 0, so that equal images tie.
+    At equal float32 distance the lower index comes first. Distances within the rounding error of 0
+    are 0, so that equal images tie.
 
     Args:
         query: `[Q, D]` floating-point features, of numpy or jax.
@@ -90,7 +90,7 @@ def nearest(
 
 
 def put(features: Features, rows: int, distance: str, mesh: Mesh, split: bool = False) -> Images:
-    """Comparable features on the devices, filled up to `rows`; all on each, or divided."""
+    """Features for comparison on the devices, padded to `rows`; replicated or divided."""
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names if split else None))
     padding = ((0, rows - len(features)), (0, 0))
     pad = jnp.pad if isinstance(features, jax.Array) else np.pad
@@ -102,7 +102,7 @@ def put(features: Features, rows: int, distance: str, mesh: Mesh, split: bool = 
 
 @jax.jit
 def squared_distances(a: Images, b: Images) -> Float[Array, "n m"]:
-    """Squared Euclidean distances in float32; infinite where a row is filled up."""
+    """Squared Euclidean distances in float32; infinite for padding."""
     product = jnp.matmul(a.features, b.features.T, precision=jax.lax.Precision.HIGHEST)
     norms = a.norm[:, None] + b.norm[None]
     squared = norms - 2 * product
@@ -114,7 +114,7 @@ def _squared_norm(
     features: Float[Array, "n d"], real: Bool[Array, " n"], distance: str
 ) -> Float[Array, " n"]:
     squared = jnp.sum(jnp.square(features), axis=1)
-    if distance == "cosine":  # exactly, so that a zero feature is at one distance from all others
+    if distance == "cosine":  # exactly, so that a zero feature has the same distance to all others
         squared = jnp.round(squared)
     return jnp.where(real, squared, jnp.inf)
 
@@ -123,7 +123,7 @@ def _squared_norm(
 def _nearest(
     query: Images, gallery: Images, k: int, tile: int, distance: str, mesh: Mesh
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
-    """Each device's k nearest of its own rows, and then the k nearest of all that they found."""
+    """The k nearest of each device's own rows, and then the k nearest of all of these."""
     axis = mesh.axis_names
     if distance == "cosine":  # a zero feature too is at squared distance 2 from unit vectors
         query, gallery = (
@@ -158,13 +158,13 @@ def _nearest(
 def _least(values: Float[Array, "b n"], k: int) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
     """Columns and values of each row's k least, the first of equal ones.
 
-    The k groups of least minima hold them, wherever a group has more than one value.
+    The k groups with the least minima contain them, also if a group has more than one value.
     """
     B, n = values.shape
     if n // GROUP <= k:
         return _top(values, k)
     groups = values.reshape(B, n // GROUP, GROUP)
-    # In the order of their columns, so that equal values stay in theirs.
+    # Sorted by column, so that equal values stay in this order.
     chosen = jnp.sort(_top(groups.min(axis=2), k)[0], axis=1)
     kept = jnp.take_along_axis(groups, chosen[:, :, None], axis=1).reshape(B, k * GROUP)
     at, least = _top(kept, k)

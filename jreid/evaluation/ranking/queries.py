@@ -1,4 +1,4 @@
-"""Blocks of queries through the gallery's tiles: matches first, then counts, then metrics."""
+"""Ranks blocks of queries with the gallery's tiles: matches, then counts, then metrics."""
 
 import functools
 from collections.abc import Callable
@@ -20,13 +20,13 @@ CACHED_TILES = 4  # of distances, from finding a block's matches to counting the
 
 
 class Trial(NamedTuple):
-    """The images of a gallery that are in one trial, and where the queries' matches are.
+    """The images of a gallery in one trial, and the positions of the queries' matches.
 
     Attributes:
         rows: for each tile the trial's rows of it, as `counting.count_tile` takes them.
         part: `[Q]` the part of the gallery that holds the query's identity.
         first: `[Q]` the first image of that identity among the trial's rows of the part.
-        number: `[Q]` how many there are.
+        number: `[Q]` the number of these images.
     """
 
     rows: list[Int[Array, " v"] | None]
@@ -36,7 +36,7 @@ class Trial(NamedTuple):
 
 
 class RankingInputs(NamedTuple):
-    """What all blocks of queries share; `identities` as in `counting.count_tile`."""
+    """Data that all blocks of queries share; `identities` as in `counting.count_tile`."""
 
     query: Features
     group: Int[np.ndarray, " q"] | None
@@ -48,7 +48,7 @@ class RankingInputs(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Queries ranked at once: rows, filled up to `width`, with at most `most` matches each."""
+    """Queries ranked at once: rows, padded to `width`, with at most `most` matches each."""
 
     rows: Int[np.ndarray, " b"]
     most: int
@@ -89,8 +89,8 @@ def rank_queries(
     rankings = [empty_scores(Q) for _ in inputs.trials]
     blocks = _blocks(inputs.trials, block)
     done = Q - sum(len(rows) for rows, *_ in blocks)
-    # Two at once: one block's few serial steps fill the other's pauses. Not over many devices,
-    # whose exchanges wait for one another.
+    # Two at once: one block computes during the other's serial steps. Not with many devices, since
+    # their collectives wait for one another.
     with ThreadPoolExecutor(2 if inputs.mesh.size == 1 else 1) as executor:
         counted = executor.map(functools.partial(_count_block, inputs), blocks)
         for (rows, *_), trials in zip(blocks, counted, strict=True):
@@ -103,7 +103,7 @@ def rank_queries(
 
 
 def _blocks(trials: list[Trial], block: int) -> list[Block]:
-    """Queries of similar numbers of matches, in the order of these; none without a match."""
+    """Queries sorted by their number of matches, without those that have none."""
     most = np.max([trial.number for trial in trials], axis=0)
     part = np.max([np.where(trial.number > 0, trial.part, -1) for trial in trials], axis=0)
     blocks, below = [], 0
@@ -163,7 +163,7 @@ def _count_block(inputs: RankingInputs, block: Block) -> list[tuple[np.ndarray, 
 def _own_rows(
     trial: Trial, rows: Int[np.ndarray, " b"], tile: int, inputs: RankingInputs
 ) -> tuple[Int[Array, "n b"], Int[Array, " b"]]:
-    """Where the queries' matches begin in a tile on each device, and how many they are."""
+    """The first of the queries' matches in a tile on each device, and their number."""
     device, its_tile = np.divmod(trial.part[rows], inputs.gallery.partition.tiles)
     is_here = (device == np.arange(inputs.mesh.size)[:, None]) & (its_tile == tile)
     first = np.where(is_here, trial.first[rows], counting.OUT_OF_RANGE).astype(np.int32)
@@ -175,5 +175,5 @@ def _own_rows(
 
 
 def _sharding(mesh: Mesh, split: bool = False) -> NamedSharding:
-    """Everything on each device, or the first axis divided over them."""
+    """Replicated on each device, or with the first axis divided over them."""
     return NamedSharding(mesh, PartitionSpec(mesh.axis_names) if split else PartitionSpec())

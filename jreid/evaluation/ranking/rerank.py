@@ -29,7 +29,7 @@ def rerank(
     block: int = 1024,
     mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "q g"]:
-    """The re-ranked distances `[Q, G]` float32, as `rerank_blocks` makes them.
+    """The re-ranked distances `[Q, G]` float32, as from `rerank_blocks`.
 
     >>> query, gallery = np.array([[0.0], [100.0]]), np.array([[1.0], [101.0]])
     >>> rerank(query, gallery, Rerank(k1=1, k2=1), distance="euclidean").round(1).tolist()
@@ -56,12 +56,12 @@ def rerank_blocks(
     """Re-ranked distances (1 - lambda) Jaccard + lambda d, by blocks of queries in their order.
 
     As the Python code of Zhong et al. ("Re-ranking Person Re-identification with k-reciprocal
-    Encoding", CVPR 2017): d is the squared Euclidean distance divided by the query's largest to
-    any image, and the Jaccard distance is of codes over the expanded k-reciprocal neighbors; of
-    the N = Q + G images nothing `[N, N]` exists but sparse. Weights are float32, where the code of
-    MPANet and IDKL has float16. Images at equal float32 distance are neighbors in the order of
-    queries, then gallery; but each image is its own nearest, whatever equals it. A distance below
-    the rounding error of a float32 product counts as 0.
+    Encoding", CVPR 2017): d is the squared Euclidean distance divided by the query's largest to any
+    image, and the Jaccard distance compares codes over the expanded k-reciprocal neighbors; with N
+    = Q + G images, all `[N, N]` arrays are sparse. Weights are float32; the code of MPANet and IDKL
+    has float16. Images at equal float32 distance are neighbors in the order of queries, then
+    gallery; but each image is its own nearest, also if others equal it. A distance below the
+    rounding error of a float32 product counts as 0.
 
     Args:
         query: `[Q, D]` floating-point features, of numpy or jax.
@@ -90,9 +90,9 @@ def rerank_blocks(
 
 
 def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> int:
-    """Bytes that `rerank_blocks` takes beside its arguments, on one device; an estimate.
+    """An estimate of the bytes that `rerank_blocks` needs besides its arguments, on one device.
 
-    It counts on codes of up to k1 k2 entries.
+    It assumes codes of up to k1 k2 entries.
     """
     features = 4 * D * (Q + G + 4 * block)
     tiles = (
@@ -106,7 +106,7 @@ def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> 
 
 
 def require_possible(rerank: Rerank, Q: int, G: int) -> None:
-    """Raises InputError where Q queries and G gallery images do not allow the re-ranking."""
+    """Raises InputError if Q queries and G gallery images are too few for the re-ranking."""
     fault = rerank_fault(rerank, Q, G)
     if fault:
         parameter, why = fault
@@ -121,7 +121,7 @@ def rerank_checked(
     mesh: Mesh | None,
     block: int = 1024,
 ) -> Iterator[Float[np.ndarray, "b g"]]:
-    """As `rerank_blocks`, of features that are checked and rescaled, by a possible re-ranking."""
+    """As `rerank_blocks`, for features that are checked and rescaled, and a possible re-ranking."""
     mesh = mesh or one_device(gallery)
     Q, G = len(query), len(gallery)
     queries = put_blocks(query, 0, distance, block, mesh)

@@ -1,4 +1,4 @@
-"""What can be chosen of re-ranking, and its text: `standard:k1=20,k2=6,lambda=0.3`."""
+"""The options of re-ranking, and their text: `standard:k1=20,k2=6,lambda=0.3`."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class Rerank(NamedTuple):
 
     Attributes:
         kind: `standard`, or `query_only`: the neighbors of any image are sought among the queries
-            (what the code of MPANet, CVPR 2021, and IDKL, CVPR 2024, does on SYSU-MM01).
-        k1: how many neighbors, besides the image itself, can be reciprocal.
-        k2: how many nearest images' codes are averaged; 1: none but the image's own.
+            (as in the code of MPANet, CVPR 2021, and IDKL, CVPR 2024, on SYSU-MM01).
+        k1: the number of neighbors, besides the image itself, that can be reciprocal.
+        k2: the number of nearest images whose codes are averaged; 1: only the image's own code.
         weight: lambda, the share of the original distance.
 
     >>> str(Rerank("query_only", k1=10))
@@ -40,10 +40,10 @@ STANDARD = Rerank()
 
 
 def read_reranks(texts: Iterable[str]) -> list[Rerank | None]:
-    """The re-rankings that texts ask for, in their order; a text may be a list with commas.
+    """The re-rankings of the texts, in their order; a text may be a list with commas.
 
     Raises:
-        InputError: as `read_rerank`, or one is asked for twice.
+        InputError: as `read_rerank`, or a re-ranking is given twice.
 
     >>> read_reranks(["none,standard:k1=20,k2=6", "query_only"])
     [None, Rerank(kind='standard', k1=20, k2=6, weight=0.3), \
@@ -53,16 +53,16 @@ Rerank(kind='query_only', k1=20, k2=6, weight=0.3)]
     result = [read_rerank(part) for part in parts]
     for number, one in enumerate(result):
         if one in result[:number]:
-            raise InputError(f"The re-ranking {parts[number]} is asked for twice; give it once.")
+            raise InputError(f"The re-ranking {parts[number]} is given twice; give it once.")
     return result
 
 
 def read_rerank(text: str) -> Rerank | None:
-    """The re-ranking that a text asks for; None for `none`, the raw distances.
+    """The re-ranking of a text; None for `none`, the original distances.
 
     Args:
-        text: `none`, `standard` or `query_only`; the last two with `k1`, `k2` or `lambda` where
-            they differ from 20, 6 and 0.3.
+        text: `none`, `standard` or `query_only`; the last two with `k1`, `k2` or `lambda` if they
+            differ from 20, 6 and 0.3.
 
     Raises:
         InputError: the text is not understood, or has an unknown kind, key or value.
@@ -77,7 +77,7 @@ def read_rerank(text: str) -> Rerank | None:
     if parsed.name not in (NONE, *KINDS):
         raise InputError(
             f"{parsed.name} is no re-ranking; did you mean {nearest(parsed.name, (NONE, *KINDS))}? "
-            f"There are {NONE}, {', '.join(KINDS)}, the last two with keys, as in {EXAMPLE}."
+            f"Choose one of {NONE}, {', '.join(KINDS)}; the last two take keys, as in {EXAMPLE}."
         )
     values = convert(text, parsed, {} if parsed.name == NONE else KEYS)
     if parsed.name == NONE:
@@ -91,7 +91,7 @@ def read_rerank(text: str) -> Rerank | None:
 
 
 def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
-    """Which parameter cannot be used with Q queries and G gallery images, and what it must be.
+    """A parameter that cannot be used with Q queries and G gallery images, and its allowed values.
 
     >>> rerank_fault(Rerank(k1=20), Q=4, G=6)
     ('k1', 'with 10 images among which the neighbors are sought it must be 1 to 9')
@@ -101,7 +101,7 @@ def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
         return "kind", f"it must be one of {', '.join(KINDS)}"
     candidates = Q if rerank.kind == "query_only" else Q + G
     if candidates == 1:
-        return "kind", "it seeks neighbors among 1 image, and needs two or more"
+        return "kind", "it searches for neighbors among 1 image, but needs two or more"
     if not 1 <= rerank.k1 < candidates:
         return "k1", (
             f"with {candidates} images among which the neighbors are sought it must be 1 to "
@@ -111,7 +111,7 @@ def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
 
 
 def _fault(rerank: Rerank) -> tuple[str, str] | None:
-    """As `rerank_fault`, whatever the number of images."""
+    """As `rerank_fault`, for any number of images."""
     if rerank.k1 < 1:
         return "k1", "it must be at least 1"
     if not 1 <= rerank.k2 <= rerank.k1 + 1:

@@ -9,7 +9,7 @@ from jreid.errors import InputError
 
 
 class QueryScores(NamedTuple):
-    """What became of each of Q queries; a query without a match has zeros throughout.
+    """The scores of each of Q queries; a query without a match has zeros.
 
     Attributes:
         rank: `[Q]` int32, from 1: the rank of the first match, among identities or images.
@@ -28,10 +28,10 @@ class Metrics(NamedTuple):
     """Means over the valid queries, those with a match, as fractions.
 
     Attributes:
-        cmc: rank -> share of queries whose first match lies at that rank or before.
+        cmc: rank -> share of queries with their first match at that rank or before.
         mean_average_precision: mAP.
         mean_inverse_negative_penalty: mINP (Ye et al., TPAMI 2021).
-        valid_queries: how many queries have a match.
+        valid_queries: the number of queries with a match.
     """
 
     cmc: dict[int, float]
@@ -66,7 +66,7 @@ def mean_metrics(ranking: QueryScores, ranks: tuple[int, ...] = (1, 5, 10, 20)) 
 
 
 def empty_scores(queries: int) -> QueryScores:
-    """No query has a match."""
+    """Scores in which no query has a match."""
     integers, floats = np.zeros((2, queries), np.int32), np.zeros((2, queries))
     return QueryScores(integers[0], floats[0], floats[1], integers[1])
 
@@ -78,7 +78,7 @@ def fill(
     before: Int[np.ndarray, "b p"],
     rank: Int[np.ndarray, " b"] | None,
 ) -> None:
-    """Writes what became of some queries.
+    """Writes the scores of some queries.
 
     Args:
         match: distances of the matches in any order; infinite: none.
@@ -88,7 +88,7 @@ def fill(
     is_match = match < np.inf
     matches = is_match.sum(axis=1)
     number = np.arange(1, match.shape[1] + 1)
-    # The nearer a match, the fewer others lie before it; what is no match comes last.
+    # Nearer matches have fewer images before them; entries that are not a match come last.
     ranks = np.sort(np.where(is_match, before, np.int64(2**40)), axis=1) + number
     precision = np.where(number <= matches[:, None], number / ranks, 0)
     last = np.take_along_axis(ranks, np.maximum(matches - 1, 0)[:, None], axis=1)[:, 0]

@@ -1,4 +1,4 @@
-"""Many trials drawn from the same images, ranked in one pass over their distances."""
+"""Ranks many trials, sampled from the same images, in one pass over their distances."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +60,7 @@ def rank_galleries(
 ) -> list[QueryScores]:
     """The ranking of each gallery for all queries, by the rules of `cmc_map`.
 
-    An image's distances are computed once, however many galleries hold it.
+    An image's distances are computed once, even if many galleries contain it.
 
     Args:
         query: `[Q, D]` float32, checked and rescaled.

@@ -1,4 +1,4 @@
-"""The features that are evaluated, checked once."""
+"""Checks the features that are evaluated, once."""
 
 import warnings
 
@@ -20,13 +20,13 @@ from jreid.evaluation.ranking.inputs import (
 def checked_features(
     features: ArrayLike, table: Table, drawn: QueryGallery, protocol: Protocol
 ) -> Float[np.ndarray, "n d"]:
-    """The features as float32 that can be compared, with zeros in rows that are not drawn.
+    """The features as float32 for comparison, with zeros in rows that are not sampled.
 
-    Warns where they have collapsed to a point.
+    Warns if they have collapsed to a point.
 
     Raises:
-        InputError: features of queries or gallery hold NaN or infinity.
-        ValueError: there are not as many features as rows, or the protocol has an unknown option.
+        InputError: features of queries or gallery have NaN or infinity.
+        ValueError: the numbers of features and rows differ, or the protocol has an unknown option.
     """
     check_options(protocol.cmc, protocol.distance, block=1)
     shape = np.shape(features)
@@ -49,7 +49,7 @@ def checked_features(
 
 
 def _warn_if_collapsed(features: np.ndarray, role: str, distance: str) -> None:
-    """Warns where all features are one point, or one direction, but for a thousandth."""
+    """Warns if all features are one point, or one direction, up to a thousandth."""
     if len(features) == 1:
         return
     features = features.astype(np.float64)

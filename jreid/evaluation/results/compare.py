@@ -1,4 +1,4 @@
-"""Two results side by side, where their fingerprints say that they are of one experiment."""
+"""Compares two results whose fingerprints show that they measure the same experiment."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 
 METRICS = ("R1", "mAP", "mINP")
-# Fields of an extraction that came later, with the value that stands for what was done before.
+# Fields of an extraction that were added later, with the value for earlier results.
 LATER_EXTRACTION = {"image.gray_infrared": False}
 
 
@@ -17,7 +17,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """The content of a result file.
 
     Raises:
-        InputError: it cannot be read, or is no result.
+        InputError: it cannot be read, or is not a result.
 
     >>> from pathlib import Path
     >>> read_result(Path("nothing.json"))
@@ -36,7 +36,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Pairs the rows of two results that have one fingerprint, and one checkpoint where both tell.
+    """Pairs the rows of two results by fingerprint, and by checkpoint if both record it.
 
     Args:
         first: the content of a result file, with `rows`.
@@ -45,12 +45,12 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     Returns:
         Rows of `label`, `rerank`, `checkpoint`, `fingerprint`, and `first`, `second` and
         `difference` (second less first): R1, mAP and mINP in per cent and in points; and `marks`,
-        in which way one of both is not what it seems to be. A row of one result without a partner
-        in the other has None for the other and for the difference.
+        the marks of both rows. A row of one result without a partner in the other has None for the
+        other and for the difference.
 
     Raises:
-        InputError: no two rows can be compared, or two are of different images; the sentence names
-            what differs.
+        InputError: no two rows can be compared, or two rows have different images; the error names
+            the difference.
 
     >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
     >>> row |= {"cmc": {"1": 0.5}, "mAP": 0.25, "mINP": 0.25}
@@ -65,7 +65,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     for a, b in pairs:
         if a.get("images") and b.get("images") and a["images"] != b["images"]:
             raise InputError(
-                f"The results cannot be compared: in {a['label']} they are of other images under "
+                f"The results cannot be compared: in {a['label']} they use different images under "
                 f"the same names and labels ({a['images'][:12]} and {b['images'][:12]}); evaluate "
                 "both on one copy of the dataset."
             )
@@ -79,11 +79,11 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
 def extraction_differences(
     first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str]
 ) -> list[str]:
-    """In which way the features of two results were extracted differently, a sentence each.
+    """The differences between the feature extractions of two results, one sentence for each.
 
     Args:
         first, second: as in `compare`.
-        names: of both.
+        names: the names of both results.
     """
     ours, theirs = (_extraction(content) for content in (first, second))
     unknown = [name for name, found in zip(names, (ours, theirs), strict=True) if not found]
@@ -124,15 +124,15 @@ def _same_experiment(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 def _why_not(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> str:
-    """What the two rows that differ least differ in."""
+    """The differences of the two most similar rows."""
     differing = min((_differences(a, b) for a in ours for b in theirs), key=len)
     if differing:
         return f"they differ in {'; '.join(differing)}"
-    return "they are of the same rule on other images or labels"
+    return "they have the same rule but other images or labels"
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Each field of the rules that differs, as `shots: 1, 10`."""
+    """Each field that differs between the rules, as `shots: 1, 10`."""
     left, right = ({**row["protocol"], "rerank": row["rerank"]} for row in (a, b))
     if "checkpoint" in a and "checkpoint" in b:
         left["checkpoint"], right["checkpoint"] = a["checkpoint"], b["checkpoint"]
@@ -143,17 +143,17 @@ def _fields_that_differ(left: Mapping[str, Any], right: Mapping[str, Any]) -> li
     return [
         f"{field}: {left.get(field, '-')}, {right.get(field, '-')}"
         for field in {**left, **right}
-        # As JSON, which knows no tuples: one of them may not have been in a file.
+        # As JSON, which has no tuples: one of them may not come from a file.
         if json.dumps(left.get(field)) != json.dumps(right.get(field))
     ]
 
 
 def _rows(content: Any, name: str) -> list[Mapping[str, Any]]:
-    """The rows of a result, once each has what is compared."""
+    """The rows of a result, after checking that each has the fields to compare."""
     rows = content.get("rows") if isinstance(content, Mapping) else None
     if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
         raise InputError(
-            f"{name} is no result of this version of jreid; give a result.json that its "
+            f"{name} is not a result of this version of jreid; give a result.json that its "
             "`evaluate` wrote."
         )
     return rows
@@ -167,7 +167,7 @@ def _is_row(row: Any) -> bool:
         return (
             isinstance(row["protocol"], Mapping)
             and all(isinstance(text, str) for text in texts)
-            # In per cent. An infinity is outside, too; a mean may round to a little above.
+            # In percent. An infinity is outside, too; a mean may be rounded to a little above.
             and all(0 <= number <= 100.0001 for number in numbers)
         )
     except (AttributeError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Anybody's features from an .npz file, as a Table that the protocols can be asked of."""
+"""Reads features of any model, and their labels as a Table, from an .npz file."""
 
 import hashlib
 import json
@@ -19,8 +19,8 @@ from jreid.evaluation.ranking.cmc import require_finite
 from jreid.paths import require_file
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")
-ORIGIN = "origin"  # an array more, of a run's features
-OF_ROW = (  # the fields of a result row that it may set: none of them is a metric
+ORIGIN = "origin"  # an additional array for the features of a run
+OF_ROW = (  # the fields of a result row that it may set; no metrics
     *("dataset", "images", "checkpoint", "step", "asked_step", "of_steps", "fallback", "weights"),
     *("partial", "skipped_images", "other_data", "trained_on_unknown", "of_split"),
 )
@@ -30,16 +30,16 @@ SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$", re.IGNORECASE)
 def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
     """The features of an .npz file and the Table of their labels, both sorted by name.
 
-    The file holds `features` [N, D] floating-point, `identities` [N] and `cameras` [N] whole
-    numbers, `modalities` [N] of `visible` or `infrared`, and `names` [N] such as
-    `cam1/0006/0001`: the image's path in the dataset's folder. A suffix such as `.jpg`, a leading
-    `./` and backslashes do not count.
+    The file holds `features` [N, D] floating-point, `identities` [N] and `cameras` [N] integers,
+    `modalities` [N] of `visible` or `infrared`, and `names` [N] such as `cam1/0006/0001`: the
+    image's path in the dataset's folder. A suffix such as `.jpg`, a leading `./` and backslashes
+    are normalized.
 
     Returns:
-        Features [N, D] float32; and the Table, all of it of the `test` split, its images empty.
+        Features [N, D] float32; and the Table, with all rows in the `test` split and empty images.
 
     Raises:
-        InputError: the file or an array of it cannot be used; the sentence names the array.
+        InputError: the file or one of its arrays cannot be used; the error names the array.
 
     >>> from pathlib import Path
     >>> labels = {"identities": [7, 7], "cameras": [3, 1], "modalities": ["infrared", "visible"]}
@@ -68,20 +68,20 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
     )
     order = np.argsort(names)
     table = table.take(order)
-    with np.errstate(over="ignore"):  # what overflows is refused as infinite
+    with np.errstate(over="ignore"):  # values that overflow are reported as infinite
         features = features.astype(np.float32)[order]
     _check(path, features, table)
     return features, table
 
 
 def read_origin(path: Path, table: Table) -> dict[str, Any]:
-    """What `jreid embed` wrote beside a run's features: `row`, fields of a result row, and more.
+    """The origin that `jreid embed` wrote beside features: `row`, fields of a result row, etc.
 
-    Nothing, where somebody else made them. A row is marked as partial where the labels are not
-    those that were written.
+    Empty for features of another program. A row is marked as partial if the labels have changed
+    since they were written.
 
     Args:
-        table: as `read_features` gives it.
+        table: as from `read_features`.
 
     Raises:
         InputError: it cannot be read.
@@ -95,7 +95,7 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
             row = {name: written[name] for name in OF_ROW if name in written}
         except Exception as error:  # as in `_read`
             raise InputError(
-                f"{path}: {ORIGIN} is not what `jreid embed` wrote; embed the images again, or "
+                f"{path}: {ORIGIN} was not written by `jreid embed`; embed the images again, or "
                 "save the file without it."
             ) from error
     if labels != labels_of(table):
@@ -104,7 +104,7 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
 
 
 def labels_of(table: Table) -> str:
-    """SHA-256 of a table's identities, cameras and modalities, whatever the order of its rows."""
+    """SHA-256 of a table's identities, cameras and modalities, for any order of its rows."""
     columns = (column.tolist() for column in (table.identity, table.camera, table.modality))
     return hashlib.sha256(json.dumps(sorted(zip(*columns, strict=True))).encode()).hexdigest()
 
@@ -117,15 +117,14 @@ def _check(path: Path, features: np.ndarray, table: Table) -> None:
     repeated = table.name[1:][table.name[1:] == table.name[:-1]]
     if repeated.size:
         raise InputError(
-            f"{path}: names holds {repeated[0]} more than once ({repeated.size} such in all); give "
-            "each image one row."
+            f"{path}: names has {repeated[0]} more than once ({repeated.size} repeated names in "
+            "all); give each image one row."
         )
     wrong = np.flatnonzero(~np.isin(table.modality, MODALITIES))
     if wrong.size:
         raise InputError(
-            f"{path}: modalities holds {str(table.modality[wrong[0]])!r} for "
-            f"{table.name[wrong[0]]} ({wrong.size} such in all); each is one of "
-            f"{', '.join(MODALITIES)}."
+            f"{path}: modalities has {str(table.modality[wrong[0]])!r} for {table.name[wrong[0]]} "
+            f"({wrong.size} wrong entries in all); use {', '.join(MODALITIES)}."
         )
     try:
         require_finite(features, "stored", table.name)
@@ -134,10 +133,10 @@ def _check(path: Path, features: np.ndarray, table: Table) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays, as they are."""
+    """The file's arrays, unchanged."""
     require_file(path, "give the .npz file of your features")
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no .npz file, or only a part of one; save it by np.savez.")
+        raise InputError(f"{path} is not an .npz file, or it is incomplete; save it by np.savez.")
     arrays, reading = {}, "its list of arrays"
     try:
         _refuse_bomb(path)
@@ -147,7 +146,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                 arrays[reading] = file[reading]
     except InputError:
         raise
-    except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them into
+    except Exception as error:  # numpy and zipfile may raise any exception for a damaged file
         cause = textwrap.shorten(str(error), 200)
         raise InputError(
             f"{path}: {reading} cannot be read ({cause}); save it again by np.savez, as numbers or "
@@ -159,19 +158,19 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             f"{', '.join(ARRAYS)}."
         )
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy hands out what it does not know as bytes
-            raise InputError(f"{path}: {name} is no array; save it again by np.savez.")
+        if not isinstance(array, np.ndarray):  # numpy returns other members of the file as bytes
+            raise InputError(f"{path}: {name} is not an array; save it again by np.savez.")
     return arrays
 
 
 def _refuse_bomb(path: Path) -> None:
-    """Refuses arrays that unpacked are larger than the machine's memory."""
+    """Raises InputError for arrays that are larger than the machine's memory when unpacked."""
     with zipfile.ZipFile(path) as archive:
         needed = sum(member.file_size for member in archive.infolist())
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise InputError(
-            f"{path} takes {needed / 1e9:,.0f} GB when it is unpacked, and this machine has "
+            f"{path} needs {needed / 1e9:,.0f} GB when it is unpacked, but this machine has "
             f"{there / 1e9:,.0f} GB of memory; save fewer features, or use float32."
         )
 
@@ -180,11 +179,13 @@ def _integers(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " n"]
     if array.dtype.kind in "iu" and (array <= np.iinfo(np.int64).max).all():
         return array.astype(np.int64)
     if array.dtype.kind == "f":
-        # Beyond this, neighboring whole numbers are one number of this type.
+        # Above this, the type cannot represent every integer.
         largest = 2.0 ** (np.finfo(array.dtype).nmant + 1)
         if (np.abs(array) < largest).all() and (array == np.floor(array)).all():
             return array.astype(np.int64)
-    raise _unusable(path, name, array, "whole numbers that their type holds exactly, within int64")
+    raise _unusable(
+        path, name, array, "whole numbers that their type represents exactly, within int64"
+    )
 
 
 def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:

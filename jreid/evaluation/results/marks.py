@@ -1,11 +1,11 @@
-"""Marks of a result row: in which way it is not what its other columns say."""
+"""Marks of a result row: restrictions that its other columns do not show."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def marks(row: Mapping[str, Any]) -> list[str]:
-    """The row's marks in words; none for a row that is what was asked for."""
+    """The row's marks in words; empty for a row without restrictions."""
     words = []
     if row.get("partial"):
         words.append("partial")

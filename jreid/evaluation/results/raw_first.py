@@ -1,4 +1,4 @@
-"""The order of evaluation: raw rows before re-ranked ones, which take far more memory and time."""
+"""The order of evaluation: rows without re-ranking come first, since re-ranking is slow."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,12 +9,12 @@ from jreid.evaluation.ranking.rerank_options import Rerank
 
 
 class Wanted(NamedTuple):
-    """What a result row is of.
+    """The subject of a result row.
 
     Attributes:
-        features: whose, where there are several: the step of a checkpoint.
-        protocol: by which rule.
-        rerank: how distances are re-ranked; None: they are not.
+        features: which ones, if there are several: the step of a checkpoint.
+        protocol: the evaluation rule.
+        rerank: how distances are re-ranked; None for no re-ranking.
     """
 
     features: int
@@ -23,11 +23,11 @@ class Wanted(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Result rows as far as there are.
+    """The result rows that are complete.
 
     Attributes:
-        rows: by what they are of.
-        missing: why re-rankings that were tried have no row, a sentence each.
+        rows: by their subject.
+        missing: why re-rankings have failed, one sentence for each.
     """
 
     rows: dict[Wanted, dict[str, Any]]
@@ -35,13 +35,13 @@ class Rows(NamedTuple):
 
 
 def raw_first(wanted: Sequence[Wanted], row: Callable[[Wanted], dict[str, Any]]) -> Iterator[Rows]:
-    """Yields the raw rows as soon as there are, then those and the re-ranked ones.
+    """Yields the rows without re-ranking as soon as they exist, then all rows.
 
     Args:
-        row: makes a row; InputError where it cannot.
+        row: computes a row; InputError if it cannot.
 
     Raises:
-        InputError: a raw row cannot be made, or no row at all.
+        InputError: a row without re-ranking fails, or every row fails.
 
     >>> wanted = [Wanted(0, read_protocol("llcm"), one) for one in (Rerank(), None)]
     >>> [len(part.rows) for part in raw_first(wanted, lambda one: {"rerank": one.rerank})]

@@ -1,4 +1,4 @@
-"""From embeddings to a result row, and the result file."""
+"""Computes result rows from embeddings, and writes the result file."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ from jreid.files import write_text
 from jreid.progress import ProgressBar, silent
 
 CURVE = tuple(range(1, 21))  # the ranks of the CMC curve in a result
-LARGE = 1_000_000_000  # bytes of memory, from which on a ranking is announced
+LARGE = 1_000_000_000  # bytes of memory from which on a ranking is logged
 log = logging.getLogger(__name__)
 
 
@@ -56,19 +56,18 @@ def evaluate(
 ) -> dict[str, Any]:
     """One result row: a protocol's metrics as fractions, averaged over its trials.
 
-    A trial's metrics are means over its valid queries. Warns where features have collapsed to a
-    point.
+    A trial's metrics are means over its valid queries. Warns if features have collapsed to a point.
 
     Args:
         features: one row for each row of the table; rows outside the protocol are not read.
         table: the dataset; its images are not read.
-        gallery_index: the order in which the official draw takes the gallery's images.
+        gallery_index: the order in which the official sampling takes the gallery's images.
         protocol: the rule.
         rerank: how each trial's distances are re-ranked, if at all.
-        images: a hash of the images that the features are of, where it is known.
-        drawn: what `query_gallery` gives for the table and the protocol, where that is known.
-        mesh: its devices share the work; None: one device does it.
-        bar: shows what is ranked, and how much of it is done.
+        images: a hash of the images of the features, if it is known.
+        drawn: the `query_gallery` of the table and the protocol, if it is known.
+        mesh: its devices share the work; None: one device does all.
+        bar: shows the ranking and its progress.
 
     Returns:
         `protocol` (its fields), `label`, `fingerprint`, `rerank`, `images`, `cmc` (ranks 1 to 20,
@@ -124,10 +123,10 @@ def evaluate(
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Writes a result as JSON, all of it or nothing.
+    """Writes a result as JSON, completely or not at all.
 
     Raises:
-        ValueError: the result holds NaN or infinity.
+        ValueError: the result has NaN or infinity.
         InputError: the file cannot be written.
 
     >>> from pathlib import Path
@@ -139,7 +138,7 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def _size(queries: int, gallery: int, dimensions: int, rerank: Rerank | None) -> tuple[str, int]:
-    """What is ranked, and the bytes that it takes beside the features."""
+    """A description of the ranking, and the bytes that it needs besides the features."""
     if rerank is None:
         needed, how = memory(queries, gallery, dimensions), "ranking"
     else:

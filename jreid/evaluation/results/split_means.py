@@ -1,4 +1,4 @@
-"""Runs of one kind, RegDB's trials or several seeds: their results' mean and standard deviation."""
+"""Mean and standard deviation of the results of several runs: RegDB's trials, or seeds."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ import numpy as np
 from jreid.errors import InputError
 
 STEPS = ("step", "asked_step", "of_steps")
-MARKED = ("fallback", "other_data", "trained_on_unknown")  # where one trial is, so is the mean
+MARKED = ("fallback", "other_data", "trained_on_unknown")  # the mean is marked if one trial is
 
 
 def mean_over_splits(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row for each rule that all results have, from the `rows` of single trials.
 
-    Rows belong together if their checkpoint's kind, protocol but for the trial, and re-ranking are
-    the same.
+    Rows belong together if the kind of checkpoint, the protocol except for the trial, and the
+    re-ranking are equal.
 
     Returns:
-        Rows as `evaluate` makes them: `trials` of `of_trials`, `std` over these trials, the fewest
-        valid queries of any, and a fingerprint made from theirs.
+        Rows as from `evaluate`: `trials` of `of_trials`, `std` over these trials, the smallest
+        number of valid queries, and a fingerprint of their fingerprints.
 
     Raises:
         InputError: a result lacks a rule that another has.
@@ -32,13 +32,13 @@ def mean_over_splits(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 def mean_over_seeds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row for each rule that all results have, from the `rows` of runs of several seeds.
 
-    Rows belong together if their checkpoint's kind and their fingerprint are the same.
+    Rows belong together if the kind of checkpoint and the fingerprint are equal.
 
     Returns:
-        Rows as `evaluate` makes them, with `of_seeds`, how many there are, and `std` over these.
+        Rows as from `evaluate`, with `of_seeds`, the number of seeds, and `std` over these.
 
     Raises:
-        InputError: a result lacks a rule that another has, or is of other images.
+        InputError: a result lacks a rule that another has, or has other images.
     """
 
     def rule(row: Mapping[str, Any]) -> str:
@@ -51,7 +51,7 @@ def mean_over_seeds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 def _by_rule(
     results: Sequence[Mapping[str, Any]], rule: Callable[[Mapping[str, Any]], str]
 ) -> list[list[Mapping[str, Any]]]:
-    """The rows that belong together; InputError where one is not in all results."""
+    """The rows that belong together; InputError if one is not in all results."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         for row in result["rows"]:
@@ -59,9 +59,9 @@ def _by_rule(
     for rows in groups.values():
         if len(rows) != len(results):
             raise InputError(
-                f"The runs' results are not of the same rules: {rows[0]['label']}, re-ranking "
-                f"{rows[0]['rerank']}, is in {len(rows)} of {len(results)}; evaluate the runs "
-                "alike and give the same command again."
+                f"The runs were not evaluated by the same protocols: {rows[0]['label']}, "
+                f"re-ranking {rows[0]['rerank']}, is in {len(rows)} of {len(results)}; evaluate "
+                "all runs by the same protocols and give the same command again."
             )
     return [*groups.values()]
 
@@ -85,13 +85,13 @@ def _mean_over_splits(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]:
-    """The first row's fields with the mean metrics of all, and marked as any of them is.
+    """The first row's fields, with the mean metrics and the marks of all rows.
 
     Args:
-        of_one: the fields that say nothing of several runs.
+        of_one: the fields that have no meaning for several runs.
     """
     first = rows[0]
-    # Nor do steps, unless all have the same.
+    # Nor have steps, unless all are the same.
     of_one = of_one | {name for name in STEPS if len({row.get(name) for row in rows}) > 1}
     return {
         **{name: first[name] for name in first if name not in of_one},

@@ -15,7 +15,7 @@ RANKS = (1, 5, 10, 20)  # that tables show
 def format_comparison(
     rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ("first", "second")
 ) -> rich.table.Table:
-    """The rows for the terminal: for each metric both numbers in per cent, and the difference.
+    """The rows for the terminal: for each metric both numbers in percent, and the difference.
 
     >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
     >>> row |= {"cmc": {"1": 0.5}, "mAP": 0.25, "mINP": 0.25}
@@ -47,10 +47,10 @@ def format_comparison(
 
 
 def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
-    """The rows for the terminal, in per cent, R1 and mAP with their deviation.
+    """The rows for the terminal, in percent, R1 and mAP with their standard deviation.
 
-    The deviation is over the trials of a run, or over several runs.
-    Their marks stand in a last column, if there are any.
+    The deviation is over the trials of a run, or over several runs. The last column has the marks,
+    if there are any.
 
     >>> metrics = {"cmc": {"1": 0.5, "5": 0.5, "10": 1.0, "20": 1.0}, "mAP": 0.25, "mINP": 0.25}
     >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", **metrics}

@@ -96,7 +96,7 @@ def test_rows_without_a_partner_are_shown_alone():
         ),
         (row(regdb(split_number=1)), row(regdb(split_number=2), "b"), r"differ in trial: 1, 2\."),
         (row(), row(regdb(split_number=2), "b"), r"name: sysu_mm01, regdb; .*cmc: identity, image"),
-        (row(), row(fingerprint="b"), r": they are of the same rule on other images or labels\."),
+        (row(), row(fingerprint="b"), r": they have the same rule but other images or labels\."),
         (row(checkpoint="last"), row(checkpoint="best"), r"differ in checkpoint: last, best\."),
         (row(images="a" * 64), row(images="b" * 64), r"in all, 1-shot .* other images .*aaaaa and"),
     ],
@@ -174,7 +174,7 @@ def test_files_that_are_no_results(tmp_path, content):
     path = tmp_path / "result.json"
     path.write_text(content)
     with pytest.raises(
-        InputError, match=r"result\.json (is no result|cannot be read as a result)"
+        InputError, match=r"result\.json (is not a result|cannot be read as a result)"
     ) as raised:
         read_result(path)
     assert "\n" not in str(raised.value)
@@ -186,7 +186,7 @@ def test_missing_and_binary_files(tmp_path):
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"b\.json cannot be read"):
         read_result(tmp_path / "b.json")
-    with pytest.raises(InputError, match="The second file is no result"):
+    with pytest.raises(InputError, match="The second file is not a result"):
         compare(result(row()), {})
 
 

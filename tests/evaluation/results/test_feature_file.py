@@ -138,7 +138,7 @@ def test_files_that_are_no_features(tmp_path):
     np.savez(whole, **ARRAYS)
     for content in (b"", b"features", whole.getvalue()[:-100], whole.getvalue()[:2000]):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"f\.npz is no \.npz file, or only a part of one"):
+        with pytest.raises(InputError, match=r"f\.npz is not an \.npz file, or it is incomplete"):
             read_features(path)
     np.save(path.with_suffix(".npy"), FEATURES)
     with pytest.raises(InputError, match=r"f\.npy is no \.npz"):
@@ -150,7 +150,9 @@ def test_a_member_that_is_no_array_is_named(tmp_path, name, member):
     path = save(tmp_path / "f.npz", **{key: ARRAYS[key] for key in ARRAYS if key != name})
     with zipfile.ZipFile(path, "a") as file:
         file.writestr(member, "hello")
-    with pytest.raises(InputError, match=rf"f\.npz: {name} is no array; save it again by np.savez"):
+    with pytest.raises(
+        InputError, match=rf"f\.npz: {name} is not an array; save it again by np.savez"
+    ):
         read_features(path)
 
 
