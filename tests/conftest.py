@@ -67,3 +67,12 @@ def tiny_config(tiny_folder, prepared):
         f"{ROOT}/configs/agw.py:tiny",
         [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"],
     )
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The networks of published codes in PyTorch, where it is installed."""
+    pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
+    from helpers import torch_reference
+
+    return torch_reference

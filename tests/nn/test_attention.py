@@ -10,13 +10,6 @@ from jreid.weights.torch import convert
 LAYOUT = Layout(((r"^W/", "W.0/"), (r"^norm/", "W.1/"), (r"^g/", "g.0/")))
 
 
-@pytest.fixture
-def reference():
-    return pytest.importorskip(
-        "torch_reference", reason="parity with PyTorch: torch is not installed"
-    )
-
-
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 

@@ -12,13 +12,6 @@ from jreid.nn.normalization import (
 )
 
 
-@pytest.fixture
-def reference():
-    return pytest.importorskip(
-        "torch_reference", reason="parity with PyTorch: torch is not installed"
-    )
-
-
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -145,7 +138,7 @@ def test_running_instance_norm_equals_torch_when_training_and_when_not(reference
     module = RunningInstanceNorm()
     params = {"scale": before["weight"], "bias": before["bias"]}
     statistics = {"mean": before["running_mean"], "var": before["running_var"]}
-    variables = {"params": params, "batch_stats": statistics}
+    variables, x = {"params": params, "batch_stats": statistics}, jnp.asarray(x)
     y, updates = module.apply(variables, x, True, mutable=["batch_stats"])
     np.testing.assert_allclose(y, reference.to_nhwc(trained), atol=2e-6)
     np.testing.assert_allclose(updates["batch_stats"]["mean"], after["running_mean"], atol=1e-6)
