@@ -171,11 +171,8 @@ def test_queries_without_a_match(capsys, tiny_dataset, tmp_path, monkeypatch):
         ("--config.evaluation.rerank=none,standart", "config.evaluation.rerank: standart"),
         ("--config.evaluation.batch_size=0", "config.evaluation.batch_size=0"),
         ("--config.image.size=128", "a height and a width"),
-        ("--config.image.resize=cubic", "did you mean"),
-        ("--config.data.layout=nothing", "nothing is no dataset layout"),
         ("--config.data.train_splits=('train','test')", "the test split is never trained on"),
         ("--config.backbone.depth=101", "depth"),
-        ("--config.dtype=float16", "config.dtype=float16"),
     ],
 )
 def test_values_that_cannot_be_meant(capsys, tiny, tmp_path, flag, message):

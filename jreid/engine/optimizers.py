@@ -10,8 +10,10 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
+from jreid.find import require_name
 from jreid.methods import Config
 
+KINDS = ("sgd", "adam")
 # The epoch of a step, as a number with a fraction.
 Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
 
@@ -40,14 +42,13 @@ def build(options: Config) -> optax.GradientTransformationExtraArgs:
     epoch.
 
     Raises:
-        InputError: the kind of optimizer or a pattern is unknown.
+        InputError: there is no such kind of optimizer, or a pattern cannot be read.
     """
+    require_name("optimizer.kind", options.kind, KINDS)
     if options.kind == "sgd":
         core = optax.trace(options.momentum, nesterov=options.nesterov)
-    elif options.kind == "adam":
-        core = optax.scale_by_adam(*options.betas)
     else:
-        raise InputError(f"the config's optimizer.kind={options.kind} is neither sgd nor adam.")
+        core = optax.scale_by_adam(*options.betas)
     patterns = _compile(options.lr_multipliers)
     return optax.chain(
         optax.add_decayed_weights(options.weight_decay),

@@ -12,6 +12,7 @@ from jreid.data.forms import check_depth_range
 from jreid.data.layouts.layout import find_layout
 from jreid.data.pixels import RESIZE
 from jreid.data.samplers import find_sampler
+from jreid.engine.optimizers import KINDS
 from jreid.errors import InputError
 from jreid.find import require_choice
 from jreid.methods import Config
@@ -79,6 +80,9 @@ def check_config(config: Config) -> None:
     require_choice("image.resize", image.resize, RESIZE)
     require_choice("image.order", image.order, ORDERS)
     require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
+    for field, value in flat(config.to_dict()).items():
+        if field.endswith("optimizer.kind"):  # of every player
+            require_choice(field, value, KINDS)
     check_depth_range(data.depth_range)
     splits = {*data.train_splits}
     _require(

@@ -276,11 +276,9 @@ def test_known_counts_are_checked(source, tmp_path):
     assert load(source._replace(name="mine"), tmp_path / "prepared").table.name.size
 
 
-def test_a_missing_folder_and_layout(source, tmp_path):
+def test_a_missing_folder(source, tmp_path):
     with pytest.raises(InputError, match="jreid data synthesize --layout=sysu_mm01"):
         load(source._replace(folder=tmp_path / "no"), tmp_path / "prepared")
-    with pytest.raises(InputError, match="layout=table does not exist"):
-        load(source._replace(layout="table"), tmp_path / "prepared")
 
 
 @pytest.mark.parametrize(

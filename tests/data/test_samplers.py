@@ -234,13 +234,6 @@ def test_bad_input_is_told_before_any_sampling(name):
     assert "at least 1" in error(*columns([5, 5], [5, 5]), 2, 0)
 
 
-def test_an_unknown_sampler_names_the_choices():
-    with pytest.raises(
-        InputError, match=r"sampler=ris .*identity_uniform, random_identity, uniform"
-    ):
-        plan_of("ris", *columns([5, 5], [5, 5]), 2, 2, 0, 1)
-
-
 def sysu_like_columns():
     """Counts as in SYSU-MM01: 296 training and 99 validation identities, 22k and 12k images."""
     rng = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """Every public loss refuses arrays of another shape or type than it says, in and out of jit."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +66,13 @@ CALLS = {
     "swap_ce_joint": {"features": BOTH, "classifiers": WEIGHTS, "identity": IDENTITY % 2},
     "weighted_triplet": {"features": F, "identity": IDENTITY},
 }
+# The options of each that are names: loss, option, and a name that there is.
+OPTIONS = [
+    (name, option, parameter.default)
+    for name in CALLS
+    for option, parameter in inspect.signature(getattr(losses, name)).parameters.items()
+    if isinstance(parameter.default, str)
+]
 # What an array of integers, and one of any kind, must not be.
 WRONG_IDENTITIES = {
     "a column": lambda x: x[:, None],
@@ -116,6 +125,12 @@ def test_wrong_arrays_are_refused(name):
 def test_the_message_names_argument_and_shapes():
     with pytest.raises(ValueError, match=r"identity of weighted_triplet .*int32\[4, 1\]"):
         losses.weighted_triplet(F, IDENTITY[:, None])
+
+
+@pytest.mark.parametrize(("name", "option", "known"), OPTIONS)
+def test_unknown_options_are_refused_with_the_known_ones(name, option, known):
+    with pytest.raises(ValueError, match=f"'nothing' .*none of .*{known}"):
+        getattr(losses, name)(**CALLS[name], **{option: "nothing"})
 
 
 def test_numpy_arrays_give_the_same():

@@ -50,9 +50,3 @@ def test_every_choice_equals_loops(distance, mining, margin, reduce):
 
 def test_anchors_are_their_own_positives_at_exactly_zero():
     assert mined_triplet(LINE[:2], jnp.array([0, 1]), margin=2.0) == 1.0
-
-
-@pytest.mark.parametrize("option", ["distance", "mining", "reduce"])
-def test_unknown_options_are_named(option):
-    with pytest.raises(ValueError, match=r"'manhattan' is none of .*, "):
-        mined_triplet(LINE, PAIRS, **{option: "manhattan"})

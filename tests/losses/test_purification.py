@@ -77,10 +77,3 @@ def test_gradients_lower_what_they_are_to_lower():
     gradient = jax.grad(lambda x: entropy_margin(x, EVEN))(jnp.array([[1.0, 0, 0, 0]] * 2))
     assert (gradient[:, 0] < 0).all()
     assert (gradient[:, 1:] > 0).all()
-
-
-def test_unknown_hinges_are_refused():
-    with pytest.raises(ValueError, match="softplus, relu"):
-        entropy_margin(EVEN, SURE, "square")
-    with pytest.raises(ValueError, match="softplus, relu"):
-        discrepancy_margin((VISIBLE, INFRARED), (VISIBLE, INFRARED), 2, "square")

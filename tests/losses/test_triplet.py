@@ -102,11 +102,6 @@ def test_gradients_agree_with_differences():
     )
 
 
-def test_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="soft"):
-        triplet("soft", LINE, PAIRS, 0.3)
-
-
 def test_weighted_triplet_equals_the_formula_in_pytorch():
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     rng = np.random.default_rng(0)

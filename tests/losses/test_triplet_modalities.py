@@ -173,10 +173,3 @@ def test_gradients_agree_with_differences():
         modes=["rev"],
         rtol=0.05,
     )
-
-
-def test_unknown_reduction_is_refused():
-    with pytest.raises(ValueError, match="median"):
-        cross_modality_triplet(VISIBLE, INFRARED, TWO, TWO, reduce="median")
-    with pytest.raises(ValueError, match="median"):
-        multi_mode_triplet({}, {}, reduce="median")

@@ -56,10 +56,3 @@ def test_gradients_are_finite_where_points_coincide(metric):
 
 def test_without_negatives_it_is_zero():
     assert float(set_triplet(REAL, REAL, REAL, jnp.zeros(3, int))) == 0
-
-
-def test_unknown_options_are_named():
-    with pytest.raises(ValueError, match="manhattan"):
-        set_triplet(REAL, REAL, REAL, IDENTITY, "manhattan")
-    with pytest.raises(ValueError, match="real"):
-        generated_triplets(REAL, REAL, IDENTITY, negatives="real")

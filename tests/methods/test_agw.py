@@ -11,7 +11,6 @@ from jreid.__main__ import main
 from jreid.config import load as load_config
 from jreid.data.embedding_batches import embedding_batches
 from jreid.data.plain_folder import read_folder
-from jreid.errors import InputError
 from jreid.losses import cross_entropy, weighted_triplet
 from jreid.methods import load
 
@@ -85,16 +84,6 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32(tiny_f
     )
     assert low.dtype == jnp.float32
     assert 0 < np.abs(low - high).max() < 0.1 * np.abs(high).max()
-
-
-@pytest.mark.parametrize(
-    ("flag", "told"),
-    [("--config.pooling=median", "pooling"), ("--config.triplet.kind=soft", "triplet.kind"),
-     ("--config.dtype=float16", "dtype"), ("--config.method=awg", "did you mean agw")],
-)  # fmt: skip
-def test_unknown_options_are_named(flag, told):
-    with pytest.raises(InputError, match=told):
-        load(load_config(f"{AGW}:tiny", [flag]))
 
 
 @pytest.mark.slow
