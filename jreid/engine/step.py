@@ -104,12 +104,10 @@ def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
     mirror image.
     """
 
+    extract: Embed = add_mirrored(method.embed) if flip else method.embed
+
     def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
-        features = method.embed(variables, images, modality).astype(jnp.float32)
-        if not flip:
-            return features
-        mirrored = jnp.flip(images, axis=2)
-        return features + method.embed(variables, mirrored, modality).astype(jnp.float32)
+        return extract(variables, images, modality).astype(jnp.float32)
 
     return jax.jit(
         embed,
@@ -118,6 +116,18 @@ def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
         out_shardings=replicated(mesh),
         compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
+
+
+def add_mirrored(embed: Embed) -> Embed:
+    """An `embed` that adds the embeddings, float32, of each image and of its mirror image."""
+
+    def embed_both(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
+        features, mirrored = (
+            embed(variables, one, modality) for one in (images, jnp.flip(images, axis=2))
+        )
+        return features.astype(jnp.float32) + mirrored.astype(jnp.float32)
+
+    return embed_both
 
 
 def first_not_finite(state: TrainState) -> str | None:

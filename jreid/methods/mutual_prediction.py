@@ -115,11 +115,11 @@ class Network(nn.Module):
         pooled = POOLING[config.pooling](x)
         embedding = BatchNormNeck(name="neck")(pooled, train)
         logits = Classifier(identities, name="classifier")(embedding)
-        parts, part_logits = jnp.zeros((len(x), 0, 1)), jnp.zeros((len(x), 0, identities))
+        parts, part_logits = jnp.zeros((x.shape[0], 0, 1)), jnp.zeros((x.shape[0], 0, identities))
         if options.n:
             parts = Parts(options.n, options.dim, options.pool, name="parts")(x, train)
             part_logits = PartClassifier(identities, name="part_classifier")(parts)
-        descriptor = jnp.concatenate([pooled, parts.reshape(len(x), -1)], axis=1)
+        descriptor = jnp.concatenate([pooled, parts.reshape(x.shape[0], -1)], axis=1)
         normal = BatchNormNeck(name="descriptor_neck")(descriptor, train)
         return Outputs(pooled, embedding, logits, parts, part_logits, descriptor, normal)
 

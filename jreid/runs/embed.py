@@ -62,7 +62,7 @@ def embed_folder(
     faulty = [image for image in images if image.fault]
     raise_faults((Fault(str(i.row.path.relative_to(folder)), i.fault) for i in faulty), folder)
     model = Model(config)
-    variables, _ = _variables(model, run, kind)
+    variables, _ = checkpoint_variables(model, run, kind)
     features = model.embed(variables, [image.content for image in images], names, modality)
     _write(output, features, names=names, modalities=[modality] * len(names), **labels)
     return len(names)
@@ -94,7 +94,7 @@ def embed_split(
             f"{config.data.name} has no images in its {split} split; choose another split."
         )
     model = Model(config)
-    variables, checkpoint = _variables(model, run, kind)
+    variables, checkpoint = checkpoint_variables(model, run, kind)
     features = embed_table(model, variables, table)
     row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
     row |= {**checkpoint, **marks_of(dataset), **marks}
@@ -113,7 +113,7 @@ def embed_split(
     return len(table.name)
 
 
-def _variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
+def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and its fields for result rows."""
     with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())

@@ -1,0 +1,28 @@
+"""Embeds images by what `jreid export --format=stablehlo` wrote, with JAX and without jreid.
+
+python examples/stablehlo_embed.py model.stablehlo infrared query.jpg ...
+
+It prints the cosine similarity of each image to the first. Pillow reads the images.
+"""
+
+import sys
+from pathlib import Path
+
+import jax.export
+import numpy as np
+from PIL import Image
+
+
+def embed(model: Path, modality: str, images: list[Path]) -> np.ndarray:
+    """Unit vectors `[N, D]` of N images of one modality, visible or infrared, of any sizes."""
+    exported = jax.export.deserialize(bytearray(model.read_bytes()))
+    call = jax.jit(exported.call)  # compiles once for each size of image and number of images
+    number = np.int32(["visible", "infrared"].index(modality))
+    pixels = [np.asarray(Image.open(image).convert("RGB")) for image in images]
+    return np.concatenate([np.asarray(call(one[None], number)) for one in pixels])
+
+
+if __name__ == "__main__":
+    features = embed(Path(sys.argv[1]), sys.argv[2], [Path(name) for name in sys.argv[3:]])
+    for name, similarity in zip(sys.argv[3:], features @ features[0], strict=True):
+        print(f"{similarity:6.3f}  {name}")

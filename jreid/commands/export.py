@@ -1,0 +1,80 @@
+"""`jreid export`: a run's model as one file that needs no jreid."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import add_trust_flag, config_of_run, dataset_of, verb
+from jreid.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb."""
+    help = "export a run's model as one file, preprocessing inside, that runs without jreid"
+    export = verb(verbs, "export", _export, help, config=True)
+    export.add_argument("--workdir", type=Path, required=True, help="run folder")
+    export.add_argument("--format", required=True, help="stablehlo (needs JAX to run)")
+    export.add_argument(
+        "--output", type=Path, required=True, help="file to write; a card is written to FILE.json"
+    )
+    export.add_argument(
+        "--checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="which checkpoint (default: last)",
+    )
+    export.add_argument(
+        "--check",
+        action="store_true",
+        help="compare the file with the model: differences, speed, rank-1 on the test split",
+    )
+    add_trust_flag(export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from jreid.engine.model import Model
+    from jreid.export.export import FORMATS, card_of, check_output, export
+    from jreid.find import require_name
+    from jreid.runs.embed import checkpoint_variables
+    from jreid.runs.run import Run
+
+    require_name("--format", options.format, FORMATS)
+    check_output(options.output)
+    config = config_of_run(options)
+    model = Model(config)
+    variables, checkpoint = checkpoint_variables(model, Run(options.workdir), options.checkpoint)
+    log.info("exporting the %s checkpoint, step %s", options.checkpoint, checkpoint["step"])
+    content = export(options.format, model, variables, checkpoint, options.output)
+    print(f"export  {options.output} ({len(content) / 1e6:.1f} MB)")
+    print(f"card    {card_of(options.output)}")
+    if options.check:
+        _check(model, variables, FORMATS[options.format].Reader(content))
+
+
+def _check(model: Any, variables: Any, reader: Any) -> None:
+    """Prints how the export differs from the model."""
+    from jreid.export.check import compare, made_up_table
+    from jreid.runs.protocols import draw_protocols
+    from jreid.runs.score import score
+
+    dataset: Any = None
+    try:
+        dataset = dataset_of(model.config)
+        draws = draw_protocols(model.config, dataset).test
+        table, what = draws[0].table, f"the test split of {model.config.data.name}"
+    except InputError as error:
+        log.warning("no rank-1, and the images of --check are noise: %s", error)
+        draws, table, what = [], made_up_table(model), "noise"
+    both = compare(reader, model, variables, table)
+    print(f"check   {len(both.own):,} images of {what}")
+    print(f"        largest difference of a component of a unit vector: {both.difference:.1e}")
+    print(f"        images a second: {both.exported_rate:.1f} (the model: {both.own_rate:.1f})")
+    for drawn in draws:
+        own, exported = (
+            100 * score(model, dataset, drawn, features)["cmc"]["1"]
+            for features in (both.own, both.exported)
+        )
+        print(f"        rank-1, {drawn.text}: {exported:.2f} (the model: {own:.2f})")

@@ -1,0 +1,105 @@
+"""An export beside the model that it is of: differences, speed, and rank-1 on the test split."""
+
+import io
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jreid.data.pixels import decode, resize
+from jreid.data.table import MODALITIES, Table
+from jreid.engine.model import Model
+from jreid.methods import Variables
+from jreid.runs.score import embed_table
+
+Reader = Callable[[UInt8[np.ndarray, "n h w 3"], int], Float[np.ndarray, "n d"]]
+MAX_SIZES = 4  # of images that an export gets as they are: XLA compiles anew for each size
+MADE_UP = 32  # images of each modality, where there are no data
+
+
+class Comparison(NamedTuple):
+    """The embeddings of images by the model and by its export.
+
+    Attributes:
+        own: the model's, unit vectors `[N, D]`.
+        exported: the export's.
+        own_rate: images a second, decoding too, without compiling.
+        exported_rate: the same of the export.
+    """
+
+    own: Float[np.ndarray, "n d"]
+    exported: Float[np.ndarray, "n d"]
+    own_rate: float
+    exported_rate: float
+
+    @property
+    def difference(self) -> float:
+        """The largest of any component of a unit vector."""
+        return float(np.abs(self.own - self.exported).max())
+
+
+def compare(reader: Reader, model: Model, variables: Variables, table: Table) -> Comparison:
+    """Embeds a table's images by the model and by its export.
+
+    An image whose size is not one of the `MAX_SIZES` most frequent is resized before the export
+    gets it.
+    """
+    first = [int(np.flatnonzero(table.modality == m)[0]) for m in {*table.modality.tolist()}]
+    embed_table(model, variables, table.take(np.array(first)))  # compiles
+    start = time.perf_counter()
+    own = embed_table(model, variables, table)
+    own_rate = len(own) / (time.perf_counter() - start)
+    own = own / np.linalg.norm(own, axis=1, keepdims=True)
+    exported, seconds = _embed_by(reader, model, table)
+    return Comparison(own, exported, own_rate, len(own) / seconds)
+
+
+def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndarray, "n d"], float]:
+    """The export's embeddings of a table's images, and the seconds that they took."""
+    image, batch = model.config.image, model.config.evaluation.batch_size
+    start = time.perf_counter()
+    images = list(zip(table.image.tolist(), table.modality.tolist(), strict=True))
+    pixels = [decode(content) for content, _ in images]
+    sizes = Counter(one.shape[:2] for one in pixels)
+    kept = {size for size, _ in sizes.most_common(MAX_SIZES)}
+    for row, (content, modality) in enumerate(images):
+        if pixels[row].shape[:2] not in kept:
+            # Gray before it is resized, as the model sees it; the export leaves gray as it is.
+            gray = decode(content, bool(image[f"gray_{modality}"]))
+            pixels[row] = resize(gray, tuple(image.size), image.resize)
+    seconds = time.perf_counter() - start
+    rows: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    for row, (modality, one) in enumerate(zip(table.modality.tolist(), pixels, strict=True)):
+        rows.setdefault((MODALITIES.index(modality), one.shape), []).append(row)
+    found: dict[int, np.ndarray] = {}
+    for (modality, shape), group in rows.items():
+        reader(np.zeros((batch, *shape), np.uint8), modality)  # compiles
+        start = time.perf_counter()
+        for places in (group[place : place + batch] for place in range(0, len(group), batch)):
+            filled = np.zeros((batch, *shape), np.uint8)
+            filled[: len(places)] = [pixels[row] for row in places]
+            found.update(zip(places, reader(filled, modality), strict=False))
+        seconds += time.perf_counter() - start
+    return np.stack([found[row] for row in range(len(pixels))]), seconds
+
+
+def made_up_table(model: Model) -> Table:
+    """Images of noise of both modalities, twice as large as the model's."""
+    import PIL.Image
+
+    rng, (h, w) = np.random.default_rng(0), model.config.image.size
+    modality = np.repeat(MODALITIES, MADE_UP)
+    images = np.empty(len(modality), object)
+    for row in range(len(images)):
+        file = io.BytesIO()
+        noise = rng.integers(0, 256, (2 * h, 2 * w, 3), np.uint8)
+        PIL.Image.fromarray(noise).save(file, "PNG", compress_level=0)
+        images[row] = file.getvalue()
+    numbers = np.arange(len(images))
+    names = np.array([f"noise {number}" for number in numbers])
+    return Table(
+        names, numbers, np.ones_like(numbers), modality, np.full(len(images), "test"), images
+    )

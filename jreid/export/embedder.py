@@ -1,0 +1,45 @@
+"""All of a model's embedding as one function: pixels of any size in, unit vectors out."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from jreid.data.table import MODALITIES, VISIBLE
+from jreid.engine.step import add_mirrored
+from jreid.export.preprocess import preprocess, to_gray
+from jreid.methods import Config, Method, Variables
+
+Embedder = Callable[[UInt8[Array, "n h w 3"], Int[Array, ""]], Float[Array, "n d"]]
+
+
+def make_embedder(config: Config, method: Method, variables: Variables) -> Embedder:
+    """The function `(pixels [N, h, w, 3] uint8, modality int32) -> [N, D]` float32, unit vectors.
+
+    It prepares pixels, RGB, as `jreid embed` does: gray where the config says so, resized,
+    normalized. `modality` is the place in `MODALITIES`, of all N images: 0 is visible, 1 infrared.
+    N, h and w may be symbolic.
+    """
+    image = config.image
+    embed = add_mirrored(method.embed) if config.evaluation.flip else method.embed
+
+    def of(modality: str) -> Callable[..., Float[Array, "n d"]]:
+        gray = image.gray_visible if modality == VISIBLE else image.gray_infrared
+
+        def embed_pixels(variables, pixels):
+            pixels = to_gray(pixels) if gray else pixels
+            images = preprocess(pixels, tuple(image.size), image.resize)
+            features = embed(variables, images, modality).astype(jnp.float32)
+            norm = jnp.linalg.norm(features, axis=1, keepdims=True)
+            return features / jnp.maximum(norm, jnp.finfo(jnp.float32).tiny)
+
+        return embed_pixels
+
+    branches = [of(modality) for modality in MODALITIES]
+
+    def embedder(pixels, modality):
+        # The variables are an operand, so that the branches share them.
+        return jax.lax.switch(modality, branches, variables, pixels)
+
+    return embedder

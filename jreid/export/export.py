@@ -1,0 +1,93 @@
+"""Writes an export and, beside it, a JSON card that says what it is."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import jreid
+from jreid import config as configs
+from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD
+from jreid.data.table import MODALITIES
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.export import stablehlo
+from jreid.export.embedder import make_embedder
+from jreid.files import write_text, write_whole
+from jreid.methods import Config, Variables
+from jreid.runs.run import installed, revision
+
+# By name: each has `write(embedder)`, the content of a file; `Reader(content)`, which embeds by it;
+# `ABOUT`, fields of the card.
+FORMATS = {"stablehlo": stablehlo}
+
+
+def card_of(output: Path) -> Path:
+    """The path of the card of an export."""
+    return output.with_name(f"{output.name}.json")
+
+
+def check_output(output: Path) -> None:
+    """Raises InputError where no file can be written to, before anything is computed."""
+    if not output.parent.is_dir():
+        raise InputError(f"{output.parent} is no folder; make it, or choose another --output.")
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; name a file.")
+
+
+def export(
+    format: str, model: Model, variables: Variables, checkpoint: Mapping[str, Any], output: Path
+) -> bytes:
+    """Writes the model as a file and its card, and returns the file's content.
+
+    Args:
+        format: a name of `FORMATS`.
+        checkpoint: what a result row says of the checkpoint that the variables are of.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    host = jax.device_get(variables)
+    content = FORMATS[format].write(make_embedder(model.config, model.method, host))
+    write_whole(output, lambda file: file.write(content))
+    card = {
+        "format": format,
+        "file": output.name,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **_interface(model.config),
+        **checkpoint,
+        "config_hash": configs.digest(model.config),
+        "config": model.config.to_dict(),
+        "jreid": jreid.__version__,
+        "revision": revision(),
+        "versions": installed(("jax", "jaxlib", "flax")),
+        **FORMATS[format].ABOUT,
+    }
+    write_text(card_of(output), json.dumps(card, indent=2) + "\n")
+    return content
+
+
+def _interface(config: Config) -> dict[str, Any]:
+    """What goes in and out, and what happens to pixels inside."""
+    image = config.image
+    numbers = ", ".join(f"{place} {modality}" for place, modality in enumerate(MODALITIES))
+    return {
+        "inputs": {
+            "pixels": "uint8 [N, height, width, 3], RGB; any N, height and width of 1 or more",
+            "modality": f"int32 scalar, of all N images: {numbers}",
+        },
+        "output": "float32 [N, D], unit vectors: their products are cosine similarities",
+        "method": config.method,
+        "preprocessing": {
+            "size": [*image.size],
+            "resize": image.resize,
+            "gray": {m: bool(image[f"gray_{m}"]) for m in MODALITIES},
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "flip": bool(config.evaluation.flip),
+        },
+    }

@@ -1,0 +1,41 @@
+"""An embedder as a StableHLO file, which JAX reads without jreid."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from jaxtyping import Float, UInt8
+
+from jreid.export.embedder import Embedder
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+# https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees
+COMPATIBILITY = (
+    "JAX guarantees that this file is read by versions of jaxlib released up to 6 months after the "
+    "one in `versions`, and up to 3 weeks before it. Later versions may refuse the file: keep the "
+    "run, and export it again."
+)
+ABOUT = {"platforms": PLATFORMS, "compatibility": COMPATIBILITY}
+
+
+def write(embedder: Embedder) -> bytes:
+    """The file's content. Numbers, heights and widths of images are symbolic."""
+    n, h, w = export.symbolic_shape("n, h, w")
+    pixels = jax.ShapeDtypeStruct((n, h, w, 3), jnp.uint8)
+    modality = jax.ShapeDtypeStruct((), jnp.int32)
+    return bytes(
+        export.export(jax.jit(embedder), platforms=PLATFORMS)(pixels, modality).serialize()
+    )
+
+
+class Reader:
+    """Embeds by a file's content alone; XLA compiles it once for each shape of pixels."""
+
+    def __init__(self, content: bytes) -> None:
+        self._call = jax.jit(export.deserialize(bytearray(content)).call)
+
+    def __call__(
+        self, pixels: UInt8[np.ndarray, "n h w 3"], modality: int
+    ) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of N images of one modality, which 0 or 1 stands for."""
+        return np.asarray(self._call(pixels, np.int32(modality)))

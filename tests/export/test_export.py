@@ -1,0 +1,104 @@
+"""`jreid export` of a run: the file, its card, its check and what is refused."""
+
+import hashlib
+import importlib.util
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers.command_line import SMALL_EVALUATION
+from helpers.paths import ROOT
+
+from jreid.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_folder, prepared):
+    """A run of no epoch."""
+    workdir = tmp_path_factory.mktemp("export") / "run"
+    flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=0", *SMALL_EVALUATION]
+    flags += [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+    flags += ["--config.method=helpers.small_method", "--config.image.gray_infrared=true"]
+    assert main(["train", *flags, f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+def export(workdir, output, *flags) -> int:
+    trust = "--trust-code"
+    return main(["export", f"--workdir={workdir}", f"--output={output}", trust, *flags])
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    output = run.parent / "model.stablehlo"
+    assert export(run, output, "--format=stablehlo") == 0
+    return output
+
+
+def test_the_card_says_what_the_file_is(run, exported):
+    card = json.loads(exported.with_name("model.stablehlo.json").read_text())
+    assert card["sha256"] == hashlib.sha256(exported.read_bytes()).hexdigest()
+    (row,) = json.loads((run / "result.json").read_text())["rows"]
+    assert (card["weights"], card["step"]) == (row["weights"], row["step"])
+    assert card["config"] == json.loads((run / "config.json").read_text())
+    assert card["preprocessing"]["gray"] == {"visible": False, "infrared": True}
+    assert "6 months" in card["compatibility"] and card["versions"]["jaxlib"]
+
+
+def test_the_example_embeds_as_the_run(run, exported, tiny_folder, tmp_path):
+    folder = tiny_folder / "cam3"
+    flags = [f"--images={folder}", "--modality=infrared", f"--output={tmp_path}/own.npz"]
+    assert main(["embed", f"--workdir={run}", "--trust-code", *flags]) == 0
+    with np.load(tmp_path / "own.npz") as own:
+        names, features = own["names"][:3], own["features"][:3]
+    images = [next(folder.glob(f"{name}.*")) for name in names]
+    found = example("stablehlo_embed").embed(exported, "infrared", images)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, features, rtol=0, atol=1e-5)
+
+
+def test_check_compares_the_file_with_the_model(run, tmp_path, capsys):
+    assert export(run, tmp_path / "model", "--format=stablehlo", "--check") == 0
+    out = capsys.readouterr().out
+    (difference,) = re.findall(r"unit vector: (\S+)", out)
+    # A level that lies between two may be rounded to the other; these images have 512 pixels.
+    assert float(difference) < 1e-4
+    ((exported, own),) = re.findall(r"rank-1, .*: (\S+) \(the model: (\S+)\)", out)
+    assert exported == own
+
+
+def test_without_the_data_check_embeds_noise(run, tmp_path, capsys):
+    gone = f"--config.data.folder={tmp_path}/gone"
+    assert export(run, tmp_path / "model", "--format=stablehlo", "--check", gone) == 0
+    out, err = capsys.readouterr()
+    assert "noise" in out and "rank-1" not in out and f"{tmp_path}/gone" in err
+
+
+@pytest.mark.parametrize(
+    ("workdir", "output", "format", "named"),
+    [
+        ("run", "model", "stablehol", "stablehlo"),
+        ("run", "gone/model", "stablehlo", "gone is no folder"),
+        ("run", "", "stablehlo", "is a folder"),
+        ("none", "model", "stablehlo", "none holds no run"),
+        ("untrained", "model", "stablehlo", "no last checkpoint"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(run, tmp_path, capsys, workdir, output, format, named):
+    untrained = tmp_path / "untrained"
+    untrained.mkdir()
+    for name in ("config.json", "run.json"):
+        (untrained / name).write_bytes((run / name).read_bytes())
+    folder = run if workdir == "run" else tmp_path / workdir
+    assert export(folder, tmp_path / output, f"--format={format}") == 2
+    assert named in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"untrained"}
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,43 @@
+"""The inference network of every method exports, and embeds as the model does."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+from helpers.paths import ROOT
+from helpers.variables import filled
+from PIL import Image
+
+from jreid import config as configs
+from jreid.data.table import MODALITIES
+from jreid.distributed.mesh import mesh_over
+from jreid.engine.model import Model
+from jreid.export import stablehlo
+from jreid.export.embedder import make_embedder
+
+METHODS = ["base_derivative", "idkl", "mutual_prediction", "pfanet", "pfinet"]
+
+
+@pytest.mark.parametrize(
+    "name", ["agw", *(pytest.param(m, marks=pytest.mark.slow) for m in METHODS)]
+)
+def test_an_exported_method_embeds_as_the_model(name):
+    config = configs.load(f"{ROOT}/configs/{name}.py:tiny", ["--config.evaluation.batch_size=4"])
+    config = configs.with_identities(config, 8) if not config.data.identities else config
+    model = Model(config, mesh_over(jax.devices()[:1]))
+    shapes = model.shapes()
+    variables = filled({"params": shapes.params, **shapes.model_state})
+    read = stablehlo.Reader(stablehlo.write(make_embedder(config, model.method, variables)))
+    H, W = config.image.size
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 2 * H, 2 * W, 3), np.uint8)
+    for number, modality in enumerate(MODALITIES):
+        own = model.embed(variables, [*map(png, pixels)], [*"abcd"], modality)
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+        np.testing.assert_allclose(read(pixels, number), own, rtol=0, atol=1e-5)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
