@@ -38,10 +38,11 @@ def create(config: Config) -> Method:
         pooled, _, logits = outputs
         identity = jnp.tile(batch["identity"], 2)
         metric = triplet(config.triplet.kind, pooled, identity, config.triplet.margin)
-        return {
+        losses = {
             "identity": (1.0, cross_entropy(logits, identity)),
             "metric": (config.my_reid.weight, metric),
-        }, logits
+        }
+        return Terms(losses, logits)
 
     network = Network(config.data.identities, config.my_reid.width)
     return single_network(network, terms, lambda outputs: outputs[1], config)

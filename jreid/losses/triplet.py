@@ -1,12 +1,13 @@
 """Triplet losses of papers, each a use of `mined_triplet`."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jreid.errors import InputError
-from jreid.find import find_symbol
+from jreid.find import find_symbol, is_outside
 from jreid.losses._checks import REDUCTIONS, Margin, checked, choose
 from jreid.losses.mining import mined_triplet
 
@@ -80,6 +81,16 @@ TRIPLETS: Mapping[str, Callable[[Array, Array, float], Array]] = {
         features, identity, released=True
     ),
 }
+
+
+def collapsed_triplet(kind: str, margin: float) -> float | None:
+    """The value of the triplet loss of this `config.triplet.kind` where all features are equal.
+
+    None where `kind` is the dotted name of another function.
+    """
+    if is_outside(kind):
+        return None
+    return math.log(2) if kind.startswith("weighted_regularized") else margin
 
 
 def find_triplet(kind: str) -> Callable[[Array, Array, float], Array]:

@@ -14,6 +14,11 @@ from jreid.find import require_choice
 from jreid.losses.classification import cross_entropy
 from jreid.losses.triplet import find_triplet, triplet
 from jreid.methods.method import Batch, Config, Method, Terms, single_network
+from jreid.methods.stuck import (
+    configured_triplet_at_margin,
+    identity_at_chance,
+    judged_epochs,
+)
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
@@ -69,13 +74,21 @@ def create(config: Config) -> Method:
         pooled, _, logits = outputs
         identity = jnp.repeat(batch["identity"], 2)
         metric = triplet(config.triplet.kind, pooled, identity, config.triplet.margin)
-        return {
-            "identity": (1.0, cross_entropy(logits, identity)),
-            "triplet": (1.0, metric),
-        }, logits
+        losses = {"identity": (1.0, cross_entropy(logits, identity)), "triplet": (1.0, metric)}
+        return Terms(losses, logits)
 
     def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:
         """The neck's output, which the released code calls the FC feature and selects by."""
         return outputs[1]
 
-    return single_network(Network(config), terms, embedding, config, torch_layout=TORCH_LAYOUT)
+    return single_network(
+        Network(config),
+        terms,
+        embedding,
+        config,
+        torch_layout=TORCH_LAYOUT,
+        metric_warnings=(
+            identity_at_chance("model/identity", config, judged_epochs(config)),
+            *configured_triplet_at_margin("model/triplet", config),
+        ),
+    )

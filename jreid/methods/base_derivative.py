@@ -27,10 +27,12 @@ from jreid.methods.method import (
     Batch,
     Config,
     Method,
+    MetricWarning,
     Terms,
     Variables,
     single_network,
 )
+from jreid.methods.stuck import identity_at_chance, judged_epochs, triplet_at_margin
 from jreid.nn.colors import to_unit
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.modality_generator import INFRARED_CHANNELS, INPUTS, WEIGHT_INITS, ModalityGenerator
@@ -105,27 +107,59 @@ def create(config: Config) -> Method:
 
     pictures = _pictures(network.apply, options.modalities)
     terms = partial(_terms, options)
-    return single_network(network, terms, embedding, config, pictures, train_call="with_derived")
+    return single_network(
+        network,
+        terms,
+        embedding,
+        config,
+        pictures,
+        train_call="with_derived",
+        metric_warnings=_metric_warnings(config),
+    )
 
 
 def _terms(options: Config, outputs: tuple[Array, Array, Array], batch: Batch) -> Terms:
     pooled, _, logits = outputs
     modalities, reduce = options.modalities, options.triplet_reduce
-    # Equation 8 divides by N, which is read as the rows of one modality.
-    per_row = len(modalities) if options.identity_reduce == "sum_modalities" else 1
     repeated = jnp.repeat(batch["identity"], len(modalities))
     values = unit_length(pooled) if options.normalize else pooled
     features = {name: values[m :: len(modalities)] for m, name in enumerate(modalities)}
     identity = {name: batch["identity"] for name in modalities}
     losses = {
-        "identity": per_row * cross_entropy(logits, repeated),
+        "identity": _per_row(options) * cross_entropy(logits, repeated),
         "multi_mode": multi_mode_triplet(features, identity, options.multi_mode_margin, reduce),
         "multi_directional": multi_directional_triplet(
             features, identity, options.pairs, options.multi_directional_margin, reduce
         ),
     }
     # Equation 9.
-    return {name: (options.loss_weights[name], value) for name, value in losses.items()}, logits
+    weighted = {name: (options.loss_weights[name], value) for name, value in losses.items()}
+    return Terms(weighted, logits)
+
+
+def _per_row(options: Config) -> int:
+    """How many cross-entropies the identity loss adds up.
+
+    Equation 8 divides by N, which is read as the rows of one modality.
+    """
+    return len(options.modalities) if options.identity_reduce == "sum_modalities" else 1
+
+
+def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
+    options, epochs = config.base_derivative, judged_epochs(config)
+    anchors = config.batch.identities * config.batch.images
+    each = anchors if options.triplet_reduce == "sum" else 1
+    within = each * len(options.modalities) * options.multi_mode_margin
+    across = each * 2 * len(options.pairs) * options.multi_directional_margin
+    triplets = {"multi_mode": within, "multi_directional": across}
+    return (
+        identity_at_chance("model/identity", config, epochs, _per_row(options)),
+        *(
+            triplet_at_margin(f"model/{name}", value, epochs)
+            for name, value in triplets.items()
+            if options.loss_weights[name]
+        ),
+    )
 
 
 def _pictures(apply: Any, modalities: tuple[str, ...]) -> Mapping[str, Callable[..., Any]]:

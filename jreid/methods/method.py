@@ -63,15 +63,21 @@ class Phase(NamedTuple):
 class MetricWarning(NamedTuple):
     """A warning about values of a metric.
 
+    `jreid.methods.stuck` makes those of a training that is stuck.
+
     Attributes:
         pattern: of metrics' names, such as `*_discriminator/loss`.
-        when: whether to warn of a value, the mean of the steps since the last.
+        when: whether to warn of a value, the mean of the steps since the last; with `epochs`, of
+            an array of the values at all steps of an epoch, `[steps]` float64.
         message: what the value means and what to do.
+        epochs: those that are judged, counted from 0, each of them whole, and warned of once in a
+            run; None to judge each mean that is logged.
     """
 
     pattern: str
-    when: Callable[[float], bool]
+    when: Callable[[Any], bool]
     message: str
+    epochs: range | None = None
 
 
 class Method(NamedTuple):
@@ -123,8 +129,18 @@ class Method(NamedTuple):
         return {player.name: player for phase in self.phases for player in phase.players}
 
 
-# Weight and value of each loss by name, and the identity logits whose accuracy is a metric.
-Terms = tuple[Mapping[str, tuple[float, Float[Array, ""]]], Float[Array, "m identities"]]
+class Terms(NamedTuple):
+    """What a method of one network makes of its outputs and a batch.
+
+    Attributes:
+        losses: weight and value of each, by name.
+        logits: of identities; their accuracy is a metric.
+        metrics: further ones, by name.
+    """
+
+    losses: Mapping[str, tuple[float, Float[Array, ""]]]
+    logits: Float[Array, "m identities"]
+    metrics: Mapping[str, Float[Array, ""]] = {}
 
 
 def single_network(
@@ -136,6 +152,7 @@ def single_network(
     torch_layout: Any = None,
     train_call: str = "__call__",
     train_options: Callable[[Float[Array, ""]], Mapping[str, Any]] = lambda epoch: {},
+    metric_warnings: tuple[MetricWarning, ...] = (),
 ) -> Method:
     """A method of one network, which one player trains by a weighted sum of losses.
 
@@ -148,6 +165,7 @@ def single_network(
         torch_layout: as in `Method`.
         train_call: the network's function that is trained, where it is another.
         train_options: from the epoch to further arguments of it.
+        metric_warnings: as in `Method`.
     """
     apply: Any = network.apply
 
@@ -169,14 +187,14 @@ def single_network(
             method=train_call,
             **train_options(epoch),
         )
-        losses, logits = terms(outputs, batch)
+        losses, logits, further = terms(outputs, batch)
         identity = jnp.repeat(batch["identity"], len(logits) // len(batch["identity"]))
-        metrics = {name: value for name, (_, value) in losses.items()}
+        metrics = {name: value for name, (_, value) in losses.items()} | dict(further)
         metrics["accuracy"] = (logits.argmax(1) == identity).mean()
         return weighted_sum(losses), (metrics, model_state)
 
     player = Player("model", lambda path: True, loss, config.optimizer)
-    return Method.single(init, (player,), embed, pictures or {}, torch_layout)
+    return Method.single(init, (player,), embed, pictures or {}, torch_layout, metric_warnings)
 
 
 def weighted_sum(losses: Mapping[str, tuple[float, Float[Array, ""]]]) -> Float[Array, ""]:

@@ -44,10 +44,17 @@ from jreid.methods.method import (
     Config,
     Loss,
     Method,
+    MetricWarning,
     Player,
     Variables,
     images_of,
     weighted_sum,
+)
+from jreid.methods.stuck import (
+    OTHER_RATE,
+    configured_triplet_at_margin,
+    identity_at_chance,
+    judged_epochs,
 )
 from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
 from jreid.nn.parts import PartClassifier, Parts
@@ -161,7 +168,21 @@ def create(config: Config) -> Method:
             config.mutual_prediction.embedding
         ]
 
-    return Method.single(init, _players(_terms(apply, classifier.apply, config), config), embed)
+    players = _players(_terms(apply, classifier.apply, config), config)
+    return Method.single(init, players, embed, metric_warnings=_metric_warnings(config))
+
+
+def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
+    epochs = judged_epochs(config)
+    without = "train anew with --config.mutual_prediction.parts.triplet=False"
+    remedy = without if config.mutual_prediction.parts.triplet else OTHER_RATE
+    return (
+        identity_at_chance("model/identity", config, epochs),
+        identity_at_chance("model/part_identity", config, epochs, remedy=remedy),
+        identity_at_chance("model/specific", config, epochs, heads=2),
+        *configured_triplet_at_margin("model/triplet", config),
+        *configured_triplet_at_margin("model/part_triplet", config, without),
+    )
 
 
 def _players(terms: Terms, config: Config) -> tuple[Player, ...]:

@@ -25,6 +25,7 @@ from jreid.methods.method import (
     Variables,
     single_network,
 )
+from jreid.methods.stuck import identity_at_chance, judged_epochs
 from jreid.nn.colors import LUMA, to_unit
 from jreid.nn.heads import BatchNormNeck
 from jreid.nn.layers import LINEAR_INIT, Linear
@@ -147,14 +148,18 @@ def create(config: Config) -> Method:
         clusters = center_cluster(representation, identity, options.margin, options.groups)
         # The sum over groups: of equation 8, a mean, it is so many times that of the batch.
         identities = options.groups * cross_entropy(logits, identity)
-        return {"identity": (1.0, identities), "center_cluster": (1.0, clusters)}, logits
+        losses = {"identity": (1.0, identities), "center_cluster": (1.0, clusters)}
+        return Terms(losses, logits)
 
     def embedding(outputs: Any) -> Float[Array, "n d"]:
         """The neck's output, as the released code tests with."""
         return outputs[1]
 
     pictures = {"responses": _responses(network.apply)}
-    return single_network(network, terms, embedding, config, pictures, TORCH_LAYOUT)
+    stuck = identity_at_chance("model/identity", config, judged_epochs(config), options.groups)
+    return single_network(
+        network, terms, embedding, config, pictures, TORCH_LAYOUT, metric_warnings=(stuck,)
+    )
 
 
 def _responses(apply: Any) -> Callable[..., Array]:

@@ -25,7 +25,7 @@ from jreid.training.cadence import Cadence
 from jreid.training.checkpointer import Checkpointer
 from jreid.training.log import MetricWriter, StepProgress
 from jreid.training.loop import take_steps
-from jreid.training.monitor import FiniteCheck, MetricWarnings
+from jreid.training.monitor import EpochWarnings, FiniteCheck, MetricWarnings
 from jreid.training.observer import Observer, Step
 from jreid.training.plan import ended_epochs, epochs_of, images_of, plan_training
 from jreid.training.profiler import Profiler
@@ -108,6 +108,7 @@ def train(
                 writer,
                 progress,
                 MetricWarnings(model.method.metric_warnings),
+                EpochWarnings(model.method.metric_warnings, plan.starts),
                 checkpointer,
                 Validation(model, dataset, draws.validation, cadence, checkpointer, writer),
                 Pictures(sheets, cadence, checkpointer),

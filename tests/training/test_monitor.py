@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import pytest
+from helpers.planted_curves import feed, planted
 from helpers.states import state_of
 
 from jreid.errors import InputError
@@ -32,3 +33,26 @@ def test_a_metric_is_warned_of_once_until_it_is_as_expected_again(caplog):
         "step 2: a/loss is 3: it is high.",
         "step 6: a/loss is 5: it is high.",
     ]
+
+
+def test_an_epoch_is_judged_by_all_its_steps_and_warned_of_once(caplog):
+    high = MetricWarning("*/loss", lambda losses: losses.mean() > 2, "it is high", range(1, 9))
+    curves = {"a/loss": planted([3, 1, 2.5, 2.6]), "b/other": planted([9] * 4)}
+    feed([high], curves)
+    assert caplog.messages == [
+        "epoch 3, step 60: the mean of a/loss over this epoch is 2.5: it is high."
+    ]
+
+
+def test_the_rest_of_an_epoch_is_not_judged(caplog):
+    """A run that was stopped within an epoch goes on in the middle of it."""
+    high = MetricWarning("a/loss", lambda losses: losses.mean() > 2, "it is high", range(9))
+    feed([high], {"a/loss": planted([3, 1])}, skipped=5)
+    assert not caplog.messages
+
+
+def test_each_warning_has_one_observer(caplog):
+    logged = MetricWarning("a/loss", lambda value: value > 2, "it is high")
+    feed([logged], {"a/loss": planted([3])})
+    assert not caplog.messages
+    assert not MetricWarnings([logged._replace(epochs=range(9))]).messages({"a/loss": 3})

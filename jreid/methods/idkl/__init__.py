@@ -9,6 +9,7 @@ The paper and its released code differ in nearly every part. Each difference is 
 discriminators, the generalized mean with p = 3, the necks, the triplet loss on what is pooled.
 """
 
+import math
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -25,7 +26,15 @@ from jreid.methods.idkl.objectives import all_terms
 from jreid.methods.idkl.pictures import grad_cam_of, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
-from jreid.methods.method import Config, Method, single_network
+from jreid.methods.method import Config, Method, MetricWarning, single_network
+from jreid.methods.stuck import (
+    configured_triplet_at_margin,
+    discriminator_at_chance,
+    discriminator_certain,
+    distillation_dominates,
+    identity_at_chance,
+    judged_epochs,
+)
 from jreid.nn.gradient_reversal import rising_strength
 
 CHOICES = {
@@ -73,7 +82,39 @@ def create(config: Config) -> Method:
         {"grad_cam": grad_cam_of(network.apply), "masks": masks_of(network.apply)},
         TORCH_LAYOUT,
         train_options=reversal_at,
+        metric_warnings=_metric_warnings(config),
     )
+
+
+def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
+    """Discriminators are to be certain; confusers that are show that the reversal has failed."""
+    options, epochs = config.idkl, judged_epochs(config)
+    warnings = [
+        identity_at_chance("model/*_identity", config, epochs),
+        *configured_triplet_at_margin("model/*_triplet", config),
+        distillation_dominates(
+            "model/distillation_share",
+            epochs,
+            "lower config.idkl.weights.tgsa and csa, mdr_tgsa and mdr_csa, or train anew with "
+            "--config.idkl.divergence.reduce=mean",
+        ),
+        discriminator_at_chance(
+            "model/discriminator",
+            len(options.discriminator_at) * math.log(2),
+            epochs,
+            "train anew with a higher config.idkl.weights.discriminator",
+        ),
+    ]
+    if options.confuser == "grl":
+        warnings.append(
+            discriminator_certain(
+                "model/confuser",
+                len(options.confuser_at) * math.log(2),
+                epochs,
+                "train anew with a higher config.idkl.reversal.strength",
+            )
+        )
+    return tuple(warnings)
 
 
 def _check(config: Config) -> None:

@@ -11,7 +11,7 @@ from jreid.losses.classification import cross_entropy
 from jreid.losses.purification import discrepancy_margin, entropy_margin
 from jreid.losses.triplet import triplet
 from jreid.methods.idkl.network import Head, Output, gem
-from jreid.methods.method import Batch, Config, Terms
+from jreid.methods.method import Batch, Config, Terms, weighted_sum
 
 # The released code's, of batches that have not that many rows: 12 identities of 10 images.
 RELEASED_ROWS = 120
@@ -24,10 +24,23 @@ Losses = dict[str, tuple[float, Float[Array, ""]]]
 def all_terms(config: Config, out: Output, batch: Batch) -> Terms:
     """All terms of equation 21."""
     identity = jnp.repeat(batch["identity"], 2)
-    losses = base_terms(out, identity, config) | distillation_terms(out, config)
+    distillation = distillation_terms(out, config)
+    losses = base_terms(out, identity, config) | distillation
     if out.purified:
         losses |= purifier_terms(out, identity, config)
-    return losses, out.shared.logits
+    share = weighted_sum(distillation) / weighted_sum(losses)
+    metrics = {"distillation_share": share}
+    for name, head in trained_heads(out, config).items():
+        parts = _identity_and_triplet(head, identity, config)
+        metrics[f"{name}_identity"], metrics[f"{name}_triplet"] = parts
+    return Terms(losses, out.shared.logits, metrics)
+
+
+def trained_heads(out: Output, config: Config) -> dict[str, Head]:
+    """The heads that L_reid trains: one of each branch, and one more of the purified map."""
+    if out.purified and out.raw and config.idkl.specific_reid == "raw_and_purified":
+        return {"shared": out.shared, "specific": out.raw, "purified": out.specific}
+    return {"shared": out.shared, "specific": out.specific}
 
 
 def base_terms(out: Output, identity: Array, config: Config) -> Losses:
@@ -41,20 +54,24 @@ def base_terms(out: Output, identity: Array, config: Config) -> Losses:
     confusing = modality if options.confuser == "grl" else (modality + pair) % 2
     discriminated = _sum(cross_entropy(logits, modality) for logits in out.discriminators.values())
     confused = _sum(cross_entropy(logits, confusing) for logits in out.confusers.values())
-    twice = out.purified and options.specific_reid == "raw_and_purified"
-    specific = out.raw if twice and out.raw else out.specific
+    heads = trained_heads(out, config)
     return {
-        "shared_reid": (1.0, _reid(out.shared, identity, config)),
-        "specific_reid": (1.0, _reid(specific, identity, config)),
+        "shared_reid": (1.0, _reid(heads["shared"], identity, config)),
+        "specific_reid": (1.0, _reid(heads["specific"], identity, config)),
         "confuser": (options.weights.confuser, confused),
         "discriminator": (options.weights.discriminator, discriminated),
     }
 
 
 def _reid(head: Head, identity: Array, config: Config) -> Array:
+    cross_entropies, triplets = _identity_and_triplet(head, identity, config)
+    return cross_entropies + triplets
+
+
+def _identity_and_triplet(head: Head, identity: Array, config: Config) -> tuple[Array, Array]:
     kind, margin = config.triplet.kind, config.triplet.margin
-    metric = triplet(kind, head.feature, identity, margin)
-    return cross_entropy(head.logits, identity) + metric
+    triplets = triplet(kind, head.feature, identity, margin)
+    return cross_entropy(head.logits, identity), triplets
 
 
 def purifier_terms(out: Output, identity: Array, config: Config) -> Losses:
@@ -68,8 +85,9 @@ def purifier_terms(out: Output, identity: Array, config: Config) -> Losses:
         "enhancement": (weight, entropy_margin(*out.entropy_logits, hinge)),
         "reduction": (weight, discrepancy_margin(reduced, before, images, hinge, epsilon)),
     }
-    if options.specific_reid == "raw_and_purified":
-        terms["purified_reid"] = (weight, _reid(out.specific, identity, config))
+    heads = trained_heads(out, config)
+    if "purified" in heads:
+        terms["purified_reid"] = (weight, _reid(heads["purified"], identity, config))
     return terms
 
 

@@ -7,6 +7,7 @@ cycle an image keeps its content. Four players take turns in a step: the extract
 G_I and G_R, and their discriminators, D_R of visible images and D_I of infrared ones.
 """
 
+import math
 from operator import attrgetter
 
 import jax
@@ -21,6 +22,14 @@ from jreid.methods.method import Batch, Config, Method, MetricWarning, Variables
 from jreid.methods.pfanet.network import Networks, as_pixels
 from jreid.methods.pfanet.pictures import pictures_of
 from jreid.methods.pfanet.players import phases_of
+from jreid.methods.stuck import (
+    LOWER_RATE,
+    discriminator_at_chance,
+    discriminator_certain,
+    identity_at_chance,
+    judged_epochs,
+    triplet_at_margin,
+)
 
 CHOICES = {
     "dtype": ("float32", "bfloat16"),
@@ -35,22 +44,15 @@ CHOICES = {
     "pfanet.classifier.activation": ("relu", "leaky_relu"),
     "pfanet.identity_reduce": ("mean", "sum"),
 }
-METRIC_WARNINGS = (
-    MetricWarning(
-        "generators/variation",
-        lambda share: share < 0.1,
-        "generated infrared images hardly differ from each other, as if the generator had "
-        "collapsed; look at the run's pictures, and train anew with a lower "
-        "config.pfanet.generator.optimizer.learning_rate",
-    ),
-    MetricWarning(
-        "*_discriminator/loss",
-        lambda loss: loss < 0.005,
-        "this discriminator is hardly ever wrong, so its generator learns little from it; look at "
-        "the run's pictures, and train anew with a lower "
-        "config.pfanet.discriminator.optimizer.learning_rate",
-    ),
+SAME_IMAGES = MetricWarning(
+    "generators/variation",
+    lambda share: share < 0.1,
+    "generated infrared images hardly differ from each other, as if the generator had collapsed; "
+    "look at the run's pictures, and train anew with a lower "
+    "config.pfanet.generator.optimizer.learning_rate",
 )
+# A discriminator's loss where it says of everything that it may be real or fake.
+CHANCE = {"lsgan": 0.25, "log": math.log(2)}
 
 
 def create(config: Config) -> Method:
@@ -81,7 +83,26 @@ def create(config: Config) -> Method:
         phases_of(config, networks),
         embed,
         pictures_of(networks),
-        metric_warnings=METRIC_WARNINGS,
+        metric_warnings=_metric_warnings(config),
+    )
+
+
+def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
+    options, generation = config.pfanet, config.pfanet.warm_ups.generation
+    main, adversarial = (
+        judged_epochs(config, start) for start in (generation, options.warm_ups.features)
+    )
+    sets = {"mean": 1, "sum": 2}[options.identity_reduce]
+    margin, chance = 2 * options.triplet.margin, CHANCE[options.adversarial]
+    rate = "config.pfanet.discriminator.optimizer.learning_rate"
+    losses = "*_discriminator/discrimination"
+    look = "look at the run's pictures, and train anew with a"
+    return (
+        SAME_IMAGES,
+        discriminator_certain(losses, chance, adversarial, f"{look} lower {rate}"),
+        discriminator_at_chance(losses, chance, adversarial, f"{look} higher {rate}"),
+        identity_at_chance("features/identity", config, main, sets),
+        triplet_at_margin("features/triplet", margin, main, LOWER_RATE),
     )
 
 

@@ -359,8 +359,13 @@ def test_losses_and_gradients_are_finite(variant):
     (loss, (told, changed)), gradients = loss_of(variant)
     weights = {"shared_reid": 1, "specific_reid": 1, "purified_reid": 0.1, "enhancement": 0.1}
     weights |= {"reduction": 0.1, **config_of(variant).idkl.weights}
-    total = sum(weights[name] * told[name] for name in told if name != "accuracy")
+    total = sum(weights[name] * told[name] for name in weights if name in told)
     np.testing.assert_allclose(loss, total, rtol=1e-5)
+    distilled = sum(weights[name] * told[name] for name in ("tgsa", "csa", "mdr_tgsa", "mdr_csa"))
+    np.testing.assert_allclose(told["distillation_share"], distilled / total, rtol=1e-5)
+    for head in ("shared", "specific"):
+        parts = told[f"{head}_identity"] + told[f"{head}_triplet"]
+        np.testing.assert_allclose(told[f"{head}_reid"], parts, rtol=1e-5)
     assert jnp.isfinite(loss)
     assert jax.tree.structure(changed["batch_stats"]) == jax.tree.structure(
         start(variant)["batch_stats"]
