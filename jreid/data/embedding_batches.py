@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -14,8 +15,17 @@ from jreid.errors import InputError
 PREFETCHED_BATCHES = 2
 
 
+@runtime_checkable
+class Encoded(Protocol):
+    """Encoded images, each of which may be read when it is asked for, or be an ImageError."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> bytes: ...
+
+
 def embedding_batches(
-    images: Sequence[bytes],
+    images: Encoded,
     names: Sequence[str],
     size: tuple[int, int],
     resize: str,

@@ -54,7 +54,7 @@ def read_images(
 def hash_file(path: Path) -> str:
     """SHA-256 of a file as 64 hexadecimal digits; empty where it cannot be read."""
     try:
-        return hashlib.sha256(_bytes_of(path)).hexdigest()
+        return hashlib.sha256(read_file(path)).hexdigest()
     except ImageError:
         return ""
 
@@ -62,7 +62,7 @@ def hash_file(path: Path) -> str:
 def _read(row: Row, depth_range: tuple[int, ...], check: Callable[[bytes], object]) -> Image:
     digest = ""
     try:
-        file = _bytes_of(row.path)
+        file = read_file(row.path)
         digest = hashlib.sha256(file).hexdigest()
         content, counts = to_decodable(file, depth_range)
         check(content)
@@ -72,7 +72,8 @@ def _read(row: Row, depth_range: tuple[int, ...], check: Callable[[bytes], objec
     return Image(row, content, "", digest, counts)
 
 
-def _bytes_of(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; ImageError where it is no regular one, too large or unreadable."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # to open a pipe may never return

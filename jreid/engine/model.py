@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float
 
-from jreid.data.embedding_batches import embedding_batches
+from jreid.data.embedding_batches import Encoded, embedding_batches
 from jreid.data.pipeline import own_rows
 from jreid.data.table import VISIBLE
 from jreid.distributed.mesh import make_mesh, replicated, split
@@ -20,6 +20,9 @@ from jreid.engine.state import TrainState, check_owners, create
 from jreid.engine.step import make_embed
 from jreid.errors import InputError
 from jreid.methods import Batch, Config, Variables, load
+from jreid.progress import ProgressBar, silent
+
+EMBEDDING = "images embedded"
 
 
 def extract(
@@ -48,6 +51,16 @@ def extract(
             f"{names[bad[0]]}; use a checkpoint from before the training diverged."
         )
     return features
+
+
+def _counted(
+    batches: Iterable[Float[np.ndarray, "b h w 3"]], rows: int, images: int, bar: ProgressBar
+) -> Iterator[Float[np.ndarray, "b h w 3"]]:
+    """The batches one by one; the bar shows how many of the images are done."""
+    bar(EMBEDDING, 0, images)
+    for number, batch in enumerate(batches, 1):
+        yield batch
+        bar(EMBEDDING, min(number * rows, images), images)
 
 
 class Model:
@@ -82,34 +95,44 @@ class Model:
         return jax.jit(self._create, out_shardings=replicated(self.mesh))(variables)
 
     def embed(
-        self, variables: Variables, images: Sequence[bytes], names: Sequence[str], modality: str
+        self,
+        variables: Variables,
+        images: Encoded,
+        names: Sequence[str],
+        modality: str,
+        rows: int | None = None,
+        bar: ProgressBar = silent,
     ) -> Float[np.ndarray, "n d"]:
         """Embeddings of N encoded images of one modality, float32, not normalized.
+
+        Args:
+            images: read one by one, in threads.
+            rows: images in a batch, rounded up to a number that the devices share evenly; None:
+                the config's. Each number is compiled once.
 
         Raises:
             InputError: bytes that are not an image, or an embedding that is not finite.
         """
         devices = self.mesh.size
-        rows = math.ceil(self.config.evaluation.batch_size / devices) * devices
+        rows = math.ceil((rows or self.config.evaluation.batch_size) / devices) * devices
         batches = self._batches(images, names, modality, rows, own_rows(rows))
+
+        def embed(batch: jax.Array) -> jax.Array:
+            return self._embed(variables, batch, modality)
+
         remedy = "lower config.evaluation.batch_size"
         with explain_out_of_memory(f"a batch of {rows} images", lambda: remedy):
-            return extract(
-                lambda batch: self._embed(variables, batch, modality),
-                batches,
-                names,
-                split(self.mesh),
-            )
+            return extract(embed, _counted(batches, rows, len(names), bar), names, split(self.mesh))
 
     def decode(
-        self, images: Sequence[bytes], names: Sequence[str], modality: str
+        self, images: Encoded, names: Sequence[str], modality: str
     ) -> Float[np.ndarray, "n h w 3"]:
         """N encoded images of one modality, as `embed` reads them; InputError for other bytes."""
         return next(iter(self._batches(images, names, modality, len(images))))
 
     def _batches(
         self,
-        images: Sequence[bytes],
+        images: Encoded,
         names: Sequence[str],
         modality: str,
         rows: int,

@@ -139,7 +139,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is not an .npz file, or it is incomplete; save it by np.savez.")
     arrays, reading = {}, "its list of arrays"
     try:
-        _refuse_bomb(path)
+        refuse_bomb(path)
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             for reading in ARRAYS if not missing else ():
@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _refuse_bomb(path: Path) -> None:
+def refuse_bomb(path: Path) -> None:
     """Raises InputError for arrays that are larger than the machine's memory when unpacked."""
     with zipfile.ZipFile(path) as archive:
         needed = sum(member.file_size for member in archive.infolist())
