@@ -1,8 +1,28 @@
-"""jreid: visible-infrared person re-identification in JAX and Flax."""
+"""jreid: visible-infrared person re-identification in JAX and Flax.
 
+    model = jreid.load("runs/quickstart")
+    features = model.embed("photos/", modality="visible")
+    hits = model.search("query.png", "photos/", top=10)
+
+`load` gives a trained model; `evaluate`, `cmc_map`, `rerank` and `nearest` take anybody's features.
+What a name stands for is imported when it is first used: `import jreid` imports no JAX.
+"""
+
+import importlib
 import importlib.metadata
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jreid.evaluation import cmc_map, evaluate, nearest, rerank
+    from jreid.retrieval.model import load
+
+__all__ = ["__version__", "cmc_map", "evaluate", "load", "nearest", "rerank"]
+_MODULES = {
+    "load": "jreid.retrieval.model",
+    **dict.fromkeys(("cmc_map", "evaluate", "nearest", "rerank"), "jreid.evaluation"),
+}
 
 
 def _version() -> str:
@@ -16,3 +36,15 @@ def _version() -> str:
 
 
 __version__ = _version()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'jreid' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value  # so that the next time it is found at once
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -38,6 +38,7 @@ def refused(capsys, *arguments):
         ["train"],
         ["evaluate"],
         ["embed"],
+        ["search"],
         ["import"],
         ["pictures"],
         ["data"],

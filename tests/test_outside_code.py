@@ -46,6 +46,7 @@ def run_with(folder, field, value):
         ["evaluate", "--workdir=run"],
         ["embed", "--workdir=run", "--split=test", "--output=x.npz"],
         ["embed", "--workdir=run", "--images=.", "--modality=visible", "--output=x.npz"],
+        ["search", "--workdir=run", "--query=.", "--gallery=."],
         ["pictures", "--workdir=run"],
         ["train", "--workdir=run"],
     ],

@@ -1,0 +1,84 @@
+"""`jreid search`: the images of a folder that are most like a query, with no labels."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jreid.commands.common import add_trust_flag, verb
+from jreid.errors import InputError
+
+MODALITIES = ("visible", "infrared")
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb."""
+    help = "rank a folder of images by their similarity to a query"
+    search = verb(verbs, "search", _search, help, config=False)
+    search.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    search.add_argument(
+        "--query",
+        type=Path,
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="IMAGE",
+        help="an image or several, or a folder of them",
+    )
+    search.add_argument(
+        "--gallery", type=Path, required=True, help="folder of images to rank, searched through"
+    )
+    for flag, default, what in (
+        ("--modality", "infrared", "queries"),
+        ("--gallery-modality", "visible", "gallery"),
+    ):
+        search.add_argument(
+            flag, choices=MODALITIES, default=default, help=f"of the {what} (default: {default})"
+        )
+    search.add_argument(
+        "--top", type=int, default=10, help="how many images to show of each (default: 10)"
+    )
+    search.add_argument("--html", type=Path, help="a page with thumbnails to write")
+    search.add_argument(
+        "--index",
+        type=Path,
+        help="an .npz file that keeps the gallery's embeddings: the next time only new and changed "
+        "images are embedded",
+    )
+    search.add_argument(
+        "--checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="which weights (default: last)",
+    )
+    add_trust_flag(search)
+
+
+def _search(options: argparse.Namespace) -> None:
+    if options.top < 1:
+        raise InputError(f"--top={options.top} shows nothing; give 1 or more.")
+    for flag, file, suffix in (("html", options.html, ".html"), ("index", options.index, ".npz")):
+        if file is not None and file.suffix != suffix:
+            raise InputError(f"--{flag}={file} does not end in {suffix}; choose such a file.")
+    for path in (*options.query, options.gallery):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give an image, or a folder of images.")
+    if not options.gallery.is_dir():
+        raise InputError(f"--gallery={options.gallery} is not a folder; give a folder of images.")
+
+    from jreid.retrieval.model import load
+
+    model = load(options.workdir, checkpoint=options.checkpoint, trust_code=options.trust_code)
+    gallery: Any = options.gallery
+    if options.index is not None:
+        gallery = model.index(options.gallery, options.index, modality=options.gallery_modality)
+    hits = model.search(
+        options.query,
+        gallery,
+        top=options.top,
+        modality=options.modality,
+        gallery_modality=options.gallery_modality,
+    )
+    print(hits)
+    if options.html is not None:
+        hits.save_html(options.html)
+        print(f"{options.html}: a page of {len(hits):,} queries")

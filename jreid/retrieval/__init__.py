@@ -1,0 +1,1 @@
+"""A trained model as a library: embed images of one's own, and search a gallery with them."""

@@ -1,0 +1,232 @@
+"""The embeddings of a gallery in a file: images that did not change are not embedded again."""
+
+import hashlib
+import json
+import os
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jreid.data.images import read_file
+from jreid.data.pixels import ImageError
+from jreid.data.table import MODALITIES
+from jreid.errors import InputError
+from jreid.evaluation.results.feature_file import refuse_bomb
+from jreid.files import write_whole
+from jreid.paths import require_file
+from jreid.progress import ProgressBar, silent, with_progress
+from jreid.retrieval.sources import Source, read_gallery, read_image
+
+VERSION = 1  # of the file
+ARRAYS = ("about", "names", "digests", "stamps", "features")
+# A file that changed so lately may change again within one tick of its file system's clock.
+SETTLED = 2_000_000_000  # nanoseconds
+
+# Sources to the embeddings of some of them at a time, in order.
+Embed = Callable[[Sequence[Source]], Iterable[tuple[Sequence[Source], Float[np.ndarray, "n d"]]]]
+
+
+class Index(NamedTuple):
+    """A gallery's images and their embeddings.
+
+    Attributes:
+        model: the hash of the config and of the checkpoint that made the embeddings.
+        modality: `visible` or `infrared`, of all images.
+        names: the N images, as places in their folder, with suffix.
+        digests: the SHA-256 of each file.
+        stamps: each file's size, and when its content and its inode changed, in nanoseconds; zeros
+            where the file must be hashed the next time.
+        features: `[N, D]` float32, not normalized.
+    """
+
+    model: str
+    modality: str
+    names: list[str]
+    digests: list[str]
+    stamps: Int[np.ndarray, "n 3"]
+    features: Float[np.ndarray, "n d"]
+
+
+def read_index(file: Path, model: str, modality: str) -> Index:
+    """The index in a file.
+
+    Raises:
+        InputError: it is none, it is damaged, or it is of another model or modality.
+    """
+    require_file(file, "give the .npz file of an index")
+    try:
+        refuse_bomb(file)
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
+            about, names, digests, stamps, features = (arrays[name] for name in ARRAYS)
+        index = _checked(json.loads(str(about)), names, digests, stamps, features)
+    except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them into
+        cause = textwrap.shorten(str(error), 200)
+        raise InputError(
+            f"{file} is no index of `jreid search`, or it is damaged ({cause}); give another "
+            "--index, or remove it to embed the gallery again."
+        ) from error
+    if index.model != model:
+        raise InputError(
+            f"{file} holds the embeddings of another model or checkpoint; give the run that made "
+            "it, or another --index."
+        )
+    if index.modality != modality:
+        raise InputError(
+            f"{file} holds {index.modality} images, not {modality} ones; give their modality "
+            "(--gallery-modality), or another --index."
+        )
+    return index
+
+
+def update_index(
+    file: Path,
+    folder: Path,
+    model: str,
+    modality: str,
+    embed: Embed,
+    depth_range: tuple[int, ...] = (),
+    bar: ProgressBar = silent,
+) -> Index:
+    """The index of a folder's images as they are now, which the file holds from then on.
+
+    Images are known by the hash of their file, so that a changed one is embedded and a renamed one
+    is not. A file is hashed where its size or its times changed. Whatever ends the work, the file
+    keeps what was embedded.
+
+    Args:
+        file: written whole or not at all; made where there is none.
+        embed: is given the images that are new.
+
+    Raises:
+        InputError: as `read_index` and `read_gallery`; an image cannot be read; the file holds none
+            of the folder's images; or it cannot be written.
+    """
+    paths = read_gallery(folder)
+    before = read_index(file, model, modality) if os.path.lexists(file) else None
+    stamps, digests = _identify(paths, before, bar)
+    known = dict(zip(before.digests, before.features, strict=True)) if before else {}
+    if known and not known.keys() & digests:
+        raise InputError(
+            f"{file} holds none of the images in {folder}; give another --index, or remove it if "
+            "its gallery is gone."
+        )
+    new = {
+        digest: Source(name, partial(_read_same, path, digest, depth_range))
+        for (name, path), digest in zip(paths.items(), digests, strict=True)
+        if digest not in known
+    }
+    digest_of = {source.name: digest for digest, source in new.items()}
+    index = before
+    try:
+        for some, features in embed([*new.values()]) if new else ():
+            known |= zip((digest_of[source.name] for source in some), features, strict=True)
+    finally:
+        kept = [row for row, digest in enumerate(digests) if digest in known]
+        if kept:
+            names = [*paths]
+            index = Index(
+                model,
+                modality,
+                [names[row] for row in kept],
+                [digests[row] for row in kept],
+                stamps[kept],
+                np.stack([known[digests[row]] for row in kept]),
+            )
+            if not _same(index, before):
+                _write(file, index)
+    return cast(Index, index)
+
+
+def _identify(
+    paths: Mapping[str, Path], before: Index | None, bar: ProgressBar
+) -> tuple[Int[np.ndarray, "n 3"], list[str]]:
+    """Each file's stamp and digest; only files whose stamp is not known are read."""
+    known: dict[str, tuple[tuple[int, ...], str]] = {}
+    if before:
+        rows = zip(map(tuple, before.stamps.tolist()), before.digests, strict=True)
+        known = dict(zip(before.names, rows, strict=True))
+
+    def identify(name: str, path: Path) -> tuple[tuple[int, ...], str]:
+        try:
+            found = path.stat()
+            stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if name in known and known[name][0] == stamp:
+                return known[name]
+            digest = hashlib.sha256(read_file(path)).hexdigest()
+        except (ImageError, OSError) as error:
+            raise InputError(f"{path} {_cause(error)}; replace the file or remove it.") from error
+        return (stamp if max(stamp[1:]) < time.time_ns() - SETTLED else (0, 0, 0)), digest
+
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(identify, paths, paths.values())
+        stamps, digests = zip(*with_progress(found, "files compared", len(paths), bar), strict=True)
+    return np.array(stamps, np.int64), [*digests]
+
+
+def _cause(error: Exception) -> str:
+    return str(error) if isinstance(error, ImageError) else f"cannot be read ({error})"
+
+
+def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> bytes:
+    """An image's bytes, if they are still those that were hashed."""
+    if hashlib.sha256(read_file(path)).hexdigest() != digest:
+        raise ImageError("changes while it is read")
+    return read_image(path, depth_range)
+
+
+def _same(one: Index, other: Index | None) -> bool:
+    """Whether two indexes hold the same images; their features then are the same, too."""
+    if other is None or (one.names, one.digests) != (other.names, other.digests):
+        return False
+    return np.array_equal(one.stamps, other.stamps)
+
+
+def _write(file: Path, index: Index) -> None:
+    about = {"version": VERSION, "model": index.model, "modality": index.modality}
+    arrays = {
+        "about": np.array(json.dumps(about)),
+        "names": np.array(index.names),
+        "digests": np.array(index.digests),
+        "stamps": index.stamps,
+        "features": index.features,
+    }
+    write_whole(file, lambda content: np.savez(content, **cast(Any, arrays)))
+
+
+def _checked(
+    about: Mapping[str, Any],
+    names: np.ndarray,
+    digests: np.ndarray,
+    stamps: np.ndarray,
+    features: np.ndarray,
+) -> Index:
+    """The index of these arrays; ValueError where they are of no index."""
+    if about["version"] != VERSION:
+        raise ValueError(f"it is of version {about['version']}, and this jreid reads {VERSION}")
+    index = Index(
+        str(about["model"]),
+        about["modality"],
+        [*names.tolist()],
+        [*digests.tolist()],
+        stamps,
+        features,
+    )
+    N = len(index.names)
+    for name, array, kind, shape in (
+        ("names", names, "U", (N,)),
+        ("digests", digests, "U", (N,)),
+        ("stamps", stamps, "i", (N, 3)),
+        ("features", features, "f", (N, features.shape[-1])),
+    ):
+        if array.dtype.kind != kind or array.shape != shape:
+            raise ValueError(f"its {name} are {array.dtype}{[*array.shape]}")
+    if not N or index.modality not in MODALITIES or not np.isfinite(features).all():
+        raise ValueError("it holds no image, no modality, or features that are not finite")
+    return index

@@ -1,0 +1,254 @@
+"""A run's trained model as an object: load it, embed images, search."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from jaxtyping import Float
+
+from jreid import config as configs
+from jreid.data.table import MODALITIES
+from jreid.engine.model import EMBEDDING, Model
+from jreid.find import Trust
+from jreid.methods import Config, Variables
+from jreid.paths import local_path
+from jreid.progress import ProgressBar, TerminalBar
+from jreid.retrieval.hits import Embedded, Hits
+from jreid.retrieval.index import read_index, update_index
+from jreid.retrieval.sources import (
+    Contents,
+    Images,
+    Source,
+    count,
+    read_gallery,
+    read_image,
+    sources,
+)
+from jreid.runs.check_config import check_config
+from jreid.runs.checkpoints import KINDS
+from jreid.runs.embed import checkpoint_variables
+from jreid.runs.run import Run
+
+FEW = 8  # images that are embedded in a small batch, which is quicker than one of the config's size
+BATCHES_AT_ONCE = 8  # whose images are held in memory
+
+Query: TypeAlias = Images | Float[np.ndarray, "q d"] | Embedded
+Gallery: TypeAlias = Images | Float[np.ndarray, "g d"] | Embedded
+
+
+class TrainedModel:
+    """A trained model, ready to embed images and to search with them. `jreid.load` makes it.
+
+    Each combination of a modality and a number of images at once (at most 8, or the config's
+    `evaluation.batch_size`) is compiled when it is first needed.
+
+    Attributes:
+        workdir: the run's folder.
+        config: the run's config.
+        checkpoint: what a result row says of the checkpoint: `checkpoint`, `step`, `weights`, ...
+    """
+
+    def __init__(self, run: Run, model: Model, variables: Variables, checkpoint: dict[str, Any]):
+        self.workdir, self.config, self.checkpoint = run.workdir, model.config, checkpoint
+        self._model, self._variables = model, variables
+        made_by = f"{configs.digest_as_written(run.config_file)} {checkpoint['weights']}"
+        self._id = hashlib.sha256(made_by.encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        kind, step = self.checkpoint["checkpoint"], self.checkpoint["step"]
+        return (
+            f"TrainedModel({self.config.method}, {kind} checkpoint of {self.workdir}, step {step})"
+        )
+
+    def embed(
+        self, images: Images, *, modality: str, progress: bool = True
+    ) -> Float[np.ndarray, "n d"]:
+        """Embeddings `[N, D]` float32 of N images, not normalized: what `jreid embed` writes.
+
+        They are ready for `jreid.evaluate`, `cmc_map`, `rerank` and `nearest`. A dot product of two
+        of them is no cosine: divide each by its length first.
+
+        Args:
+            images: an image, a folder (searched through, in order of name), or any number of
+                images: a list, a generator, an array `[N, H, W, 3]`. An image is a path, one of
+                Pillow's, or a uint8 RGB array `[H, W, 3]`, of any size.
+            modality: `visible` or `infrared`, of all of them.
+            progress: whether a bar is shown on a terminal.
+
+        Raises:
+            InputError: a file that is no image, or a folder without one.
+            ValueError: something else than images, none of them, or an unknown modality.
+
+        Example:
+            features = jreid.load("runs/quickstart").embed("photos/", modality="visible")
+        """
+        with TerminalBar(progress) as bar:
+            return self._embed(images, modality, bar).features
+
+    def search(
+        self,
+        query: Query,
+        gallery: Gallery,
+        *,
+        top: int = 10,
+        modality: str = "infrared",
+        gallery_modality: str = "visible",
+        progress: bool = True,
+    ) -> Hits:
+        """For each query the `top` nearest images of a gallery, by cosine similarity, exactly.
+
+        Args:
+            query: images, as `embed` takes them, or their features `[Q, D]`.
+            gallery: the same; or an index: what `index` returns, or the path of its `.npz` file.
+            top: 1 or more; of a smaller gallery all images are found.
+            modality: of the queries.
+            gallery_modality: of the gallery.
+            progress: as in `embed`.
+
+        Raises:
+            InputError: as `embed`; features hold NaN; an index is damaged or of another model.
+            ValueError: as `embed`; or features that do not fit.
+
+        Example:
+            hits = jreid.load("runs/quickstart").search("suspect.png", "photos/", top=5)
+        """
+        if top < 1:
+            raise ValueError(f"top={top} finds nothing; give 1 or more.")
+        with TerminalBar(progress) as bar:
+            found = self._taken(gallery, gallery_modality, bar)
+            return Hits(self._taken(query, modality, bar), found, top)
+
+    def index(
+        self,
+        folder: str | os.PathLike[str],
+        file: str | os.PathLike[str],
+        *,
+        modality: str = "visible",
+        progress: bool = True,
+    ) -> Embedded:
+        """The embeddings of a folder's images, kept in a file, to be searched by `search`.
+
+        Called again, it embeds only images that are new or changed.
+
+        Args:
+            folder: searched through.
+            file: an `.npz` file; it is made, or brought up to date.
+            modality: `visible` or `infrared`, of all images.
+            progress: as in `embed`.
+
+        Raises:
+            InputError: as `embed`; or the file is of another model, modality or gallery.
+            ValueError: an unknown modality.
+        """
+        _check_modality(modality)
+        place, kept = _path(folder, "folder"), _path(file, "file")
+        depth_range = self.config.data.depth_range
+        with TerminalBar(progress) as bar:
+            embed = partial(self._in_parts, modality=modality, bar=bar)
+            index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
+        paths = read_gallery(place)
+        shown = [
+            Source(name, partial(read_image, paths[name], depth_range)) for name in index.names
+        ]
+        return Embedded(index.names, index.features, shown, self._id)
+
+    def _taken(self, given: Query | Gallery, modality: str, bar: ProgressBar) -> Embedded:
+        """Whatever `search` takes, with its embeddings."""
+        if isinstance(given, Embedded):
+            if given.model not in ("", self._id):
+                raise ValueError("The features are of another model or checkpoint than this one.")
+            return given
+        if isinstance(given, str | os.PathLike) and Path(given).suffix == ".npz":
+            index = read_index(_path(given, "gallery"), self._id, modality)
+            return Embedded(index.names, index.features, None, self._id)
+        if hasattr(given, "__array__") and np.issubdtype(np.asarray(given).dtype, np.floating):
+            features = np.asarray(given)
+            return Embedded([*map(str, range(len(features)))], features)
+        return self._embed(cast(Images, given), modality, bar)
+
+    def _embed(self, images: Images, modality: str, bar: ProgressBar) -> Embedded:
+        _check_modality(modality)
+        given = sources(images, self.config.data.depth_range)
+        parts = [*self._in_parts(given, modality, bar, count(images))]
+        if not parts:
+            raise ValueError("There is no image to embed; give one or more.")
+        everything = [source for some, _ in parts for source in some]
+        features = np.concatenate([features for _, features in parts])
+        return Embedded([source.name for source in everything], features, everything, self._id)
+
+    def _in_parts(
+        self,
+        images: Iterable[Source],
+        modality: str,
+        bar: ProgressBar,
+        total: int | None = None,
+    ) -> Iterator[tuple[Sequence[Source], Float[np.ndarray, "n d"]]]:
+        """Images and their embeddings, some batches at a time."""
+        total = len(images) if isinstance(images, Sequence) else total
+        at_once = self.config.evaluation.batch_size * BATCHES_AT_ONCE
+        images, done, rows = iter(images), 0, None
+        while some := [*islice(images, at_once)]:
+            if not done:
+                rows = FEW if len(some) <= FEW else None
+
+            def show(_: str, more: int, many: int, before: int = done) -> None:
+                bar(EMBEDDING, before + more, max(total or 0, before + many))
+
+            names = [source.name for source in some]
+            yield (
+                some,
+                self._model.embed(self._variables, Contents(some), names, modality, rows, show),
+            )
+            done += len(some)
+
+
+def load(
+    run: str | os.PathLike[str], *, checkpoint: str = "last", trust_code: bool = False
+) -> TrainedModel:
+    """The trained model of a run.
+
+    Args:
+        run: the folder that `jreid train` or `jreid import` made.
+        checkpoint: `last`, or `best` on the validation identities.
+        trust_code: whether code outside of jreid may be imported and run that the run's config
+            names, with your rights.
+
+    Raises:
+        InputError: no run is there, it has no such checkpoint, or its config cannot be used.
+        ValueError: an unknown checkpoint.
+
+    Example:
+        model = jreid.load("runs/quickstart")
+    """
+    if checkpoint not in KINDS:
+        raise ValueError(f"checkpoint={checkpoint!r} is unknown: choose one of {', '.join(KINDS)}.")
+    there = Run(_path(run, "run"))
+    config = _config(there, trust_code)
+    with there.explain_revision():
+        check_config(config)
+        model = Model(config)
+    return TrainedModel(there, model, *checkpoint_variables(model, there, checkpoint))
+
+
+def _config(run: Run, trust_code: bool) -> Config:
+    before = Trust.given
+    Trust.given = trust_code
+    try:
+        return run.config()
+    finally:
+        Trust.given = before
+
+
+def _path(path: str | os.PathLike[str], name: str) -> Path:
+    return Path(local_path(os.fspath(path), name))
+
+
+def _check_modality(modality: str) -> None:
+    if modality not in MODALITIES:
+        choices = ", ".join(MODALITIES)
+        raise ValueError(f"modality={modality!r} is unknown: choose one of {choices}.")

@@ -1,0 +1,103 @@
+"""Hits as HTML with thumbnails: one page without any request, or a part of a notebook."""
+
+import base64
+import functools
+import html
+import io
+
+import PIL.Image
+
+from jreid.data.pixels import ImageError, decode
+from jreid.retrieval.hits import Hits
+from jreid.retrieval.sources import Source
+from jreid.terminal import printable
+
+SIZE = (96, 192)  # of a thumbnail, at most: width, height
+IN_NOTEBOOK = 10  # queries
+# Borders and text take the colors around them, so that it is the same in light and dark.
+STYLE = """
+.jreid-hits section { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start;
+  padding: 16px 0; border-top: 1px solid #8886; }
+.jreid-hits ol { display: flex; flex-wrap: wrap; gap: 8px; margin: 0; padding: 0;
+  list-style: none; flex: 1 1 320px; }
+.jreid-hits figure { margin: 0; width: 96px; font: 12px/1.35 system-ui, sans-serif; }
+.jreid-hits figure.query { border: 2px solid #4a90d9; border-radius: 6px; padding: 4px; }
+.jreid-hits img { display: block; max-width: 100%; height: auto; border-radius: 3px; }
+.jreid-hits figcaption { overflow-wrap: anywhere; margin-top: 4px; }
+.jreid-hits b { font-variant-numeric: tabular-nums; }
+"""
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ max-width: 1400px; margin: 0 auto; padding: 16px; font: 15px/1.5 system-ui, sans-serif; }}
+h1 {{ font-size: 1.3em; margin: 0 0 8px; }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p>{about}</p>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def page(hits: Hits, title: str = "jreid search") -> str:
+    """A whole page, in light and dark, which asks for nothing else."""
+    about = (
+        f"{hits.rows.shape[1]} nearest of {len(hits.gallery.names):,} gallery images for each "
+        "query, nearest first. The number is the cosine similarity, -1 to 1."
+    )
+    return PAGE.format(title=_text(title), about=_text(about), body=fragment(hits))
+
+
+def fragment(hits: Hits, most: int | None = None) -> str:
+    """The lists of the first `most` queries, or of all, to be put into a page."""
+    figure = functools.cache(functools.partial(_figure, hits))
+    parts = [f'<div class="jreid-hits"><style>{STYLE}</style>']
+    for query, (row, similarities) in enumerate(zip(hits.rows, hits.similarities, strict=True)):
+        if query == most:
+            parts.append(f"<p>and {len(hits) - query:,} more queries</p>")
+            break
+        name = _text(hits.queries[query])
+        parts.append(f'<section aria-label="{name}">{figure(True, query, "query")}<ol>')
+        for rank, (at, similarity) in enumerate(zip(row, similarities, strict=True), 1):
+            caption = f"{rank} <b>{similarity:.3f}</b>"
+            parts.append(f"<li>{figure(False, int(at), caption)}</li>")
+        parts.append("</ol></section>")
+    return "\n".join([*parts, "</div>"])
+
+
+def _figure(hits: Hits, is_query: bool, row: int, caption: str) -> str:
+    side = hits.query if is_query else hits.gallery
+    name = _text(side.names[row])
+    data = _thumbnail(side.sources[row]) if side.sources else None
+    image = f'<img alt="{name}" src="data:image/jpeg;base64,{data}">' if data else ""
+    kind = ' class="query"' if is_query else ""
+    return f"<figure{kind}>{image}<figcaption>{caption}<br>{name}</figcaption></figure>"
+
+
+def _thumbnail(source: Source) -> str | None:
+    """A small JPEG in base64; None where the image cannot be read any more."""
+    try:
+        image = PIL.Image.fromarray(decode(source.read()))
+    except ImageError:
+        return None
+    image.thumbnail(SIZE)
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=80)
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def _text(text: str) -> str:
+    return html.escape(printable(text).encode(errors="replace").decode())

@@ -1,0 +1,169 @@
+"""What may be given as images, one by one: paths, folders, Pillow's images and arrays."""
+
+import io
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, cast
+
+import numpy as np
+import PIL.Image
+from jaxtyping import UInt8
+
+from jreid.data.forms import to_decodable
+from jreid.data.images import read_file
+from jreid.data.pixels import MAX_PIXELS, ImageError
+from jreid.data.plain_folder import read_folder
+from jreid.errors import InputError
+from jreid.paths import from_here, local_path
+
+Image: TypeAlias = str | os.PathLike[str] | PIL.Image.Image | UInt8[np.ndarray, "h w 3"]
+Images: TypeAlias = Image | UInt8[np.ndarray, "n h w 3"] | Iterable[Image]
+DEEP_MODES = ("F", "I")  # of Pillow, which clips their values where it makes them RGB
+log = logging.getLogger(__name__)
+
+
+class Source(NamedTuple):
+    """An image that is read when it is needed.
+
+    Attributes:
+        name: the path as it was given; the place in its folder, with suffix; or `image 0`.
+        read: the encoded bytes, which `jreid.data.pixels.decode` decodes; ImageError where the file
+            is no image.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class Contents:
+    """The encoded bytes of sources, each read when it is asked for: an `Encoded`."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, row: int, /) -> bytes:
+        return self._sources[row].read()
+
+
+def count(images: Images) -> int | None:
+    """How many images there are, where that is known without taking them: not of a folder."""
+    if isinstance(images, str | os.PathLike):
+        return None if Path(images).is_dir() else 1
+    if isinstance(images, PIL.Image.Image) or getattr(images, "ndim", 0) == 3:
+        return 1
+    return len(images) if hasattr(images, "__len__") else None  # pyright: ignore[reportArgumentType]
+
+
+def sources(images: Images, depth_range: tuple[int, ...] = ()) -> Iterator[Source]:
+    """The images one by one, in order; a folder's by name.
+
+    Args:
+        images: an image, many of them, or a folder, which is searched through. An image is a path,
+            one of Pillow's, or a uint8 RGB array [H, W, 3]; an array [N, H, W, 3] holds many.
+        depth_range: as in `jreid.data.forms.to_decodable`.
+
+    Raises:
+        InputError: a path does not exist, or a folder holds no image.
+        ValueError: something else than an image.
+    """
+    if isinstance(images, str | os.PathLike | PIL.Image.Image):
+        yield from _of_one(images, 0, depth_range)
+        return
+    if hasattr(images, "__array__"):  # of numpy, JAX or PyTorch
+        array = np.asarray(images)
+        images = cast(Iterable[Image], array if array.ndim == 4 else [array])
+    elif not isinstance(images, Iterable):
+        raise _no_image("the image", images)
+    for number, image in enumerate(images):
+        yield from _of_one(image, number, depth_range)
+
+
+def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> bytes:
+    """An image file's bytes, made decodable; ImageError where it is no image that can be used."""
+    try:
+        return to_decodable(read_file(path), depth_range).content
+    except ImageError as error:
+        raise ImageError(error.args[0]) from error  # of a deep image its counts follow
+
+
+def read_gallery(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their place in it, with suffix; warns of what is left out.
+
+    Raises:
+        InputError: as `jreid.data.plain_folder.read_folder`.
+    """
+    found = read_folder(folder)
+    for note in found.notes:
+        log.warning("%s: %s", folder, note)
+    return {path.relative_to(folder).as_posix(): path for path in found.paths}
+
+
+def _of_one(image: object, number: int, depth_range: tuple[int, ...]) -> Iterator[Source]:
+    if isinstance(image, str | os.PathLike):
+        yield from _of_path(Path(local_path(os.fspath(image), "image")), depth_range)
+        return
+    name = f"image {number}"
+    pixels = (
+        _of_pillow(name, image) if isinstance(image, PIL.Image.Image) else _of_array(name, image)
+    )
+    content = io.BytesIO()
+    pixels.save(content, "BMP")
+    encoded = content.getvalue()  # a copy: a generator may give the same array again and again
+    yield Source(name, lambda: encoded)
+
+
+def _of_path(path: Path, depth_range: tuple[int, ...]) -> Iterator[Source]:
+    if path.is_dir():
+        for place, file in read_gallery(path).items():
+            yield Source(place, partial(read_image, file, depth_range))
+    elif path.exists():
+        yield Source(str(path), partial(read_image, path, depth_range))
+    else:
+        raise InputError(
+            f"{from_here(path)} does not exist; give the path of an image or a folder."
+        )
+
+
+def _of_pillow(name: str, image: PIL.Image.Image) -> PIL.Image.Image:
+    if image.mode.startswith(DEEP_MODES):
+        raise ValueError(
+            f"{name} has more than 8 bits a channel (Pillow's mode {image.mode}); scale it to 8 "
+            "bits and convert it to RGB."
+        )
+    _check_size(name, image.height, image.width)
+    try:
+        image = image.copy()
+        image.info.pop("transparency", None)  # Pillow warns that it drops a palette's
+        return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{name} cannot be decoded ({error}); replace it.") from error
+
+
+def _of_array(name: str, image: object) -> PIL.Image.Image:
+    if not hasattr(image, "__array__"):
+        raise _no_image(name, image)
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(
+            f"{name} is {array.dtype}{list(array.shape)}; it must be uint8 [H, W, 3], RGB."
+        )
+    _check_size(name, *array.shape[:2])
+    return PIL.Image.fromarray(array)
+
+
+def _check_size(name: str, height: int, width: int) -> None:
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ValueError(f"{name} has {height} x {width} pixels; give 1 to {MAX_PIXELS:,}.")
+
+
+def _no_image(name: str, given: object) -> ValueError:
+    return ValueError(
+        f"{name} is a {type(given).__name__}; give a path, an image of Pillow's, or a uint8 array "
+        "[H, W, 3]."
+    )

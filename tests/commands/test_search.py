@@ -1,0 +1,96 @@
+"""`jreid search`: a folder ranked, its page, and its index."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import PIL.Image
+import pytest
+from helpers.untrained_run import make_run
+
+from jreid.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("search") / "run")
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    (tmp_path / "gallery" / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("a <b>.png", "sub/a.jpg"):
+        pixels = rng.integers(0, 255, (60, 30, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "gallery" / name)
+    return tmp_path / "gallery"
+
+
+@pytest.fixture
+def search(run, gallery):
+    return ["search", "--trust-code", f"--workdir={run}", f"--gallery={gallery}"]
+
+
+def test_a_folder_of_two_images_is_ranked_and_shown(search, gallery, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    queries = [f"--query={gallery / 'a <b>.png'}", f"--query={gallery / 'sub/a.jpg'}"]
+    assert main([*search, *queries, "--modality=visible", f"--html={page}"]) == 0
+    out = capsys.readouterr().out
+    first, _, second = re.findall(r"^ +\d +(-?\d\.\d{4}) +(.*)$", out, re.MULTILINE)[:3]
+    assert first == ("1.0000", "a <b>.png")
+    assert second == ("1.0000", "sub/a.jpg")
+    text = page.read_text()
+    assert text.count("data:image/jpeg") == 6
+    assert "a &lt;b&gt;.png" in text and "<b>.png" not in text
+    assert not re.search("https?:|url\\(|<script|<link|@import", text)
+    opened = []
+
+    class Balance(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "img", "br"):
+                opened.append(tag)
+            assert tag != "img" or dict(attrs)["alt"]
+
+        def handle_endtag(self, tag):
+            assert opened.pop() == tag
+
+    Balance().feed(text)
+    assert not opened
+
+
+def test_an_index_is_used_and_refused_for_another_checkpoint(search, gallery, tmp_path, capsys):
+    index = tmp_path / "i.npz"
+    query = f"--query={gallery / 'a <b>.png'}"
+    outputs = []
+    for flags in ([], [f"--index={index}"], [f"--index={index}"]):
+        assert main([*search, query, *flags]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] == outputs[2]
+    before = index.read_bytes()
+    another = make_run(tmp_path / "another", "--config.seed=1")
+    search[2] = f"--workdir={another}"
+    assert main([*search, query, f"--index={index}"]) == 2
+    assert "another model" in capsys.readouterr().err
+    assert index.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--top=0"], "--top=0"),
+        (["--html=page"], ".html"),
+        (["--index=i.txt"], ".npz"),
+        (["--query=nowhere.png"], "nowhere.png"),
+        (["--gallery=pyproject.toml"], "not a folder"),
+    ],
+)
+def test_what_is_refused_before_the_model_is_loaded(search, gallery, flags, part, capsys):
+    search[2] = "--workdir=nowhere"
+    assert main([*search, f"--query={gallery}", *flags]) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_a_broken_image_is_named(search, gallery, capsys):
+    (gallery / "sub" / "broken.png").write_bytes(b"\x89PNG")
+    assert main([*search, f"--query={gallery / 'sub/a.jpg'}"]) == 2
+    assert "sub/broken.png" in capsys.readouterr().err
