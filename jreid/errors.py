@@ -36,3 +36,11 @@ def describe(error: BaseException, file: str | None = None) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
     return f"{text} (line {lines[-1]})" if lines else text
+
+
+def counted(number: int, plural: str) -> str:
+    """A number with its noun: `1,200 images`, `1 image` or `1 identity in two splits`."""
+    noun, _, rest = plural.partition(" ")
+    if number == 1:
+        noun = f"{noun[:-3]}y" if noun.endswith("ies") else noun[:-1]
+    return f"{number:,} {noun} {rest}".rstrip()

@@ -302,7 +302,7 @@ def test_an_edited_config_is_a_drift_of_training(run, capsys):
 
 
 @pytest.mark.fault("A5")
-def test_features_extracted_otherwise_are_told_in_a_comparison(trained, tmp_path, capsys):
+def test_features_extracted_otherwise_are_reported_in_a_comparison(trained, tmp_path, capsys):
     results = [json.loads((trained / "result.json").read_text()) for _ in range(2)]
     assert results[0]["extraction"]["evaluation.flip"] is False
     results[1]["extraction"]["evaluation.flip"] = True

@@ -1,4 +1,4 @@
-"""A dataset of one's own: one folder of files such as 0007_c2_infrared_001.png.
+"""Your own dataset: one folder of files such as 0007_c2_infrared_001.png.
 
 That is identity 7, seen by camera 2. Identities with an even number are for training.
 """

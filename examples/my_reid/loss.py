@@ -1,4 +1,4 @@
-"""A loss of one's own: a function of arrays, named by config.triplet.kind="my_reid.loss.circle"."""
+"""Your own loss: a function of arrays, named by config.triplet.kind="my_reid.loss.circle"."""
 
 import jax
 import jax.numpy as jnp

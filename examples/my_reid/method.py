@@ -1,4 +1,4 @@
-"""A method of one's own: a small network with a stem a modality, trained by two losses."""
+"""Your own method: a small network with one stem for each modality, trained by two losses."""
 
 from collections.abc import Mapping
 

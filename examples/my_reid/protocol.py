@@ -1,4 +1,4 @@
-"""A protocol of one's own: `my_reid.protocol.from_camera:camera=2`."""
+"""Your own protocol: `my_reid.protocol.from_camera:camera=2`."""
 
 from jreid.evaluation import Protocol, validated
 

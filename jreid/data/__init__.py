@@ -1,1 +1,1 @@
-"""Where images come from: datasets on disk, the rows of a batch, and batches on the devices."""
+"""Data: datasets on disk, the rows of a batch, and batches on the devices."""

@@ -1,4 +1,4 @@
-"""What is random about a training image: how it is drawn for each row of a batch, in numpy."""
+"""The random parameters of training images, sampled for each row of a batch, in numpy."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ ERASE_ATTEMPTS = 10
 
 
 class Augmentation(NamedTuple):
-    """What `augment` does to a training image.
+    """The options of `augment`, for training images.
 
     Attributes:
         size: height and width in pixels.
@@ -21,13 +21,13 @@ class Augmentation(NamedTuple):
         order: `flip_first` flips before pad-and-crop (MPANet, IDKL), `crop_first` after it (AGW).
         flip_probability: of mirroring left and right.
         padding: pixels added to each side before cropping back to `size`.
-        padding_fill: their value before normalization, a whole number of 0..255.
+        padding_fill: their value before normalization, an integer of 0..255.
         erase_probability: of erasing a rectangle.
         erase_area: least and greatest area of the rectangle as a fraction of the image's.
         erase_ratio: least and greatest height / width of the rectangle.
         erase_fill: the rectangle's value after normalization; 0 is ImageNet's mean color.
         gray_visible: whether visible images are made gray (PFINet's task transformation).
-        gray_infrared: whether infrared images are made gray, as those in false colors need.
+        gray_infrared: whether infrared images are made gray, for images in false colors.
     """
 
     size: tuple[int, int]
@@ -45,7 +45,7 @@ class Augmentation(NamedTuple):
 
 
 class AugmentationParams(NamedTuple):
-    """What is random about the rows of a batch.
+    """The random parameters of the rows of a batch.
 
     Attributes:
         flip: whether the image is mirrored left and right.
@@ -59,16 +59,16 @@ class AugmentationParams(NamedTuple):
     box: Int[np.ndarray, "rows 4"]
 
     def take(self, index: Any) -> "AugmentationParams":
-        """The draws of some rows."""
+        """The parameters of some rows."""
         return AugmentationParams(*(drawn[index] for drawn in self))
 
 
 def sample_augmentation(
     seed: int, step: int, rows: int, options: Augmentation
 ) -> AugmentationParams:
-    """The draws of a step's global batch.
+    """Samples the parameters of a step's global batch.
 
-    Row r's are a function of `(seed, step, r)` and the options alone, not of `rows`. Draw them for
+    Those of row r depend only on `(seed, step, r)` and the options, not on `rows`. Sample them for
     the global batch, both modalities together, and slice them by process: then the augmentation
     does not depend on the number of processes.
 
@@ -80,11 +80,13 @@ def sample_augmentation(
             f"the order {options.order!r} is unknown: choose one of {', '.join(ORDERS)}"
         )
     rng = np.random.default_rng([seed, step, *b"augment"])
-    # A row's numbers follow the row's before it.
+    # Each row continues the random numbers of the previous one.
     u_flip, u_top, u_left, u_erase, *u_boxes = rng.random((rows, 4 + 4 * ERASE_ATTEMPTS)).T
     flip = u_flip < options.flip_probability
     corner = np.floor(np.stack([u_top, u_left], 1) * (2 * options.padding + 1)).astype(np.int32)
-    if options.order == "crop_first":  # the same as to flip first and to crop at the mirrored place
+    if (
+        options.order == "crop_first"
+    ):  # equal to flipping first and cropping at the mirrored position
         corner[flip, 1] = 2 * options.padding - corner[flip, 1]
     boxes = sample_boxes(np.reshape(u_boxes, (4, ERASE_ATTEMPTS, rows)), options)
     return AugmentationParams(

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a dataset's folder, in one pass, beside its known counts."""
+"""Finds all faults of a dataset's folder in one pass, and compares its known counts."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -22,15 +22,16 @@ from jreid.data.layouts.layout import (
     first_of,
 )
 from jreid.data.table import MODALITIES
+from jreid.errors import counted
 from jreid.progress import ProgressBar, silent, with_progress
 
 
 class Report(NamedTuple):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        expected: how many there should be, where that is known.
-        found: how many there are; of camera 0, which stands for all cameras, too.
+        expected: the known counts, if any.
+        found: the counts; camera 0 stands for all cameras.
         faults: every error and every warning.
     """
 
@@ -40,7 +41,7 @@ class Report(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether nothing worse than warnings was found."""
+        """Whether only warnings were found."""
         return all(fault.kind == "warning" for fault in self.faults)
 
 
@@ -67,23 +68,25 @@ def check(source: Source, bar: ProgressBar = silent) -> Report:
 
 
 def _depth_faults(deep: Sequence[Image], source: Source) -> list[Fault]:
-    """The images of 16 bits a channel and their counts; `error` without a range for them."""
+    """The images with 16 bits per channel and their values; `error` without a range for them."""
     if not deep:
         return []
     lows, highs = zip(*(image.counts for image in deep if image.counts), strict=True)
     first = deep[0].row.path.relative_to(source.folder)
-    message = f"and {len(deep) - 1:,} more images have" if deep[1:] else "has"
-    message += f" 16 bits a channel, raw counts of {min(lows):,} to {max(highs):,}; "
+    message = f"has 16 bits per channel (such images in all: {len(deep):,}), values of "
+    message += f"{min(lows):,} to {max(highs):,}; "
     if source.depth_range:
         low, high = source.depth_range
-        message += f"counts up to {low:,} become black, from {high:,} white"
+        message += f"values up to {low:,} become black, from {high:,} white"
         return [Fault(str(first), message, "warning")]
-    message += "say which of them become black and white: `data check --depth-range LOW HIGH`, "
+    message += (
+        "choose the values that become black and white: `data check --depth-range LOW HIGH`, "
+    )
     return [Fault(str(first), f"{message}`train --config.data.depth_range='(LOW,HIGH)'`")]
 
 
 def survey(source: Source) -> Report:
-    """The counts, and the faults that show without opening an image; InputError as `check`."""
+    """The counts, and the faults that are found without opening images; InputError as `check`."""
     return _count(*examine(source)[:2])
 
 
@@ -94,7 +97,7 @@ def _count(listing: Listing, expected: Mapping[Group, Count]) -> Report:
 
 
 def _one_sided_faults(rows: Sequence[Row]) -> list[Fault]:
-    """Identities in one modality only, by the names of their folders; training refuses them."""
+    """Identities in one modality only, by their folders' names; an error for training."""
     sides: dict[tuple[str, int], dict[str, str]] = {}
     for row in rows:
         sides.setdefault((row.split, row.identity), {})[row.modality] = row.path.parent.name
@@ -106,7 +109,7 @@ def _one_sided_faults(rows: Sequence[Row]) -> list[Fault]:
             if of == split and side.keys() == {modality}
         ]
         if folders:
-            message = f"has {len(folders):,} identities with {modality} images only: "
+            message = f"has {counted(len(folders), 'identities')} with {modality} images only: "
             message += first_of(sorted(folders))
             remedy = "; add images of the other modality or leave them out of the split"
             training = split == "train"

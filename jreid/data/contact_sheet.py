@@ -1,4 +1,4 @@
-"""A picture of a whole dataset, to look at it at a glance."""
+"""A contact sheet: one picture that shows a whole dataset."""
 
 import io
 import math
@@ -15,10 +15,10 @@ from jreid.files import write_whole
 WIDTH, HEIGHT = 64, 128  # of a shown image, in pixels
 MARGIN, HEADER, GAP = 36, 22, 4  # for the identities, for the cameras, and below each row
 COLUMN_GAP = 10
-FEW_COLUMNS = 8  # up to so many, a column shows two images of each identity, else one
+FEW_COLUMNS = 8  # up to this number, a column shows two images of each identity, else one
 MAX_BYTES = 200_000  # of a JPEG
 MAX_COLUMNS = 40
-LONGEST_NAME = 20  # letters of it that are shown
+LONGEST_NAME = 20  # letters of a name that are shown
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 Column = tuple[int, int]  # camera, and the modality's place in MODALITIES
@@ -30,13 +30,13 @@ def contact_sheet(
 ) -> None:
     """Draws identities by cameras: a column for each camera and modality, the first 40 of them.
 
-    The identities are those of the test split, or of the whole Table if it has none, that the most
-    columns saw, the first among equals.
+    The identities are those of the test split, or else of the whole Table, that appear in the most
+    columns, lower numbers first if equal.
 
     Args:
         output: a JPEG of under 200 KB, or a PNG, by its name.
-        identities: the most to show.
-        names: what to write beside an identity's images in place of its number.
+        identities: the largest number to show.
+        names: labels of identities in place of their numbers.
 
     Raises:
         InputError: `output` has another suffix or cannot be written.
@@ -52,9 +52,11 @@ def contact_sheet(
 
 
 def format_of(output: Path) -> str:
-    """The picture's format by its name; InputError where it is none of ours."""
+    """The picture's format by its name; InputError if it is not supported."""
     if output.suffix.lower() not in FORMATS:
-        raise InputError(f"{output} is no name of a picture; end it with {', '.join(FORMATS)}.")
+        raise InputError(
+            f"{output} is not the name of a picture; it must end in {', '.join(FORMATS)}."
+        )
     return FORMATS[output.suffix.lower()]
 
 
@@ -70,7 +72,7 @@ def _people(table: Table) -> dict[int, Person]:
 
 
 def _draw(people: dict[str, Person], columns: list[Column]) -> Image.Image:
-    """One row a person, by name."""
+    """One row for each person, by name."""
     images = 2 if len(columns) <= FEW_COLUMNS else 1
     step = images * WIDTH + COLUMN_GAP
     font = ImageFont.load_default(12)
@@ -96,12 +98,12 @@ def _shortened(name: str) -> str:
 
 
 def _decode(content: bytes) -> Image.Image:
-    """The image as training sees it."""
+    """The image as training reads it."""
     return Image.fromarray(decode(content)).resize((WIDTH, HEIGHT))
 
 
 def _encode(sheet: Image.Image, kind: str) -> bytes:
-    """The sheet's file; a JPEG of the best quality, then of the largest size, that is small."""
+    """The sheet's file; for a JPEG the best quality, then the largest size, below the limit."""
     while True:
         for quality in (90, 80, 70, 60, 50, 35):
             content = io.BytesIO()

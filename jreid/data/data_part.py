@@ -1,4 +1,4 @@
-"""TensorFlow and TensorFlow Datasets: the part of the installation that training needs."""
+"""TensorFlow and TensorFlow Datasets: the optional packages that training needs."""
 
 from importlib.util import find_spec
 
@@ -8,15 +8,15 @@ MODULES = ("tensorflow", "tensorflow_datasets", "importlib_resources")
 
 
 def is_missing() -> bool:
-    """Whether a module of the part is not installed; imports none, which would take seconds."""
+    """Whether one of the packages is not installed; imports none, which would take seconds."""
     return any(find_spec(module) is None for module in MODULES)
 
 
 def require(what: str) -> None:
-    """Raises InputError where the part is missing.
+    """Raises InputError if a package is missing.
 
     Args:
-        what: that needs it, such as `training`.
+        what: the work that needs them, such as `training`.
     """
     if is_missing():
         raise InputError(

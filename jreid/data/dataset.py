@@ -1,4 +1,4 @@
-"""From a dataset's folder to its Table: everything is checked before anything is used."""
+"""Loads the Table of a dataset's folder, after checking all of it."""
 
 import hashlib
 import shlex
@@ -34,28 +34,28 @@ from jreid.progress import ProgressBar, silent, with_progress
 
 ON_BAD_IMAGE = ("raise", "skip")
 TAKE_PARTIAL = (
-    "or take it as it is, which marks every result: `data prepare --allow-partial`, "
-    "`train --config.data.allow_partial=true`"
+    "or accept it as it is, which marks every result: `data prepare --allow-partial`, `train "
+    "--config.data.allow_partial=true`"
 )
 MAX_SKIPPED = 0.001  # of the training images
 
 
 class Source(NamedTuple):
-    """Where a dataset lies and what is accepted of it.
+    """The folder of a dataset, and the faults of it that are accepted.
 
     Attributes:
-        name: its name in results. One named as its layout is the authors' own, whose counts are
-            known and checked.
-        layout: the module of `jreid.data.layouts` that knows the folder: `sysu_mm01`, `regdb`,
+        name: its name in results. A dataset with the name of its layout is the authors' own: its
+            image counts are checked.
+        layout: the module of `jreid.data.layouts` that reads the folder: `sysu_mm01`, `regdb`,
             `llcm` or `folder`.
         folder: the dataset as its authors ship it; only read.
         trial: which of RegDB's ten splits, from 1; 0 for datasets with one split.
         allow_partial: whether images may be missing; results are then marked.
         on_bad_image: `raise`, or `skip` training images that cannot be decoded, up to 0.1 %.
-        depth_range: the raw counts that become black and white in images of 16 bits a channel, or
-            empty, which refuses such images.
-        test_fraction, split_seed: which identities are the test split of a folder that does not say
-            it, as in `drawn_split`.
+        depth_range: the values that become black and white in images with 16 bits per channel;
+            empty does not allow such images.
+        test_fraction, split_seed: choose the test identities of a folder without a list of splits,
+            as in `drawn_split`.
     """
 
     name: str
@@ -70,17 +70,17 @@ class Source(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A Table and what its protocol needs beside it.
+    """A Table and the other data that its protocol needs.
 
     Attributes:
         table: every image of the dataset.
         gallery_index: (camera, identity) to the trials' permutations of image numbers.
         fingerprint: SHA-256 of both.
         partial: whether images of the dataset are missing.
-        skipped: names of training images that were left out since they cannot be decoded.
-        files_fingerprint: SHA-256 of the folder's lists and of its image files, as they are.
-        names: what the folder calls an identity, where that is not just its number.
-        drawn_split: a sentence that says how the identities were split, where no list says it.
+        skipped: names of training images that are left out because they cannot be decoded.
+        files_fingerprint: SHA-256 of the folder's lists and image files.
+        names: the folder's names of identities, if they are not numbers.
+        drawn_split: a sentence on how the identities were split, if jreid drew the split.
     """
 
     table: Table
@@ -94,11 +94,11 @@ class Dataset(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """A folder's listing beside what it should hold.
+    """A folder's listing, and its expected counts.
 
     Attributes:
-        listing: what the folder holds; its faults include wrong counts.
-        expected: how many there should be, where that is known.
+        listing: the content of the folder; its faults include wrong counts.
+        expected: the known counts, if any.
         drawn_split: as in `Dataset`.
     """
 
@@ -108,11 +108,11 @@ class Examined(NamedTuple):
 
 
 def examine(source: Source) -> Examined:
-    """Lists a folder without opening an image, and compares the counts with those known.
+    """Lists a folder without opening images, and compares its counts with the known ones.
 
     Raises:
-        InputError: no such folder, a synthetic dataset under a real one's name, or a depth range
-            that is none.
+        InputError: no such folder, a synthetic dataset under a real one's name, or an invalid depth
+            range.
     """
     check_depth_range(source.depth_range)
     layout, folder = find_layout(source.layout), source.folder
@@ -128,14 +128,15 @@ def examine(source: Source) -> Examined:
         expected = {Group(*row[:3]): Count(*row[3:]) for row in counts}
     elif label:
         raise InputError(
-            f"{folder} holds the synthetic dataset, which is not {source.name}; name it "
-            "synthetic: its numbers must not stand among real ones."
+            f"{folder} holds the synthetic dataset, not {source.name}; use the dataset name "
+            "synthetic, so that its results are not mixed up with real ones."
         )
     if label and label["preset"] != "tiny" and source.name.startswith("tiny"):
         command = synthesize_command(source.name, folder, source.layout)
         raise InputError(
-            f"{folder} holds the synthetic dataset in its preset {label['preset']}, not tiny; give "
-            f"another folder by --config.data.folder, or remove this one and render it: {command}."
+            f"{folder} holds the synthetic dataset with the preset {label['preset']}, not tiny; "
+            "give another folder by --config.data.folder, or remove this one and render it: "
+            f"{command}."
         )
     listing = call(
         f"list_images of {source.layout}", layout.list_images, Listing, folder, source.trial
@@ -148,26 +149,26 @@ def examine(source: Source) -> Examined:
 
 
 def _refuse(faults: Iterable[Fault], source: Source, remedy: str = "") -> None:
-    """Raises InputError with the first of these faults, and where to see all."""
+    """Raises InputError with the first of these faults, and the command that shows all."""
     raise_faults(faults, source.folder, remedy, see=_check_command(source))
 
 
 def _check_command(source: Source) -> str:
-    """The command that shows all that is wrong with a dataset."""
+    """The command that shows all faults of a dataset."""
     synthetic = (source.folder / LABEL_FILE).is_file()
     folder = shlex.quote(str(source.folder))
     return f"jreid data check {'synthetic' if synthetic else source.layout} --source={folder}"
 
 
 def load(source: Source, prepared: Path, bar: ProgressBar = silent) -> Dataset:
-    """The dataset of a folder, its images packed on first use; read anew without the data part.
+    """The dataset of a folder; its images are packed on first use, if TensorFlow is installed.
 
     Args:
-        prepared: where packed images are kept.
+        prepared: the folder of packed images.
 
     Raises:
-        InputError: the folder is missing, incomplete, contradicts itself, or holds a file that is
-            no image; or images of a training identity are in the test split.
+        InputError: the folder is missing, incomplete or inconsistent, or has a file that is not an
+            image; or images of a training identity are in the test split.
     """
     listing, missing, drawn = _accepted(source)
     images = list(_images(listing.rows, prepared, bar, source.depth_range))
@@ -196,10 +197,10 @@ def _images(
 
 
 def files_fingerprint(source: Source) -> str:
-    """`Dataset.files_fingerprint` of a folder as it is now; no image is decoded or packed.
+    """The current `Dataset.files_fingerprint` of a folder; no image is decoded or packed.
 
     Raises:
-        InputError: the folder is missing, incomplete, or contradicts itself.
+        InputError: the folder is missing, incomplete or inconsistent.
     """
     listing = _accepted(source)[0]
     with ThreadPoolExecutor() as pool:
@@ -216,7 +217,7 @@ def _files_fingerprint(listing: Listing, digests: Mapping[str, str]) -> str:
 
 
 def _accepted(source: Source) -> tuple[Listing, bool, str]:
-    """A folder's listing, whether images are missing, and how it was split if no list says it.
+    """A folder's listing, whether images are missing, and how it was split without a list.
 
     Raises:
         InputError: it is not accepted.
@@ -228,8 +229,8 @@ def _accepted(source: Source) -> tuple[Listing, bool, str]:
         _refuse(missing, source, TAKE_PARTIAL)
     if not listing.rows:
         raise InputError(
-            f"{source.folder} holds none of the images that its lists name; give the dataset's "
-            "own folder."
+            f"{source.folder} holds none of the images in its lists; give the folder of the "
+            "dataset."
         )
     return listing, bool(missing), drawn
 
@@ -237,11 +238,11 @@ def _accepted(source: Source) -> tuple[Listing, bool, str]:
 def duplicate_faults(
     table: Table, names: Mapping[int, str] = {}, across_splits: bool = False
 ) -> list[Fault]:
-    """Images of equal bytes: each one that is in two splits is `error`, all others are one note.
+    """Images of equal bytes: one in two splits is an `error`, all others are one warning.
 
     Args:
         names: as in `Dataset`.
-        across_splits: find the wrong ones only.
+        across_splits: find only the errors.
     """
 
     def labels(row: int) -> str:
@@ -256,9 +257,8 @@ def duplicate_faults(
     faults = [
         Fault(
             str(table.name[row]),
-            f"{labels(row)} holds the same bytes as {table.name[first]} "
-            f"{labels(first)}; an image must not be in two splits, so unpack the dataset "
-            "again",
+            f"{labels(row)} holds the same bytes as {table.name[first]} {labels(first)}; an image "
+            "must not be in two splits; unpack the dataset again",
         )
         for row, first in crossing
     ]
@@ -266,13 +266,13 @@ def duplicate_faults(
     if within and not across_splits:
         row, first = within[0]
         message = f"holds the same bytes as {table.name[first]} {labels(first)}; "
-        message += f"{len(within):,} images repeat another one of their split"
+        message += f"repeated images within a split: {len(within):,}"
         faults.append(Fault(f"{table.name[row]} {labels(row)}", message, "warning"))
     return faults
 
 
 def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
-    """Names of the training images to leave out. Raises InputError where that is not allowed."""
+    """Names of the training images to leave out. Raises InputError if that is not allowed."""
     images = list(images)
     bad = [image for image in images if image.fault]
     training = sum(image.row.split == "train" for image in images)
@@ -283,7 +283,7 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     deep = [fault for fault in faults if fault.what == DEEP]
     if deep:
         others = [fault for fault in faults if fault.what != DEEP]
-        _refuse([deep[0], *others], source, f"images of 16 bits a channel: {len(deep):,}")
+        _refuse([deep[0], *others], source, f"images with 16 bits per channel: {len(deep):,}")
     if source.on_bad_image != "skip" or len(skippable) < len(bad):
         _refuse(faults, source, "replace the file")
     if len(skippable) > MAX_SKIPPED * training:
@@ -293,7 +293,7 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
 
 
 def make_table(images: Iterable[Image]) -> Table:
-    """The Table of sound images, in order of name."""
+    """The Table of images without faults, sorted by name."""
     images = sorted(images, key=lambda image: image.row.name)
     rows = [image.row for image in images]
     content = np.empty(len(images), object)
@@ -309,7 +309,7 @@ def make_table(images: Iterable[Image]) -> Table:
 
 
 def _present(index: GalleryIndex, table: Table) -> GalleryIndex:
-    """The gallery draw without the images that are not there."""
+    """The gallery index without the missing images."""
     there = {*table.name.tolist()}
     kept = {}
     for (camera, identity), draws in index.items():

@@ -1,9 +1,10 @@
-"""The split of a folder that does not say who is for training and who is for testing."""
+"""Splits the identities of a folder that has no list of splits."""
 
 import hashlib
 from typing import NamedTuple
 
 from jreid.data.layouts.layout import Fault, Listing, first_of
+from jreid.errors import counted
 
 DEFAULT_FRACTION = 0.5
 
@@ -13,7 +14,7 @@ class DrawnSplit(NamedTuple):
 
     Attributes:
         listing: without the identities that are in one modality only.
-        sentence: who was split how; empty where the folder's own lists say it.
+        sentence: how identities were split; empty if the folder has a list of splits.
     """
 
     listing: Listing
@@ -23,8 +24,8 @@ class DrawnSplit(NamedTuple):
 def draw_split(listing: Listing, fraction: float, seed: int) -> DrawnSplit:
     """Puts a fraction of the identities into the test split, and the others into training.
 
-    Who is chosen is a function of the identities' names, the fraction and the seed alone. A folder
-    whose lists say the split stays as it is.
+    The choice depends only on the identities' names, the fraction and the seed. A folder with a
+    list of splits is not changed.
 
     Args:
         fraction: of the identities that have images of both modalities, above 0 and below 1.
@@ -41,18 +42,19 @@ def draw_split(listing: Listing, fraction: float, seed: int) -> DrawnSplit:
     faults = [*listing.faults]
     one_sided = sorted(name[identity] for identity in sides if len(sides[identity]) == 1)
     if one_sided:
-        message = f"has {len(one_sided):,} identities with images of one modality only, which are "
+        message = f"has {counted(len(one_sided), 'identities')} with images of one modality only, "
         faults.append(Fault("the folder", f"{message}left out; {first_of(one_sided)}", "warning"))
     if len(whole) < 2:
-        message = f"has {len(whole)} identities with images of both modalities; add images until "
+        found = counted(len(whole), "identities")
+        message = f"has {found} with images of both modalities; add images until "
         faults.append(Fault("the folder", f"{message}at least 2 have them"))
         return DrawnSplit(listing._replace(rows=[], faults=faults), "")
     split = {identity: "test" if n < count else "train" for n, identity in enumerate(order)}
     note = Fault(
         "splits.txt",
-        f"is not there: {count:,} of {len(whole):,} identities, drawn by their names and "
+        f"is missing: {count:,} of {len(whole):,} identities, drawn by their names and "
         f"config.data.split_seed={seed}, are the test split (config.data.test_fraction="
-        f"{fraction}), the others are for training; write a splits.txt to choose yourself",
+        f"{fraction}), the others are for training; write a splits.txt to choose them",
         "warning",
     )
     rows = [

@@ -1,4 +1,4 @@
-"""Images to batches to embed, decoded ahead on all cores, without TensorFlow."""
+"""Batches of images to embed, decoded in advance on all cores, without TensorFlow."""
 
 import os
 from collections import deque
@@ -33,14 +33,14 @@ def embedding_batches(
     gray: bool = False,
     own: slice | None = None,
 ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
-    """Prepared images in order, `rows` at a time, the last batch filled up with zeros.
+    """Preprocessed images in order, `rows` at a time; the last batch is padded with zeros.
 
     Args:
         gray: whether the images are made gray first.
-        own: the rows of each batch to give; None for all of them.
+        own: the rows of each batch to return; None for all.
 
     Raises:
-        InputError: bytes that are no image; the sentence names it.
+        InputError: bytes that are not an image; the error names it.
     """
     own, every = own or slice(0, rows), range(len(images))
     parts = [every[start : start + rows][own] for start in range(0, len(images), rows)]

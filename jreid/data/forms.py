@@ -1,8 +1,8 @@
-"""Forms of image: what TensorFlow decodes otherwise than Pillow becomes a BMP of Pillow's pixels.
+"""Image formats: an image that TensorFlow and Pillow decode differently becomes a BMP.
 
 Training decodes by TensorFlow, embedding by Pillow, and both see the same pixels: those of
 `Image.open(path).convert("RGB")`. Palettes are applied, alpha is dropped, and EXIF's orientation is
-left alone, as in the released loaders. TensorFlow itself is not needed here.
+ignored, as in the released loaders. TensorFlow itself is not needed here.
 """
 
 import io
@@ -16,11 +16,11 @@ from jaxtyping import Int, UInt8
 from jreid.data.pixels import ImageError, decode
 from jreid.errors import InputError
 
-VERSION = 1  # raised whenever an image becomes other bytes than before
+VERSION = 1  # increase this if the bytes of an image change
 DEPTH = 1 << 16  # values of a deep image
 DEEP = (
-    "has 16 bits a channel; say which raw counts become black and white by "
-    "--config.data.depth_range='(LOW,HIGH)' (`jreid data check` shows the counts)"
+    "has 16 bits per channel; choose the values that become black and white by "
+    "--config.data.depth_range='(LOW,HIGH)' (`jreid data check` shows the values)"
 )
 
 
@@ -28,7 +28,7 @@ class Decodable(NamedTuple):
     """Bytes from which `decode` gives Pillow's pixels.
 
     Attributes:
-        content: an encoded image of 8 bits a channel; the file's own bytes wherever they will do.
+        content: an encoded image of 8 bits per channel; the file's own bytes if possible.
         counts: the least and the greatest value of a deep image before it was stretched, else None.
     """
 
@@ -37,7 +37,7 @@ class Decodable(NamedTuple):
 
 
 def check_depth_range(depth_range: tuple[int, ...]) -> None:
-    """Raises InputError unless it is empty or two raw counts, the lower one first."""
+    """Raises InputError unless it is empty or two values, the lower one first."""
     whole = all(type(count) is int and 0 <= count < DEPTH for count in depth_range)
     if depth_range and not (whole and len(depth_range) == 2 and depth_range[0] < depth_range[1]):
         raise InputError(
@@ -47,10 +47,10 @@ def check_depth_range(depth_range: tuple[int, ...]) -> None:
 
 
 def to_decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable:
-    """Makes a file's bytes decodable; ordinary JPEG, PNG and BMP files stay as they are.
+    """Makes a file's bytes decodable; ordinary JPEG, PNG and BMP files do not change.
 
     Args:
-        depth_range: `()`, or the raw counts of a deep image (16 bits a channel) that become 0 and
+        depth_range: `()`, or the raw counts of a deep image (16 bits per channel) that become 0 and
             255; those between are linear, rounded, and those beyond are clipped.
 
     Raises:
@@ -67,11 +67,11 @@ def to_decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable
 
 
 def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable:
-    """Of a PNG that Pillow decodes; of 8 bits or less, TensorFlow reads the same pixels."""
+    """For a PNG that Pillow decodes; with 8 bits or less, TensorFlow reads the same pixels."""
     try:
         with PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             raw_modes = [str(tile[3]) for tile in image.tile]
-            image.verify()  # Pillow does not miss the end of a file, TensorFlow does
+            image.verify()  # Pillow accepts a file without its end, TensorFlow does not
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"cannot be read ({error})") from error
     deep = next((raw_mode for raw_mode in raw_modes if "16" in raw_mode), None)
@@ -79,7 +79,7 @@ def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable
 
 
 def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:
-    """The raw counts of a PNG of 16 bits a channel, without alpha.
+    """The raw counts of a PNG of 16 bits per channel, without alpha.
 
     Of colors Pillow keeps the high bytes alone: the low ones come from reading the file once more,
     as though its byte order were the other.
@@ -95,7 +95,7 @@ def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:
 
     if raw_mode.startswith("I"):
         return read(raw_mode)[..., None]
-    if raw_mode.startswith("LA"):  # its four bytes as though each were a channel
+    if raw_mode.startswith("LA"):  # its four bytes as if each were a channel
         both = read("RGBA")
         return both[..., :1] << 8 | both[..., 1:2]
     return (read(raw_mode) << 8 | read(raw_mode.replace("16B", "16L")))[..., :3]
@@ -112,7 +112,7 @@ def _stretch(counts: Int[np.ndarray, "h w c"], depth_range: tuple[int, ...]) -> 
 
 
 def _is_plain_bmp(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
-    """Whether TensorFlow, which knows no palette, mask or compression, reads the same pixels."""
+    """Whether TensorFlow, without palettes, masks and compression, reads the same pixels."""
     start, _, width, height, _, bits = struct.unpack_from("<IIiiHH", content.ljust(30, b"\0"), 10)
     channels, line = bits // 8, (bits * width + 31) // 32 * 4
     if bits not in (8, 24, 32) or width < 1 or len(content) < start + line * abs(height):
@@ -123,7 +123,7 @@ def _is_plain_bmp(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
 
 
 def _bmp(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Pixels without loss: the same bytes whatever the release of Pillow or zlib."""
+    """Lossless pixels: the same bytes for every release of Pillow or zlib."""
     content = io.BytesIO()
     PIL.Image.fromarray(pixels).save(content, "BMP")
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""Image files on disk: read whole, hashed, and decoded once to know that they can be."""
+"""Image files on disk: read, hashed, and decoded once as a check."""
 
 import hashlib
 import stat
@@ -18,13 +18,13 @@ READ_AT_ONCE = 512  # images held beside those that are written
 
 
 class Image(NamedTuple):
-    """An image file: bytes to decode, or what is wrong with it.
+    """An image file: bytes to decode, or its fault.
 
     Attributes:
-        content: of the file itself, or of its pixels where TensorFlow would read others.
-        fault: cause, to be read after the file's name; empty for a sound image.
-        digest: SHA-256 of the file; empty where it cannot be read.
-        counts: the least and the greatest raw count of an image of 16 bits a channel.
+        content: of the file itself, or of its pixels if TensorFlow would read others.
+        fault: the predicate of a sentence about the file; empty for a correct image.
+        digest: SHA-256 of the file; empty if it cannot be read. counts: the least and the greatest
+            raw count of an image of 16 bits per channel.
     """
 
     row: Row
@@ -39,7 +39,7 @@ def read_images(
     depth_range: tuple[int, ...] = (),
     check: Callable[[bytes], object] = lambda content: None,
 ) -> Iterator[Image]:
-    """Reads and decodes every row's file, in order; a faulty one comes with empty content.
+    """Reads and decodes every row's file, in order; a faulty file has empty content.
 
     Args:
         depth_range: as in `forms.to_decodable`.
@@ -52,7 +52,7 @@ def read_images(
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits; empty where it cannot be read."""
+    """SHA-256 of a file as 64 hexadecimal digits; empty if it cannot be read."""
     try:
         return hashlib.sha256(read_file(path)).hexdigest()
     except ImageError:
@@ -76,7 +76,7 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file; ImageError where it is no regular one, too large or unreadable."""
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # to open a pipe may never return
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe may never return
             raise ImageError("is no regular file")
         if found.st_size > MAX_BYTES:
             raise ImageError(f"is larger than {MAX_BYTES:,} bytes")

@@ -1,4 +1,4 @@
-"""Counts that authors print of their datasets, and features that are not as many."""
+"""The image counts that authors publish of their datasets, and checks of features by them."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,18 +9,18 @@ from jreid.datasets import LAYOUTS
 
 
 def dataset_of_protocol(protocol: str) -> str:
-    """The authors' dataset that a protocol is of: `llcm` for `llcm_all`; else its own name."""
+    """The authors' dataset of a protocol: `llcm` for `llcm_all`; else the protocol's name."""
     return next((name for name in LAYOUTS if protocol.startswith(name)), protocol)
 
 
 def feature_faults(
     name: str, table: Table, split: str, cameras: Mapping[str, Collection[int]]
 ) -> list[Fault]:
-    """Where a table has not the images that the named dataset has in a split.
+    """Differences between a table and the image counts of the named dataset in a split.
 
     Args:
-        name: the dataset's; none is found for one that is not the authors' own.
-        cameras: by modality, those that are asked for; none for all.
+        name: the dataset's; there are no faults for a dataset that is not the authors' own.
+        cameras: by modality, the cameras to compare; empty for all.
     """
     if name not in LAYOUTS:
         return []

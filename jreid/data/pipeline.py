@@ -1,4 +1,4 @@
-"""Training batches: rows of a Table on the devices, by tf.data: parallel, prefetched, the same."""
+"""Training batches: rows of a Table on the devices, by tf.data: parallel and deterministic."""
 
 import atexit
 import logging
@@ -66,7 +66,7 @@ def training_batches(
     def inputs() -> Iterator[_Elements]:
         for step in range(start, plan.steps):
             rows = rows_of(step)
-            # For the global batch, so that they do not depend on who decodes a row.
+            # For the global batch, so that they do not depend on the process that decodes a row.
             params = sample_augmentation(seed, step, 2 * N, options).take(own)
             yield _Elements(table.image[rows], visible, params, classes[rows])
 
@@ -97,12 +97,12 @@ def training_batches(
 
 
 class _Elements(NamedTuple):
-    """Training images, or one, with all that belongs to them: looked up and drawn once.
+    """Training images, or one, with their labels and random parameters.
 
     Attributes:
         image: encoded bytes, and then uint8 `[n, H, W, 3]`.
         visible: `[n]` bool.
-        params: what is random about them.
+        params: their random parameters.
         identity: `[n]` int32, their class number.
     """
 
@@ -115,11 +115,11 @@ class _Elements(NamedTuple):
 def _decoded(
     inputs: Callable[[], Iterator[Any]], signature: Any, make: Callable[..., Any], rows: int
 ) -> Iterator[Any]:
-    """Batches of `rows` results of `make`, in order, computed ahead on all cores.
+    """Batches of `rows` results of `make`, in order, computed in advance on all cores.
 
     Args:
-        inputs: gives some rows of `make`'s arguments at a time, so that no second copy of the
-            dataset's bytes is made.
+        inputs: yields some rows of `make`'s arguments at a time, so that the dataset's bytes are
+            not copied.
     """
     import tensorflow as tf
 
@@ -147,17 +147,17 @@ def _decoded(
 
 @atexit.register
 def _stop() -> None:
-    """Ends what still runs: TensorFlow's threads calling a Python that shuts down hang it."""
+    """Stops the work in progress: TensorFlow's threads would hang when Python shuts down."""
     for batches in list(_running):
         batches.close()
 
 
 @contextmanager
 def _naming(images: Any, names: Any, rows: Callable[[], Iterable[int]]) -> Iterator[None]:
-    """Turns the decoder's error, which does not know the image, into one that names it.
+    """Turns the decoder's error into an error that names the image.
 
     Args:
-        rows: gives the images that are being decoded; called only after an error.
+        rows: returns the images in decoding; called only after an error.
     """
     import tensorflow as tf
 
@@ -169,7 +169,7 @@ def _naming(images: Any, names: Any, rows: Callable[[], Iterable[int]]) -> Itera
                 decode(images[row])
             except tf.errors.InvalidArgumentError:
                 raise InputError(
-                    f"{names[row]} cannot be decoded: its bytes are damaged, cut off or no image; "
+                    f"{names[row]} cannot be decoded: it is damaged, incomplete or not an image; "
                     "replace the file."
                 ) from None
         raise
@@ -177,13 +177,13 @@ def _naming(images: Any, names: Any, rows: Callable[[], Iterable[int]]) -> Itera
 
 @contextmanager
 def _warning_of_a_wait() -> Iterator[None]:
-    """Warns where the block takes long: a reader that hangs and a slow one look the same.
+    """Warns if the block takes long, since jreid cannot distinguish a hang from slow reading.
 
     TensorFlow itself reports a reader that dies.
     """
     message = (
-        f"no batch of images has come for {PATIENCE:.0f} seconds: their decoding is held up, or "
-        "the machine is busy with something else; Ctrl-C stops, and the same command goes on."
+        f"no batch of images for {PATIENCE:.0f} seconds: decoding has stopped, or the machine is "
+        "busy with other work; Ctrl-C stops the run, and the same command resumes it."
     )
     timer = threading.Timer(PATIENCE, log.warning, [message])
     timer.daemon = True

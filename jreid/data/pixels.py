@@ -12,9 +12,9 @@ from jaxtyping import Float, Shaped, UInt8
 
 from jreid.errors import InputError
 
-MAX_PIXELS = 50_000_000  # a file that says more is refused before it is decoded
+MAX_PIXELS = 50_000_000  # a file with more pixels is an error before it is decoded
 FORMATS = ("JPEG", "PNG", "BMP")
-RESIZE = {"bilinear": "triangle", "lanczos": "lanczos3"}  # ours -> the kernel's usual name
+RESIZE = {"bilinear": "triangle", "lanczos": "lanczos3"}  # our name -> the kernel's usual name
 RADIUS = {"bilinear": 1.0, "lanczos": 3.0}  # of the kernels, in pixels of the coarser image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,7 +23,7 @@ SHIFT = np.float32(-np.array(IMAGENET_MEAN) / IMAGENET_STD)
 
 
 class ImageError(Exception):
-    """What is wrong with an image, to be read after its name."""
+    """The fault of an image: the predicate of a sentence that begins with its name."""
 
 
 def preprocess(
@@ -32,10 +32,10 @@ def preprocess(
     """An image to embed from its encoded bytes: float32 `[H, W, 3]`, normalized.
 
     Args:
-        as_gray: whether it is made gray first, by Pillow's luma.
+        as_gray: whether to convert it to gray first, by Pillow's luma.
 
     Raises:
-        ImageError: bytes that are no image.
+        ImageError: bytes that are not an image.
         InputError: an unknown resize method.
     """
     columns, H = _resize_to_columns(decode(content, as_gray), size, method), size[0]
@@ -89,9 +89,9 @@ def _turn(columns: Shaped[np.ndarray, "W 3*H"]) -> Shaped[np.ndarray, "H W 3"]:
 def _resize_to_columns(
     image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], method: str
 ) -> Float[np.ndarray, "W 3*H"]:
-    """What `resize` returns, float32: columns, and in each its reds, its greens and its blues.
+    """The result of `resize` as float32 columns, each with its reds, then greens, then blues.
 
-    Numpy is slow where it goes through an image 3 values at a time.
+    Numpy is slow if it processes an image 3 values at a time.
     """
     if method not in RESIZE:
         raise InputError(

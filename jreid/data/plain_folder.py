@@ -1,4 +1,4 @@
-"""The images of a folder of no layout, which `jreid embed --images` takes."""
+"""The images of a folder without a layout, for `jreid embed --images`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from jreid.errors import InputError
 
 
 class Folder(NamedTuple):
-    """The images of a folder of no layout, in order of name.
+    """The images of a folder without a layout, sorted by name.
 
     Attributes:
-        names: places without suffix, as in `Found`.
-        paths: where they are.
-        notes: what was left out.
+        names: relative paths without suffix, as in `Found`.
+        paths: their paths.
+        notes: the files that were left out.
     """
 
     names: list[str]
@@ -23,11 +23,11 @@ class Folder(NamedTuple):
 
 
 def read_folder(folder: Path) -> Folder:
-    """All images of a folder and of the folders in it, whatever their names; links to folders are
-    not followed.
+    """All images of a folder and its subfolders; links to folders are not followed.
 
     Raises:
-        InputError: the folder is missing, cannot be read whole, or holds no JPEG, PNG or BMP file.
+        InputError: the folder is missing, cannot be read completely, or has no JPEG, PNG or BMP
+            file.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of the images.")

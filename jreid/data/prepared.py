@@ -1,9 +1,9 @@
-"""Images packed for reading: TFDS keeps the images of each camera, made once, all or none.
+"""Images packed for fast reading: TFDS stores the images of each camera, completely or not at all.
 
-A camera's copy is found again by its files' names and contents, which are hashed each time: sizes
-and times say nothing, since all of RegDB's files are of one size and archives carry their times. An
-interrupted preparation goes on with the cameras that are not done, and a changed file costs one
-camera.
+A camera's copy is identified by the names and contents of its files, which are hashed each time:
+sizes and times are not enough, since all of RegDB's files have the same size and archives keep
+their times. An interrupted preparation resumes with the unfinished cameras, and a changed file
+repeats only its camera.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
 from jreid.progress import ProgressBar, silent, with_progress
 
-HASHED_AT_ONCE = 256  # files; to hand one over to a thread takes longer than to hash it
+HASHED_AT_ONCE = 256  # files; passing a single one to a thread takes longer than hashing it
 
 
 def pack(
@@ -36,7 +36,7 @@ def pack(
     bar: ProgressBar = silent,
     depth_range: tuple[int, ...] = (),
 ) -> Iterator[Image]:
-    """The rows' images from their packed copies in `folder`, which are made where they lack.
+    """The rows' images from their packed copies in `folder`, which are created if missing.
 
     Args:
         depth_range: as in `forms.to_decodable`.
@@ -65,11 +65,11 @@ def pack(
 
 
 def check_for_training(content: bytes) -> None:
-    """Raises ImageError where TensorFlow, which decodes in training, cannot: it forgives less."""
+    """Raises ImageError if TensorFlow, which decodes in training and is stricter, cannot decode."""
     try:
         decode(content)
     except tf.errors.InvalidArgumentError:
-        raise ImageError("is damaged or of a form that cannot be decoded") from None
+        raise ImageError("is damaged or in a format that cannot be decoded") from None
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def _hashing(by_part: Mapping[str, Sequence[Row]]) -> Iterator[dict[str, list[Fu
 
 
 def _key(rows: Sequence[Row], digests: Sequence[str], depth_range: tuple[int, ...]) -> str:
-    """What a packed copy is made of, as 16 digits: names and contents, and how it is made."""
+    """The key of a packed copy, 16 digits: a hash of names, contents and preparation."""
     key = hashlib.sha256(f"{VERSION}\t{depth_range}\n".encode())
     for row, digest in zip(rows, digests, strict=True):
         key.update(f"{row.name}\t{digest}\n".encode())
@@ -101,18 +101,18 @@ def _key(rows: Sequence[Row], digests: Sequence[str], depth_range: tuple[int, ..
 
 
 def _unchanged(images: Iterable[Image], digests: Sequence[str]) -> Iterator[Image]:
-    """The images, whose files must still be those that were hashed."""
+    """The images; raises an error if their files have changed since they were hashed."""
     for image, digest in zip(images, digests, strict=True):
         if image.digest != digest:
             raise InputError(
-                f"{image.row.path} changed while it was packed; wait until nothing writes to the "
-                "dataset's folder and give the command again."
+                f"{image.row.path} changed while it was packed; wait until no program writes to "
+                "the dataset's folder and give the command again."
             )
         yield image
 
 
 class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """The images of one camera, or what is wrong with them; labels come from the listing."""
+    """The images of one camera, or their faults; labels come from the listing."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -138,18 +138,18 @@ def _write(place: Path, images: Iterator[Image]) -> None:
     tfds.disable_progress_bar()
     try:
         with whole_folder(place) as folder, contextlib.redirect_stdout(io.StringIO()):
-            # Its standard output speaks of downloads, which there are none of.
+            # Its standard output reports downloads, but there are none.
             PackedImages(images, data_dir=folder).download_and_prepare()
     except (OSError, tf.errors.OpError) as error:
         message = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise InputError(
-            f"{place} cannot be written ({message}); make room, or give another place for packed "
-            "images by --config.data.prepared."
+            f"{place} cannot be written ({message}); free disk space, or choose another folder for "
+            "packed images by --config.data.prepared."
         ) from error
 
 
 def _read_back(place: Path, rows: dict[str, Row]) -> Iterator[Image]:
-    # One file after the other and little at once: a dataset's bytes should be in memory once.
+    # One file after the other in small parts: a dataset's bytes should be in memory once.
     reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     try:
         builder = PackedImages(iter(()), data_dir=place)
@@ -159,4 +159,4 @@ def _read_back(place: Path, rows: dict[str, Row]) -> Iterator[Image]:
             for name, content, fault in zip(*columns, strict=True):
                 yield Image(rows[name.decode()], content, fault.decode())
     except (tf.errors.OpError, json_format.ParseError, AssertionError, KeyError) as error:
-        raise InputError(f"{place} is damaged; remove it, it is made again.") from error
+        raise InputError(f"{place} is damaged; remove it, and jreid creates it again.") from error

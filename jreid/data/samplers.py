@@ -1,11 +1,11 @@
-"""Which rows make a batch: three identity samplers and the plan of a whole run, in pure numpy.
+"""Chooses the rows of batches: three identity samplers and the plan of a run, in pure numpy.
 
-A step takes P identities and, of each, K images a modality: N = P * K rows of either modality. A
+A step takes P identities and, of each, K images per modality: N = P * K rows of each modality. A
 sampler gives all steps of one epoch at once, as indices into the training rows, `[steps, 2, N]`:
-`[:, 0]` are visible rows, `[:, 1]` infrared ones; row i of both halves shows the same identity,
-and the K rows of one identity are neighbors. An epoch is a pure function of `(seed, epoch)`.
+`[:, 0]` are visible rows, `[:, 1]` infrared ones; row i of both halves shows the same identity, and
+the K rows of one identity are neighbors. An epoch is a pure function of `(seed, epoch)`.
 
-`config.batch.sampler` names one of `SAMPLERS`, or by a dotted name a function outside of jreid.
+`config.batch.sampler` names one of `SAMPLERS`, or by a dotted name, a function outside of jreid.
 """
 
 import functools
@@ -26,12 +26,12 @@ Rows = Int[np.ndarray, "steps 2 n"]
 
 
 class Epochs(NamedTuple):
-    """What a sampler makes of training rows.
+    """The epochs that a sampler makes of training rows.
 
     Attributes:
         rows: from the epoch to the rows of its steps, `[steps, 2, N]` int.
-        steps: from the epoch to the number of its steps; None where only `rows` knows it, which
-            then makes all epochs of a run at its start.
+        steps: from the epoch to the number of its steps; None if only `rows` gives it: then all
+            epochs of a run are sampled at its start.
     """
 
     rows: Callable[[int], Rows]
@@ -53,15 +53,15 @@ def random_identity(
     one chunk of each. The epoch ends when fewer than P identities have chunks left, so its length
     varies a little.
 
-    An identity with fewer than K pairs has one chunk, in which the modality that is short is drawn
-    with replacement. The released code does so only where both are short; it gives an identity
-    with one short modality no chunk at all and then crashes on drawing it.
+    An identity with fewer than K pairs has one chunk, in which the smaller modality is sampled with
+    replacement. The released code does so only if both modalities are short; if one is, the
+    identity gets no chunk and the code crashes when it samples the identity.
 
     Args:
         identity: person number of each training row.
         modality: `visible` or `infrared` of each training row.
-        P: identities a step.
-        K: images an identity and modality.
+        P: identities per step.
+        K: images per identity and modality.
         seed: the run's seed, not negative.
         epoch: the epoch, from 0.
 
@@ -79,12 +79,11 @@ def identity_uniform(
 ) -> Rows:
     """AGW's identity sampler: P identities a step without replacement, K images of each with it.
 
-    An epoch has floor(max(visible, infrared) / (P * K)) + 1 steps. That is what the released loop
-    runs; descriptions of it often leave out the last step. Arguments and errors are
-    `random_identity`'s.
+    An epoch has floor(max(visible, infrared) / (P * K)) + 1 steps. The released loop runs these;
+    descriptions often omit the last step. Arguments and errors are `random_identity`'s.
     """
     people = _group(identity, modality, P, K)
-    rng = _generator(seed, epoch, "agw")  # its first name, which the draws depend on
+    rng = _generator(seed, epoch, "agw")  # its original name, which the random numbers depend on
     every = np.arange(people.size.shape[1])
     drawn = rng.permuted(np.tile(every, (_identity_uniform_steps(people, P, K), 1)), axis=1)[:, :P]
     return _pick(people, drawn, None, K, rng)
@@ -96,7 +95,7 @@ def uniform(
     """The uniform sampler of AlignGAN and JSIA: each identity at most once an epoch.
 
     All identities are permuted and cut in order into steps of P, the rest is dropped. The K images
-    of a modality are drawn without replacement, with it where there are fewer than K. Arguments
+    of a modality are sampled without replacement, or with it if there are fewer than K. Arguments
     and errors are `random_identity`'s.
     """
     people = _group(identity, modality, P, K)
@@ -106,11 +105,11 @@ def uniform(
     return _pick(_shuffle(people, rng), drawn, np.zeros_like(drawn), K, rng)
 
 
-# How many steps an epoch has, without the work of picking images.
+# The number of steps of an epoch, without sampling its images.
 
 
 def _random_identity_steps(people: "_People", P: int, K: int, seed: int, epoch: int) -> int:
-    # The chunks are drawn first from the epoch's generator, before any image is.
+    # The epoch's generator samples the chunks before the images.
     return len(_draw_chunks(people, P, K, _generator(seed, epoch, "random_identity"))[0])
 
 
@@ -123,7 +122,7 @@ def _uniform_steps(people: "_People", P: int, *_: int) -> int:
 
 
 def _own(sample: Callable[..., Rows], steps: Callable[..., int]) -> Sampler:
-    """A sampler of functions of columns, and of people, to rows and to their number."""
+    """Makes a sampler from a function that gives rows and one that gives the number of steps."""
 
     def sampler(table: Table, P: int, K: int, seed: int) -> Epochs:
         columns = table.identity, table.modality
@@ -147,17 +146,17 @@ def find_sampler(name: str) -> Sampler:
     """The sampler that `config.batch.sampler` names: `uniform`, or `mylab.samplers.by_camera`.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no sampler of this name.
     """
     return find_symbol("config.batch.sampler", name, SAMPLERS)
 
 
 class Plan:
-    """Which rows make each step of a whole run: random access by step.
+    """The rows of each step of a run, with random access by step.
 
     Attributes:
         sampler: the name of its sampler.
-        epochs: how many epochs the run has.
+        epochs: the number of epochs of the run.
         starts: `[epochs + 1]` int64, the first step of each epoch and, last, the number of steps;
             exact, computed at the first use (for `random_identity` about 5 ms an epoch at
             SYSU-MM01's size).
@@ -173,21 +172,21 @@ class Plan:
         epochs: int,
         names: Mapping[int, str] = {},
     ):
-        """Takes a sampler's name and what it samples from.
+        """Takes a sampler's name and the rows that it samples from.
 
         Args:
-            names: what an error calls an identity in place of its number.
+            names: names of identities, which errors use in place of numbers.
 
         Raises:
             InputError: no sampler has this name, the rows do not make batches, or a sampler outside
-                of jreid returns something else than Epochs.
+                of jreid does not return Epochs.
         """
         _group(table.identity, table.modality, P, K, names)
         self.sampler, self.epochs = sampler, epochs
         made = call(
             f"config.batch.sampler={sampler}", find_sampler(sampler), Epochs, table, P, K, seed
         )
-        # A step's neighbors are of the same epoch, or of the next while prefetching across it.
+        # Successive steps are in the same epoch, or in the next one while prefetching.
         self._sample = functools.lru_cache(maxsize=2)(
             lambda epoch: _checked(made.rows(epoch), table, P * K, sampler)
         )
@@ -205,7 +204,7 @@ class Plan:
         return int(self.starts[-1])
 
     def epoch_of(self, step: int) -> tuple[int, int]:
-        """The step's epoch and its place in it, both from 0; IndexError outside the run."""
+        """The step's epoch and its position in it, both from 0; IndexError outside the run."""
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} is outside the run's {self.steps} steps")
         epoch = int(np.searchsorted(self.starts, step, side="right")) - 1
@@ -219,13 +218,13 @@ class Plan:
         if len(rows) != length:
             raise InputError(
                 f"config.batch.sampler={self.sampler} gives {len(rows)} steps in epoch {epoch}, "
-                f"and said that there are {length}."
+                f"but announced {length}."
             )
         return rows[offset]
 
 
 def _checked(rows: Any, table: Table, N: int, sampler: str) -> Rows:
-    """The rows of an epoch, if they are batches; a sampler outside of jreid may do anything."""
+    """The rows of an epoch, after checking them: a sampler outside of jreid may return anything."""
     rows = np.asarray(rows)
     fault = ""
     if not len(rows):
@@ -288,7 +287,7 @@ def _shuffle(people: _People, rng: np.random.Generator) -> _People:
 
 
 def _draw_chunks(people: _People, P: int, K: int, rng: np.random.Generator) -> tuple[Draws, Draws]:
-    """Each step's P identities of `random_identity`, and which chunk of each it uses up."""
+    """Each step's P identities of `random_identity`, and the chunk that it takes of each."""
     chunks = np.maximum(people.size.min(axis=0) // K, 1)
     left = chunks.copy()
     drawn, chunk = [], []
@@ -303,7 +302,7 @@ def _draw_chunks(people: _People, P: int, K: int, rng: np.random.Generator) -> t
 def _pick(
     people: _People, drawn: Draws, chunk: Draws | None, K: int, rng: np.random.Generator
 ) -> Rows:
-    """The drawn identities' rows: their n-th K, or K with replacement if short or without chunk."""
+    """The rows of the sampled identities: chunk n, or K with replacement if there are too few."""
     halves = []
     for rows, start, size in zip(people.rows, people.start, people.size, strict=True):
         place = rng.integers(0, size[drawn][..., None], (*drawn.shape, K))

@@ -1,4 +1,4 @@
-"""The Table: a dataset as columns, one row an image."""
+"""The Table: a dataset as columns, one row for each image."""
 
 import hashlib
 from typing import NamedTuple
@@ -17,8 +17,8 @@ class Table(NamedTuple):
         camera: `[N]` int64, the dataset's own camera number.
         modality: `[N]` str, `visible` or `infrared`.
         split: `[N]` str, `train`, `validation` or `test`.
-        image: `[N]` object, the encoded bytes as they lie on disk; of the few forms that TensorFlow
-            decodes otherwise than Pillow, Pillow's pixels as a BMP.
+        image: `[N]` object, the encoded bytes of the file; for the few formats that TensorFlow and
+            Pillow decode differently, Pillow's pixels as a BMP.
     """
 
     name: np.ndarray

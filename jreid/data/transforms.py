@@ -1,8 +1,8 @@
 """From encoded bytes to a training step's input: decode, resize, augment, normalize.
 
-What is random is drawn in `augmentation`; this file applies it. TensorFlow works on one image
-`[h, w, 3]` of uint8 at a time. Training images are normalized and erased by JAX, a batch at a time
-on the devices: a fourth of the bytes is copied there.
+Random parameters are sampled in `augmentation` and applied here. TensorFlow works on one image `[h,
+w, 3]` of uint8 at a time. Training images are normalized and erased by JAX, a batch at a time on
+the devices: a fourth of the bytes is copied there.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def augment(
     options: Augmentation,
     visible: Tensor | bool = True,
 ) -> Tensor:
-    """A training image from its encoded bytes, uint8 `[H, W, 3]`: all but normalized and erased.
+    """A training image from its encoded bytes, uint8 `[H, W, 3]`: before normalization and erasing.
 
     Args:
         flip: whether to mirror left and right.
@@ -35,13 +35,13 @@ def augment(
         visible: whether the image is visible, not infrared; decides whether it is made gray.
 
     Raises:
-        InputError: an unknown resize method, or a padding value that no pixel has.
+        InputError: an unknown resize method, or a padding value outside of 0..255.
     """
     import tensorflow as tf
 
     if options.padding_fill not in range(256):
         raise InputError(
-            f"config.image.padding_fill is {options.padding_fill}: give a whole number of 0..255."
+            f"config.image.padding_fill is {options.padding_fill}: give an integer of 0..255."
         )
     image = decode(image)
     if options.gray_visible or options.gray_infrared:
@@ -56,15 +56,15 @@ def augment(
 def normalize_and_erase(
     images: UInt8[Array, "n h w 3"], boxes: Int[Array, "n 4"], options: Augmentation
 ) -> Float[Array, "n h w 3"]:
-    """A batch that `augment` made, normalized and then erased; float32, in JAX.
+    """A batch from `augment`, normalized and then erased; float32, in JAX.
 
     Args:
         boxes: top, left, height and width of the rectangle to erase.
     """
     n, h, w, _ = images.shape
     scale, shift = (np.tile(value, w)[None, None] for value in (SCALE, SHIFT))
-    # In rows of w * 3 values, since compilers are slow at doing the same to each 3 values; by
-    # way of int32, which takes XLA less time on CPUs.
+    # In rows of w * 3 values, since loops over 3 values are slow; through int32, which is faster
+    # with XLA on CPUs.
     pixels = images.reshape(n, h, w * 3).astype(jnp.int32).astype(jnp.float32) * scale + shift
     if options.erase_probability > 0:
         top, left, tall, wide = boxes.T[..., None]
@@ -80,8 +80,8 @@ def decode(image: Tensor) -> Tensor:
     """Encoded JPEG, PNG or BMP bytes to uint8 `[h, w, 3]`; gray is repeated over the channels.
 
     Pillow's pixels bit for bit, of the bytes that `forms.to_decodable` gives for a file. Like the
-    released loaders, it does not turn an image by its EXIF orientation. Bytes that are no image, or
-    cut off, raise TensorFlow's InvalidArgumentError.
+    released loaders, it ignores the EXIF orientation. Bytes that are incomplete or not an image
+    raise TensorFlow's InvalidArgumentError.
     """
     import tensorflow as tf
 
@@ -103,11 +103,11 @@ def gray(image: Tensor) -> Tensor:
 
 
 def resize_to_columns(image: Tensor, size: tuple[int, int], method: str) -> Tensor:
-    """What `pixels.resize` returns, turned: uint8 `[W, 3 * H]`, a column being one run of bytes.
+    """The result of `pixels.resize`, transposed: uint8 `[W, 3 * H]`, each column contiguous.
 
     The kernels are Pillow's. Pillow also rounds and clips between the two axes, so that about a
     fifth of the values differ by 1, a few at saturated edges by more. The values are those of
-    `tf.image.resize`, rounded, which takes twice the time since it goes along the columns pixel by
+    `tf.image.resize`, rounded, which takes twice the time, since it processes the columns pixel by
     pixel.
 
     Raises:
@@ -146,7 +146,7 @@ def pad_and_crop(
 
 
 def _flat_rows(image: Tensor) -> Tensor:
-    """`[h, w, 3]` as `[h, w * 3]`: TensorFlow is slow at doing the same to each 3 values."""
+    """`[h, w, 3]` as `[h, w * 3]`: TensorFlow is slow in loops over 3 values."""
     import tensorflow as tf
 
     return tf.reshape(image, [tf.shape(image)[0], tf.shape(image)[1] * 3])

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, however many processes make them at once."""
+"""Folders that are created completely or not at all, also by several processes at once."""
 
 import contextlib
 import errno
@@ -16,9 +16,9 @@ from jreid.files import make_folder, rename_whole
 def whole_folder(target: Path) -> Iterator[Path]:
     """A new folder to fill, which becomes `target` when the block ends without an error.
 
-    The folder and all in it are on the disk before it has its name. Where another process has made
-    `target` by then, that stays and this one's is removed. What processes that were killed have
-    left is removed, too.
+    The folder and its content are on the disk before it gets its name. If another process has
+    created `target` meanwhile, that one stays and this one is removed. Unfinished folders of killed
+    processes are removed, too.
 
     Raises:
         OSError: the folder cannot be made or renamed, or the disk has failed.
@@ -48,13 +48,13 @@ def _make(target: Path) -> tuple[Path, int]:
             OSError
         ):  # a file system without locks: no process removes it then
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # else another process took it for abandoned, before it had its lock
+        if folder.exists():  # else another process removed it as abandoned before it was locked
             return folder, lock
         os.close(lock)
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes the unfinished folders whose process is gone."""
+    """Removes unfinished folders of processes that have ended."""
     for folder in target.parent.glob(f".{target.name}.*.partial"):
         with contextlib.suppress(OSError):
             lock = os.open(folder, os.O_RDONLY)

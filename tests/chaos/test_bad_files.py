@@ -165,7 +165,9 @@ def test_fifty_images_under_two_names(call, train, folder):
     for path, other in zip(images[:50], images[60:110], strict=True):
         other.write_bytes(path.read_bytes())
     status, out, _ = check(call, folder)
-    within = re.search(r"note: .* holds the same bytes as .*; (\d+) images repeat another", out)
+    within = re.search(
+        r"note: .* holds the same bytes as .*; repeated images within a split: (\d+)", out
+    )
     assert out.count("an image must not be in two splits") + int(within[1]) == 50
     assert status == 1
     status, _, err = train()

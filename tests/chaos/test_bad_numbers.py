@@ -79,7 +79,7 @@ def test_a_step_that_is_not_finite(flags, inject, tmp_path, capsys, change, mess
 
 
 @pytest.mark.fault("F20")
-def test_a_spike_is_told_and_its_batch_kept(flags, inject, tmp_path, capsys):
+def test_a_spike_is_reported_and_its_batch_kept(flags, inject, tmp_path, capsys):
     workdir = tmp_path / "run"
     inject(26, scaled(1000))
     assert main([*flags, "--config.epochs=3", f"--workdir={workdir}"]) == 0
@@ -153,7 +153,7 @@ def test_features_that_are_not_finite_are_not_ranked(features, tmp_path, capsys,
 
 
 @pytest.mark.fault("F19")
-def test_constant_features_are_at_chance_and_told(features, tmp_path):
+def test_constant_features_are_at_chance_and_reported(features, tmp_path):
     done = run(*features(np.ones_like))
     assert done.status == 0
     message = [line for line in done.err.splitlines() if "collapsed" in line]

@@ -34,7 +34,7 @@ def test_a_device_that_is_not_there(flags, tmp_path, platform):
 
 
 @pytest.mark.fault("F23")
-def test_the_device_that_is_taken_is_told(flags, tmp_path, capsys):
+def test_the_device_that_is_taken_is_reported(flags, tmp_path, capsys):
     assert main([*flags, "--config.epochs=0", f"--workdir={tmp_path}/run"]) == 0
     assert capsys.readouterr().err.splitlines()[0] == "on 4 x cpu"
 
@@ -64,7 +64,7 @@ def test_a_reader_that_dies_ends_the_run(flags, tmp_path, monkeypatch):
 
 
 @pytest.mark.fault("F26")
-def test_a_reader_that_hangs_is_told(flags, tmp_path, monkeypatch, capsys):
+def test_a_reader_that_hangs_is_reported(flags, tmp_path, monkeypatch, capsys):
     def hangs(step):
         if step == 8:  # in the midst of an epoch, so that nothing else takes its time meanwhile
             time.sleep(10)
@@ -73,9 +73,7 @@ def test_a_reader_that_hangs_is_told(flags, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pipeline, "PATIENCE", 2.0)
     assert main([*flags, f"--workdir={tmp_path}/run"]) == 0
     message = capsys.readouterr().err.splitlines()
-    assert any(
-        line.startswith("jreid: no batch of images has come for 2 seconds") for line in message
-    )
+    assert any(line.startswith("jreid: no batch of images for 2 seconds") for line in message)
 
 
 @pytest.mark.fault("F29")

@@ -75,7 +75,7 @@ def test_the_authors_counts(capsys, rendered, tmp_path):
     layout = rendered.name
     status, _, err = run(capsys, "data", "check", layout, f"--source={rendered}")
     assert status == 2
-    assert "must not stand among real ones" in err
+    assert "not mixed up with real ones" in err
     (folder / "synthetic.json").unlink()
     status, out, _ = run(capsys, "data", "check", layout, f"--source={folder}")
     assert status == 1

@@ -32,7 +32,7 @@ def test_a_sound_folder(source):
     assert len(report.expected) == 3 * 6
 
 
-def test_everything_is_told_at_once(source):
+def test_everything_is_reported_at_once(source):
     folder = source.folder
     first, second, third, fourth = sorted((folder / "cam4").glob("*/*.jpg"))[:4]
     first.unlink()
@@ -68,7 +68,7 @@ def test_the_table_shows_expected_and_found(source):
 
 
 @pytest.mark.fault("C1")
-def test_identities_of_one_modality_are_told_by_the_names_of_their_folders(tmp_path):
+def test_identities_of_one_modality_are_reported_by_the_names_of_their_folders(tmp_path):
     folder = tmp_path / "mine"
     people = ["visible/ann", "infrared/ann", "visible/bob", "visible/cyd", "infrared/cyd"]
     for number, name in enumerate([*people, "infrared/dan", "visible/eve"]):
@@ -81,14 +81,14 @@ def test_identities_of_one_modality_are_told_by_the_names_of_their_folders(tmp_p
         str(fault).split(";")[0]: fault.kind for fault in report.faults if "only" in fault.what
     }
     assert message == {
-        "train has 1 identities with visible images only: bob": "error",
-        "test has 1 identities with infrared images only: dan": "warning",
-        "validation has 1 identities with visible images only: eve": "warning",
+        "train has 1 identity with visible images only: bob": "error",
+        "test has 1 identity with infrared images only: dan": "warning",
+        "validation has 1 identity with visible images only: eve": "warning",
     }
 
 
 @pytest.mark.fault("A9")
-def test_deep_images_are_told_with_their_counts(source):
+def test_deep_images_are_reported_with_their_values(source):
     paths = sorted((source.folder / "cam3").glob("*/*.jpg"))[:2]
     for number, path in enumerate(paths):
         path.unlink()
@@ -97,9 +97,9 @@ def test_deep_images_are_told_with_their_counts(source):
     (fault,) = check(source).faults
     assert fault.kind == "error"
     assert fault.place == str(paths[0].with_suffix(".png").relative_to(source.folder))
-    assert "and 1 more images have 16 bits a channel, raw counts of 600 to 2,648" in fault.what
+    assert "16 bits per channel (such images in all: 2), values of 600 to 2,648" in fault.what
     assert "--config.data.depth_range='(LOW,HIGH)'" in fault.what
     report = check(source._replace(depth_range=(600, 2_648)))
     assert report.sound
     (note,) = report.faults
-    assert "counts up to 600 become black, from 2,648 white" in note.what
+    assert "values up to 600 become black, from 2,648 white" in note.what

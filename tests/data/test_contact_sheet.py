@@ -119,14 +119,16 @@ def test_a_jpeg_is_small_whatever_it_shows(people, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sheet.gif", "sheet", "jpg"])
-def test_a_name_of_no_picture_is_told(name, tmp_path):
+def test_a_name_of_no_picture_is_reported(name, tmp_path):
     shown = table((1, 1, "visible", "test", png(33)))
-    with pytest.raises(InputError, match=rf"{name} is no name of a picture; end it with \.jpg"):
+    with pytest.raises(
+        InputError, match=rf"{name} is not the name of a picture; it must end in \.jpg"
+    ):
         contact_sheet(shown, tmp_path / name)
     assert not any(tmp_path.iterdir()) and ".gif" not in FORMATS
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "sheet.jpg").mkdir()
     with pytest.raises(InputError, match="is a folder; name a file"):
         contact_sheet(table((1, 1, "visible", "test", png(3))), tmp_path / "sheet.jpg")

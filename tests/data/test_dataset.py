@@ -155,7 +155,7 @@ def test_a_damaged_packed_copy_is_named_or_made_again(source, tmp_path, file, da
     try:
         assert load(source, tmp_path / "prepared").fingerprint == whole.fingerprint
     except InputError as error:
-        assert str(error).endswith("is damaged; remove it, it is made again.")
+        assert str(error).endswith("is damaged; remove it, and jreid creates it again.")
 
 
 def test_a_flipped_bit_in_a_packed_copy_is_found(source, tmp_path):
@@ -256,7 +256,7 @@ def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
     image[one] = image[other]
     (fault,) = duplicate_faults(table._replace(image=image))
     assert fault.kind == "warning"
-    assert "1 images repeat another one of their split" in str(fault)
+    assert "repeated images within a split: 1" in str(fault)
     assert str(table.identity[one]) in str(fault) and str(table.identity[other]) in str(fault)
     assert not duplicate_faults(table._replace(image=image), across_splits=True)
     names = {int(table.identity[one]): "anna", int(table.identity[other]): "bob"}
@@ -265,7 +265,7 @@ def test_a_duplicate_within_a_split_is_odd(tiny_dataset):
 
 
 def test_a_synthetic_dataset_is_no_real_one(source, tmp_path):
-    with pytest.raises(InputError, match="must not stand among real ones"):
+    with pytest.raises(InputError, match="not mixed up with real ones"):
         load(source._replace(name="sysu_mm01"), tmp_path / "prepared")
 
 
@@ -331,7 +331,7 @@ def swap_unseen(one: Path, other: Path) -> None:
 
 
 @pytest.mark.fault("A4")
-def test_images_of_the_same_size_and_time_are_told_apart(source, tmp_path):
+def test_images_of_the_same_size_and_time_are_distinguished(source, tmp_path):
     before = load(source, tmp_path / "prepared")
     smaller, larger = sorted((source.folder / "cam6").glob("*/*.jpg"), key=os.path.getsize)[::11][
         :2
@@ -347,7 +347,7 @@ def test_images_of_the_same_size_and_time_are_told_apart(source, tmp_path):
 
 
 @pytest.mark.fault("A4")
-def test_a_file_that_changes_while_it_is_packed_is_told(source, tmp_path, monkeypatch):
+def test_a_file_that_changes_while_it_is_packed_is_reported(source, tmp_path, monkeypatch):
     path, hash_file = image_of(source.folder, "train"), packing.hash_file
 
     def then_changed(file):
@@ -385,7 +385,7 @@ def test_deep_images_are_packed_by_their_range(source, tmp_path):
     path.unlink()
     PIL.Image.fromarray(counts).save(path.with_suffix(".png"))
     for on_bad_image in ("raise", "skip"):
-        with pytest.raises(InputError, match=r"depth_range=.*16 bits a channel: 1\.$"):
+        with pytest.raises(InputError, match=r"depth_range=.*16 bits per channel: 1\.$"):
             load(source._replace(on_bad_image=on_bad_image), tmp_path / "prepared")
     name = path.relative_to(source.folder).with_suffix("").as_posix()
     for high in (52_220, 60_000):
@@ -414,7 +414,7 @@ def test_of_jobs_that_pack_at_once_all_have_the_dataset(source, tmp_path, monkey
     assert len(list((tmp_path / "prepared").iterdir())) == 6  # cameras, and nothing unfinished
 
 
-def test_a_place_that_cannot_be_written_is_told(source, tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(source, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file.* cannot be written \(Not a directory\)"):
         load(source, tmp_path / "file" / "prepared")

@@ -65,7 +65,7 @@ def test_people_of_one_modality_are_left_out_and_named():
 def test_too_few_people_to_split_are_a_fault(people):
     drawn, sentence = draw_split(listing(people, one_sided=("bob",)), 0.5, seed=0)
     assert not drawn.rows and not sentence
-    assert "1 identities with images of both" in drawn.faults[-1].what
+    assert "1 identity with images of both" in drawn.faults[-1].what
     assert drawn.faults[-1].kind == "error"
 
 
@@ -90,7 +90,7 @@ def test_a_folder_on_disk_is_split_as_its_source_asks(tmp_path):
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5])
-def test_a_fraction_that_leaves_nobody_is_refused(tiny_config, fraction):
+def test_a_fraction_that_leaves_no_identity_is_refused(tiny_config, fraction):
     tiny_config.data.test_fraction = fraction
     with pytest.raises(InputError, match=r"config\.data\.test_fraction"):
         check_config(tiny_config)

@@ -214,7 +214,7 @@ def test_damaged_bytes_give_an_image_or_a_fault(content):
 @pytest.mark.parametrize(
     "wrong", [(1,), (5, 5), (9, 2), (-1, 5), (0, 65_536), (0.0, 1.0), (0, 1, 2)]
 )
-def test_a_range_that_is_none_is_told(wrong):
+def test_a_range_that_is_none_is_reported(wrong):
     with pytest.raises(InputError, match=r"config\.data\.depth_range"):
         check_depth_range(wrong)
     check_depth_range(())

@@ -170,7 +170,7 @@ def test_gray_visible_leaves_infrared_as_it_is(table, plan, sharding):
     assert colored(plain["visible"]) > 0.2 and colored(batch["visible"]) == 0
 
 
-def test_embedding_batches_are_gray_if_told(table):
+def test_embedding_batches_are_gray_if_asked(table):
     images, names = table.image[table.modality == "visible"][:2], table.name[:2]
     (gray,) = embedding_batches(images, names, (32, 16), "bilinear", 2, gray=True)
     expected = [preprocess(image, (32, 16), "bilinear", True) for image in images]

@@ -24,16 +24,16 @@ def test_folders_are_searched_through(tmp_path):
 
 
 @pytest.mark.fault("C1")
-def test_what_is_left_out_is_told_by_kind(tmp_path):
+def test_what_is_left_out_is_reported_by_kind(tmp_path):
     make(tmp_path, "a.jpg", *(f"{n}.tif" for n in range(5)), ".hidden.jpg", "a/Thumbs.db")
     make(tmp_path, ".ipynb_checkpoints/a-checkpoint.jpg", ".git/deep/b.png", ".git/config")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     names, _, notes = read_folder(tmp_path)
     assert names == ["a"]
     assert {note.what.split(", left out")[0] for note in notes} == {
-        "holds 6 files of formats that are not read (1 .db, 5 .tif)",
+        "holds 6 files of other formats (1 .db, 5 .tif)",
         "holds 3 images in hidden files and folders (2 .jpg, 1 .png)",
-        "holds 1 links to folders",
+        "holds 1 link to folders",
     }
     assert any(note.what.endswith("first 0.tif, 1.tif, 2.tif") for note in notes)
 
@@ -48,7 +48,7 @@ def test_folders_without_images_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"holds no \.jpg, \.jpeg, \.png, \.bmp file\."):
         read_folder(tmp_path)
     make(tmp_path, "a.tif")
-    with pytest.raises(InputError, match=r"holds no .* \(the folder holds 1 files .*1 \.tif"):
+    with pytest.raises(InputError, match=r"holds no .* \(the folder holds 1 file .*1 \.tif"):
         read_folder(tmp_path)
     for name in ("nothing", "a.tif"):
         with pytest.raises(InputError, match="is not a folder"):

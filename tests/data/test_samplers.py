@@ -214,7 +214,7 @@ def test_plan_knows_that_epochs_of_random_identity_differ_in_length():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_input_is_told_before_any_sampling(name):
+def test_bad_input_is_reported_before_any_sampling(name):
     def error(*arguments):
         with pytest.raises(InputError) as message:
             plan_of(name, *arguments, 0, 1)

@@ -94,7 +94,7 @@ def test_gray_equals_pillow_bit_for_bit(mode):
             np.testing.assert_array_equal(result, expected)
 
 
-def test_augment_mirrors_left_and_right_if_told():
+def test_augment_mirrors_left_and_right_if_asked():
     data, still = encode(picture(), "PNG"), OPTIONS._replace(padding=0)
     plain, mirrored = (
         transforms.augment(data, flip, [0, 0], still).numpy() for flip in (False, True)
@@ -104,7 +104,7 @@ def test_augment_mirrors_left_and_right_if_told():
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_pad_and_crop_takes_the_lines_told(flip):
+def test_pad_and_crop_takes_the_given_lines(flip):
     lines = np.arange(1, 5 * 4 + 1, dtype=np.uint8).reshape(5, 4)
     padded = np.pad(lines[::-1] if flip else lines, [(2, 2), (0, 0)], constant_values=127)
     crops = in_dataset(
@@ -146,7 +146,7 @@ def test_draws_are_a_function_of_seed_step_and_row():
 
 
 @pytest.mark.parametrize("order", augmentation.ORDERS)
-def test_draws_flip_as_often_and_crop_as_widely_as_told(order):
+def test_draws_flip_as_often_and_crop_as_widely_as_asked(order):
     options = OPTIONS._replace(flip_probability=0.3, padding=4, order=order)
     flip, corner, _ = augmentation.sample_augmentation(0, 0, 4000, options)
     assert abs(flip.mean() - 0.3) < 0.03
@@ -204,7 +204,7 @@ def test_erased_boxes_have_area_and_ratio_within_bounds_and_lie_anywhere():
         assert abs(place.mean() - 0.5) < 0.03
 
 
-def test_erased_as_often_as_told():
+def test_erased_as_often_as_asked():
     rule = ((0.02, 0.33), (0.3, 3.3))
     assert len(boxes(20, 10, 0.0, *rule)) == 0
     assert abs(len(boxes(20, 10, 0.3, *rule)) / 2000 - 0.3) < 0.04
@@ -234,7 +234,7 @@ def test_the_first_box_that_fits_is_taken():
         np.testing.assert_array_equal(box, expected)
 
 
-def test_finish_normalises_and_then_erases_the_box_told():
+def test_finish_normalizes_and_then_erases_the_given_box():
     images = np.stack([np.asarray(picture(9, 7, seed=seed)) for seed in range(3)])
     drawn = np.int32([[2, 1, 4, 3], [0, 0, 0, 0], [0, 4, 9, 3]])
     expected = (images / 255 - MEAN) / STD

@@ -43,7 +43,7 @@ JAX = {
         (ALLOCATION | STEP | {"JAX_NUM_PROCESSES": "1"}, None),
     ],
 )
-def test_without_flags_the_environment_tells(environment, address):
+def test_without_flags_the_environment_decides(environment, address):
     assert find_address(None, None, None, environment) == address
 
 

@@ -55,7 +55,7 @@ def test_one_process_goes_on_from_what_two_have_saved(
     np.testing.assert_allclose(rest["losses"], alone["losses"][10:], rtol=1e-5)
 
 
-def test_a_refusal_is_told_in_every_process(both):
+def test_a_refusal_is_reported_in_every_process(both):
     for process in both[1]:
         assert process.out.splitlines()[-2:] == [
             "the first one refuses",

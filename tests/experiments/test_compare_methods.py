@@ -63,7 +63,7 @@ def test_a_marked_result_is_marked_beside_the_methods(tmp_path):
     assert "agw: 3 training images skipped" in text
 
 
-def test_numbers_of_different_protocols_are_told_apart(tmp_path):
+def test_numbers_of_different_protocols_are_distinguished(tmp_path):
     results = {**RESULTS, "pfinet": [result(0.45, 1.0)] * 2}
     text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)
     assert "`of none 0.0` and `of standard(k1=20,k2=6,lambda=0.3) 0.0` of agw" in text

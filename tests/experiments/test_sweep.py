@@ -83,7 +83,7 @@ def test_a_finished_run_of_another_config_is_refused(runs):
         sweep.run_table(job._replace(flags=("--config.batch.images=3",)), TABLE)
 
 
-def test_failed_runs_are_told_after_the_others_ran(runs, monkeypatch):
+def test_failed_runs_are_reported_after_the_others_ran(runs, monkeypatch):
     job, asked = runs
     honest = sweep.subprocess.run
 

@@ -84,7 +84,7 @@ def test_ours_stand_beside_the_papers_by_setting():
     assert "`of all`" in text and "`of indoor`" in text
 
 
-def test_a_setting_that_was_not_evaluated_is_told():
+def test_a_setting_that_was_not_evaluated_is_reported():
     with pytest.raises(InputError, match="not evaluated by indoor search, single shot"):
         find(result(0.5, 0.5), SYSU_INDOOR, "none")
     with pytest.raises(InputError, match="re-ranking query_only"):

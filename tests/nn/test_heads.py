@@ -93,7 +93,7 @@ def test_bottleneck_classifier_by_hand():
         np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_bottleneck_classifier_drops_where_it_is_told():
+def test_bottleneck_classifier_drops_where_it_is_reported():
     x, key = jnp.full((64, 2), -1.0).at[0].set(0.0), {"dropout": jax.random.key(0)}
     logits = {}
     for place in ("input", "bottleneck"):

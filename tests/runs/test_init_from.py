@@ -151,7 +151,7 @@ def test_other_software_is_reported_and_kept(train, capsys):
     assert record(workdir) == after
 
 
-def test_what_does_not_fit_is_told_and_left(other):
+def test_what_does_not_fit_is_reported_and_left(other):
     variables = Model(load(CONFIG, ["--config.data.identities=9"])).variables()
     variables["params"]["more"] = np.zeros(3, np.float32)
     loaded = load_matching(variables, other, "last")

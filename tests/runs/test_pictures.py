@@ -85,7 +85,7 @@ def test_a_modality_without_a_picture_is_left_out(tiny_dataset, tmp_path):
     assert Image.open(paths[0]).size == (44 + 2 * 48 + 4, 20 + 96 + 4)
 
 
-def test_what_cannot_be_drawn_is_told(tiny_dataset, tmp_path):
+def test_what_cannot_be_drawn_is_reported(tiny_dataset, tmp_path):
     with pytest.raises(InputError, match="agw has no pictures"):
         Sheets(model_of("agw"), tiny_dataset.table, 1, tmp_path)
     table = tiny_dataset.table

@@ -178,7 +178,7 @@ def test_a_label_says_what_was_rendered(tiny, tmp_path):
     "content",
     ['{"preset": "tiny", "seed": 0, "version": 1}', "[1, 2]", "{", '"layout"', "3", "[" * 100_000],
 )
-def test_a_label_of_another_form_is_told(content, tmp_path):
+def test_a_label_of_another_form_is_reported(content, tmp_path):
     (tmp_path / "synthetic.json").write_text(content)
     with pytest.raises(InputError, match=r"synthetic\.json is damaged or of an older jreid"):
         read_label(tmp_path)
@@ -205,14 +205,14 @@ def test_a_label_of_another_form_is_told(content, tmp_path):
         {"counts": [["train", "visible", 1, -1, 1]]},
     ],
 )
-def test_fields_of_another_form_are_told(changes, tiny, tmp_path):
+def test_fields_of_another_form_are_reported(changes, tiny, tmp_path):
     label = json.loads((tiny / "synthetic.json").read_text())
     (tmp_path / "synthetic.json").write_text(json.dumps(label | changes))
     with pytest.raises(InputError, match=r"json is damaged or .* render it again\.$"):
         read_label(tmp_path)
 
 
-def test_bad_input_is_told(tmp_path):
+def test_bad_input_is_reported(tmp_path):
     with pytest.raises(InputError, match="preset 'huge' is unknown"):
         synthesize(tmp_path / "data", "huge")
     with pytest.raises(InputError, match="layout 'market' is unknown: choose one of sysu_mm01"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jreid.data.layouts.layout import Fault, first_of
+from jreid.errors import counted
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # in small or capital letters
 # Of images that are not read; .db is that of Windows' Thumbs.db, which holds small copies.
@@ -177,17 +178,17 @@ def _one_further_in(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
     walk.misplaced[:] = [path for path in walk.misplaced if path.partition("/")[0] not in inner]
     faults = []
     for outer, count in sorted(inner.items()):
-        message = f"holds {count:,} images of this layout one folder further in; "
+        message = f"holds {counted(count, 'images')} of this layout one folder further in; "
         message += "they are left out" if walk.images else f"give {outer} as the dataset's folder"
         faults.append(Fault(outer, message, "warning" if walk.images else "error"))
     return faults
 
 
 def _notes(walk: _Walk) -> list[Fault]:
-    """What is left out, one note a kind."""
+    """What is left out, one note for each kind."""
     kinds = (
-        (walk.misplaced, "images where this layout has no place for one", ""),
-        (walk.unread, "files of formats that are not read", "; convert what you need to .png"),
+        (walk.misplaced, "images in places that this layout does not have", ""),
+        (walk.unread, "files of other formats", "; convert what you need to .png"),
         (walk.hidden, "images in hidden files and folders", ""),
         (walk.links, "links to folders", ""),
     )
@@ -195,9 +196,8 @@ def _notes(walk: _Walk) -> list[Fault]:
     for paths, what, remedy in kinds:
         suffixes = Counter(os.path.splitext(path)[1].lower() for path in paths)
         by_suffix = [f"{count:,} {suffix}" for suffix, count in sorted(suffixes.items()) if suffix]
-        counted = f" ({', '.join(by_suffix)})" if by_suffix else ""
-        message = (
-            f"holds {len(paths):,} {what}{counted}, left out{remedy}; {first_of(sorted(paths))}"
-        )
+        suffixes_found = f" ({', '.join(by_suffix)})" if by_suffix else ""
+        message = f"holds {counted(len(paths), what)}{suffixes_found}, left out{remedy}; "
+        message += first_of(sorted(paths))
         notes += [Fault("the folder", message, "warning")] if paths else []
     return notes

@@ -1,4 +1,4 @@
-"""A dataset of one's own, which needs no code: folders by modality and identity, and one list.
+"""Your own dataset, without code: folders by modality and identity, and one list.
 
 ```
 visible/IDENTITY/*.jpg    infrared/IDENTITY/*.jpg    (or .jpeg, .png, .bmp)
@@ -25,6 +25,7 @@ from jreid.data.layouts.find_images import UNPRINTABLE, Found, find_images
 from jreid.data.layouts.layout import SPLITS, Count, Fault, Group, Listing, Row, first_of
 from jreid.data.layouts.list_files import existing, read_lines, whole_number
 from jreid.data.table import INFRARED, MODALITIES, VISIBLE
+from jreid.errors import counted
 
 PLACES = re.compile("(?:visible|infrared)(?:/(?P<identity>[^/]+))?")
 SPLIT_FILE = "splits.txt"
@@ -111,7 +112,7 @@ def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
             )
             notes.append(Fault(modality, message, "warning"))
         elif len(cameras) == 1:
-            message = f"has {len(mine):,} images, all of camera {cameras.pop()}"
+            message = f"has {counted(len(mine), 'images')}, all of camera {cameras.pop()}"
             notes.append(Fault(modality, message, "warning"))
     return notes
 
@@ -123,7 +124,9 @@ def _left_out(found: Found, splits: Collection[str]) -> list[Fault]:
     if not places:
         return []
     images = sum(counts[place] for place in places)
-    message = f"does not name {len(places):,} folders, {images:,} images, which are left out; "
+    message = (
+        f"does not name {counted(len(places), 'folders')}, {counted(images, 'images')}, left out; "
+    )
     return [Fault(SPLIT_FILE, message + first_of(places), "warning")]
 
 

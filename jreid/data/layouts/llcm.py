@@ -28,6 +28,7 @@ from jreid.data.layouts.list_files import (
     read_identities,
 )
 from jreid.data.table import INFRARED, VISIBLE
+from jreid.errors import counted
 
 MODALITY = {"vis": VISIBLE, "nir": INFRARED}
 TEST_FILE = "idx/test_id.txt"
@@ -136,7 +137,9 @@ def _unnamed_faults(entries: Iterable[Entry], found: Found) -> list[Fault]:
             message = "is in no list; unpack the dataset again into an empty folder"
             faults += [Fault(file, message) for file in files]
         elif files:
-            message = f"holds {len(files):,} images that no list names, first {files[0]}; "
+            message = (
+                f"holds {counted(len(files), 'images')} that no list names, first {files[0]}; "
+            )
             faults.append(Fault(part, f"{message}they are left out", "warning"))
     return faults
 

@@ -17,10 +17,10 @@ IMAGES = {  # name: camera
 }
 SPLITS = "# mine\n7 train\n10 test # the last\n9\tvalidation\n"
 OF_IDENTITY = {7: "train", 10: "test", 9: "validation"}
-CAMERAS = ("without a camera in their names", "images, all of camera")
+CAMERAS = ("without a camera in their names", ", all of camera")
 
 
-MISPLACED = "images where this layout has no place for one"
+MISPLACED = "images in places that this layout does not have"
 
 
 def make_folder(root: Path, images=IMAGES, splits: str = SPLITS) -> Path:
@@ -131,7 +131,7 @@ def test_names_are_numbered_in_order(tmp_path):
         ("7 train 1", "splits.txt:5 is '7 train 1', not IDENTITY and one of train, "),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number(folder, line, message):
+def test_a_wrong_line_is_reported_with_its_number(folder, line, message):
     (folder / "splits.txt").write_text(SPLITS + line)
     ((first, kind),) = faults_of(folder)
     assert first.startswith(message)
@@ -146,7 +146,7 @@ def test_two_folders_of_one_number_are_wrong(folder):
     assert faults_of(folder) == [(message, "error")]
 
 
-def test_an_empty_list_lists_nobody(folder):
+def test_an_empty_list_lists_no_identity(folder):
     (folder / "splits.txt").write_text("")
     assert faults_of(folder) == [("splits.txt is empty", "error")]
     assert list_images(folder).rows == []
@@ -180,7 +180,7 @@ def test_identities_keep_their_folders_names(folder):
 def test_folders_that_the_list_does_not_name_are_left_out(folder):
     rows = columns_of(folder)
     make_folder(folder, ["visible/backup/a", "visible/backup/b", "infrared/8/a"])
-    message = "splits.txt does not name 2 folders, 3 images, which are left out"
+    message = "splits.txt does not name 2 folders, 3 images, left out"
     assert faults_of(folder) == [(message, "warning")]
     assert columns_of(folder) == rows
 
@@ -201,7 +201,7 @@ def test_all_faults_come_in_one_pass(folder):
     (folder / "splits.txt").write_bytes(b"\xef\xbb\xbf" + SPLITS.encode() + b"\r\n\n8 train\nx\n")
     assert faults_of(folder) == [
         ("visible/7/gone.png is a link that leads nowhere or no file", "missing"),
-        (f"the folder holds 1 {MISPLACED} (1 .bmp), left out", "warning"),
+        (f"the folder holds 1 image {MISPLACED[7:]} (1 .bmp), left out", "warning"),
         ("splits.txt:1 begins with a byte order mark, which is ignored", "warning"),
         ("splits.txt has line ends of another system, which are ignored", "warning"),
         ("splits.txt:5 is blank, which is ignored", "warning"),
@@ -212,7 +212,7 @@ def test_all_faults_come_in_one_pass(folder):
 
 
 @pytest.mark.fault("C1")
-def test_every_form_of_image_is_listed_and_what_is_left_out_is_told(folder):
+def test_every_form_of_image_is_listed_and_what_is_left_out_is_reported(folder):
     rows = columns_of(folder)
     for file in ("desktop.ini", ".DS_Store", "notes.txt", "video.mp4"):
         (folder / "visible/7" / file).touch()
@@ -229,7 +229,7 @@ def test_every_form_of_image_is_listed_and_what_is_left_out_is_told(folder):
     assert columns_of(folder) == rows
     unread = "1 .db, 1 .gif, 1 .jfif, 1 .tif, 1 .tiff, 1 .webp"
     assert {(message.split(", left")[0], kind) for message, kind in faults_of(folder)} == {
-        (f"the folder holds 6 files of formats that are not read ({unread})", "warning"),
+        (f"the folder holds 6 files of other formats ({unread})", "warning"),
         ("the folder holds 4 images in hidden files and folders (1 .jpg, 3 .png)", "warning"),
     }
 
@@ -259,7 +259,7 @@ def test_a_name_in_two_forms_of_unicode_is_one_person(tmp_path):
 
 
 @pytest.mark.fault("C1")
-def test_names_that_tell_no_camera_or_one_are_told(tmp_path):
+def test_names_without_a_camera_or_with_one_are_reported(tmp_path):
     images = ["visible/1/a", "visible/2/b_c3", "infrared/1/c4_a", "infrared/2/c4_b"]
     folder = make_folder(tmp_path, images, "1 train\n2 test\n")
     visible, infrared = (message for message, _ in faults_of(folder, on_cameras=True))
@@ -307,7 +307,7 @@ def test_misplaced_images_are_counted(folder):
     for path in ("ein Bild ü.jpg", "a b/日本.PNG", "visible/x.bmp", "visible/7/deep/x.jpeg"):
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).touch()
-    (note,) = [fault for fault in list_images(folder).faults if "no place" in fault.what]
+    (note,) = [fault for fault in list_images(folder).faults if "in places" in fault.what]
     assert str(note).startswith(f"the folder holds 4 {MISPLACED} (")
     assert str(note).endswith("first a b/日本.PNG, ein Bild ü.jpg, visible/7/deep/x.jpeg")
     assert note.kind == "warning"

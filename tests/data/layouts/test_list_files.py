@@ -92,7 +92,7 @@ def test_blank_lines_at_the_end_are_nothing(tmp_path):
         ("vis/0003/d.jpg 3", "has the label 3, but those of 3 identities are 0 to 2"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number(tmp_path, line, said):
+def test_a_wrong_line_is_reported_with_its_number(tmp_path, line, said):
     _, faults = entries_of(tmp_path, f"{CLEAN}{line}\n")
     assert len(faults) == 1
     assert str(faults[0]).startswith(f"list.txt:4 {said}")
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_list_is_wrong(tmp_path, content, said):
     assert faults[0].kind == "error"
 
 
-def test_a_missing_file_and_a_missing_folder_of_lists_are_told_once(tmp_path):
+def test_a_missing_file_and_a_missing_folder_of_lists_are_reported_once(tmp_path):
     (tmp_path / "idx").mkdir()
     faults: list[Fault] = []
     for file in ("idx/a.txt", "exp/a.txt", "exp/b.txt"):

@@ -94,7 +94,8 @@ def test_test_lists_may_name_images_in_the_short_form(folder):
     for word in ("vis", "nir"):
         names = names_in_test(word, short=True)
         write_list(folder / f"idx/test_{word}.txt", names, {3: 0, 20: 1})
-    assert list_images(folder) == (rows, [], {})
+    listing = list_images(folder)
+    assert (listing.rows, listing.faults) == (rows, [])
 
 
 def test_both_forms_of_one_image_are_a_double(folder):
@@ -151,7 +152,7 @@ def test_counts_are_the_published_totals(folder):
         (TEST_NIR, "test_vis/cam1/0003/a.jpg 3", "names 'test_vis/cam1/0003/a.jpg', which is no"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number(folder, file, line, message):
+def test_a_wrong_line_is_reported_with_its_number(folder, file, line, message):
     append(folder, file, f"{line}\n")
     number = len((folder / file).read_text().splitlines())
     first = faults_of(folder)[0]
@@ -211,7 +212,7 @@ def test_a_test_image_in_no_list_is_wrong(folder):
     assert faults_of(folder) == [(message, "error")]
 
 
-def test_a_half_unpacked_folder_is_told_by_its_outermost_parts(folder):
+def test_a_half_unpacked_folder_is_reported_by_its_outermost_parts(folder):
     shutil.rmtree(folder / "nir")
     shutil.rmtree(folder / "test_vis/cam9")
     shutil.rmtree(folder / "test_vis/cam1/0003")
@@ -241,7 +242,7 @@ def test_all_faults_come_in_one_pass(folder):
     (folder / "idx/test_id.txt").write_text("3,20,x")
     assert [message for message, _ in faults_of(folder)] == [
         f"{train_names('vis')[1]}.jpg has the name of {train_names('vis')[1]}.PNG",
-        "the folder holds 1 images where this layout has no place for one (1 .jpg), left out",
+        "the folder holds 1 image in places that this layout does not have (1 .jpg), left out",
         f"{TRAIN_VIS}:7 has 1 columns, not PATH LABEL",
         "idx/train_nir.txt is missing",
         "idx/test_id.txt:1 names 'x', which is no identity",

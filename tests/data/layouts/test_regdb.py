@@ -119,7 +119,7 @@ FIRST = "Visible/1/male_back_v_00001_1"
         (lambda lines: lines.clear(), f"{LIST} is empty"),
     ],
 )
-def test_a_wrong_list_is_told_with_its_line(folder, change, message):
+def test_a_wrong_list_is_reported_with_its_line(folder, change, message):
     edit(folder, change)
     faults = faults_of(folder)
     assert faults[0][0].startswith(message)
@@ -151,7 +151,7 @@ def test_images_that_a_trial_does_not_list_are_wrong_for_it(folder):
 
 
 @pytest.mark.parametrize("trial", [0, 1])
-def test_a_half_unpacked_folder_is_told_once_for_all_trials(folder, trial):
+def test_a_half_unpacked_folder_is_reported_once_for_all_trials(folder, trial):
     (folder / f"{FIRST}.bmp").unlink()
     shutil.rmtree(folder / "Visible/2")
     shutil.rmtree(folder / "Thermal")
@@ -167,7 +167,7 @@ def test_a_half_unpacked_folder_is_told_once_for_all_trials(folder, trial):
     assert [row.name for row in list_images(folder, trial).rows] == left[1:]
 
 
-def test_missing_lists_are_told(folder):
+def test_missing_lists_are_reported(folder):
     (folder / LIST).unlink()
     assert faults_of(folder) == [(f"{LIST} is missing", "missing")]
     assert len(list_files(folder)) == 39
@@ -182,7 +182,7 @@ def test_all_faults_come_in_one_pass(folder):
     (folder / "idx/test_thermal_1.txt").unlink()
     edit(folder, lambda lines: lines.extend(["x", "Visible/1/a.bmp 9"]))
     assert [message for message, _ in faults_of(folder)] == [
-        "the folder holds 1 images where this layout has no place for one (1 .png), left out",
+        "the folder holds 1 image in places that this layout does not have (1 .png), left out",
         f"{LIST}:5 has 1 columns, not PATH LABEL",
         f"{LIST}:6 labels identity 1 9, before 0",
         "idx/test_thermal_1.txt is missing",

@@ -118,7 +118,7 @@ def test_the_files_of_lists_are_those_that_are_there(folder):
         ("0012.jpg", None),
     ],
 )
-def test_a_path_tells_its_label(path, label):
+def test_a_path_gives_its_label(path, label):
     assert label_of(Path(path)) == label
 
 
@@ -255,13 +255,13 @@ MAT = "exp/rand_perm_cam.mat"
         (break_exp, [("exp is missing", "missing"), (f"{MAT} is missing", "missing")]),
     ],
 )
-def test_a_damaged_folder_is_told_by_file_cause_and_remedy(folder, break_folder, message):
+def test_a_damaged_folder_is_reported_by_file_cause_and_remedy(folder, break_folder, message):
     break_folder(folder)
     assert faults_of(folder) == message
     assert all(";" in fault.what for fault in list_images(folder).faults)
 
 
-def test_a_damaged_index_is_told_without_a_traceback(folder):
+def test_a_damaged_index_is_reported_without_a_traceback(folder):
     break_index_bytes(folder)
     ((message, kind),) = faults_of(folder)
     assert message.startswith(f"{MAT} does not have the official form")
@@ -315,7 +315,7 @@ def test_other_systems_files_are_only_counted(folder):
     listing = list_images(folder)
     assert listing.rows == rows
     unread, hidden = listing.faults
-    assert "3 files of formats that are not read (3 .db)" in unread.what
+    assert "3 files of other formats (3 .db)" in unread.what
     assert "9 images in hidden files and folders (6 .jpg, 3 .png)" in hidden.what
     assert unread.kind == hidden.kind == "warning"
 
@@ -341,12 +341,12 @@ def test_linked_folders_are_followed_and_loops_are_not(folder, tmp_path):
     assert [row.name for row in listing.rows] == NAMES
 
 
-def test_misplaced_images_are_told_and_identities_of_no_list_are_not(folder):
+def test_misplaced_images_are_reported_and_identities_of_no_list_are_not(folder):
     for path in ("a.jpg", "cam1/b.jpg", "cam1/0001/old/c.jpg", "cam7/0001/d.jpg", "exp/e.bmp"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     (folder / "cam1/0002/x.jpg").touch()
-    message = "the folder holds 5 images where this layout has no place for one (1 .bmp, 4 .jpg)"
+    message = "the folder holds 5 images in places that this layout does not have (1 .bmp, 4 .jpg)"
     assert faults_of(folder) == [(f"{message}, left out", "warning")]
     assert names_of(folder) == NAMES
 

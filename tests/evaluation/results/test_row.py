@@ -56,7 +56,7 @@ def test_result_equals_the_oracle(search, cameras, shots):
 
 
 @pytest.mark.fault("F16")
-def test_queries_without_a_match_are_told_by_reason():
+def test_queries_without_a_match_are_reported_by_reason():
     """Identity 3 is in the gallery from camera 1 only, which its queries of camera 1 skip."""
     counts = {("visible", 1, 3): 2, ("infrared", 1, 3): 2, ("infrared", 2, 3): 1}
     counts |= {("visible", 2, 12): 1, ("infrared", 4, 12): 1}

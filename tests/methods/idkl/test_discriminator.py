@@ -59,14 +59,14 @@ def test_it_learns_to_tell_two_kinds_apart(variables):
     x = X + 2.0 * kind[:, None]
 
     def loss(params, key):
-        told, state = NETWORK.apply(
+        output, state = NETWORK.apply(
             {**variables, "params": params},
             x,
             train=True,
             rngs={"dropout": key},
             mutable=["batch_stats"],
         )
-        return -jnp.take_along_axis(jax.nn.log_softmax(told), kind[:, None], 1).mean(), state
+        return -jnp.take_along_axis(jax.nn.log_softmax(output), kind[:, None], 1).mean(), state
 
     step = jax.jit(jax.grad(loss, has_aux=True))
     params, state = variables["params"], {}
@@ -76,5 +76,5 @@ def test_it_learns_to_tell_two_kinds_apart(variables):
     assert jax.tree.structure(state) == jax.tree.structure(
         {"batch_stats": variables["batch_stats"]}
     )
-    told = logits({"params": params, "batch_stats": variables["batch_stats"]}, x, 0)
-    assert (told.argmax(1) == kind).mean() > 0.8
+    output = logits({"params": params, "batch_stats": variables["batch_stats"]}, x, 0)
+    assert (output.argmax(1) == kind).mean() > 0.8

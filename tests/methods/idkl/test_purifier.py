@@ -44,8 +44,8 @@ def test_equations_7_to_12(masks, norm):
     both = enhancement * reduction * (X + out.normalized)
     np.testing.assert_allclose(out.map, both, rtol=1e-4, atol=1e-6)
     # Neither mask is idle, as that of an average of what is normalized would be.
-    for told in (out.enhancement_mask, out.reduction_mask):
-        assert jnp.std(told, axis=0).max() > 1e-3
+    for mask in (out.enhancement_mask, out.reduction_mask):
+        assert jnp.std(mask, axis=0).max() > 1e-3
     assert bool(state) == (norm == "affine")
 
 
