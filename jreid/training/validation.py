@@ -1,10 +1,12 @@
 """Work between epochs, after the state is saved: a validation score, and pictures."""
 
 import logging
+import warnings
 
 from jreid.data.dataset import Dataset
 from jreid.engine.model import Model
 from jreid.errors import InputError
+from jreid.evaluation.results.collapse import CollapseWarning
 from jreid.runs import score
 from jreid.runs.checkpoints import Checkpoints
 from jreid.runs.pictures import Sheets
@@ -55,7 +57,9 @@ class Validation(Observer):
             table, features = score.split_embeddings(
                 self._model, step.state.variables, self._dataset, "validation"
             )
-            row = score.score(self._model, self._dataset, self._drawn, features)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CollapseWarning)  # the detector warns of it, below
+                row = score.score(self._model, self._dataset, self._drawn, features)
         metrics = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
         self._writer.write(step.number, {f"validation/{name}": metrics[name] for name in metrics})
         log.info(
@@ -65,7 +69,7 @@ class Validation(Observer):
             100 * metrics["mAP"],
             row["fingerprint"],
         )
-        collapse = self._collapse.message(features, table.identity)
+        collapse = self._collapse.message(features, table)
         if collapse:
             log.warning("epoch %d, step %d: %s", step.epochs_done, step.number, collapse)
         self._checkpointer.save(step, metrics["mAP"])

@@ -6,10 +6,14 @@ from helpers.command_line import tiny_flags
 from helpers.states import state_of
 
 from jreid.__main__ import main
+from jreid.data.table import Table
+from jreid.evaluation.results.collapse import CollapseWarning, mean_negative_similarity
 from jreid.runs.checkpoints import Checkpoints
-from jreid.training.collapse import CollapseDetector, mean_negative_similarity
+from jreid.training.collapse import CollapseDetector
 
 IDENTITIES = np.repeat([3, 5, 8], [2, 3, 4])
+EMPTY = np.zeros(len(IDENTITIES))
+TABLE = Table(EMPTY, IDENTITIES, EMPTY, np.full(len(IDENTITIES), "visible"), EMPTY, EMPTY)
 
 
 def pointing(spread):
@@ -24,24 +28,40 @@ def test_the_similarity_is_that_of_every_pair_of_strangers():
     expected = (unit @ unit.T)[strangers].mean()
     assert mean_negative_similarity(features, IDENTITIES) == pytest.approx(expected, rel=1e-5)
     assert mean_negative_similarity(np.zeros((9, 16)), IDENTITIES) == pytest.approx(1)
+    assert mean_negative_similarity(features, np.full(9, 3)) == -1
+
+
+def test_one_direction_is_not_one_point():
+    line = np.outer(1 + np.arange(9), np.ones(16))
+    assert mean_negative_similarity(line, IDENTITIES) == pytest.approx(1)
+    assert mean_negative_similarity(line, IDENTITIES, "euclidean") < 0.9
+    assert mean_negative_similarity(np.ones((9, 16)), IDENTITIES, "euclidean") == pytest.approx(1)
 
 
 def test_a_collapse_is_warned_of_once_when_it_begins(tmp_path):
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
         detector = CollapseDetector(checkpoints)
-        assert detector.message(pointing(1.0), IDENTITIES) is None
+        assert detector.message(pointing(1.0), TABLE) is None
         checkpoints.save(state_of(4), score=0.5)
-        message = detector.message(pointing(0.01), IDENTITIES)
-        assert "have a mean cosine similarity of 0.9999; step 4 was the best" in message
-        assert detector.message(pointing(0.01), IDENTITIES) is None
-        assert detector.message(pointing(1.0), IDENTITIES) is None
-        assert detector.message(np.zeros((9, 16)), IDENTITIES)
+        message = detector.message(pointing(0.003), TABLE)
+        assert "have a mean cosine similarity of 0.99999; step 4 was the best" in message
+        assert detector.message(pointing(0.003), TABLE) is None
+        assert detector.message(pointing(1.0), TABLE) is None
+        assert detector.message(np.zeros((9, 16)), TABLE)
+
+
+def test_a_modality_that_collapses_alone_is_warned_of(tmp_path):
+    infrared = np.arange(9) % 2 == 1
+    table = TABLE._replace(modality=np.where(infrared, "infrared", "visible"))
+    features = np.where(infrared[:, None], np.ones(16), pointing(1.0))
+    with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
+        assert CollapseDetector(checkpoints).message(features, table)
 
 
 @pytest.mark.fault("F19")
 def test_a_run_that_collapses_says_so_and_goes_on(tiny_folder, prepared, tmp_path, capsys):
     flags = [*tiny_flags(tiny_folder, prepared), "--config.method=helpers.collapsing_method"]
-    with pytest.warns(RuntimeWarning, match="collapsed"):  # by the test split's rows
+    with pytest.warns(CollapseWarning):  # by the test split's rows
         assert main(["train", *flags, "--config.epochs=3", f"--workdir={tmp_path}/run"]) == 0
     (message,) = [line for line in capsys.readouterr().err.splitlines() if "has collapsed" in line]
     assert message.startswith("jreid: epoch 2, step 22: the model has collapsed")

@@ -15,6 +15,11 @@ from jreid.evaluation.ranking.inputs import (
     require_finite,
     rescale_for_float32,
 )
+from jreid.evaluation.results.collapse import (
+    COLLAPSED,
+    CollapseWarning,
+    mean_negative_similarity,
+)
 
 
 def checked_features(
@@ -36,32 +41,29 @@ def checked_features(
             "each row of the table."
         )
     features = np.asarray(check_features(features, "features"))
-    used = np.zeros(len(features), bool)
+    used, collapsed = np.zeros(len(features), bool), []
     for rows, role in ((drawn.query_rows, "query"), (drawn.gallery_rows, "gallery")):
         rows = np.unique(rows)
         used[rows] = True
         require_finite(features[rows], role, table.name[rows])
-        _warn_if_collapsed(features[rows], role, protocol.distance)
+        similarity = mean_negative_similarity(
+            features[rows], table.identity[rows], protocol.distance
+        )
+        if similarity > COLLAPSED:
+            collapsed.append(role)
+    _warn_of_collapse(collapsed)
     if not used.all():
         features = np.where(used[:, None], features, 0)
     (rescaled,) = rescale_for_float32([features], protocol.distance)
     return np.asarray(rescaled)
 
 
-def _warn_if_collapsed(features: np.ndarray, role: str, distance: str) -> None:
-    """Warns if all features are one point, or one direction, up to a thousandth."""
-    if len(features) == 1:
-        return
-    features = features.astype(np.float64)
-    if distance == "cosine":
-        norm = np.linalg.norm(features, axis=1, keepdims=True)
-        features = features / np.where(norm == 0, 1, norm)
-    mean = features.mean(axis=0)
-    spread = np.linalg.norm(features - mean, axis=1).max()
-    if spread <= 1e-3 * np.linalg.norm(mean):
+def _warn_of_collapse(roles: list[str]) -> None:
+    """Warns once, whatever the number of images, trials and protocols."""
+    if roles:
         warnings.warn(
-            f"The features of all {len(features)} {role} images are (nearly) equal: the model has "
-            "collapsed, and its metrics mean nothing.",
-            RuntimeWarning,
+            f"The features of different people in the {' and in the '.join(roles)} images are "
+            "(nearly) equal: the model has collapsed, and its metrics mean nothing.",
+            CollapseWarning,
             stacklevel=4,
         )

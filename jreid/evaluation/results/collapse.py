@@ -1,0 +1,38 @@
+"""Collapse: the embeddings of different people are nearly one, and a ranking means nothing."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+# Mean cosine similarity of different people. 0.9999 is 0.8 degrees. Healthy runs of the tiny config
+# were seen as high as 0.998 at the end of the first epoch, and below 0.6 two epochs later.
+COLLAPSED = 0.9999
+
+
+class CollapseWarning(RuntimeWarning):
+    """The embeddings that are evaluated have collapsed."""
+
+
+def mean_negative_similarity(
+    features: Float[np.ndarray, "n d"], identities: Int[np.ndarray, " n"], distance: str = "cosine"
+) -> float:
+    """The mean cosine similarity over all pairs of embeddings of different identities.
+
+    An embedding of zeros has no direction: all of them count as having the same one. For the
+    `euclidean` distance embeddings are divided by the root of their mean square and not each by
+    its length, so that 1 stands for one point and not for one direction. -1 where there is one
+    identity alone.
+    """
+    features = features.astype(np.float64)
+    norm = np.linalg.norm(features, axis=1, keepdims=True)
+    if distance == "euclidean":
+        norm = np.full_like(norm, np.sqrt((norm**2).mean()))
+    same = np.full(features.shape[1], features.shape[1] ** -0.5)
+    pointing = np.where(norm == 0, same, features / np.where(norm == 0, 1, norm))
+    _, person, images = np.unique(identities, return_inverse=True, return_counts=True)
+    if len(images) == 1:
+        return -1.0
+    sums = np.zeros((len(images), features.shape[1]))
+    np.add.at(sums, person, pointing)
+    # The products of all pairs are those of the sums.
+    negatives = (sums.sum(axis=0) ** 2).sum() - (sums**2).sum()
+    return float(negatives / (images.sum() ** 2 - (images**2).sum()))
