@@ -129,7 +129,7 @@ def test_a_rule_of_somebody_elses(mylab):
         ("constant", "no function called constant"),
         ("without_split", "no parameter split"),
         ("number", "returns a int"),
-        ("a_list", "plain values"),
+        ("a_list", "not plain"),
         ("thermal", "direction is 'thermal_to_visible'"),
         ("broken", "KeyError"),
         ("always_test", "for the split 'validation'"),
