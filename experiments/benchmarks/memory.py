@@ -85,7 +85,7 @@ def account(config: Any, mesh: Mesh) -> Memory:
     identity = jax.ShapeDtypeStruct((rows,), np.int32)
     batch = {"visible": images, "infrared": images, "identity": identity}
     batch, state = _on(split(mesh), batch), _on(replicated(mesh), model.shapes())
-    seeded: Any = make_train_step(model.method, model.optimizers, jnp.zeros_like, config.seed, mesh)
+    seeded: Any = make_train_step(model.method, model.optimizers, _at_start, config.seed, mesh)
     compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
     analysis = compiled.memory_analysis()
     step = (
@@ -97,13 +97,17 @@ def account(config: Any, mesh: Mesh) -> Memory:
     return Memory(_bytes(state), kept, step - analysis.alias_size_in_bytes)
 
 
+def _at_start(step: jax.Array) -> jax.Array:
+    return jnp.zeros(())
+
+
 def _kept(player: Player, state: Any, batch: Any) -> int:
     """Bytes that the backward pass of a player's loss starts from."""
 
     def backward(own: Any, params: Any, model_state: Any, batch: Any) -> Any:
         def loss(own: Any) -> jax.Array:
-            key, progress = jax.random.key(0), jnp.zeros(())
-            return player.loss(merged(params, own), model_state, batch, key, progress)[0]
+            key, epoch = jax.random.key(0), jnp.zeros(())
+            return player.loss(merged(params, own), model_state, batch, key, epoch)[0]
 
         return jax.vjp(loss, own)[1]
 

@@ -117,7 +117,7 @@ def test_images_of_every_kind(call, train, folder, tiny_folder):
     status, _, err = train()
     assert status == 2
     assert str(places["cut.jpg"].relative_to(folder)) in err
-    assert len(err.splitlines()) == 1
+    assert err.count("jreid: ") == 1 and "Traceback" not in err
 
 
 LIST = "idx/train_visible_1.txt"
@@ -230,7 +230,7 @@ def test_weights_that_are_none(call, tiny_folder, tmp_path, verb):
         status, _, err = call(verb, *flags, given)
         assert status == 2, name
         assert message in err
-        assert len(err.splitlines()) == 1, err
+        assert err.count("jreid: ") == 1 and "Traceback" not in err, err
     assert not canary.exists()
     assert not (tmp_path / "run" / "checkpoints").exists()
 
@@ -245,7 +245,7 @@ def test_weights_that_cannot_be_fetched(call, train, monkeypatch):
     assert time.monotonic() - start < 30
     assert status == 2
     assert "--config.weights=PATH" in err
-    assert len(err.splitlines()) == 1
+    assert err.count("jreid: ") == 1 and "Traceback" not in err
 
 
 @pytest.mark.fault("F25")

@@ -86,5 +86,6 @@ def test_its_parts_are_listed_and_its_data_are_checked(flags, tmp_path, capsys):
 )
 def test_what_is_wrong_with_outside_code_is_one_sentence(flag, message, flags, tmp_path, capsys):
     assert main(["train", *flags, f"--workdir={tmp_path}/run", f"--config.{flag}"]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert message in line, line
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in lines if line.startswith("jreid: "))
+    assert line == lines[-1] and message in line

@@ -97,7 +97,7 @@ def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.n
         table.image[: len(names)].tolist(), names, SIZE, "bilinear", ROWS, own=own_rows(ROWS)
     )
     features = extract(
-        lambda batch: embed(state.variables, batch, "visible"), parts, names, split(mesh)
+        lambda batch: embed(state.variables, batch, "visible"), parts, names.tolist(), split(mesh)
     )
     stacked = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     return {"losses": np.array(losses), "features": features, **stacked}
