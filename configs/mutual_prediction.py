@@ -7,9 +7,9 @@ SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 80 epochs of 696 steps of 64 im
 used a 2080 Ti. Their paper (person re-identification by cross-modality identity mutual prediction
 learning and fine-grained feature learning) prints rank-1 56.48, mAP 51.91 for all search and 59.69,
 65.86 for indoor search, single shot. On RegDB (`regdb,trial=1` to 10) it prints 87.64, 78.45,
-visible to infrared, and 84.82, 76.33 back. Its equations and parts of its settings are lost to us:
-what is here follows its abstract, its tables and the closest published work, and no number of it
-can be expected to come out. Not yet run by us on the real images; needs a GPU.
+visible to infrared, and 84.82, 76.33 back. Its equations and parts of its settings could not be
+obtained: this config follows its abstract, its tables and the closest published work, so do not
+expect the numbers of the paper. Not yet run by us on the real images; needs a GPU.
 
 jreid train --config=mutual_prediction:synthetic --workdir=runs/synthetic
 

@@ -31,7 +31,7 @@ class Report(NamedTuple):
 
     Attributes:
         expected: the known counts, if any.
-        found: the counts; camera 0 stands for all cameras.
+        found: the counts; camera 0 means all cameras.
         faults: every error and every warning.
     """
 

@@ -18,7 +18,7 @@ COLUMN_GAP = 10
 FEW_COLUMNS = 8  # up to this number, a column shows two images of each identity, else one
 MAX_BYTES = 200_000  # of a JPEG
 MAX_COLUMNS = 40
-LONGEST_NAME = 20  # letters of a name that are shown
+LONGEST_NAME = 20  # the most letters of a name that are shown
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 Column = tuple[int, int]  # camera, and the modality's place in MODALITIES

@@ -81,8 +81,8 @@ def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable
 def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:
     """The raw counts of a PNG of 16 bits per channel, without alpha.
 
-    Of colors Pillow keeps the high bytes alone: the low ones come from reading the file once more,
-    as though its byte order were the other.
+    For color images, Pillow keeps only the high bytes. The low bytes come from reading the file
+    again with the other byte order.
 
     Args:
         raw_mode: the layout of the file's bytes, in Pillow's words.
@@ -95,7 +95,7 @@ def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:
 
     if raw_mode.startswith("I"):
         return read(raw_mode)[..., None]
-    if raw_mode.startswith("LA"):  # its four bytes as if each were a channel
+    if raw_mode.startswith("LA"):  # four bytes as four channels
         both = read("RGBA")
         return both[..., :1] << 8 | both[..., 1:2]
     return (read(raw_mode) << 8 | read(raw_mode.replace("16B", "16L")))[..., :3]

@@ -13,8 +13,8 @@ from jreid.data.forms import to_decodable
 from jreid.data.layouts.layout import Row
 from jreid.data.pixels import ImageError
 
-MAX_BYTES = 200_000_000  # of a file: a BMP of as many pixels as an image may have
-READ_AT_ONCE = 512  # images held beside those that are written
+MAX_BYTES = 200_000_000  # bytes of a file: a BMP with the most pixels that an image may have
+READ_AT_ONCE = 512  # images in memory, besides those that are being written
 
 
 class Image(NamedTuple):

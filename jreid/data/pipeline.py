@@ -22,8 +22,9 @@ from jreid.errors import InputError
 
 PREFETCHED_STEPS = 2
 PATIENCE = 60.0  # seconds that a batch may take before a warning
-# An image is too small to be split over threads: each core has its own. TensorFlow's resize asks
-# its intra-op pool whatever the dataset's options say, and the waking costs a quarter of the time.
+# An image is too small to be split over threads: each core processes another image. TensorFlow's
+# resize uses its intra-op pool in spite of the dataset's options, and waking that pool costs a
+# quarter of the time.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 log = logging.getLogger(__name__)
 _running: weakref.WeakSet[Generator[Any]] = weakref.WeakSet()

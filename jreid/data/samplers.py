@@ -38,7 +38,7 @@ class Epochs(NamedTuple):
     steps: Callable[[int], int] | None = None
 
 
-# From the training rows, P, K and the run's seed.
+# Called with the training rows, P, K and the run's seed.
 Sampler = Callable[[Table, int, int, int], Epochs]
 
 
@@ -77,7 +77,7 @@ def random_identity(
 def identity_uniform(
     identity: Identities, modality: Modalities, P: int, K: int, seed: int, epoch: int
 ) -> Rows:
-    """AGW's identity sampler: P identities a step without replacement, K images of each with it.
+    """AGW's identity sampler: P identities per step without replacement, K images of each with it.
 
     An epoch has floor(max(visible, infrared) / (P * K)) + 1 steps. The released loop runs these;
     descriptions often omit the last step. Arguments and errors are `random_identity`'s.
@@ -92,7 +92,7 @@ def identity_uniform(
 def uniform(
     identity: Identities, modality: Modalities, P: int, K: int, seed: int, epoch: int
 ) -> Rows:
-    """The uniform sampler of AlignGAN and JSIA: each identity at most once an epoch.
+    """The uniform sampler of AlignGAN and JSIA: each identity at most once per epoch.
 
     All identities are permuted and cut in order into steps of P, the rest is dropped. The K images
     of a modality are sampled without replacement, or with it if there are fewer than K. Arguments
@@ -158,7 +158,7 @@ class Plan:
         sampler: the name of its sampler.
         epochs: the number of epochs of the run.
         starts: `[epochs + 1]` int64, the first step of each epoch and, last, the number of steps;
-            exact, computed at the first use (for `random_identity` about 5 ms an epoch at
+            exact, computed at the first use (for `random_identity` about 5 ms per epoch at
             SYSU-MM01's size).
     """
 

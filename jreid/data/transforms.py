@@ -122,7 +122,7 @@ def resize_to_columns(image: Tensor, size: tuple[int, int], method: str) -> Tens
     kernel, (height, width), across = RESIZE[method], size, tf.shape(image)[1]
     rows = _resize_rows(_flat_rows(image), height, kernel)
     columns = _resize_rows(tf.reshape(tf.transpose(rows), [across, 3 * height]), width, kernel)
-    # Rounds, clips (Lanczos overshoots) and casts, at once.
+    # Rounds, clips (Lanczos overshoots) and casts in one operation.
     levels = tf.raw_ops.QuantizeV2(
         input=columns, min_range=0.0, max_range=255.0, T=tf.quint8, mode="SCALED"
     )

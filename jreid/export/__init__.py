@@ -1,1 +1,1 @@
-"""A run's model as one file that is run without jreid: pixels in, unit vectors out."""
+"""Exports a run's model as one file that runs without jreid: pixels in, unit vectors out."""

@@ -1,4 +1,4 @@
-"""An export beside the model that it is of: differences, speed, and rank-1 on the test split."""
+"""Compares an export with its model: differences, speed, and rank-1 on the test split."""
 
 import io
 import time
@@ -16,18 +16,18 @@ from jreid.methods import Variables
 from jreid.runs.score import embed_table
 
 Reader = Callable[[UInt8[np.ndarray, "n h w 3"], int], Float[np.ndarray, "n d"]]
-MAX_SIZES = 4  # of images that an export gets as they are: XLA compiles anew for each size
-MADE_UP = 32  # images of each modality, where there are no data
+MAX_SIZES = 4  # image sizes that an export gets unchanged: XLA compiles again for each
+MADE_UP = 32  # images of each modality, if there is no dataset
 
 
 class Comparison(NamedTuple):
-    """The embeddings of images by the model and by its export.
+    """The embeddings of the same images by the model and by its export.
 
     Attributes:
         own: the model's, unit vectors `[N, D]`.
         exported: the export's.
-        own_rate: images a second, decoding too, without compiling.
-        exported_rate: the same of the export.
+        own_rate: images per second, including decoding, without compiling.
+        exported_rate: the same for the export.
     """
 
     own: Float[np.ndarray, "n d"]
@@ -37,7 +37,7 @@ class Comparison(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The largest of any component of a unit vector."""
+        """The largest difference of any component of the unit vectors."""
         return float(np.abs(self.own - self.exported).max())
 
 
@@ -67,7 +67,7 @@ def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndar
     kept = {size for size, _ in sizes.most_common(MAX_SIZES)}
     for row, (content, modality) in enumerate(images):
         if pixels[row].shape[:2] not in kept:
-            # Gray before it is resized, as the model sees it; the export leaves gray as it is.
+            # Gray first, resized second, as in the model; the export does not change gray images.
             gray = decode(content, bool(image[f"gray_{modality}"]))
             pixels[row] = resize(gray, tuple(image.size), image.resize)
     seconds = time.perf_counter() - start
@@ -87,7 +87,7 @@ def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndar
 
 
 def made_up_table(model: Model) -> Table:
-    """Images of noise of both modalities, twice as large as the model's."""
+    """A table of noise images of both modalities, twice the size of the model's images."""
     import PIL.Image
 
     rng, (h, w) = np.random.default_rng(0), model.config.image.size

@@ -1,4 +1,4 @@
-"""All of a model's embedding as one function: pixels of any size in, unit vectors out."""
+"""The whole embedding as one function: from pixels of any size to unit vectors."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Writes an export and, beside it, a JSON card that says what it is."""
+"""Writes an export, and a JSON card next to it that describes it."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def card_of(output: Path) -> Path:
 
 
 def check_output(output: Path) -> None:
-    """Raises InputError where no file can be written to, before anything is computed."""
+    """Raises InputError if the file cannot be written, before anything is computed."""
     if not output.parent.is_dir():
         raise InputError(f"{output.parent} is no folder; make it, or choose another --output.")
     if output.is_dir():
@@ -41,11 +41,11 @@ def check_output(output: Path) -> None:
 def export(
     format: str, model: Model, variables: Variables, checkpoint: Mapping[str, Any], output: Path
 ) -> bytes:
-    """Writes the model as a file and its card, and returns the file's content.
+    """Writes the model to a file, writes its card, and returns the file's content.
 
     Args:
         format: a name of `FORMATS`.
-        checkpoint: what a result row says of the checkpoint that the variables are of.
+        checkpoint: the fields of a result row that describe the variables' checkpoint.
 
     Raises:
         InputError: a file cannot be written.
@@ -72,7 +72,7 @@ def export(
 
 
 def _interface(config: Config) -> dict[str, Any]:
-    """What goes in and out, and what happens to pixels inside."""
+    """The inputs, the outputs, and how the export prepares pixels."""
     image = config.image
     numbers = ", ".join(f"{place} {modality}" for place, modality in enumerate(MODALITIES))
     return {

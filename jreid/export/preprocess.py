@@ -1,6 +1,6 @@
-"""Pixels of any size to what a network sees, in JAX: what `jreid.data.pixels` does of one image.
+"""Prepares pixels of any size for a network, in JAX, as `jreid.data.pixels` does for one image.
 
-Shapes may be symbolic, so that what is exported takes any size of image.
+Shapes may be symbolic, so that an export takes images of any size.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, UInt8
 
 from jreid.data.pixels import RADIUS, SCALE, SHIFT
 
-LUMA = np.array([[[[19595, 38470, 7471]]]], np.int32)  # Pillow's, of 2**16
+LUMA = np.array([[[[19595, 38470, 7471]]]], np.int32)  # Pillow's weights, in 1 / 2**16
 
 
 def to_gray(pixels: UInt8[Array, "n h w 3"]) -> UInt8[Array, "n h w 3"]:
-    """Gray by Pillow's luma, repeated over the channels."""
+    """Converts to gray by Pillow's luma, repeated over the channels."""
     luma = (pixels.astype(jnp.int32) * LUMA).sum(-1, keepdims=True)
     return jnp.broadcast_to((luma + 0x8000) // 0x10000, pixels.shape).astype(jnp.uint8)
 
@@ -24,7 +24,7 @@ def to_gray(pixels: UInt8[Array, "n h w 3"]) -> UInt8[Array, "n h w 3"]:
 def preprocess(
     pixels: UInt8[Array, "n h w 3"], size: tuple[int, int], method: str
 ) -> Float[Array, "n H W 3"]:
-    """Resized to `size` (height, width) with antialiasing, rounded, and normalized.
+    """Resizes to `size` (height, width) with antialiasing, rounds, and normalizes.
 
     Args:
         method: `bilinear` or `lanczos`.
@@ -41,7 +41,7 @@ def preprocess(
 
 def _weights(n: Any, N: int, method: str) -> Float[Array, "N n"]:
     """The matrix that resizes n pixels to N; n may be symbolic."""
-    step = 1 / (N / jnp.asarray(n).astype(jnp.float32))  # input pixels an output pixel
+    step = 1 / (N / jnp.asarray(n).astype(jnp.float32))  # input pixels per output pixel
     stretch = jnp.maximum(step, 1)
     reach = RADIUS[method] * stretch
     centers = ((jnp.arange(N, dtype=jnp.float32) + 0.5) * step)[:, None]

@@ -19,7 +19,7 @@ ABOUT = {"platforms": PLATFORMS, "compatibility": COMPATIBILITY}
 
 
 def write(embedder: Embedder) -> bytes:
-    """The file's content. Numbers, heights and widths of images are symbolic."""
+    """The file's content. The number, height and width of images are symbolic."""
     n, h, w = export.symbolic_shape("n, h, w")
     pixels = jax.ShapeDtypeStruct((n, h, w, 3), jnp.uint8)
     modality = jax.ShapeDtypeStruct((), jnp.int32)
@@ -29,7 +29,7 @@ def write(embedder: Embedder) -> bytes:
 
 
 class Reader:
-    """Embeds by a file's content alone; XLA compiles it once for each shape of pixels."""
+    """Embeds with a file's content alone; XLA compiles it once for each shape of pixels."""
 
     def __init__(self, content: bytes) -> None:
         self._call = jax.jit(export.deserialize(bytearray(content)).call)
@@ -37,5 +37,5 @@ class Reader:
     def __call__(
         self, pixels: UInt8[np.ndarray, "n h w 3"], modality: int
     ) -> Float[np.ndarray, "n d"]:
-        """Unit vectors of N images of one modality, which 0 or 1 stands for."""
+        """Unit vectors of N images of one modality: 0 is visible, 1 is infrared."""
         return np.asarray(self._call(pixels, np.int32(modality)))

@@ -1,12 +1,12 @@
 """Mutual-prediction learning with fine-grained features: a reconstruction of a paper.
 
-Its equations and the text of its network's figure are lost to us. Its abstract, its tables and
-what can be deciphered of its experiments say that there are two streams, local features beside the
+Its equations and the text of its network's figure could not be obtained. Its abstract, its tables
+and the readable part of its experiments describe two streams, local features in addition to the
 global one, an identity classifier for each modality (W_V and W_I), losses weighted by alpha and
-beta, and "mutual prediction", which turns what is discriminative in one modality into what is so
-in both. All else here follows the closest published work: one stem a modality, six stripes, one
-descriptor z of the global feature and the stripes' for W_V and W_I, and five readings of mutual
-prediction, `mutual_prediction.form`:
+beta, and "mutual prediction", which makes features that are discriminative in one modality
+discriminative in both. Everything else here follows the closest published work: one stem for each
+modality, six stripes, one descriptor z of the global feature and the stripes' for W_V and W_I, and
+five readings of mutual prediction, `mutual_prediction.form`:
 
 swap_ce        cross-entropy of each classifier on the other modality's z; the classifiers only
                judge, so that the encoder alone learns from it. The default

@@ -1,1 +1,1 @@
-"""A trained model as a library: embed images of one's own, and search a gallery with them."""
+"""A trained model as a library: embed your own images, and search a gallery with them."""

@@ -1,4 +1,4 @@
-"""What a search finds: for each query the nearest images of the gallery."""
+"""The results of a search: for each query the nearest images of the gallery."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ class Embedded(NamedTuple):
     """N images and their embeddings: the queries or the gallery of a search.
 
     Attributes:
-        names: of the images; `0`, `1`, ... of features alone.
+        names: of the images; `0`, `1`, ... if only features were given.
         features: `[N, D]` floating point, not normalized.
-        sources: the images themselves, where there are any; for thumbnails.
+        sources: the images themselves, for thumbnails, if they were given.
         model: the hash of the config and of the checkpoint that made them; empty if not known.
     """
 
@@ -35,7 +35,7 @@ class Hit(NamedTuple):
     Attributes:
         name: as in `Hits.names`.
         similarity: the cosine of its embedding and the query's, -1 to 1.
-        row: of the gallery.
+        row: its row in the gallery.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Hits:
 
     Attributes:
         query: the queries.
-        gallery: what was searched.
+        gallery: the images that were searched.
         rows: `[Q, k]` int32 rows of the gallery.
         similarities: `[Q, k]` float32 cosines, -1 to 1.
     """
 
     def __init__(self, query: Embedded, gallery: Embedded, top: int) -> None:
-        """Searches, exactly: the `top` nearest, or all where the gallery is smaller.
+        """Searches exactly for the `top` nearest images, or for all if the gallery is smaller.
 
         Raises:
             InputError: features hold NaN or infinity.
@@ -76,7 +76,7 @@ class Hits:
 
     @property
     def names(self) -> list[list[str]]:
-        """For each query the names of what was found."""
+        """For each query the names of the images that were found."""
         return [[hit.name for hit in hits] for hits in self]
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class Hits:
         return fragment(self, IN_NOTEBOOK)
 
     def save_html(self, file: str | Path) -> None:
-        """Writes a page of thumbnails that needs nothing else; InputError where it cannot be."""
+        """Writes a page of thumbnails as one file; InputError if it cannot be written."""
         from jreid.retrieval.page import page
 
         write_text(Path(file), page(self))

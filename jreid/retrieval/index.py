@@ -26,10 +26,10 @@ from jreid.retrieval.sources import Source, read_gallery, read_image
 
 VERSION = 1  # of the file
 ARRAYS = ("about", "names", "digests", "stamps", "features")
-# A file that changed so lately may change again within one tick of its file system's clock.
+# A file changed this recently may change again without a new time, if its clock is coarse.
 SETTLED = 2_000_000_000  # nanoseconds
 
-# Sources to the embeddings of some of them at a time, in order.
+# Takes sources and yields the embeddings of some of them at a time, in order.
 Embed = Callable[[Sequence[Source]], Iterable[tuple[Sequence[Source], Float[np.ndarray, "n d"]]]]
 
 
@@ -39,10 +39,10 @@ class Index(NamedTuple):
     Attributes:
         model: the hash of the config and of the checkpoint that made the embeddings.
         modality: `visible` or `infrared`, of all images.
-        names: the N images, as places in their folder, with suffix.
+        names: the N images' paths relative to their folder, with suffix.
         digests: the SHA-256 of each file.
         stamps: each file's size, and when its content and its inode changed, in nanoseconds; zeros
-            where the file must be hashed the next time.
+            if the file must be hashed the next time.
         features: `[N, D]` float32, not normalized.
     """
 
@@ -58,7 +58,7 @@ def read_index(file: Path, model: str, modality: str) -> Index:
     """The index in a file.
 
     Raises:
-        InputError: it is none, it is damaged, or it is of another model or modality.
+        InputError: it is not an index, is damaged, or is of another model or modality.
     """
     require_file(file, "give the .npz file of an index")
     try:
@@ -66,7 +66,7 @@ def read_index(file: Path, model: str, modality: str) -> Index:
         with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             about, names, digests, stamps, features = (arrays[name] for name in ARRAYS)
         index = _checked(json.loads(str(about)), names, digests, stamps, features)
-    except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them into
+    except Exception as error:  # numpy and zipfile raise many kinds of errors for a damaged file
         cause = textwrap.shorten(str(error), 200)
         raise InputError(
             f"{file} is no index of `jreid search`, or it is damaged ({cause}); give another "
@@ -94,15 +94,15 @@ def update_index(
     depth_range: tuple[int, ...] = (),
     bar: ProgressBar = silent,
 ) -> Index:
-    """The index of a folder's images as they are now, which the file holds from then on.
+    """Brings the index in a file up to date with a folder's images, and returns it.
 
-    Images are known by the hash of their file, so that a changed one is embedded and a renamed one
-    is not. A file is hashed where its size or its times changed. Whatever ends the work, the file
-    keeps what was embedded.
+    Images are identified by the hash of their file: a changed one is embedded again, a renamed one
+    is not. A file is hashed only if its size or its times changed. If the work is interrupted, the
+    file keeps the embeddings computed so far.
 
     Args:
-        file: written whole or not at all; made where there is none.
-        embed: is given the images that are new.
+        file: written completely or not at all; created if it does not exist.
+        embed: called with the new images.
 
     Raises:
         InputError: as `read_index` and `read_gallery`; an image cannot be read; the file holds none
@@ -147,7 +147,7 @@ def update_index(
 def _identify(
     paths: Mapping[str, Path], before: Index | None, bar: ProgressBar
 ) -> tuple[Int[np.ndarray, "n 3"], list[str]]:
-    """Each file's stamp and digest; only files whose stamp is not known are read."""
+    """Each file's stamp and digest; only files with an unknown stamp are read."""
     known: dict[str, tuple[tuple[int, ...], str]] = {}
     if before:
         rows = zip(map(tuple, before.stamps.tolist()), before.digests, strict=True)
@@ -207,7 +207,7 @@ def _checked(
     stamps: np.ndarray,
     features: np.ndarray,
 ) -> Index:
-    """The index of these arrays; ValueError where they are of no index."""
+    """The index of these arrays; ValueError if they do not form an index."""
     if about["version"] != VERSION:
         raise ValueError(f"it is of version {about['version']}, and this jreid reads {VERSION}")
     index = Index(

@@ -34,8 +34,8 @@ from jreid.runs.checkpoints import KINDS
 from jreid.runs.embed import checkpoint_variables
 from jreid.runs.run import Run
 
-FEW = 8  # images that are embedded in a small batch, which is quicker than one of the config's size
-BATCHES_AT_ONCE = 8  # whose images are held in memory
+FEW = 8  # images of a small batch, which takes less time than one of the config's size
+BATCHES_AT_ONCE = 8  # batches whose images are in memory at the same time
 
 Query: TypeAlias = Images | Float[np.ndarray, "q d"] | Embedded
 Gallery: TypeAlias = Images | Float[np.ndarray, "g d"] | Embedded
@@ -44,13 +44,13 @@ Gallery: TypeAlias = Images | Float[np.ndarray, "g d"] | Embedded
 class TrainedModel:
     """A trained model, ready to embed images and to search with them. `jreid.load` makes it.
 
-    Each combination of a modality and a number of images at once (at most 8, or the config's
+    Each combination of a modality and a batch size (at most 8, or the config's
     `evaluation.batch_size`) is compiled when it is first needed.
 
     Attributes:
         workdir: the run's folder.
         config: the run's config.
-        checkpoint: what a result row says of the checkpoint: `checkpoint`, `step`, `weights`, ...
+        checkpoint: a result row's fields on the checkpoint: `checkpoint`, `step`, `weights`, ...
     """
 
     def __init__(self, run: Run, model: Model, variables: Variables, checkpoint: dict[str, Any]):
@@ -68,21 +68,21 @@ class TrainedModel:
     def embed(
         self, images: Images, *, modality: str, progress: bool = True
     ) -> Float[np.ndarray, "n d"]:
-        """Embeddings `[N, D]` float32 of N images, not normalized: what `jreid embed` writes.
+        """Embeds N images: `[N, D]` float32, not normalized, the same as by `jreid embed`.
 
-        They are ready for `jreid.evaluate`, `cmc_map`, `rerank` and `nearest`. A dot product of two
-        of them is no cosine: divide each by its length first.
+        They are ready for `jreid.evaluate`, `cmc_map`, `rerank` and `nearest`. For cosines, divide
+        each by its length before you multiply two of them.
 
         Args:
-            images: an image, a folder (searched through, in order of name), or any number of
+            images: an image, a folder (with its subfolders, sorted by name), or any number of
                 images: a list, a generator, an array `[N, H, W, 3]`. An image is a path, one of
                 Pillow's, or a uint8 RGB array `[H, W, 3]`, of any size.
-            modality: `visible` or `infrared`, of all of them.
+            modality: `visible` or `infrared`, the same for all images.
             progress: whether a bar is shown on a terminal.
 
         Raises:
-            InputError: a file that is no image, or a folder without one.
-            ValueError: something else than images, none of them, or an unknown modality.
+            InputError: a file that is not an image, or a folder without images.
+            ValueError: no images, something that is not an image, or an unknown modality.
 
         Example:
             features = jreid.load("runs/quickstart").embed("photos/", modality="visible")
@@ -105,7 +105,7 @@ class TrainedModel:
         Args:
             query: images, as `embed` takes them, or their features `[Q, D]`.
             gallery: the same; or an index: what `index` returns, or the path of its `.npz` file.
-            top: 1 or more; of a smaller gallery all images are found.
+            top: 1 or more; if the gallery is smaller, all of its images are found.
             modality: of the queries.
             gallery_modality: of the gallery.
             progress: as in `embed`.
@@ -131,13 +131,13 @@ class TrainedModel:
         modality: str = "visible",
         progress: bool = True,
     ) -> Embedded:
-        """The embeddings of a folder's images, kept in a file, to be searched by `search`.
+        """The embeddings of a folder's images, kept in a file, as a gallery for `search`.
 
-        Called again, it embeds only images that are new or changed.
+        If called again, it embeds only new and changed images.
 
         Args:
-            folder: searched through.
-            file: an `.npz` file; it is made, or brought up to date.
+            folder: of the images, with its subfolders.
+            file: an `.npz` file; it is created, or updated.
             modality: `visible` or `infrared`, of all images.
             progress: as in `embed`.
 
@@ -158,7 +158,7 @@ class TrainedModel:
         return Embedded(index.names, index.features, shown, self._id)
 
     def _taken(self, given: Query | Gallery, modality: str, bar: ProgressBar) -> Embedded:
-        """Whatever `search` takes, with its embeddings."""
+        """The embeddings of anything that `search` takes."""
         if isinstance(given, Embedded):
             if given.model not in ("", self._id):
                 raise ValueError("The features are of another model or checkpoint than this one.")
@@ -215,11 +215,11 @@ def load(
     Args:
         run: the folder that `jreid train` or `jreid import` made.
         checkpoint: `last`, or `best` on the validation identities.
-        trust_code: whether code outside of jreid may be imported and run that the run's config
-            names, with your rights.
+        trust_code: whether to import and run, with your rights, the code outside of jreid that
+            the run's config names.
 
     Raises:
-        InputError: no run is there, it has no such checkpoint, or its config cannot be used.
+        InputError: there is no run, it has no such checkpoint, or its config cannot be used.
         ValueError: an unknown checkpoint.
 
     Example:

@@ -1,4 +1,4 @@
-"""Hits as HTML with thumbnails: one page without any request, or a part of a notebook."""
+"""Shows hits as HTML with thumbnails: a page that loads nothing else, or a part of a notebook."""
 
 import base64
 import functools
@@ -14,7 +14,7 @@ from jreid.terminal import printable
 
 SIZE = (96, 192)  # of a thumbnail, at most: width, height
 IN_NOTEBOOK = 10  # queries
-# Borders and text take the colors around them, so that it is the same in light and dark.
+# Borders and text use the colors around them, so that it works in light and dark themes.
 STYLE = """
 .jreid-hits section { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start;
   padding: 16px 0; border-top: 1px solid #8886; }
@@ -53,7 +53,7 @@ h1 {{ font-size: 1.3em; margin: 0 0 8px; }}
 
 
 def page(hits: Hits, title: str = "jreid search") -> str:
-    """A whole page, in light and dark, which asks for nothing else."""
+    """A whole page, for light and dark themes, which loads nothing else."""
     about = (
         f"{hits.rows.shape[1]} nearest of {len(hits.gallery.names):,} gallery images for each "
         "query, nearest first. The number is the cosine similarity, -1 to 1."
@@ -62,7 +62,7 @@ def page(hits: Hits, title: str = "jreid search") -> str:
 
 
 def fragment(hits: Hits, most: int | None = None) -> str:
-    """The lists of the first `most` queries, or of all, to be put into a page."""
+    """The hits of the first `most` queries, or of all queries, as a part of a page."""
     figure = functools.cache(functools.partial(_figure, hits))
     parts = [f'<div class="jreid-hits"><style>{STYLE}</style>']
     for query, (row, similarities) in enumerate(zip(hits.rows, hits.similarities, strict=True)):
@@ -88,7 +88,7 @@ def _figure(hits: Hits, is_query: bool, row: int, caption: str) -> str:
 
 
 def _thumbnail(source: Source) -> str | None:
-    """A small JPEG in base64; None where the image cannot be read any more."""
+    """A small JPEG in base64; None if the image can no longer be read."""
     try:
         image = PIL.Image.fromarray(decode(source.read()))
     except ImageError:

@@ -1,4 +1,4 @@
-"""What may be given as images, one by one: paths, folders, Pillow's images and arrays."""
+"""Reads all that a user may give as images: paths, folders, Pillow images and arrays."""
 
 import io
 import logging
@@ -21,7 +21,7 @@ from jreid.paths import from_here, local_path
 
 Image: TypeAlias = str | os.PathLike[str] | PIL.Image.Image | UInt8[np.ndarray, "h w 3"]
 Images: TypeAlias = Image | UInt8[np.ndarray, "n h w 3"] | Iterable[Image]
-DEEP_MODES = ("F", "I")  # of Pillow, which clips their values where it makes them RGB
+DEEP_MODES = ("F", "I")  # Pillow clips their values when it converts them to RGB
 log = logging.getLogger(__name__)
 
 
@@ -29,9 +29,9 @@ class Source(NamedTuple):
     """An image that is read when it is needed.
 
     Attributes:
-        name: the path as it was given; the place in its folder, with suffix; or `image 0`.
-        read: the encoded bytes, which `jreid.data.pixels.decode` decodes; ImageError where the file
-            is no image.
+        name: the path as given; the path relative to its folder, with suffix; or `image 0`.
+        read: returns the encoded bytes, for `jreid.data.pixels.decode`; ImageError if the file is
+            not an image.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 class Contents:
-    """The encoded bytes of sources, each read when it is asked for: an `Encoded`."""
+    """The encoded bytes of sources, each read when it is needed: an `Encoded`."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
@@ -52,7 +52,7 @@ class Contents:
 
 
 def count(images: Images) -> int | None:
-    """How many images there are, where that is known without taking them: not of a folder."""
+    """The number of images, if it is known without reading them; for a folder it is not."""
     if isinstance(images, str | os.PathLike):
         return None if Path(images).is_dir() else 1
     if isinstance(images, PIL.Image.Image) or getattr(images, "ndim", 0) == 3:
@@ -61,16 +61,16 @@ def count(images: Images) -> int | None:
 
 
 def sources(images: Images, depth_range: tuple[int, ...] = ()) -> Iterator[Source]:
-    """The images one by one, in order; a folder's by name.
+    """Yields the images in order; those of a folder sorted by name.
 
     Args:
-        images: an image, many of them, or a folder, which is searched through. An image is a path,
-            one of Pillow's, or a uint8 RGB array [H, W, 3]; an array [N, H, W, 3] holds many.
+        images: an image, many images, or a folder with its subfolders. An image is a path, a Pillow
+            image, or a uint8 RGB array [H, W, 3]; an array [N, H, W, 3] holds many.
         depth_range: as in `jreid.data.forms.to_decodable`.
 
     Raises:
         InputError: a path does not exist, or a folder holds no image.
-        ValueError: something else than an image.
+        ValueError: something that is not an image.
     """
     if isinstance(images, str | os.PathLike | PIL.Image.Image):
         yield from _of_one(images, 0, depth_range)
@@ -85,15 +85,15 @@ def sources(images: Images, depth_range: tuple[int, ...] = ()) -> Iterator[Sourc
 
 
 def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> bytes:
-    """An image file's bytes, made decodable; ImageError where it is no image that can be used."""
+    """An image file's bytes, made decodable; ImageError if it cannot be used as an image."""
     try:
         return to_decodable(read_file(path), depth_range).content
     except ImageError as error:
-        raise ImageError(error.args[0]) from error  # of a deep image its counts follow
+        raise ImageError(error.args[0]) from error  # for a deep image, the counts follow
 
 
 def read_gallery(folder: Path) -> dict[str, Path]:
-    """The images of a folder by their place in it, with suffix; warns of what is left out.
+    """The images of a folder by relative path, with suffix; warns of files that are left out.
 
     Raises:
         InputError: as `jreid.data.plain_folder.read_folder`.
@@ -114,7 +114,7 @@ def _of_one(image: object, number: int, depth_range: tuple[int, ...]) -> Iterato
     )
     content = io.BytesIO()
     pixels.save(content, "BMP")
-    encoded = content.getvalue()  # a copy: a generator may give the same array again and again
+    encoded = content.getvalue()  # a copy: a generator may yield the same array each time
     yield Source(name, lambda: encoded)
 
 

@@ -1,6 +1,6 @@
-"""The cameras of SYSU-MM01 and of a campus, and how their sensors turn light into an image file.
+"""The cameras of SYSU-MM01 and of a campus, and how their sensors make an image file from light.
 
-An ideal picture passes the lamp and the exposure, the lens's blur and the sensor's noise.
+An ideal picture is changed by the lamp, the exposure, the blur of the lens and sensor noise.
 """
 
 import io
@@ -17,11 +17,11 @@ EXPOSURE_SPREAD = 0.08  # standard deviation of the logarithm of the exposure
 WHITE_BALANCE_SPREAD = 0.03  # standard deviation of the logarithm of each channel's gain
 INFRARED_FALL_OFF = 0.4  # light lost in an infrared image's corners
 
-OVERSAMPLING = 2  # pictures are drawn so many times larger than photographs, for smooth edges
+OVERSAMPLING = 2  # how many times larger than photographs pictures are drawn, for smooth edges
 
 
 class Camera(NamedTuple):
-    """A camera and how it sees."""
+    """A camera: its place, lamp and sensor."""
 
     number: int
     location: int
@@ -36,7 +36,7 @@ class Camera(NamedTuple):
     quality: tuple[int, int]  # of the JPEG
 
 
-ABOVE, BESIDE_THE_LENS = (0.2, -0.75, 0.6), (0.0, -0.1, 0.99)  # where lamps hang
+ABOVE, BESIDE_THE_LENS = (0.2, -0.75, 0.6), (0.0, -0.1, 0.99)  # positions of the lamps
 NEUTRAL = (1.0, 1.0, 1.0)
 
 CAMERAS = (
@@ -88,7 +88,7 @@ def _campus_camera(
     )  # fmt: skip
 
 
-# Visible, as they see by day; see `by_night`.
+# Visible cameras, by day; `by_night` gives the infrared ones.
 CAMPUS_CAMERAS = (
     _campus_camera(1, 4, 0.16, 0.90, (1.02, 1.0, 0.96), (0.6, -0.6, 0.5)),
     _campus_camera(2, 5, 0.24, 0.65, (0.95, 1.0, 1.06), (-0.5, -0.6, 0.6)),
@@ -103,7 +103,7 @@ CAMPUS_CAMERAS = (
 
 
 def by_night(camera: Camera) -> Camera:
-    """The same camera where it sees by its own infrared lamp."""
+    """The same camera at night, with its own infrared lamp."""
     return camera._replace(
         infrared=True, exposure=1.0, white_balance=NEUTRAL, light=BESIDE_THE_LENS, ambient=0.4,
         noise=(0.006, 0.014),
@@ -147,14 +147,14 @@ def _spotlight(x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
 
 
 def jpeg(photograph: Image.Image, camera: Camera, rng: np.random.Generator) -> bytes:
-    """The photograph's file, of a quality that the camera draws anew each time."""
+    """The photograph's file as JPEG, of a random quality."""
     content = io.BytesIO()
     photograph.save(content, "jpeg", quality=int(rng.integers(*camera.quality)))
     return content.getvalue()
 
 
 def bmp(photograph: Image.Image) -> bytes:
-    """The photograph's file without loss."""
+    """The photograph's file as BMP, without loss."""
     content = io.BytesIO()
     photograph.save(content, "bmp")
     return content.getvalue()

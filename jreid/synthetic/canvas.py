@@ -1,6 +1,6 @@
-"""A picture that shaded, patterned surfaces are laid on, in the visible or in the infrared.
+"""A picture on which shaded, patterned surfaces are painted, in visible or infrared light.
 
-A surface comes with its reflectance and its normal at every pixel of a window of the picture;
+A surface has a reflectance and a normal at every pixel of a window of the picture;
 `cloth_albedo` gives the reflectance of patterned cloth.
 """
 
@@ -29,9 +29,9 @@ class Canvas:
         self.picture, self.light, self.ambient, self.folds = picture, light, ambient, folds
         self.infrared = len(picture) == 1
         self.height, self.width = picture.shape[1:]
-        self.y = np.arange(self.height, dtype=np.float32)[:, None] + 0.5  # of the pixels' middles
+        self.y = np.arange(self.height, dtype=np.float32)[:, None] + 0.5  # of the pixels' centers
         self.x = np.arange(self.width, dtype=np.float32)[None, :] + 0.5
-        self.covered = np.zeros((self.height, self.width), np.float32)  # by what was painted
+        self.covered = np.zeros((self.height, self.width), np.float32)  # by painted parts
 
     def color(self, material: Material) -> Float[np.ndarray, "c 1 1"]:
         """The material's reflectance in this picture's spectrum."""
@@ -56,7 +56,7 @@ class Canvas:
         folds: float = WRINKLES,
         halo: Plane | None = None,
     ) -> None:
-        """Lays a shaded surface over the window; `halo` darkens what was painted around it."""
+        """Paints a shaded surface over the window; `halo` darkens what is already around it."""
         lit = normal[0] * self.light[0] + normal[1] * self.light[1] + normal[2] * self.light[2]
         shade = self.ambient + (1 - self.ambient) * np.maximum(lit, 0)
         shade *= 1 + folds * self.folds[window]
@@ -80,8 +80,8 @@ def mix(albedo: Picture, color: Picture, weight: Plane) -> Picture:
 def cloth_albedo(canvas: Canvas, cloth: Cloth, around: Plane, down: Plane) -> Picture:
     """Reflectance of a cloth at places `around` the body and `down` it, both in body heights.
 
-    It is `[C, h, w]`, or `[C, 1, 1]` where the cloth has one color; whoever wears prints, side
-    stripes and cuffs draws those.
+    It is `[C, h, w]`, or `[C, 1, 1]` if the cloth has one color. Prints, side stripes and cuffs are
+    drawn by the parts that have them.
     """
     base = canvas.color(cloth.base)
     if cloth.pattern in ("plain", "print", "side", "cuffs"):
@@ -103,7 +103,7 @@ def _accent_share(cloth: Cloth, around: Plane, down: Plane) -> Plane:
     if cloth.pattern == "band":
         return soft_step(0.035 - abs(down - 0.06 - cloth.size), 60.0) + 0 * around
     if cloth.pattern == "blotches":  # three waves that do not line up
-        shift = 2000 * cloth.size  # so that no two cloths have the same blotches
+        shift = 2000 * cloth.size  # so that all cloths have different blotches
         wave = np.sin(0.9 * turn * around + shift) + np.sin(0.8 * turn * down - 2 * shift)
         return soft_step(wave + np.sin(turn * (around * 0.6 - 1.1 * down) + 3 * shift), 2.0)
     raise ValueError(f"pattern {cloth.pattern!r} is unknown")

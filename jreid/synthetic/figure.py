@@ -17,7 +17,7 @@ from jreid.synthetic.materials import Cloth, Material
 from jreid.synthetic.pedestrians import Person
 from jreid.synthetic.skeleton import Point, Pose
 
-CONTACT_SHADOW = 0.35  # how much a part darkens the body beside it
+CONTACT_SHADOW = 0.35  # how much a part darkens the body next to it
 SHADOW_REACH = 0.025  # body heights around limbs and trunk
 BALL_SHADOW_REACH = 0.012
 
@@ -37,7 +37,7 @@ class Part(NamedTuple):
 class Figure:
     """A person in a pose on a canvas.
 
-    `feet` is the place of the ground below the body, (column, row); a body height is `scale`
+    `feet` is the point on the ground below the body, (column, row); a body height is `scale`
     pixels. Body axes and lengths are those of `skeleton`.
     """
 
@@ -163,7 +163,7 @@ class Figure:
         canvas.paint(window, np.clip(edge + 0.5, 0, 1) * mask, albedo, (nx, ny, nz), folds, shadow)
 
     def _shadow(self, edge: Plane, strength: float, reach: float) -> Plane:
-        """Contact shadow around an outline, `edge` pixels inside of it."""
+        """The contact shadow around an outline, `edge` pixels inside of it."""
         return strength * np.clip(1 + edge / (reach * self.scale), 0, 1)
 
 
@@ -193,7 +193,7 @@ def _segment(
 
 
 def _tube_normal(across: Plane, half: Float[np.ndarray, "h 1"]) -> tuple[Plane, Plane, Plane]:
-    """Normal of an upright tube at a place -1 to 1 `across` its outline of half width `half`."""
+    """Normal of an upright tube at -1 to 1 `across` its outline of half width `half`."""
     slope = np.gradient(half[:, 0])[:, None] if half.size > 1 else 0 * half
     ny = np.clip(-slope, -1, 1) * 0.7 + 0 * across
     nz = np.sqrt(np.maximum(1 - across * across, 0.04)) * np.sqrt(1 - 0.45 * ny * ny)

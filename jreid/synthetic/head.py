@@ -1,7 +1,7 @@
 """Neck and head, face, hair and hats, and the scarf. Lengths in body heights.
 
-The head is a ball with a larger ball of hair over it; places on both are directions from the
-middle: left, up and front, each -1 to 1.
+The head is a ball with a larger ball of hair over it. Points on both are given as directions from
+the center: left, up and front, each -1 to 1.
 """
 
 import math
@@ -86,7 +86,7 @@ def _paint_mane(figure: Figure) -> None:
         (0.90, 0.058, 0.045, -0.01),
         (0.97, 0.045, 0.045, -0.005),
     ]
-    # Sorted, because a bob's lower end lies above the second row.
+    # Sorted, because a bob's lower end is above the second row.
     rows = np.array(sorted(profile)) + np.array([0, 0, 0, lean])
     figure.tube(rows, lambda height, azimuth: (color, 1.0), 0.25)
 
@@ -123,5 +123,5 @@ def _dress_face(figure: Figure, left: Plane, up: Plane, front: Plane) -> tuple[P
         beard = 0.8 * soft_step(-0.28 - up, 5) * soft_step(front + 0.1, 5) * (1 - mouth)
         albedo = mix(albedo, canvas.color(person.hair_material), beard)
     if canvas.infrared:
-        albedo = albedo + 0.6 * spots(0.36, 0.1, 0.08, 0.08)  # eyes shine back at the lamp
+        albedo = albedo + 0.6 * spots(0.36, 0.1, 0.08, 0.08)  # eyes reflect the lamp
     return albedo, 1.0

@@ -1,4 +1,4 @@
-"""What the synthetic dataset consists of in each real dataset's layout: its images and its lists.
+"""Plans the synthetic dataset in each real dataset's layout: its images and its lists.
 
 A plan is a function of the preset and the seed; `synthesize` renders it.
 """
@@ -17,9 +17,9 @@ from jreid.synthetic.randomness import Purpose, generator
 
 TRIALS = 10  # gallery draws of SYSU-MM01, splits of RegDB, as in the official files
 
-SYSU_INDOOR_ABSENT = (1, 3)  # test identities of these ranks modulo 5: cameras 1 and 2 see none
-REGDB_CAMERAS = CAMERAS[1], CAMERAS[2]  # a double camera: both look into the same room
-LLCM_FEWEST_CAMERAS = 3  # that see an identity in either modality
+SYSU_INDOOR_ABSENT = (1, 3)  # ranks, modulo 5, of test identities that cameras 1 and 2 do not see
+REGDB_CAMERAS = CAMERAS[1], CAMERAS[2]  # a double camera: both film the same room
+LLCM_FEWEST_CAMERAS = 3  # cameras that see an identity, in each modality
 LLCM_NO_INFRARED_TEST = 3  # this camera has no infrared test images
 
 Splits = Mapping[str, list[int]]  # identities by split, ascending
@@ -39,9 +39,9 @@ class Shot(NamedTuple):
     """One image to render.
 
     Attributes:
-        row: what the image will be in the dataset; the path is relative to the dataset's folder.
+        row: the image's row in the dataset; the path is relative to the dataset's folder.
         sensor: the camera that renders it.
-        key: beside the seed, all that the image's draws depend on.
+        key: with the seed, everything that the image's random numbers depend on.
     """
 
     row: Row
@@ -50,7 +50,7 @@ class Shot(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A dataset: its images, and by relative path the files that list them."""
+    """A dataset: its images, and the files that list them, by relative path."""
 
     shots: list[Shot]
     lists: Mapping[str, bytes]
@@ -152,7 +152,7 @@ def plan_llcm(preset: Preset, seed: int) -> Plan:
 def _llcm_person(
     preset: Preset, seed: int, split: str, identity: int, infrared: bool
 ) -> list[Shot]:
-    """An identity's images in one modality, by the cameras that happen to see it."""
+    """An identity's images in one modality, by a random choice of cameras."""
     rng = generator(seed, Purpose.PLAN, identity, infrared)
     word, first_hour = ("nir", 18) if infrared else ("vis", 9)
     there = [camera.number for camera in CAMPUS_CAMERAS]

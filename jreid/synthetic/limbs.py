@@ -9,7 +9,7 @@ from functools import partial
 from jreid.synthetic.figure import Figure, Part
 from jreid.synthetic.skeleton import SHIN, THIGH, Arm, Leg, Point, arm_joints, between, leg_joints
 
-# Legs lie behind the trunk; trousers hang over shoes, boots stand over trousers.
+# Legs are behind the trunk; trousers are in front of shoes, boots in front of trousers.
 LEG_LAYER, SHOE_LAYER, BOOT_LAYER = -3.0, -3.01, -2.99
 
 

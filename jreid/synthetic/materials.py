@@ -1,7 +1,7 @@
-"""What people and their things are made of: reflectance in two spectra, and dyes at random.
+"""The materials of people and things: reflectance in two spectra, and random dyes.
 
-A dye's color says little of its near-infrared reflectance, so that the two spectra share shapes
-and patterns more than tones.
+A dye's color predicts little of its near-infrared reflectance. So the two spectra share shapes and
+patterns more than tones.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 MUTED = 0.5  # how far dyes are drawn towards their gray
 NIR_LUMINANCE = 0.75  # weight of its luminance in a dye's infrared reflectance; the rest is chance
 NIR_PATTERN_KEPT = 0.95  # share of patterns that keep their contrast in the near infrared
-NIR_POLARITY_KEPT = 0.85  # share of those that are light where they are light in the visible
+NIR_POLARITY_KEPT = 0.85  # share of those that are light in the same places as in the visible
 
 Color = tuple[float, float, float]
 Palette = tuple[tuple[Color, float], ...]  # colors and how common each is
@@ -92,19 +92,19 @@ def luminance(color: Color) -> float:
 
 
 def choose(rng: np.random.Generator, **weights: float) -> str:
-    """One of the names, each as likely as its weight says."""
+    """One of the names, with probabilities given by the weights."""
     share = np.fromiter(weights.values(), float)
     return str(rng.choice(list(weights), p=share / share.sum()))
 
 
 def pick_color(rng: np.random.Generator, palette: Palette) -> Color:
-    """A color of the palette, each as likely as it is common."""
+    """A color of the palette, common ones with a higher probability."""
     share = np.array([weight for _, weight in palette])
     return palette[int(rng.choice(len(palette), p=share / share.sum()))][0]
 
 
 def dye(rng: np.random.Generator, palette: Palette = DYES) -> Material:
-    """A random cloth material: its infrared reflectance follows its luminance, but for chance."""
+    """A random cloth material: its infrared reflectance depends on its luminance and on chance."""
     picked = pick_color(rng, palette)
     color = (1 - MUTED) * np.array(picked) + MUTED * luminance(picked)
     color = np.clip(color * rng.uniform(0.85, 1.15) + rng.normal(0, 0.03, 3), 0.03, 0.95)
@@ -121,7 +121,7 @@ def _accent(rng: np.random.Generator, base: Material) -> Material:
     if rng.random() < NIR_PATTERN_KEPT:
         lighter = luminance(accent.visible) > luminance(base.visible)
         direction = 1 if lighter == (rng.random() < NIR_POLARITY_KEPT) else -1
-        if not 0.3 < base.infrared < 0.7:  # there is room on one side only
+        if not 0.3 < base.infrared < 0.7:  # a lighter or a darker tone exists on one side only
             direction = 1 if base.infrared < 0.5 else -1
         infrared = base.infrared + direction * rng.uniform(0.3, 0.5)
     else:
@@ -130,5 +130,5 @@ def _accent(rng: np.random.Generator, base: Material) -> Material:
 
 
 def cloth(rng: np.random.Generator, base: Material, **patterns: float) -> Cloth:
-    """A cloth of this base with an accent, in one of the patterns named with their weights."""
+    """A cloth of this base with an accent, in a random pattern of these names and weights."""
     return Cloth(base, _accent(rng, base), choose(rng, **patterns), float(rng.uniform(0.04, 0.1)))

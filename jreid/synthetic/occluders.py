@@ -1,4 +1,4 @@
-"""Objects that stand before the person: a pillar, a plant, a railing or a cabinet."""
+"""Objects in front of the person: a pillar, a plant, a railing or a cabinet."""
 
 import math
 
@@ -7,13 +7,13 @@ import numpy as np
 from jreid.synthetic.canvas import Canvas
 from jreid.synthetic.materials import Material
 
-OCCLUSION = 0.12  # share of images with an object before the person
+OCCLUSION = 0.12  # share of images with an object in front of the person
 
 LEAVES = 26  # of a plant
 
 
 def occlude(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Paints an object of random kind, place and material over a share of all images."""
+    """Paints an object of random kind, position and material over a share of all images."""
     if rng.random() >= OCCLUSION:
         return
     tone = np.clip(rng.uniform(0.15, 0.65) + rng.normal(0, 0.05, 3), 0, 1).tolist()

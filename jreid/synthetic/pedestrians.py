@@ -1,4 +1,4 @@
-"""Who a person is: proportions, garments, hair and bag; `sample_person` draws an identity."""
+"""A person: proportions, garments, hair and bag; `sample_person` draws an identity."""
 
 from dataclasses import dataclass
 
@@ -75,7 +75,7 @@ def _hems(rng: np.random.Generator, upper: str, lower: str) -> tuple[float, floa
 
 
 def _cloths(rng: np.random.Generator, lower: str) -> tuple[Cloth, Cloth]:
-    """What the upper and the lower garment are made of; the same where they are one dress."""
+    """The cloths of the upper and the lower garment; one cloth if they are a dress."""
     upper_cloth = cloth(
         rng, dye(rng), plain=3, stripes=1.6, bars=0.7, checks=1.4, blocks=1.5, band=1, print=1.6,
         blotches=0.7,

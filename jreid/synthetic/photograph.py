@@ -1,6 +1,6 @@
-"""One image of a person, from the view's choice to the sensor.
+"""Renders one image of a person, from the choice of a view to the sensor.
 
-The order is that of the light: backdrop, shadow, person, an object before the person, sensor.
+The order is from back to front: backdrop, shadow, person, an object before the person, sensor.
 """
 
 import math
@@ -28,7 +28,7 @@ PERSON_TO_CAMERA = 0.66  # a person's height as a share of the camera's height a
 
 
 class View(NamedTuple):
-    """A crop out of a place, and where the person stands in it."""
+    """A crop of a place, and the person's position in it."""
 
     box: tuple[float, float, float, float]  # left, top, right, bottom in the place's picture
     feet: tuple[float, float]  # column and row in the crop's pixels
@@ -40,7 +40,7 @@ def photograph(
 ) -> Image.Image:
     """One RGB crop of `person`, `size` (height, width); in the infrared all channels are equal.
 
-    The height is twice the width; `seed` is the dataset's, which gives its places their look.
+    The height is twice the width; `seed` is the dataset's; the look of its places depends on it.
     """
     shape = (OVERSAMPLING * size[0], OVERSAMPLING * size[1])
     view = _choose_view(shape, rng)
@@ -53,7 +53,7 @@ def photograph(
 
 
 def _choose_view(shape: tuple[int, int], rng: np.random.Generator) -> View:
-    """A place on the floor gives the person's size by perspective; the detector's box is loose."""
+    """Perspective gives the person's size at a random point of the floor; the box is not tight."""
     height, width = shape
     foot = rng.uniform(0.74, 0.97) * places.HEIGHT
     tall = PERSON_TO_CAMERA * (foot - places.HORIZON)
@@ -81,7 +81,7 @@ def _cast_shadow(canvas: Canvas, camera: Camera, view: View) -> None:
 def draw_person(
     canvas: Canvas, person: Person, pose: Pose, feet: tuple[float, float], scale: float
 ) -> None:
-    """Paints a person whose body height is `scale` pixels and whose feet stand at (column, row)."""
+    """Paints a person whose body height is `scale` pixels and whose feet are at (column, row)."""
     ankle = min(leg_joints(person, pose, side).ankle[1] for side in (-1, 1))
     sunk = scale * (ankle - 0.04) * math.cos(pose.pitch)  # one foot is on the ground
     figure = Figure(canvas, person, pose, (feet[0], feet[1] + sunk), scale)

@@ -1,7 +1,7 @@
-"""What stands in the cameras' places: two rooms, a park, a street and a passage.
+"""The places that the cameras film: two rooms, a park, a street and a passage.
 
-A `Brush` paints each shape in a visible and an infrared picture at once. Floors are tiled in
-perspective; walls, trees and what stands before them end at the row `WALL_FOOT`.
+A `Brush` paints each shape in a visible and an infrared picture together. Floors are tiled in
+perspective; walls, trees and the things in front of them end at the row `WALL_FOOT`.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class Brush:
         self._draw_infrared.polygon(points, fill=_level(infrared))
 
     def box(self, x: float, y: float, w: float, h: float, color: Color, infrared: float) -> None:
-        """A rectangle whose upper left corner is (x, y)."""
+        """A rectangle with its upper left corner at (x, y)."""
         self.fill([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], color, infrared)
 
     def ellipse(
@@ -57,7 +57,7 @@ def _tiles(
     columns: int,
     rows: int,
 ) -> None:
-    """A floor of two kinds of tiles, whose lines meet at the horizon's middle."""
+    """A floor of two kinds of tiles; their lines meet in the middle of the horizon."""
     # Even steps away from the camera are even steps of 1 / (row - horizon).
     depth = 1 / np.linspace(1 / (WALL_FOOT - HORIZON), 1 / (HEIGHT + 60 - HORIZON), rows + 1)
     tile = WIDTH / columns / 260
@@ -180,7 +180,7 @@ def _passage(brush: Brush, rng: np.random.Generator) -> None:
     _tiles(brush, ((0.5, 0.5, 0.5), (0.45, 0.45, 0.45)), (0.5, 0.42), columns=8, rows=8)
     for x in range(-40, WIDTH, 190):
         brush.box(x + 60, 40, 90, WALL_FOOT - 60, (0.1, 0.1, 0.1), rng.uniform(0.02, 0.12))
-        tone = rng.uniform(0.5, 0.7)  # of a column with a darker side and a base
+        tone = rng.uniform(0.5, 0.7)  # a column with a darker side and a base
         brush.box(x, 0, 46, WALL_FOOT + 12, (tone,) * 3, tone)
         brush.box(x + 34, 0, 12, WALL_FOOT + 12, (0.7 * tone,) * 3, 0.7 * tone)
         brush.box(x - 5, WALL_FOOT - 8, 56, 24, (0.85 * tone,) * 3, 0.85 * tone)

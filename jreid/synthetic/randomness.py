@@ -1,6 +1,7 @@
-"""Everything random of the rendering: a generator for each purpose and key, and smooth noise.
+"""All randomness of the rendering: a generator for each purpose and key, and smooth noise.
 
-No draw depends on another purpose's draws, so images may be rendered in any order.
+Random numbers of one purpose do not depend on those of another, so images may be rendered in
+any order.
 """
 
 from enum import IntEnum
@@ -15,7 +16,7 @@ OCTAVES = ((16, 1.0), (40, 0.7), (90, 0.25))  # cells across the bank, and their
 
 
 class Purpose(IntEnum):
-    """What a generator is for; its key says which one."""
+    """The purpose of a generator; comments give the keys."""
 
     PLAN = 0
     GALLERY = 1  # camera, identity
@@ -50,7 +51,7 @@ def noise_bank(seed: int) -> Float[np.ndarray, "layers side side"]:
 def noise_patch(
     seed: int, shape: tuple[int, int], rng: np.random.Generator
 ) -> Float[np.ndarray, "h w"]:
-    """A random window of `shape` (height, width) out of the noise bank."""
+    """A random window of the noise bank, of `shape` (height, width)."""
     top, left = rng.integers(0, SIDE - shape[0]), rng.integers(0, SIDE - shape[1])
     layer = noise_bank(seed)[rng.integers(LAYERS)]
     return layer[top : top + shape[0], left : left + shape[1]]

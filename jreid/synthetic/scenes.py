@@ -1,4 +1,4 @@
-"""The cameras' backdrops: a place as one picture, rendered once, of which each image shows a part.
+"""The cameras' backdrops: each place is a picture, rendered once; an image shows a part of it.
 
 Cameras of one location, visible and infrared, see the same place.
 """

@@ -1,4 +1,4 @@
-"""How a person stands or walks in one image: the pose and where it puts the joints.
+"""The pose of a person who stands or walks in one image, and the positions of the joints.
 
 Body axes: X to the person's left, Y up from the ground, Z forward; lengths in body heights.
 """
@@ -22,18 +22,18 @@ Point = tuple[float, float, float]
 
 
 class Pose(NamedTuple):
-    """What varies by image: radians, except `stride` (a factor) and `phone` (a hand at the ear)."""
+    """What differs by image; radians, except `stride` (a factor), `phone` (a hand at the ear)."""
 
     yaw: float  # 0 faces the camera, pi/2 the image's right, pi away
-    pitch: float  # the camera looks down by so much
+    pitch: float  # how far the camera looks down
     phase: float  # of the walk
     stride: float
     phone: bool
-    head: float  # the head turns by so much
+    head: float  # how far the head turns
 
 
 def sample_pose(pitch: float, rng: np.random.Generator) -> Pose:
-    """Draws a pose before a camera that looks down by `pitch` radians."""
+    """Draws a pose in front of a camera that looks down by `pitch` radians."""
     yaw = rng.choice([0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi], p=[0.36, 0.14, 0.36, 0.14])
     return Pose(
         yaw=float(yaw + YAW_SPREAD * rng.standard_normal()),
@@ -69,7 +69,7 @@ def between(a: Point, b: Point, share: float) -> Point:
 
 
 def lean_at(person: Person, height: float) -> float:
-    """How far the body at this height is before the hips."""
+    """How far the body at this height is in front of the hips."""
     return person.lean * (height - 0.5)
 
 

@@ -1,8 +1,8 @@
 """Renders a small visible-infrared pedestrian dataset in the folder layout of a real one.
 
 Every image is a function of (seed, identity, camera, index), and of the modality where a camera has
-both, alone, so that the bytes do not depend on the number of worker processes. `photograph` draws
-the images; `layouts` decides which there are; this file runs the one over the other.
+both, and of nothing else, so the bytes do not depend on the number of worker processes.
+`layouts` plans the images, `photograph` draws them, and this file runs both.
 """
 
 import json
@@ -25,9 +25,9 @@ from jreid.synthetic.pedestrians import sample_person
 from jreid.synthetic.photograph import photograph
 from jreid.synthetic.randomness import Purpose, generator
 
-VERSION = 1  # of the renderer: raised whenever the same preset and seed give other bytes
+VERSION = 1  # of the renderer: raised when the same preset and seed give other bytes
 
-IMAGES_A_WORKER = 400  # starting a process costs as much as rendering some hundred images
+IMAGES_A_WORKER = 400  # starting a process takes as long as rendering a few hundred images
 
 
 class Job(NamedTuple):
@@ -47,22 +47,23 @@ def synthesize(
     workers: int | None = None,
     layout: str = "sysu_mm01",
 ) -> None:
-    """Renders a dataset into `output`, or returns at once if it already stands there.
+    """Renders a dataset into `output`, or returns without work if it already exists there.
 
-    The folder appears complete or not at all: it is rendered beside its place and then renamed.
-    Of several calls at once the first to end makes it, and the others take it if it is the same.
-    The same preset and seed give the same bytes, whatever the number of workers.
+    The folder is created completely or not at all: it is rendered under another name and then
+    renamed. If several calls run at the same time, the first to end creates the folder, and the
+    others accept it if it is the same dataset. The same preset and seed give the same bytes, with
+    any number of workers.
 
     Args:
         output: the dataset's folder: images and lists as in the layout, and `synthetic.json`.
         preset: a name of `PRESETS`.
         seed: not negative.
         progress: called with the numbers of images done and in all.
-        workers: processes, by default one a core; 1 renders in this process.
-        layout: a name of `LAYOUTS`: the real dataset whose folder it looks like.
+        workers: number of processes, by default one per core; 1 renders in this process.
+        layout: a name of `LAYOUTS`: the real dataset that gives the folder's layout.
 
     Raises:
-        InputError: preset or layout are unknown, the seed is negative, or `output` holds something
+        InputError: preset or layout is unknown, the seed is negative, or `output` holds something
             else or cannot be written.
     """
     if preset not in PRESETS:
@@ -83,7 +84,7 @@ def synthesize(
             _render_all(folder, plan, how_much.size, seed, progress, workers)
             rows = [[*group, *count] for group, count in found.items()]
             (folder / LABEL_FILE).write_text(json.dumps({**label, "counts": rows}) + "\n")
-        _is_complete(output, label)  # else another process was faster, with something else
+        _is_complete(output, label)  # otherwise another process created something else first
     except OSError as error:
         raise InputError(
             f"{output} cannot be written ({error.strerror or error}): "
@@ -92,7 +93,7 @@ def synthesize(
 
 
 def _is_complete(output: Path, wanted: dict[str, Any]) -> bool:
-    """Whether the dataset of these fields is there; raises if anything else is."""
+    """Whether the dataset of these fields exists; raises InputError if something else exists."""
     if not output.exists():
         return False
     if not output.is_dir():
@@ -137,14 +138,14 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
     if workers == 1:
         yield from map(_render_person, jobs)
         return
-    # A fork of a process in which JAX has started its threads may hang.
+    # If JAX has started its threads in this process, a fork of it may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
         yield from pool.map(_render_person, jobs)
 
 
 def _die_with_parent() -> None:
-    """Ends this worker when its parent is killed, which otherwise leaves it waiting for ever."""
+    """Ends this worker when its parent is killed; otherwise it would wait forever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

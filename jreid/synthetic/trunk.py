@@ -1,7 +1,7 @@
 """Hips and skirt, the upper garment with its opening, print and straps, and the bag.
 
-All are upright tubes; what they wear is given by height (0 ground, 1 crown) and by azimuth around
-the body (radians, 0 at the front).
+All are upright tubes. Their cloth is given by height (0 ground, 1 top of the head) and by azimuth
+around the body (radians, 0 at the front).
 """
 
 import math
@@ -16,7 +16,7 @@ from jreid.synthetic.pedestrians import Person
 from jreid.synthetic.skeleton import lean_at
 
 HIP_LAYER, TRUNK_LAYER = -2.0, 0.0
-TRUNK_RADIUS = 0.1  # turns an azimuth into body heights around the body, for patterns
+TRUNK_RADIUS = 0.1  # converts an azimuth to body heights around the body, for patterns
 WAIST = 0.6  # upper end of skirts and trousers
 
 BAGS = {  # rows of (height, half width, half depth)
@@ -86,7 +86,7 @@ def _cut(figure: Figure, low: float, high: float, flare: float = 0.0) -> Profile
 
 
 def _edge_sharpness(figure: Figure) -> float:
-    """Of a seam across the trunk: four pixels wide, and never sharper than 1/50 of the height."""
+    """Sharpness of a seam across the trunk: four pixels wide, at least 1/50 of the height."""
     return 1.0 / max(4.0 / figure.scale, 0.02)
 
 
@@ -125,13 +125,13 @@ def _dress_upper(figure: Figure, height: Plane, azimuth: Plane) -> tuple[Picture
 
 
 def _print_disc(size: float, height: Plane, azimuth: Plane) -> Plane:
-    """Where a print on the chest shows."""
+    """The mask of a print on the chest."""
     wide, tall = 0.35 + 3 * size, 0.3 * size + 0.02
     return soft_step(1 - np.hypot(azimuth / wide, (height - 0.72) / tall), 6)
 
 
 def _strap(person: Person, height: Plane, azimuth: Plane) -> Plane:
-    """Where the bag's straps cross the trunk."""
+    """The mask of the bag's straps on the trunk."""
     if person.bag == "backpack":
         return soft_step(0.14 - abs(abs(azimuth) - 0.62), 12) * soft_step(height - 0.66, 60)
     if person.bag == "shoulder":
@@ -148,7 +148,7 @@ def bag_parts(figure: Figure) -> list[Part]:
         side, forward, weight = 0.0, lean_at(person, 0.7) - 0.115 - person.ease, 4
     else:
         side, forward, weight = -0.14 - person.ease, 0.0, 2
-    # It hangs outside of everything: weighted, so that arms and head do not come in between.
+    # It is outside of everything: the weight keeps arms and head from coming in between.
     near = weight * figure.project((side, 0.5, forward))[2]
     return [Part(near, partial(_paint_bag, figure, side, forward))]
 

@@ -1,1 +1,1 @@
-"""The folders of datasets as their authors ship them: one layout a file, listed and checked."""
+"""The folders of datasets as their authors ship them: one file for each layout."""

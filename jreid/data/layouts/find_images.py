@@ -1,4 +1,4 @@
-"""Which image files a folder holds, found in one walk without opening any of them."""
+"""Finds the image files of a folder in one walk, without opening any of them."""
 
 import os
 import re
@@ -11,20 +11,20 @@ from jreid.data.layouts.layout import Fault, first_of
 from jreid.errors import counted
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # in small or capital letters
-# Of images that are not read; .db is that of Windows' Thumbs.db, which holds small copies.
+# Image formats that jreid does not read; .db is Windows' Thumbs.db, which holds thumbnails.
 OTHER_SUFFIXES = re.compile(
     r"\.(?:avif|db|dib|gif|hei[cf]|jfif|jp2|jpe|pgm|ppm|tga|tiff?|webp)", re.IGNORECASE
 )
 ARCHIVER = "__MACOSX"  # a folder that an archiver leaves behind, with hidden files
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are no UTF-8
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are not UTF-8
 
 
 class Found(NamedTuple):
-    """What a walk found; all places are relative to the dataset's folder, with `/`.
+    """What a walk found; all paths are relative to the dataset's folder, with `/`.
 
     Attributes:
-        images: an image's name to its place, sorted. The name is the place without suffix; with it
-            where two images would have one name.
+        images: from an image's name to its path, sorted. The name is the path without suffix, or
+            with suffix if two images would have the same name.
         folders: every folder.
         faults: what is wrong or odd about them.
     """
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """What is collected on the way: the places of images, and of what is left out and why."""
+    """What the walk collects: the paths of images, and the files left out, with the reason."""
 
     images: list[str]
     folders: set[str]
@@ -51,11 +51,11 @@ def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: boo
 
     Args:
         places: matches the layout's folders; its group `identity` matches in those that hold
-            images. Links are followed to these folders only, and beyond a link only they are
-            entered: no loop of links, and no walk through all of a disk. None: every folder holds
-            images, and no link to a folder is followed.
+            images. Only links to these folders are followed, and behind a link only these folders
+            are entered; so links cannot form a loop or lead through a whole disk. None: every
+            folder holds images, and no link to a folder is followed.
         keep_suffixes: whether `a.jpg` and `a.png` are two images, which then keep their suffixes;
-            else they are a fault.
+            if not, they are a fault.
     """
     walk = _Walk([], {""}, [], [], [], [], [])
     todo = [("", False, False)]
@@ -83,7 +83,7 @@ def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: boo
 
 
 def _sort_in(path: str, entry: os.DirEntry[str], home: bool, hidden: bool, walk: _Walk) -> None:
-    """Puts a file where it belongs in the walk; files that are no images belong nowhere."""
+    """Adds a file to the list of the walk that it belongs to; other files than images to none."""
     suffix = os.path.splitext(path)[1]
     is_read = suffix.lower() in SUFFIXES
     if not is_read and not OTHER_SUFFIXES.fullmatch(suffix):
@@ -114,12 +114,12 @@ def _printable(path: str) -> str:
 
 
 def _named(paths: Sequence[str], keep_suffixes: bool) -> tuple[dict[str, str], list[Fault]]:
-    """The images by name, and those whose name another one has."""
+    """The images by name, and those that have the same name as another one."""
     stems = Counter(os.path.splitext(path)[0] for path in paths)
     whole, images, faults = {*paths}, {}, []
     for path in paths:
         stem = os.path.splitext(path)[0]
-        # A name with its suffix must not be another one's name without: a.png and a.png.jpg.
+        # A name with suffix must differ from all names without suffix: a.png and a.png.jpg.
         if keep_suffixes and (stems[stem] > 1 or stem in whole):
             images[path] = path
         elif stem in images:
@@ -131,7 +131,7 @@ def _named(paths: Sequence[str], keep_suffixes: bool) -> tuple[dict[str, str], l
 
 
 def outermost_gone(place: str, folders: set[str]) -> str:
-    """The outermost folder on the way to an image that is not there, or the image itself."""
+    """The outermost missing folder of a missing image's path, or the image itself."""
     parts = place.split("/")
     ways = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
     return next((way for way in ways if way not in folders), place)
@@ -169,7 +169,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _one_further_in(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
-    """A whole dataset one folder further in, which is one fault; its images leave the walk."""
+    """Reports a whole dataset one folder too deep as one fault, and drops its images."""
     inner: Counter[str] = Counter()
     for path in walk.misplaced:
         outer, _, rest = path.partition("/")
@@ -185,7 +185,7 @@ def _one_further_in(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
 
 
 def _notes(walk: _Walk) -> list[Fault]:
-    """What is left out, one note for each kind."""
+    """The files that are left out, one note for each kind."""
     kinds = (
         (walk.misplaced, "images in places that this layout does not have", ""),
         (walk.unread, "files of other formats", "; convert what you need to .png"),

@@ -5,9 +5,9 @@ visible/IDENTITY/*.jpg    infrared/IDENTITY/*.jpg    (or .jpeg, .png, .bmp)
 splits.txt                lines `IDENTITY SPLIT`; SPLIT is train, validation or test
 ```
 In splits.txt, `#` at the start of a line or after a space starts a comment. IDENTITY is a folder's
-name, in whichever form its accents are coded. Where all that splits.txt names are whole numbers,
-they are the identities; else these are numbered from 1 in the order of the names. Without
-splits.txt all folders are identities, which `drawn_split` splits.
+name; its accents may be in any Unicode form. If all names in splits.txt are whole numbers, these
+are the identities; otherwise the identities are numbered from 1 in the order of the names. Without
+splits.txt all folders are identities, and `drawn_split` splits them.
 
 A file's name may hold its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
 underscores, hyphens and the name's ends, or MSMT17's `0000_000_03_0303morning_`. Without that,
@@ -45,14 +45,14 @@ APPLY = (
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The file beside the images that says which image is what, if it is there."""
+    """The list file splits.txt, which gives the split of each identity, if it exists."""
     return existing(folder, [SPLIT_FILE])
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:
-    """Every image of the identities that splits.txt names, and all that is wrong with the folder.
+    """Every image of the identities in splits.txt, and everything that is wrong with the folder.
 
-    Without splits.txt it lists all identities, and no split.
+    Without splits.txt it lists all identities, without splits.
 
     Args:
         trial: not used; there is one split.
@@ -78,18 +78,18 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
 
 
 def _unsplit(found: Found) -> dict[str, tuple[str, str]]:
-    """Every identity folder to no split and its place."""
+    """From every identity folder to an empty split and the folder's path."""
     places = {_identity_of(name): name.rpartition("/")[0] for name in found.images}
     return {identity: ("", places[identity]) for identity in sorted(places)}
 
 
 def _identity_of(name: str) -> str:
-    """The name of an image's folder; one name may be coded in several forms of Unicode."""
+    """The name of an image's folder, in one Unicode form, since there are several."""
     return unicodedata.normalize("NFC", name.split("/")[1])
 
 
 def _camera(file: str, modality: str, faults: list[Fault]) -> int:
-    """The camera of a file's name or else of its modality; 0 where that is a fault."""
+    """The camera in a file's name, otherwise the one of its modality; 0 for a fault."""
     cameras = {int(match[1] or match[2]) for match in CAMERA.finditer(Path(file).stem)}
     if len(cameras) > 1 or 0 in cameras:
         message = f"names the cameras {sorted(cameras)}; name one, from 1, or none"
@@ -99,7 +99,7 @@ def _camera(file: str, modality: str, faults: list[Fault]) -> int:
 
 
 def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
-    """Modalities with file names that have no camera, and those that one camera took."""
+    """Notes on modalities with file names without a camera, and on those with one camera."""
     notes = []
     for modality in MODALITIES:
         mine = [row for row in rows if row.modality == modality]
@@ -146,7 +146,7 @@ def _absences(found: Found, splits: Mapping[str, tuple[str, str]]) -> list[Fault
 
 
 def _read_splits(folder: Path, faults: list[Fault]) -> dict[str, tuple[str, str]]:
-    """Identity folder to split and the line that says so."""
+    """From identity folder to its split and the line that gives it."""
     remedy = "write one line IDENTITY SPLIT for each identity"
     splits: dict[str, tuple[str, str]] = {}
     for line in read_lines(folder, SPLIT_FILE, faults, remedy):

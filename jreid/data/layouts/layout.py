@@ -1,6 +1,6 @@
-"""What a dataset's folder holds by its own lists, and everything that is wrong with it.
+"""The content of a dataset's folder by its own lists, and everything that is wrong with it.
 
-A layout is a module, of this folder or outside of jreid, whose `Layout` `find_layout` gives.
+A layout is a module in this folder or outside of jreid; `find_layout` returns its `Layout`.
 """
 
 from collections import Counter
@@ -15,18 +15,18 @@ from jreid.data.table import MODALITIES
 from jreid.errors import InputError
 from jreid.find import find_module
 
-# (camera, identity) -> [trials, n] int64: row t is trial t's permutation of the image numbers 1..n.
+# (camera, identity) -> [trials, n] int64: row t has trial t's permutation of images 1..n.
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
 SPLITS = ("train", "validation", "test")
-CONSTANTS = ("COUNTS", "TRIALS", "APPLY")  # that a layout may have
-EXAMPLES = 3  # places that a message names of many
+CONSTANTS = ("COUNTS", "TRIALS", "APPLY")  # names that a layout may define
+EXAMPLES = 3  # the most places that a message names
 
 
 class Row(NamedTuple):
     """One image of the folder: the Table's columns with a path in place of the bytes.
 
-    `split` is empty where the folder has no list that says it; `drawn_split` then chooses.
+    `split` is empty if the folder has no list of splits; `drawn_split` then chooses.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Group(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many there are of a group."""
+    """The numbers of identities and images of a group."""
 
     identities: int
     images: int
@@ -57,7 +57,7 @@ class Fault(NamedTuple):
 
     Attributes:
         place: the file or folder, with `:line` where it is a line of a list.
-        what: cause and remedy, to be read after the place: "is missing; unpack it again".
+        what: cause and remedy, which follow the place in a message: "is missing; unpack it again".
         kind: `error` is never accepted; `missing` is accepted as a partial dataset if asked for;
             `warning` is shown and does no harm.
     """
@@ -77,7 +77,7 @@ class Listing(NamedTuple):
         rows: the images that are there, sorted by name.
         faults: everything that is wrong, found in one pass without opening an image.
         gallery_index: the official gallery draw of datasets that have one, else empty.
-        names: what the folder calls an identity, where that is not just its number.
+        names: the folder's names of identities, if they are not their numbers.
     """
 
     rows: list[Row]
@@ -87,13 +87,13 @@ class Listing(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What jreid knows of a dataset: a module's functions and constants.
+    """What jreid knows about a dataset: a module's functions and constants.
 
     Attributes:
-        list_images: from the folder and, of datasets with several splits, the split's number from 1
-            (else 0) to its `Listing`.
-        counts: `COUNTS` of the module: how many images there are, where the authors say it.
-        trials: `TRIALS`: how many splits there are to choose from; 0 where there is one.
+        list_images: takes the folder and the number of the split, from 1 (0 if the dataset has one
+            split), and returns a `Listing`.
+        counts: `COUNTS` of the module: the numbers of images, if the authors publish them.
+        trials: `TRIALS`: the number of splits to choose from; 0 if there is only one.
         apply: `APPLY`: a sentence that says where to get the dataset.
     """
 
@@ -124,7 +124,7 @@ def check_rows(listing: Listing, layout: str) -> None:
 
 
 def _row_fault(row: Row) -> str:
-    """What jreid cannot use of a row, and what it can; empty where there is nothing."""
+    """Which value of a row jreid cannot use, and what it needs; empty if all are valid."""
     for name, value, choices in (
         ("modality", row.modality, MODALITIES),
         ("split", row.split, (*SPLITS, "")),
@@ -159,7 +159,7 @@ def by_split(group: Group) -> tuple[int, str, int]:
 def count_faults(
     expected: Mapping[Group, Count], rows: Sequence[Row], remedy: str = "; unpack the dataset again"
 ) -> list[Fault]:
-    """Where the rows' counts are not those expected; too few is `missing`, too many `error`.
+    """Differences from the expected counts; too few is `missing`, too many is `error`.
 
     A group of camera 0 counts all cameras of its split and modality.
     """
@@ -189,7 +189,7 @@ def named(group: Group) -> str:
 def raise_faults(
     faults: Iterable[Fault], folder: Path, remedy: str = "", most: int = 3, see: str = ""
 ) -> None:
-    """Raises InputError with the first of these faults, where there is one.
+    """Raises InputError with the first of these faults, if there is one.
 
     Args:
         see: a command that shows all of them.

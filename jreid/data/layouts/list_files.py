@@ -1,6 +1,6 @@
-"""The text files that say which image is what, read whole with everything that is wrong in them.
+"""Reads the text files that list images and splits, and finds everything that is wrong in them.
 
-Every function adds what it finds to `faults` and gives back what can be made of the rest.
+Every function adds the faults that it finds to `faults`, and returns the valid rest.
 """
 
 import os
@@ -37,12 +37,12 @@ def whole_number(text: str) -> int | None:
 
 
 def existing(folder: Path, files: Iterable[str]) -> list[Path]:
-    """Those of the files that are there."""
+    """Those of the files that exist."""
     return [folder / file for file in files if os.path.isfile(folder / file)]
 
 
 def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN) -> list[Line]:
-    """The lines of a UTF-8 text; a byte order mark, other line ends, blank lines are only odd."""
+    """The lines of a UTF-8 text; byte order marks, odd line ends and blank lines give warnings."""
     path = folder / file
     try:
         if not path.is_file():
@@ -75,7 +75,7 @@ def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN
 
 
 def read_identities(folder: Path, file: str, faults: list[Fault]) -> dict[int, str]:
-    """The identities of a list that is one line, separated by commas, and where each is named."""
+    """The identities of a list of one line, separated by commas, and the place of each."""
     identities: dict[int, str] = {}
     lines = read_lines(folder, file, faults)
     for line in lines[1:]:
@@ -104,12 +104,12 @@ def read_entries(
 ) -> list[Entry]:
     """The images of a list of lines `PATH LABEL`.
 
-    The label only has to be a whole number that says the same as the identity.
+    The label must be a whole number, and labels and identities must correspond one to one.
 
     Args:
         form: matches a path without suffix; its group `identity` is the number of the folder.
         from_zero: whether the labels of n identities are 0 to n - 1.
-        resolve: gives the name of an image as it lies on disk for the one in the list.
+        resolve: from the name of an image in the list to its name on disk.
     """
     pattern = re.compile(rf"(?P<name>{form})\.\w+")
     entries: dict[str, Entry] = {}
@@ -134,7 +134,7 @@ def read_entries(
                 fault = f"has the label {_quoted(columns[1])}, which is no whole number"
         if fault:
             faults.append(Fault(line.place, f"{fault}; {AGAIN}"))
-    whole = len(entries) == len(lines)  # else a lost line's label would be missed in its place
+    whole = len(entries) == len(lines)  # if a line is invalid, its label would seem to be missing
     faults.extend(_label_faults(list(entries.values()), labels, from_zero and whole))
     return list(entries.values())
 
@@ -142,7 +142,7 @@ def read_entries(
 def _label_faults(
     entries: Sequence[Entry], labels: Sequence[int | None], from_zero: bool
 ) -> list[Fault]:
-    """Where labels and identities are not one to one."""
+    """The faults of labels and identities that do not correspond one to one."""
     by_identity: dict[int, int] = {}
     by_label: dict[int, int] = {}
     faults = []
@@ -165,9 +165,9 @@ def _label_faults(
 def merge_splits(
     by_split: Mapping[str, Mapping[int, str]], faults: list[Fault]
 ) -> dict[int, tuple[str, str]]:
-    """From the identities of each split, and where they are named, to each one's split and place.
+    """From the identities of each split, with their places, to the split and place of each.
 
-    An identity of two splits stays in the first and is a fault.
+    An identity that is in two splits is a fault, and stays in the first.
     """
     merged: dict[int, tuple[str, str]] = {}
     for split, identities in by_split.items():
@@ -180,7 +180,7 @@ def merge_splits(
 
 
 def missing_faults(entries: Sequence[Entry], found: Found) -> list[Fault]:
-    """The images that are named but not there, a folder that is not there as one fault."""
+    """The faults of images that are listed but missing; a missing folder is one fault."""
     gone: dict[str, dict[str, str]] = {}
     for entry in entries:
         if entry.name not in found.images:

@@ -2,12 +2,12 @@
 
 Source of the layout: Zhang and Wang, Diverse Embedding Expansion Network and Low-Light Cross-
 Modality Benchmark for Visible-Infrared Person Re-identification, CVPR 2023, and its code. We have
-not seen the dataset itself; where public readers of it disagree, this is how it is read:
+not seen the dataset itself. Where public programs read it in different ways, jreid does this:
 
 * A list of test images may name `test_nir/cam1/0003/FILE` or `nir/0003/FILE`; both are the image
-  of that file name in `test_nir`, and the one in `nir` only where `test_nir` has none.
-* Images in `vis` and `nir` that no list names are left out and said: they may be copies of test
-  images. In `test_vis` and `test_nir` they are wrong, since the released evaluation would use them.
+  of that file name in `test_nir`, or the one in `nir` if `test_nir` has none.
+* Images in `vis` and `nir` that no list names are left out with a warning: they may be copies of
+  test images. In `test_vis` and `test_nir` they are errors: the released evaluation uses them.
 * The camera is that of the file's name, `_c01_`; the numbers are the same for both modalities.
 * The labels of the training lists are 0 to n - 1; those of the test lists may be the identities.
 """
@@ -48,13 +48,13 @@ APPLY = "LLCM is sent by its authors against a signed agreement."
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files beside the images that say which image is what, of those that are there."""
+    """The existing list files, which give the identity and the split of each image."""
     lists = [f"idx/{split}_{word}.txt" for split in ("train", "test") for word in MODALITY]
     return existing(folder, [*lists, TEST_FILE])
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:
-    """Every image that the lists name, and all that is wrong with the folder.
+    """Every image that the lists name, and everything that is wrong with the folder.
 
     Args:
         trial: not used; LLCM has one split.
@@ -123,7 +123,7 @@ def _check_test_identities(folder: Path, places: Mapping[int, str], faults: list
 
 
 def _unnamed_faults(entries: Iterable[Entry], found: Found) -> list[Fault]:
-    """Images that no list names, where there is a list."""
+    """The faults of images that no list names, if there is a list."""
     named = {entry.name for entry in entries}
     listed = {name.split("/")[0] for name in named}
     faults: list[Fault] = []
@@ -145,7 +145,7 @@ def _unnamed_faults(entries: Iterable[Entry], found: Found) -> list[Fault]:
 
 
 def _camera(entry: Entry, file: str, faults: list[Fault]) -> int:
-    """The camera of a file's name; 0 if it has none, which is a fault as any contradiction."""
+    """The camera in a file's name; 0 if it has none. That is a fault, as a contradiction is."""
     *parts, stem = entry.name.split("/")
     match = FILE.fullmatch(stem)
     identity, camera = (int(match[1]), int(match[2])) if match else (0, 0)

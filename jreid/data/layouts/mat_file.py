@@ -1,4 +1,4 @@
-"""Cells of numbers from MATLAB files. SciPy's reader can end the process on a file that is damaged.
+"""Reads cells of numbers from MATLAB files. A damaged file can crash SciPy's reader.
 
 The format: MATLAB 5.0 MAT-File Format, The MathWorks; what `save -v6` and `save -v7` write.
 """
@@ -42,7 +42,7 @@ def read_cells(path: Path, name: str) -> np.ndarray:
 
 
 def _unpacked(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """The elements of a file, those that are compressed in full."""
+    """The elements of a file, decompressed."""
     room = LARGEST
     for kind, element in _elements(content, order):
         if kind != COMPRESSED:
@@ -62,7 +62,7 @@ def _unpacked(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
 
 
 def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """Type and content of each element. Four bytes and fewer may stand in the tag itself."""
+    """Type and content of each element. Up to four bytes may be stored in the tag itself."""
     while content:
         if len(content) < 8:
             raise ValueError("it is cut off")
@@ -78,7 +78,7 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
 
 
 def _matrix(content: memoryview, order: str, deepest: int) -> tuple[str, np.ndarray]:
-    """Name and value of a matrix; one that is neither cells nor numbers has none."""
+    """Name and value of a matrix; the value is empty if it holds neither cells nor numbers."""
     if not content:
         return "", np.empty((0, 0))
     elements = _elements(content, order)

@@ -36,18 +36,18 @@ APPLY = "RegDB is sent by its authors at Dongguk University on request."
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files beside the images that say which image is what, of those that are there."""
+    """The existing list files, which give the identity and the split of each image."""
     lists = product(range(1, TRIALS + 1), ("train", "test"), FOLDERS)
     return existing(folder, (_list_file(split, place, trial) for trial, split, place in lists))
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:
-    """Every image that a trial lists, and all that is wrong with the folder.
+    """Every image that a trial lists, and everything that is wrong with the folder.
 
     The identity is the number of the folder. Each trial's lists name every image of the dataset.
 
     Args:
-        trial: 1 to 10; 0 checks the lists of all ten and gives the rows of the first.
+        trial: 1 to 10; 0 checks the lists of all ten and returns the rows of the first.
 
     Raises:
         InputError: there is no such trial.
@@ -86,7 +86,7 @@ def _list_file(split: str, place: str, trial: int) -> str:
 def _read_trial(
     folder: Path, trial: int, faults: list[Fault]
 ) -> tuple[dict[str, list[Entry]], bool]:
-    """What a trial's lists name by split, and whether none of them is missing or empty."""
+    """The images in a trial's lists by split, and whether all lists exist and are not empty."""
     by_split: dict[str, list[Entry]] = {"train": [], "test": []}
     whole = True
     for split, place in product(by_split, FOLDERS):

@@ -1,4 +1,4 @@
-"""What a synthetic dataset's folder says of itself: its numbers never pass for real ones."""
+"""The label of a synthetic dataset's folder, so that its numbers are never taken for real ones."""
 
 import json
 import shlex
@@ -17,14 +17,14 @@ LABEL_FIELDS = {"layout", "preset", "seed", "version", "counts"}
 
 
 def read_label(folder: Path) -> Mapping[str, Any] | None:
-    """What a rendered folder says of itself, or None if it is no synthetic dataset.
+    """The label of a rendered folder, or None if it is not a synthetic dataset.
 
     Returns:
         `layout`, `preset`, `seed`, `version` of the renderer, and `counts`: rows of split,
         modality, camera, number of identities and of images; RegDB's are those of any trial.
 
     Raises:
-        InputError: it is one, but does not say all this.
+        InputError: the folder has a label, but some of this is missing.
     """
     path = Path(folder) / LABEL_FILE
     if not path.is_file():

@@ -62,7 +62,7 @@ APPLY = (
 
 
 class Label(NamedTuple):
-    """What a path says of its image."""
+    """The label that an image's path gives."""
 
     identity: int
     camera: int
@@ -70,7 +70,7 @@ class Label(NamedTuple):
 
 
 def label_of(path: Path) -> Label | None:
-    """What a path such as `cam3/0006/0012.jpg` says of its image; None for any other path."""
+    """The label of a path such as `cam3/0006/0012.jpg`; None for any other path."""
     match = re.search(r"/cam([1-6])/(\d{4})/\d{4}$", path.resolve().with_suffix("").as_posix())
     if not match:
         return None
@@ -124,14 +124,14 @@ def _permutations(draws: np.ndarray) -> bool:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files beside the images that say which image is what, of those that are there."""
+    """The existing list files, which give the identity and the split of each image."""
     return existing(folder, (*SPLIT_FILES.values(), GALLERY_FILE))
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:
-    """Every image of the listed identities, and all that is wrong with the folder.
+    """Every image of the listed identities, and everything that is wrong with the folder.
 
-    Identities that no list names are left out: the authors ship 22 who are seen in one modality.
+    Identities in no list are left out: the authors ship 22 that are seen in one modality only.
 
     Args:
         trial: not used; SYSU-MM01 has one split.
@@ -175,7 +175,7 @@ def _gallery_index_or_fault(folder: Path, faults: list[Fault]) -> GalleryIndex:
 
 
 def _is_named(number: str, index: GalleryIndex, camera: int, identity: int) -> bool:
-    """Whether the index, where there is one, has the image of this number."""
+    """Whether the index, if there is one, has the image with this number."""
     if not re.fullmatch("[0-9]{4}", number):
         return False
     draws = index.get((camera, identity))
@@ -185,7 +185,7 @@ def _is_named(number: str, index: GalleryIndex, camera: int, identity: int) -> b
 def _absences(
     found: Found, identities: Mapping[int, tuple[str, str]], index: GalleryIndex
 ) -> list[Fault]:
-    """Identities, cameras' folders and images that are named but not there."""
+    """Identities, camera folders and images that are listed but missing."""
     there = {int(name.split("/")[1]) for name in found.images}
     entries: dict[int, list[Entry]] = {identity: [] for identity in identities}
     for (camera, identity), draws in index.items():
