@@ -7,10 +7,10 @@ SYSU-MM01 at 288 x 144, ResNet-50 from ImageNet, 81 epochs of 696 steps of 64 im
 mINP 35.30 for all search, single shot. On RegDB (`regdb,trial=1` to 10) it prints rank-1 70.05, mAP
 66.37, visible to infrared. Not yet run by us on the real images; needs a GPU.
 
-Where a published number is to be met, the triplet loss and the epochs are the released code's:
-`weighted_regularized_released`, which `jreid.losses.weighted_triplet` explains, and 81. On a folder
-of your own and at smaller scales it is the paper's formula,
---config.triplet.kind=weighted_regularized.
+On the papers' datasets, the triplet loss and the number of epochs are those of the released code,
+which gave the published numbers: `weighted_regularized_released`, explained in
+`jreid.losses.weighted_triplet`, and 81. On your own folder and at smaller scales, the triplet loss
+is the paper's formula, --config.triplet.kind=weighted_regularized.
 
 jreid train --config=agw:synthetic --workdir=runs/synthetic
 
@@ -33,7 +33,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     if scale:
         # From random weights the backbone learns at the full rate.
         config.optimizer.lr_multipliers = ()
-        # They grow with the cube of what they are given: one is enough where training is too short
-        # for the running statistics.
+        # A non-local block's output grows with the cube of its input, and in a short training the
+        # running statistics cannot follow that: use few blocks.
         config.backbone.non_local = (0, 1, 0, 0) if scale == "tiny" else (0, 1, 1, 0)
     return config

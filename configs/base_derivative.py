@@ -21,7 +21,7 @@ derived_infrared, MDL3 one pair more); B1 has no pairs and a multi_mode weight o
 from jreid.config import Config, defaults, scale_down
 
 METHOD = {
-    # Any of them with visible and infrared, the two that are embedded.
+    # Visible and infrared, which are embedded, and any of the derived ones.
     "modalities": ("visible", "infrared", "derived_visible", "derived_infrared"),
     "pairs": (  # of the multi-directional loss
         ("visible", "infrared"),
@@ -57,13 +57,14 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     config.update(base_derivative=METHOD)
     config.batch.identities = 6
     config.backbone.non_local = (0, 0, 0, 0)  # (0, 2, 3, 0) and generalized_mean are AGW's
-    # One rate for all; AGW's ten times for the heads is (("(neck|classifier)/.*", 10.0),), its
-    # older tenth for the rest (("(backbone|derivation)/.*", 0.1),).
+    # All parts learn at one rate. For heads at ten times the rate, as in AGW, set
+    # (("(neck|classifier)/.*", 10.0),); for the rest at a tenth of it, as in older AGW code, set
+    # (("(backbone|derivation)/.*", 0.1),).
     config.optimizer.update(learning_rate=0.01, lr_multipliers=())
     if config.data.name == "regdb":
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0
-    # From random weights a greater rate, or 5 for a triplet loss, draws all features to one point.
+    # From random weights, a higher rate or a triplet loss with weight 5 makes all features equal.
     if scale_down(config, argument):
         config.base_derivative.loss_weights.multi_directional = 1.0
     return config

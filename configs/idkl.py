@@ -9,15 +9,16 @@ and 87.14, 89.37 for indoor search, single shot; on RegDB 94.72, 90.19 visible t
 94.22, 90.43 back; on LLCM 72.22, 66.43 and 70.72, 65.19. Not yet run by us on the real images;
 needs a GPU.
 
-Whether the numbers of SYSU-MM01 are re-ranked, the paper does not say. The released code re-ranks
-there and on LLCM, and cannot be told not to by its config; a user who switched it off reports about
-71 for the 81.42. The authors answer that the code is a partial reference and that their own does
-not re-rank. So both are evaluated here, a row each. LLCM's are of the code's own protocol, all
-images against all (`llcm_all`), and cannot be compared with those of other papers.
+The paper does not say whether its numbers on SYSU-MM01 are re-ranked. The released code re-ranks
+on SYSU-MM01 and LLCM, and its config has no option to switch that off. A user who switched it off
+reports about 71 instead of 81.42. The authors answer that the released code is a partial
+reference and that their own code does not re-rank. So jreid reports both, one row for each. The
+numbers on LLCM follow the released code's own protocol, all images against all (`llcm_all`), and
+cannot be compared with those of other papers.
 
-The paper and the released code are two networks trained in two ways. The argument chooses, as in
-`sysu_mm01,variant=code` or `regdb,trial=3,variant=code`, and every difference is then a field of
-its own: --config.idkl.confuser=grl and so on, below, and --config.image.size,
+The paper and the released code describe two networks, trained in two ways. The argument chooses
+one, as in `sysu_mm01,variant=code` or `regdb,trial=3,variant=code`. Every difference between them
+is also a field: --config.idkl.confuser=grl and the others below, and --config.image.size,
 --config.optimizer.learning_rate and milestones, --config.batch, --config.protocols.
 
 jreid train --config=idkl:synthetic --workdir=runs/synthetic
@@ -35,7 +36,7 @@ PAPER = {
     "discriminator_at": ("layer3", "layer4"),  # of the specific branch: layer3, layer4, neck
     "specific_reid": "raw_and_purified",  # or purified alone, then at full weight
     "purifier": {
-        "masks": "pooled",  # pooled: a number a channel; per_pixel; or none: no purifier
+        "masks": "pooled",  # pooled: one number for each channel; per_pixel; or none
         "norm": "plain",  # instance norm: plain, or affine with running statistics
         "hinge": "softplus",  # softplus, or relu (in L_e, exp(relu) - 1)
         "classifier": "specific",  # of L_e: the specific branch's, or its own without labels
@@ -49,16 +50,16 @@ PAPER = {
         "temperature": 1.0,  # distances are divided by it
     },
     "csa": {
-        "forms": ("sample",),  # sample and, the code's alone, stacked
+        "forms": ("sample",),  # sample; the released code adds stacked
         "temperature": 1.0,  # logits are divided by it
     },
     "divergence": {
         "symmetric": False,  # KL in both directions
         "reduce": "sum",  # over rows: sum or mean
     },
-    "stop_gradient": True,  # none from the distillation into the specific branch
-    # The code's, which has these weights and the mixed matrix for a batch of 120 rows only; for any
-    # other tgsa and mdr_tgsa are 0.1 unless 0, csa is 0.3, and the third matrix is none.
+    "stop_gradient": True,  # distillation does not train the specific branch
+    # As in the released code, use these weights and the mixed matrix only for batches of 120 rows.
+    # For others, tgsa and mdr_tgsa are 0.1 (or stay 0), csa is 0.3, and the third matrix is none.
     "follow_batch": False,
     "weights": {
         "confuser": 1.0,
@@ -69,7 +70,7 @@ PAPER = {
         "mdr_tgsa": 1.0,
         "mdr_csa": 1.0,
     },
-    # Neither gives these; they are the code's defaults.
+    # Neither variant sets these: they are the defaults of the released code.
     "reversal": {
         "strength": 1.0,  # of the gradient reversal
         "schedule": "constant",  # constant, or rising from 0 over the run
@@ -115,7 +116,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     config.image.erase_probability = 0.5
     config.backbone.update(split_stages=0, non_local=(0, 0, 0, 0))
     config.triplet.update(kind="batch_hard", margin=1.3)
-    # The paper has neither weight decay nor epochs: both are the code's.
+    # The paper gives neither weight decay nor epochs: both are from the released code.
     config.optimizer.update(kind="adam", learning_rate=3e-5, weight_decay=5e-3)
     config.optimizer.update(warmup_epochs=0, milestones=(60, 100), lr_multipliers=())
     config.evaluation.update(every_epochs=10, rerank=("none", "query_only", "standard"))
@@ -125,12 +126,13 @@ def get_config(argument: str = "sysu_mm01") -> Config:
         config.protocols = both_directions("regdb", ",cmc=identity,distance=euclidean")
     scale = scale_down(config, words)
     if scale:
-        # From random weights the paper's rate is too low, the code's weight decay too strong: after
-        # 137 of 640 steps the mAP of the validation split was 0.22 at 1e-2, 0.17 at 3e-3, 0.14 at
-        # 1e-3 (the paper's variant, one seed). After all of them it is 0.53, the code's 0.54.
+        # From random weights, the paper's rate is too low and the code's weight decay too strong:
+        # after 137 of 640 steps the mAP of the validation split was 0.22 at 1e-2, 0.17 at 3e-3,
+        # 0.14 at 1e-3 (the paper's variant, one seed). After 640 steps the paper's variant reaches
+        # 0.53 and the code's 0.54.
         config.optimizer.update(learning_rate=1e-2, weight_decay=5e-4)
         if scale == "small":
-            # Its sampler has half of AGW's steps an epoch.
+            # IDKL's sampler makes half as many steps in each epoch as AGW's.
             config.epochs = 14
             config.optimizer.milestones = (10, 12)
         config.batch.update(
@@ -140,7 +142,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
 
 
 def _follow_code(config: Config) -> None:
-    """What the released code does otherwise outside of the network and its losses."""
+    """Sets what the released code does differently outside of the network and its losses."""
     config.image.size = (384, 144)
     config.optimizer.update(learning_rate=3.5e-4, milestones=(55, 95))
     if config.data.layout == "regdb":

@@ -17,17 +17,18 @@ The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weig
 quickstart's scale: 96 x 48, a ResNet-18 of a quarter of the width. `tiny` (also tiny_regdb and
 tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
-The weights alpha and beta can be read in two ways, with and without a decimal point: `A`, which is
-taken, and `B`, as in `mutual_prediction:sysu_mm01,preset=B` (or `regdb,trial=3,preset=B`); if
-its large alpha diverges, --config.mutual_prediction.normalize=True. Each can be set alone, as in
+The paper's weights alpha and beta can be read in two ways, with and without a decimal point: `A` is
+the default; choose `B` as in `mutual_prediction:sysu_mm01,preset=B` (or `regdb,trial=3,preset=B`).
+If training with B's large alpha diverges, add --config.mutual_prediction.normalize=True. Each
+weight can be set alone, as in
 --config.mutual_prediction.alpha=0.8. Table 4's baseline is --config.mutual_prediction.parts.n=0
 --config.mutual_prediction.alpha=0.0 --config.mutual_prediction.beta=0.0
 --config.mutual_prediction.embedding=global.
 
-How many stages are one a modality is --config.backbone.split_stages: 1, the stem, to 5, all. Of
-the two codes that have such a loss, MPANet's weights `kl_ema` by 2.5, and IV-REID's has `kl_detach`
-with weight 1 and ten times the rate for its classifiers: an entry of
-config.optimizer.lr_multipliers for `modality_classifiers/.*`.
+--config.backbone.split_stages is the number of stages that each modality has for itself: from 1,
+the stem, to 5, all. Two released codes have such a loss: MPANet's uses `kl_ema` with weight 2.5,
+IV-REID's uses `kl_detach` with weight 1 and trains its classifiers at ten times the rate, which is
+an entry of config.optimizer.lr_multipliers for `modality_classifiers/.*`.
 """
 
 from jreid.config import Config, defaults, read_argument, scale_down
@@ -43,11 +44,11 @@ METHOD = {
     "form": "swap_ce",  # swap_ce, swap_ce_joint, kl_ema, kl_detach or alternate
     "feature": "concat",  # of W_V and W_I: concat, global or each
     "head": "linear",  # of W_V and W_I: linear or mlp512
-    "ema_rate": 0.2,  # of kl_ema: a step's share in the average
+    "ema_rate": 0.2,  # of kl_ema: the share of each step in the average
     "normalize": False,  # divide the loss by 1 + alpha + beta
     "parts": {
         "n": 6,  # stripes; 3 or 9 at this height too, 0 for none
-        "dim": 256,  # numbers a stripe, or 512
+        "dim": 256,  # numbers for each stripe, or 512
         "pool": "average",  # average, generalized_mean or max
         "triplet": True,  # a triplet loss for each stripe too
         "reduce": "mean",  # losses over stripes: mean or sum
@@ -67,8 +68,8 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     config.mutual_prediction.update(_weights(words.options["preset"], config.data.layout))
     scale = scale_down(config, words)
     if scale:
-        # From random weights the backbone learns at the rate of the rest. At 0.1 the stripes'
-        # triplet losses grow from the second epoch on, and what was learnt is lost.
+        # From random weights the backbone learns at the same rate as the rest. At 0.1 the stripes'
+        # triplet losses grow from the second epoch on, and the network forgets what it learned.
         config.optimizer.update(learning_rate=0.03, lr_multipliers=())
         config.mutual_prediction.parts.dim = 32
         if scale == "tiny":
@@ -77,7 +78,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
 
 
 def _weights(preset: str, layout: str) -> dict[str, float]:
-    """Alpha and beta; datasets that the paper does not have take SYSU-MM01's."""
+    """Alpha and beta; datasets that are not in the paper use those of SYSU-MM01."""
     values = PRESETS[preset]
     alpha, beta = values.get(layout, values["sysu_mm01"])
     return {"alpha": alpha, "beta": beta}

@@ -7,8 +7,8 @@ SYSU-MM01 at 128 x 128 for the generators and 384 x 192 for ResNet-50 from Image
 32 of the 72 images make the generators' and discriminators' batch. The paper (Chan et al., Learning
 Identity-Consistent Feature for Cross-Modality Person Re-Identification via Pixel and Feature
 Alignment, Mobile Information Systems 2022) prints rank-1 40.83, mAP 39.84 for all search and 44.0,
-52.96 for indoor search, single shot; of its training's length it says nothing, which is AlignGAN's
-here. It has no numbers on RegDB or LLCM. Not yet run by us on the real images; needs a GPU.
+52.96 for indoor search, single shot. It does not say how long it trains; the length here is that of
+AlignGAN. It has no numbers on RegDB or LLCM. Not yet run by us on the real images; needs a GPU.
 
 jreid train --config=pfanet:synthetic --workdir=runs/synthetic
 
@@ -16,8 +16,9 @@ The synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weig
 96 x 48, a ResNet-18 of a quarter of the width, generators of an eighth. `tiny` (also tiny_regdb and
 tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
-Table 2's baseline is --config.backbone.attention=none --config.backbone.normalization=none, the two
-rows after it one of them. BNG and MMM learn at the backbone's rate; at the heads' they do with
+Table 2's baseline is --config.backbone.attention=none --config.backbone.normalization=none; each of
+the two rows after it has one of these flags. BNG and MMM learn at the rate of the backbone. To
+train them at the rate of the heads, add
 --config.optimizer.lr_multipliers="(('backbone/.*(bng|mmm).*',1.0),('backbone/.*',0.1))".
 """
 
@@ -47,13 +48,13 @@ BACKBONE = {
 METHOD = {
     "reid_size": (384, 192),  # height, width that the backbone sees; image.size is the generators'
     "warm_ups": {"features": 0, "generation": 0},  # epochs at which they end; set below
-    "gan_identities": 4,  # a batch's first ones, for generators and discriminators; 0: all of them
+    "gan_identities": 4,  # the first ones of a batch train the GAN; 0: all of them
     "adversarial": "lsgan",  # lsgan or log, equations 1 to 4 as printed
     "generator_pair": "fake_fake",  # that D_I judges for G_I, equation 1; AlignGAN's: fake_real
     "wrong_pair": False,  # a fourth fake: an infrared image with another identity's map
     "loss_weights": {  # 0 switches a loss off
         "adversarial": 1.0,  # of G_I, lambda_1
-        "adversarial_visible": 1.0,  # of G_R, likewise
+        "adversarial_visible": 1.0,  # of G_R, lambda_1 too
         "cycle": 10.0,  # lambda_1 omega
         "identity_mapping": 0.0,  # a generator leaves its own modality as it is; AlignGAN: 5
         "gan_identity": 0.1,  # lambda_3
@@ -61,7 +62,7 @@ METHOD = {
         "discrimination": 1.0,  # lambda_2
         "identity": 1.0,  # lambda_5
         "triplet": 1.0,  # lambda_6
-        "fooling": 0.0,  # F makes generated images' maps pass for real ones'; AlignGAN: 0.1
+        "fooling": 0.0,  # F makes maps of generated images look real; AlignGAN: 0.1
     },
     "triplet": {
         "metric": "cosine",  # cosine or euclidean
@@ -106,8 +107,9 @@ def get_config(argument: str = "sysu_mm01") -> Config:
 
 
 def _set_lengths(config: Config, steps: dict[str, int], fall: int) -> None:
-    """Phases of so many steps, in whole epochs: each identity makes one appearance an epoch."""
-    # A folder's are counted only when it is read: for few people give --config.epochs and warm_ups.
+    """Converts the steps of each phase to whole epochs; an epoch has each identity once."""
+    # The identities of a folder are counted only when it is read. For a folder of few people, give
+    # --config.epochs and warm_ups.
     identities = config.data.identities or 395
     epoch = max(1, identities // config.batch.identities)
     features = round(steps["features"] / epoch)
@@ -125,8 +127,9 @@ def _scale_down(config: Config, tiny: bool) -> None:
     config.pfanet.generator.update(width=4 if tiny else 8, residual_blocks=1 if tiny else 2)
     config.pfanet.discriminator.update(width=4 if tiny else 16, stages=4)
     config.pfanet.gan_identities = 2
-    # From random weights and in so few steps, the paper's rate is too low for the generators, F
-    # hardly learns by its optimizer and dropout, and embeddings of the cosine become all the same.
+    # From random weights and in few steps, the paper's rate is too low for the generators, F hardly
+    # learns with the paper's optimizer and dropout, and the cosine distance makes all embeddings
+    # equal.
     for player in (config.pfanet.generator, config.pfanet.discriminator):
         player.optimizer.learning_rate = 1e-3
     config.optimizer.update(kind="adam", learning_rate=1e-3, lr_multipliers=())

@@ -48,8 +48,8 @@ RERANKINGS = ("none", "standard")
 LLCM = Setting("infrared to visible", "llcm", {"direction": "infrared_to_visible"})
 TABLE = Table("Comparison: all methods", (SYSU_ALL, REGDB_FROM_VISIBLE, LLCM), (Row("default"),))
 
-# Rank-1 and mAP that the papers print: of SYSU-MM01 all search, single shot, of RegDB visible to
-# infrared. Whether IDKL's are re-ranked is in doubt.
+# Rank-1 and mAP that the papers print: on SYSU-MM01 with all search and single shot, on RegDB from
+# visible to infrared. It is not known whether IDKL's are re-ranked.
 PRINTED = {
     "sysu_mm01": {
         "agw": (47.50, 47.65),

@@ -132,7 +132,7 @@ def format_table(
 def _told(
     setting: Setting, results: Mapping[Row, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> str:
-    """Whose numbers ours are: the split, the seeds, the protocols' fingerprints, and marks."""
+    """What our numbers are of: the split, the seeds, the protocols' fingerprints, and marks."""
     found = [
         find(result, setting, row.rerank)["fingerprint"]
         for row, of_seeds in results.items()

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from jreid.config_argument import Argument, read_argument
 from jreid.datasets import DATASETS
 
-# A ConfigDict; a type checker cannot know its fields.
+# A ConfigDict: a type checker cannot know its fields.
 Config = Any
 
 
@@ -43,10 +43,10 @@ def _dataset(argument: Argument) -> Config:
         "split_number": argument.trial,  # of RegDB's ten, from 1; else 0
         "train_splits": known.train_splits,  # of train and validation
         "prepared": "data/prepared",  # packed images, by TFDS
-        "allow_partial": False,  # take a folder that lacks images; marks every result
+        "allow_partial": False,  # accept a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
         "test_fraction": 0.5,  # of the identities of a folder without splits.txt
-        "split_seed": 0,  # of which they are; the seed of the training is config.seed
+        "split_seed": 0,  # of that choice; the seed of the training is config.seed
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
     }
     return ConfigDict(block)
@@ -90,9 +90,9 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
                 "width": 64,  # channels of the stem
                 "last_stride": 1,
                 "ibn": False,
-                "split_stages": 1,  # leading stages with one copy a modality; 1 is the stem
+                "split_stages": 1,  # first stages with a copy for each modality; 1 is the stem
                 "non_local": (0, 2, 3, 0),  # AGW's blocks at the end of each stage
-                "rematerialize": False,  # residual blocks anew in the backward pass: less memory
+                "rematerialize": False,  # recompute blocks in the backward pass: less memory
             },
             "pooling": "generalized_mean",  # generalized_mean, average or max
             "triplet": {
@@ -110,20 +110,20 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
                 "warmup_initial": 0.0,  # share of the rate in epoch 0; 0 for 1 / warmup_epochs
                 "milestones": (20, 50),  # epochs after which the rate falls
                 "lr_decay": 0.1,  # by this factor
-                # Patterns of parameters' paths, and the factor of the rate for each.
+                # Patterns of parameters' paths, and a factor of the rate for each pattern.
                 "lr_multipliers": (("backbone/.*", 0.1),),
             },
-            "cpu_threads": 8,  # of XLA on CPUs, whatever the cores: its sums depend on them
+            "cpu_threads": 8,  # of XLA on CPUs; fixed, because its sums depend on it
             "log_every_steps": 10,
             "checkpoint_every_epochs": 1,
             "pictures_every_epochs": 0,  # sheets of the method's pictures; 0 for never
-            # A row each, such as sysu_mm01:search=all,shots=1; the first one is used in training.
+            # One row for each, such as sysu_mm01:search=all,shots=1; training uses the first one.
             "protocols": PROTOCOLS[data.layout],
             "evaluation": {
                 "every_epochs": 5,  # on the validation identities; 0 for never
                 "batch_size": 128,
                 "flip": False,  # add the features of an image and of its mirror image
-                # A row each: none, or standard or query_only, as in standard:k1=20,k2=6,lambda=0.3.
+                # One row for each: none, standard or query_only; standard:k1=20,k2=6,lambda=0.3.
                 "rerank": ("none", "standard"),
             },
         }
@@ -133,8 +133,8 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
 def scale_down(config: Config, argument: str | Argument) -> str:
     """Sets a method to the scale that the argument asks for.
 
-    With random initial weights and few steps a paper's learning rate may not fit: then the method's
-    config sets its own.
+    With random initial weights and few steps, a paper's learning rate may not fit. Then the
+    method's config sets its own.
 
     Returns:
         That scale, `small` or `tiny`; empty if the paper's own scale stays.
@@ -153,7 +153,7 @@ def scale_down(config: Config, argument: str | Argument) -> str:
         config.batch.update(identities=4, images=2)
         config.update(epochs=2, log_every_steps=1)
         config.evaluation.update(every_epochs=1, batch_size=16)
-        # Few images have few neighbors.
+        # A small gallery has few neighbors to re-rank with.
         config.evaluation.rerank = tuple(
             kind if kind == "none" else f"{kind}:k1=5,k2=2" for kind in config.evaluation.rerank
         )

@@ -51,7 +51,7 @@ def make_mesh(devices: str) -> Mesh:
     Args:
         devices: `8xH100`, or a TPU's topology such as `v5e:2x4`.
     """
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # or it waits for Google's cloud to answer
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # otherwise it waits for Google's cloud
     cards = re.fullmatch(r"(\d+)xH100", devices)
     try:
         jax.devices()  # finds the plugins

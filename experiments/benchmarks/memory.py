@@ -35,7 +35,7 @@ from jreid.process import configure
 
 METHODS = ("agw", "pfinet", "base_derivative", "pfanet", "idkl", "mutual_prediction")
 FORMS = ("", ",dtype=bfloat16", ",backbone.rematerialize=True")
-# The memory is assigned before code is made; that code is not run and need not be good.
+# XLA assigns memory before it makes code. The code is not run, so it need not be optimized.
 QUICKLY = {"xla_backend_optimization_level": 0}
 
 

@@ -1,8 +1,8 @@
 """Losses as pure functions of arrays, one family a file, usable without the rest of jreid.
 
-Features and logits are of any float type and computed in float32; the loss is a float32 scalar.
-Every function checks the shapes and types of its arrays, in and out of jit, and raises ValueError
-where they do not fit its annotations.
+Features and logits may have any float type and are computed in float32; the loss is a float32
+scalar. Every function checks the shapes and types of its arrays, inside and outside of jit, and
+raises ValueError if they do not fit its annotations.
 """
 
 from jreid.losses.adversarial import cycle_loss, discriminator_loss, real_or_fake

@@ -1,4 +1,4 @@
-"""Checks at a loss's door: of arrays against their annotations, and of options by name."""
+"""Checks of a loss's arguments: arrays against their annotations, and options by name."""
 
 import functools
 import inspect
@@ -22,7 +22,7 @@ def choose(options: Mapping[str, R], name: str, what: str) -> R:
     """The option of this name.
 
     Raises:
-        ValueError: there is none; the names that there are are listed.
+        ValueError: there is no option of this name; the message lists the existing names.
     """
     if name not in options:
         raise ValueError(f"{what} {name!r} is none of {', '.join(options)}")
@@ -32,10 +32,10 @@ def choose(options: Mapping[str, R], name: str, what: str) -> R:
 def checked(loss: Callable[P, R]) -> Callable[P, R]:
     """The loss, which raises ValueError for an array of another shape or type than its annotation.
 
-    Otherwise identities of shape `[N, 1]` or of another length would broadcast to another value.
-    Shapes are known while tracing, so a compiled loss pays nothing. Arrays of numpy pass as those
-    of jax; an empty array does not, since its mean is no number. Arrays in a mapping or a sequence
-    are checked, too.
+    Otherwise identities of shape `[N, 1]` or of another length would broadcast and give a wrong
+    loss. Shapes are known while tracing, so a compiled loss pays nothing. Arrays of numpy are
+    accepted like those of jax. An empty array is refused, since its mean is NaN. Arrays in a
+    mapping or a sequence are checked, too.
     """
     signature = inspect.signature(loss)
     wanted = {
@@ -53,7 +53,7 @@ def checked(loss: Callable[P, R]) -> Callable[P, R]:
             for name, kind in wanted.items()
             for path, leaf in jax.tree.leaves_with_path(given.get(name))
         ]
-        with jaxtyped("context"):  # in which an axis of one name has one length
+        with jaxtyped("context"):  # in it, axes of the same name must have the same length
             for name, leaf, kind in leaves:
                 if not isinstance(leaf, kind) or 0 in leaf.shape:
                     found = ", ".join(_describe(*item) for item in leaves)

@@ -16,12 +16,12 @@ def real_or_fake(logits: Float[Array, "..."], real: bool, form: str = "lsgan") -
     """How far a discriminator is from calling all of these real, or all of them fake.
 
     Args:
-        logits: of any shape; the mean over all patches of all images counts. Any float type,
+        logits: of any shape; the loss is the mean over all patches of all images. Any float type,
             computed in float32.
-        real: the answer that costs nothing.
+        real: the answer that has the least loss: True for real, False for fake.
         form: `lsgan`, the squared distance from 1 or 0 (Mao et al., 2017), as CycleGAN and AlignGAN
             have it; `log`, -log D or -log(1 - D) with D the sigmoid (Goodfellow et al., 2014), as
-            PFANet (2022) prints it in equations 1, 3 and 4, there to be maximized.
+            PFANet (2022) prints it in equations 1, 3 and 4, where it is maximized.
 
     Raises:
         ValueError: arrays that do not fit their annotations, or an unknown form.
@@ -43,8 +43,8 @@ def discriminator_loss(
 ) -> Float[Array, ""]:
     """Half the loss on what is real plus half the mean loss over the sets of what is fake.
 
-    PFANet's (2022) equations 2 to 5, where the sets are three of pairs (image, features); the half
-    is CycleGAN's and AlignGAN's. The arguments are those of `real_or_fake`.
+    PFANet (2022), equations 2 to 5, where there are three sets of pairs (image, features). The
+    factor of one half is from CycleGAN and AlignGAN. The arguments are those of `real_or_fake`.
 
     Raises:
         ValueError: arrays that do not fit their annotations, or an unknown form.
@@ -81,7 +81,7 @@ def relative_variation(
 ) -> Float[Array, ""]:
     """How much images differ from each other, divided by how much real ones do.
 
-    The variance over images at each pixel, averaged over pixels. Near 0 a generator has collapsed:
-    it makes the same image of every input.
+    The variance over images at each pixel, averaged over pixels. If it is near 0, a generator has
+    collapsed: it makes the same image from every input.
     """
     return images.var(0).mean() / jnp.maximum(real.var(0).mean(), 1e-12)

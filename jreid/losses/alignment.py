@@ -1,9 +1,9 @@
 """Losses that make two modalities or branches agree: on their neighbors, and on their logits.
 
 Graph and semantic alignment (TGSA and CSA) are of Ren and Zhang, Implicit Discriminative Knowledge
-Learning (IDKL, CVPR 2024), sections 3.3.1 and 3.3.2. The options are where the paper and its
-released code differ; the defaults are the paper's. Gradients flow into both sides; where one of
-them is a teacher, the caller stops them.
+Learning (IDKL, CVPR 2024), sections 3.3.1 and 3.3.2. There is an option wherever the paper and its
+released code differ; the defaults are the paper's. Gradients flow into both sides; if one side is a
+teacher, the caller must stop its gradient.
 """
 
 import jax
@@ -30,7 +30,7 @@ def kl_divergence(
     Args:
         log_p: natural logarithms of probabilities, float32. An entry may be hugely negative, but
             not -inf, where both p and q are zero.
-        log_q: likewise.
+        log_q: the same for q.
         symmetric: KL(p || q) + KL(q || p).
         reduce: the `mean` over rows or their `sum`.
 
@@ -55,14 +55,14 @@ def log_affinity(
 ) -> Float[Array, "n m"]:
     """Logarithms of IDKL's affinities (equation 15): a softmax over each row of +distances.
 
-    As printed and in the released code, a row's weight is on the samples that are far from it. The
-    distances are of features as they are: long features give rows with little but their farthest
-    sample, which logarithms keep from becoming 0.
+    In the paper and in the released code, samples that are far away get the most weight in a row.
+    Features are not normalized: if they are long, a row's farthest sample has nearly all the
+    weight. With logarithms the other weights do not become 0.
 
     Args:
         left: features, not normalized; any float type, computed in float32.
-        right: of another kind, for a cross affinity; None for that of `left` with itself.
-        temperature: by which distances are divided.
+        right: other features, for a cross affinity; None for the affinity of `left` with itself.
+        temperature: distances are divided by it.
         diagonal: whether entry i of row i counts.
 
     Raises:
@@ -72,14 +72,14 @@ def log_affinity(
     [[0.25, 0.75], [0.75, 0.25]]
     """
     left = left.astype(jnp.float32)
-    # Distances do not change by it, but fewer digits cancel in them.
+    # Centering does not change distances, but makes them more exact in float32.
     center = left.mean(0, keepdims=True)
     centered = left - center
     other = centered if right is None else right.astype(jnp.float32) - center
     logits = euclidean_distances(centered, other) / temperature
     itself = jnp.eye(*logits.shape, dtype=bool)
     if right is None:
-        logits = jnp.where(itself, 0.0, logits)  # not the rounding of a difference
+        logits = jnp.where(itself, 0.0, logits)  # exactly 0, without rounding errors
     if not diagonal:
         logits = jnp.where(itself, EXCLUDED, logits)
     return jax.nn.log_softmax(logits, axis=1)
@@ -101,8 +101,8 @@ def graph_alignment(
 
     Args:
         a: features, not normalized: row i is of the same identity, or the same image, as row i of
-            `b`. The order of rows, if the same in both, means nothing but for a `mixed` cross.
-        b: likewise, of another modality or branch.
+            `b`. Reordering the rows of both in the same way changes the loss only for `mixed`.
+        b: features of another modality or branch.
         cross: A_ab. `full`: the affinities of all of `a` to all of `b`. `mixed`: those within a set
             of the first half of `a` and of `b`, as in the released code, where neither rows nor
             columns are those of the other two. `none`: only the first of the three divergences.
@@ -156,16 +156,16 @@ def semantic_alignment(
     Args:
         a: logits; any float type, computed in float32.
         b: logits of the same identities in the same order, from another modality or classifier.
-        form: `sample`, a softmax over each row's classes. `stacked`, of the released code alone:
-            the k-th rows of all identities side by side are one softmax, and there are `images`.
-        images: rows of an identity, which are neighbors; for `stacked`.
-        temperature: by which logits are divided.
+        form: `sample`, a softmax over each row's classes. `stacked`, only in the released code: one
+            softmax over the k-th rows of all identities together, for each k below `images`.
+        images: number of rows of each identity, which are neighbors; for `stacked`.
+        temperature: logits are divided by it.
         symmetric: both directions, as in the released code.
         reduce: `sum` over rows, as printed, or their `mean`, as in the released code.
 
     Raises:
-        ValueError: arrays that do not fit their annotations, an unknown `form` or `reduce`, or rows
-            that are no multiple of `images`.
+        ValueError: arrays that do not fit their annotations, an unknown `form` or `reduce`, or the
+            number of rows is not a multiple of `images`.
 
     >>> a, b = jnp.log(jnp.array([[0.5, 0.25, 0.25]])), jnp.log(jnp.array([[0.25, 0.5, 0.25]]))
     >>> float(jnp.exp(4 * semantic_alignment(a, b)).round(4))  # 1/4 of log 2

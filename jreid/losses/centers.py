@@ -19,17 +19,17 @@ def center_cluster(
 ) -> Float[Array, ""]:
     """Mean distance of features to the center of their identity, plus a hinge between centers.
 
-    PFINet (CVM 2022), equation 9, with its indices as meant: mean over rows of ||f - h|| plus mean
+    PFINet (CVM 2022), equation 9, with its indices corrected: mean over rows of ||f - h|| plus mean
     over pairs of identities of max(0, margin - ||h_k - h_j||), where h is the mean of all rows of
-    an identity. Gradients flow through the centers, and are finite where points coincide. The
-    margin, which the paper does not give, is that of the code of MPANet and PFINet.
+    an identity. Gradients flow through the centers, and are finite where points coincide. The paper
+    does not give the margin; the default is that of the code of MPANet and PFINet.
 
     Args:
         features: not normalized, of all modalities, in any order.
-        identity: class numbers; any number of rows each. With a single one there is no hinge.
+        identity: class numbers; any number of rows each. With a single identity there is no hinge.
         margin: in units of the features' Euclidean distance.
         groups: the rows are cut into this many equal parts in their order; the loss is the sum of
-            each part's own. 2 is what training on two devices did in the released code.
+            the parts' losses. 2 is what training on two devices did in the released code.
 
     Raises:
         ValueError: arrays that do not fit their annotations, or rows that do not divide into
@@ -54,7 +54,7 @@ def _one_group(
     squares = ((features - centers) ** 2).sum(1)
     to_center = jnp.sqrt(jnp.maximum(squares, MIN_SQUARED_DISTANCE)).mean()
     hinge = jax.nn.relu(margin - _distances_among(centers))
-    # An identity's rows repeat its center: together they weigh one.
+    # Each row repeats the center of its identity, so the rows of an identity share a weight of one.
     weight = (1 - same.astype(jnp.float32)) / (count[:, None] * count[None, :])
     return to_center + (weight * hinge).sum() / jnp.maximum(weight.sum(), 1.0)
 
@@ -69,13 +69,14 @@ def hetero_center_triplet(
     """Mean over centers of max(0, distance to its own - distance to the nearest other + margin).
 
     Liu, Tan and Zhou, Parameter Sharing Exploration and Hetero-Center based Triplet Loss (TMM
-    2020), equation 9, as a mean. A center is the mean of an identity's rows of a modality; its own
-    are those of its identity in other modalities, the others those of other identities in any.
+    2020), equation 9, as a mean. A center is the mean of the rows of one identity and modality. Its
+    own centers are those of its identity in other modalities; the others are those of other
+    identities in any modality.
 
     Args:
         features: not normalized, rows in any order.
-        identity: class numbers, at least two different ones, or the loss is 0.
-        modality: numbers; any number of rows of each, for each identity.
+        identity: class numbers; the loss is 0 unless there are at least two different ones.
+        modality: numbers; each identity may have any number of rows of each modality.
         margin: in units of the features' Euclidean distance.
 
     Raises:
@@ -91,9 +92,9 @@ def hetero_center_triplet(
     centers, count = _centers(features.astype(jnp.float32), together)
     distances = _distances_among(centers)
     own, nearest = hardest(distances, same & ~together, distances, ~same)
-    # An identity of one modality has no other center of its own: it counts as at distance 0.
+    # An identity of one modality has no other center of its own: the distance to it counts as 0.
     hinge = jax.nn.relu(jnp.maximum(own, 0.0) - nearest + margin)
-    # A group's rows repeat its center: together they weigh one.
+    # Each row repeats the center of its group, so the rows of a group share a weight of one.
     return (hinge / count).sum() / (1 / count).sum()
 
 
@@ -107,6 +108,6 @@ def _centers(
 
 
 def _distances_among(centers: Float[Array, "n d"]) -> Float[Array, "n n"]:
-    """Distances of all pairs. Around their mean, since fewer digits cancel so."""
+    """Distances of all pairs. Subtracting the mean first makes them more exact in float32."""
     centered = centers - centers.mean(0, keepdims=True)
     return euclidean_distances(centered, centered)

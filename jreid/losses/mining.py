@@ -16,7 +16,7 @@ Mask = Bool[Array, "n m"]
 def hardest(
     to_positives: Pairs, positive: Mask, to_negatives: Pairs, negative: Mask
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Of each row the largest positive and the smallest negative distance; -inf, inf for none."""
+    """The largest positive and the smallest negative distance of each row; -inf, inf for none."""
     farthest = jnp.where(positive, to_positives, -jnp.inf).max(1)
     return farthest, jnp.where(negative, to_negatives, jnp.inf).min(1)
 
@@ -24,7 +24,7 @@ def hardest(
 def weighted(
     to_positives: Pairs, positive: Mask, to_negatives: Pairs, negative: Mask
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Of each row the mean distances, weighted by a softmax: far positives and near negatives."""
+    """The mean distances of each row, weighted by a softmax: far positives and near negatives."""
     far = (_masked_softmax(to_positives, positive) * to_positives).sum(1)
     return far, (_masked_softmax(-to_negatives, negative) * to_negatives).sum(1)
 
@@ -62,10 +62,10 @@ def mined_triplet(
     Args:
         anchors: not normalized; any float type, computed in float32.
         identity: class numbers of the anchors.
-        positives: candidates to be positives; None for the anchors, where each is its own
+        positives: candidates for positives; None for the anchors, where each is its own
             positive at distance 0.
-        negatives: candidates to be negatives; None for the same as the positives.
-        candidate_identity: of row i of positives and negatives; None for that of the anchors.
+        negatives: candidates for negatives; None for the same as the positives.
+        candidate_identity: class numbers of the candidates; None for those of the anchors.
         margin: in units of the distance; None for softplus(positive - negative).
         distance: `euclidean` or `cosine`.
         mining: `hardest`, `weighted` or `weighted_released`, see the functions of these names. With
@@ -96,7 +96,7 @@ def mined_triplet(
 
 
 def _released_softmax(scores: Pairs, mask: Mask) -> Pairs:
-    """The weights that AGW's released code gives: a little less than 1 in sum, or far less."""
+    """The weights that AGW's released code gives: their sum is below 1, sometimes far below."""
     scores = jnp.where(mask, scores, 0.0)  # so that the largest of negated distances is 0
     exponentials = jnp.where(mask, jnp.exp(scores - scores.max(1, keepdims=True)), 0.0)
     return exponentials / (exponentials.sum(1, keepdims=True) + RELEASED_EPSILON)

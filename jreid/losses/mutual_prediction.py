@@ -1,10 +1,9 @@
 """Mutual prediction: each modality's features, judged by the other modality's identity classifier.
 
-Four readings of one idea, since we do not have the equations of the paper that named it
-(cross-modality identity mutual prediction learning). They differ in what they compare and in what
-learns.
-Everywhere `features` are by modality, `visible` and `infrared`, and so are `classifiers`: each
-modality's weights, which `predict` takes with features to identity logits.
+Four readings of one idea, since the equations of the paper that named it (cross-modality identity
+mutual prediction learning) could not be obtained. They differ in what they compare and in which
+parts they train. In all of them, `features` and `classifiers` are mappings with the keys `visible`
+and `infrared`. `predict` makes identity logits from the weights of a classifier and features.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,9 +36,9 @@ def specific_ce(
     identity: Integer[Array, " m"],
     predict: Predict = linear,
 ) -> Float[Array, ""]:
-    """What makes the classifiers specific: cross-entropy of each on its own modality, added up.
+    """The sum of the cross-entropies of each classifier on its own modality.
 
-    Trains features and classifiers.
+    It makes the classifiers specific, and trains features and classifiers.
 
     Args:
         identity: class numbers of the rows that `predict` returns, the same for both modalities.
@@ -63,7 +62,7 @@ def swap_ce(
     identity: Integer[Array, " m"],
     predict: Predict = linear,
 ) -> Float[Array, ""]:
-    """As `swap_ce_joint`, with classifiers that only judge: their gradient is zero.
+    """As `swap_ce_joint`, but the classifiers do not learn: their gradient is zero.
 
     Raises:
         ValueError: arrays that do not fit their annotations.
@@ -83,9 +82,9 @@ def swap_ce_joint(
     identity: Integer[Array, " m"],
     predict: Predict = linear,
 ) -> Float[Array, ""]:
-    """Cross-entropy of each classifier on the other modality's features, added up.
+    """The sum of the cross-entropies of each classifier on the other modality's features.
 
-    Trains features and classifiers.
+    It trains features and classifiers.
 
     Args:
         identity: as `specific_ce`.
@@ -109,14 +108,14 @@ def kl_ema(
     averages: Classifiers,
     predict: Predict = linear,
 ) -> Float[Array, ""]:
-    """Divergence of what a modality's own classifier says from what the other's average says.
+    """Divergence of a modality's own classifier from the average of the other's classifier.
 
     The mean over the rows of both modalities of KL(own || other's average), as in the code of Wu
-    et al., MPANet (CVPR 2021). The average's side is given: gradients go through the own side, to
-    features and classifiers.
+    et al., MPANet (CVPR 2021). The average gets no gradient; the own classifier and the features
+    do.
 
     Args:
-        averages: of the classifiers over the steps (`exponential_average`).
+        averages: averages of the classifiers over the steps (`exponential_average`).
 
     Raises:
         ValueError: arrays that do not fit their annotations.
@@ -140,10 +139,10 @@ def kl_ema(
 def kl_detach(
     features: Features, classifiers: Classifiers, predict: Predict = linear
 ) -> Float[Array, ""]:
-    """Divergence of what a modality's own classifier says from what the other's says.
+    """Divergence of a modality's own classifier from the other's classifier.
 
-    The sum over modalities of the mean of KL(other || own). The other's side is given: gradients go
-    through the own side, to features and classifiers.
+    The sum over modalities of the mean of KL(other || own). The other's prediction gets no
+    gradient; the own classifier and the features do.
 
     Raises:
         ValueError: arrays that do not fit their annotations.

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from jreid.losses._checks import checked
 
-# Below it a squared distance is rounding, and the square root's gradient would be infinite.
+# Smaller squared distances are rounding errors; at 0 the square root has an infinite gradient.
 MIN_SQUARED_DISTANCE = 1e-12
 
 
@@ -19,7 +19,7 @@ def euclidean_distances(
 
     Args:
         left: any float type; computed in float32.
-        right: likewise.
+        right: as `left`.
 
     Raises:
         ValueError: arrays that do not fit their annotations.
@@ -39,7 +39,7 @@ def cosine_distances(left: Float[Array, "n d"], right: Float[Array, "m d"]) -> F
 
     Args:
         left: any float type; computed in float32.
-        right: likewise.
+        right: as `left`.
 
     Raises:
         ValueError: arrays that do not fit their annotations.

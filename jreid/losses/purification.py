@@ -1,8 +1,8 @@
 """The two losses of IDKL's information purifier: more identity, less modality than before it.
 
 Ren and Zhang, Implicit Discriminative Knowledge Learning (CVPR 2024), equations 10 and 11. Both
-compare a number of the masked features to the same of the features before, by a hinge: `softplus`
-of the difference, as printed, or `relu`, as in the released code.
+compare a quantity of the masked features with the same quantity of the features before masking. The
+hinge is `softplus` of the difference, as in the paper, or `relu`, as in the released code.
 """
 
 import jax
@@ -44,7 +44,7 @@ def entropy_margin(
 
     Args:
         enhanced: identity logits of the enhanced features; any float type, computed in float32.
-        before: likewise, of the features before.
+        before: identity logits of the features before masking.
         hinge: `softplus` or `relu`.
 
     Raises:
@@ -65,13 +65,13 @@ def modality_centroid_distance(
     images: int,
     epsilon: float = 0.0,
 ) -> Float[Array, " p"]:
-    """The Euclidean distance between the centers of an identity's two modalities, for each.
+    """For each identity, the Euclidean distance between the centers of its two modalities.
 
     Args:
         visible: features, not normalized; the rows of an identity are neighbors. Any float type,
             computed in float32.
-        infrared: likewise, identities in the same order.
-        images: rows of an identity in each.
+        infrared: as `visible`, with identities in the same order.
+        images: number of rows of each identity in each modality.
         epsilon: added to each coordinate of the difference; PyTorch's `pairwise_distance` adds
             1e-6.
 
@@ -102,13 +102,13 @@ def discrepancy_margin(
 ) -> Float[Array, ""]:
     """The discrepancy reducing loss L_r (equation 11): reduced features' modalities are nearer.
 
-    Mean over identities of the hinge of d(reduced) - d(before), d the `modality_centroid_distance`,
-    which is the released code's: the paper leaves its d open.
+    Mean over identities of the hinge of d(reduced) - d(before). The paper does not define d; here
+    it is `modality_centroid_distance`, as in the released code.
 
     Args:
         reduced: visible and infrared features, as `modality_centroid_distance` takes them.
-        before: likewise.
-        images: rows of an identity in each.
+        before: as `reduced`, before masking.
+        images: number of rows of each identity in each modality.
         hinge: `softplus` or `relu`.
         epsilon: as `modality_centroid_distance` takes it.
 

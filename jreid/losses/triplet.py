@@ -24,11 +24,11 @@ def batch_hard_triplet(
     """Mean over anchors of max(0, hardest positive - hardest negative + margin).
 
     Hermans, Beyer and Leibe, In Defense of the Triplet Loss, 2017, equation 5. Positives include
-    the anchor, which is never the hardest unless it is alone.
+    the anchor, which is the hardest only if it has no other positive.
 
     Args:
-        features: not normalized; every row is a candidate, whatever its modality.
-        identity: at least two different ones, or there is no negative and the loss is 0.
+        features: not normalized; the rows of all modalities are candidates.
+        identity: class numbers; with a single one there is no negative and the loss is 0.
         margin: in units of the features' Euclidean distance.
 
     Raises:
@@ -47,15 +47,15 @@ def weighted_triplet(
 ) -> Float[Array, ""]:
     """AGW's weighted regularized triplet loss.
 
-    Mean over anchors of softplus(weighted positive distance - weighted negative distance), the
-    weights a softmax of the distances over the positives and of their negation over the negatives
-    (Ye et al., TPAMI 2021, equations 5 and 6). The anchor counts among its own positives, as in
-    the released code.
+    Mean over anchors of softplus(weighted positive distance - weighted negative distance). The
+    weights are a softmax of the distances over the positives, and of the negated distances over the
+    negatives (Ye et al., TPAMI 2021, equations 5 and 6). The anchor counts as one of its own
+    positives, as in the released code.
 
     The released code adds 1e-6 to the sum of the negatives' unshifted exponentials. With 56
     negatives their weights sum to 0.99 at a distance of 13, to 0.5 at 17.8, to 0.1 at 20; farther
-    away they fall so fast that a negative attracts. The published numbers of AGW come from that
-    code, those of the formula do not.
+    away they fall so fast that negatives attract the anchor. The published numbers of AGW come from
+    that code, not from the formula.
 
     Args:
         features: not normalized.
@@ -73,7 +73,7 @@ def weighted_triplet(
     return mined_triplet(features, identity, margin=None, mining=mining)
 
 
-# What `config.triplet.kind` may be, beside the dotted name of such a function.
+# The values of `config.triplet.kind`, which may also be the dotted name of such a function.
 TRIPLETS: Mapping[str, Callable[[Array, Array, float], Array]] = {
     "batch_hard": batch_hard_triplet,
     "weighted_regularized": lambda features, identity, margin: weighted_triplet(features, identity),
@@ -86,7 +86,7 @@ TRIPLETS: Mapping[str, Callable[[Array, Array, float], Array]] = {
 def collapsed_triplet(kind: str, margin: float) -> float | None:
     """The value of the triplet loss of this `config.triplet.kind` where all features are equal.
 
-    None where `kind` is the dotted name of another function.
+    None if `kind` is the dotted name of another function.
     """
     if is_outside(kind):
         return None
@@ -97,7 +97,7 @@ def find_triplet(kind: str) -> Callable[[Array, Array, float], Array]:
     """The loss that `config.triplet.kind` names: from features, identities and margin to a number.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no loss of this name.
     """
     return find_symbol("config.triplet.kind", kind, TRIPLETS)
 
@@ -106,7 +106,7 @@ def triplet(kind: str, features: Features, identity: Identity, margin: float) ->
     """The triplet loss that `config.triplet.kind` names.
 
     Raises:
-        InputError: there is none of this name, or it returns something else than a number.
+        InputError: there is no loss of this name, or it does not return a number.
     """
     value = find_triplet(kind)(features, identity, margin)
     if jnp.shape(value) != ():
@@ -129,14 +129,14 @@ def cross_modality_triplet(
     """Over anchors of one modality: max(0, hardest positive - hardest negative + margin).
 
     Positives and negatives are all of another modality. Liu et al., Base-Derivative Framework (ICPR
-    2020), equations 3 to 5, where equation 5 is read as meant: as printed, its product with a mask
-    leaves zeros at the positives, so that the nearest "negative" would always be at distance 0.
+    2020), equations 3 to 5, with equation 5 corrected: as printed, its product with a mask leaves
+    zeros at the positives, so that the nearest "negative" would always be at distance 0.
 
     Args:
         anchors: not normalized.
-        candidates: likewise. An anchor that has no positive or no negative among them costs 0.
+        candidates: not normalized. An anchor without a positive or a negative among them costs 0.
         anchor_identity: class numbers.
-        candidate_identity: likewise.
+        candidate_identity: class numbers.
         margin: in units of the features' Euclidean distance.
         reduce: `sum` over anchors, as equation 4 has it, or their `mean`.
 
@@ -233,15 +233,15 @@ def set_triplet(
 ) -> Float[Array, ""]:
     """Mean over anchors of max(0, hardest positive - hardest negative + margin), of three sets.
 
-    PFANet (2022), the L_tri(anchor, positive, negative) of equations 14 and 15; the paper gives
-    neither distance nor margin, the defaults are those of AlignGAN's code.
+    PFANet (2022), L_tri(anchor, positive, negative) of equations 14 and 15. The paper gives neither
+    distance nor margin; the defaults are those of AlignGAN's code.
 
     Args:
         anchors: not normalized, like the others.
         positives: the set that positives are taken from.
         negatives: the set that negatives are taken from.
-        identity: of row i of each of the three sets; two different ones at least, or there is no
-            negative and the loss is 0.
+        identity: class numbers of the rows, the same for all three sets. With a single identity
+            there is no negative and the loss is 0.
         distance: `cosine` or `euclidean`.
         margin: in units of the distance.
 
@@ -270,9 +270,9 @@ def generated_triplets(
     PFANet (2022), equation 15; equation 14 is half of it. The arguments are those of `set_triplet`.
 
     Args:
-        negatives: `other`, the set that the anchor is not in, as AlignGAN's code has it in both
-            terms; `generated` as the paper prints them, where the first term takes its negatives
-            from its anchors' own set, which is most likely a slip.
+        negatives: `other`: both terms take negatives from the set that the anchor is not in, as in
+            AlignGAN's code; `generated`: as the paper prints it, the first term takes its negatives
+            from the anchors' own set, which is probably a mistake.
 
     Raises:
         ValueError: arrays that do not fit their annotations, or an unknown option.

@@ -1,4 +1,4 @@
-"""One paper a file or folder, each a `Method`: pure functions over explicit state."""
+"""One file or folder for each paper. Each is a `Method`: pure functions over explicit state."""
 
 from jreid.methods.method import (
     Batch,

@@ -1,7 +1,7 @@
 """AGW (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021), the field's baseline.
 
-One stem a modality, shared residual stages with non-local blocks, generalized-mean pooling and a
-BNNeck; cross-entropy on the neck's output and a triplet loss on its input.
+One stem for each modality, shared residual stages with non-local blocks, generalized-mean pooling
+and a BNNeck; cross-entropy on the neck's output and a triplet loss on its input.
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def create(config: Config) -> Method:
         return Terms(losses, logits)
 
     def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:
-        """The neck's output, which the released code calls the FC feature and selects by."""
+        """The neck's output. The released code calls it the FC feature and selects models by it."""
         return outputs[1]
 
     return single_network(

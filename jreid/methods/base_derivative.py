@@ -1,8 +1,8 @@
 """Base-Derivative (Liu et al., A Base-Derivative Framework for RGB-Infrared Re-ID, ICPR 2020).
 
-A ten-parameter generator derives one more modality from visible and one from infrared. The four
-have a stem each and share the rest of a ResNet-50. Triplet losses within every modality and across
-pairs of them draw visible and infrared together; only these two are embedded.
+A generator with ten parameters derives one more modality from visible and one from infrared. Each
+of the four modalities has its own stem; they share the rest of a ResNet-50. Triplet losses within
+modalities and across pairs of them draw visible and infrared together. Only these two are embedded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,7 @@ class Network(nn.Module):
     def __call__(
         self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool
     ) -> tuple[Float[Array, "m d"], Float[Array, "m d"], Float[Array, "m identities"]]:
-        """Rows are sample-major: of M modalities row M * i + m is image i of the m-th."""
+        """Rows are sample-major: with M modalities, row M * i + m is image i of the m-th."""
         pooled = POOLING[self.config.pooling](self.backbone(images, train)[-1])
         bnneck = self.config.base_derivative.neck == "bnneck"
         embedding = self.neck(pooled, train) if bnneck else pooled
@@ -79,13 +79,13 @@ class Network(nn.Module):
     def derive(
         self, images: Mapping[str, Float[Array, "n h w 3"]]
     ) -> dict[str, Float[Array, "n h w 3"]]:
-        """Those derived modalities of these base images that the config has (equation 1)."""
+        """Derives the modalities that the config names from these base images (equation 1)."""
         modalities = self.config.base_derivative.modalities
         bases = {name: x for name, x in images.items() if f"derived_{name}" in modalities}
         return self.derivation(bases) if bases else {}
 
     def with_derived(self, images: Mapping[str, Float[Array, "n h w 3"]], train: bool) -> Any:
-        """As `__call__`, of the base images and what is derived from them."""
+        """As `__call__`, for the base images and the images derived from them."""
         return self({**images, **self.derive(images)}, train)
 
 
@@ -101,7 +101,7 @@ def create(config: Config) -> Method:
     network, options = Network(config), config.base_derivative
 
     def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:
-        """Of `visible` or `infrared`: nothing is derived when testing."""
+        """Embeds `visible` or `infrared` images: nothing is derived when testing."""
         pooled, embedding, _ = outputs
         return embedding if options.feature == "bn" else pooled
 
@@ -140,7 +140,7 @@ def _terms(options: Config, outputs: tuple[Array, Array, Array], batch: Batch) -
 def _per_row(options: Config) -> int:
     """How many cross-entropies the identity loss adds up.
 
-    Equation 8 divides by N, which is read as the rows of one modality.
+    Equation 8 divides by N. Here N is the number of rows of one modality.
     """
     return len(options.modalities) if options.identity_reduce == "sum_modalities" else 1
 
@@ -165,9 +165,10 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
 def _pictures(apply: Any, modalities: tuple[str, ...]) -> Mapping[str, Callable[..., Any]]:
     """Figures 8 and 9: `(variables, images [N, H, W, 3], modality)` to pixels in 0..1.
 
-    `derived` [N, H, 2W, 3] is the source and, to its right, what is derived from it. `channels`
-    [N, 2H, 3W, 3] has the three channels in gray, the source's above. `differences` [N, H, 3W, 3]
-    has their absolute differences, dark where source and derived image agree.
+    `derived` [N, H, 2W, 3] is the source and, to its right, the image derived from it. `channels`
+    [N, 2H, 3W, 3] has the three channels in gray: the source's above, the derived image's below.
+    `differences` [N, H, 3W, 3] has the absolute differences of the channels, dark where both images
+    agree.
     """
 
     def both(variables: Variables, images: Array, modality: str) -> list[Array]:

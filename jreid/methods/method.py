@@ -1,4 +1,4 @@
-"""Method and Player: what a paper gives to the one training loop and the one evaluator."""
+"""Method and Player: the interface of every paper to the training loop and the evaluator."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,15 +11,15 @@ from jaxtyping import Array, Float
 
 from jreid.find import call, find_module
 
-# A locked ml_collections.ConfigDict, whose fields a type checker cannot know.
+# A locked ml_collections.ConfigDict: a type checker cannot know its fields.
 Config = Any
 
 # `visible` and `infrared`, each float32 [N, H, W, 3], and `identity` int32 [N] for both: row i of
-# the two halves shows the same identity, a class number from 0. N = P identities x K images.
+# both halves shows the same identity, a class number from 0. N = P identities x K images.
 Batch = Mapping[str, jax.Array]
 
-# Collections of arrays: `params` and, beside it, whatever else the method keeps from step to step,
-# which is its model state: `batch_stats` and, where it has any, a `memory` (see Method).
+# Collections of arrays: `params` and the method's model state, which it keeps from step to step:
+# `batch_stats` and, if it has one, a `memory` (see Method).
 Variables = Mapping[str, Any]
 
 Metrics = Mapping[str, jax.Array]
@@ -35,7 +35,7 @@ class Player(NamedTuple):
         name: names its optimizer state and its metrics.
         owns: whether the parameter at a path such as `backbone/conv1/kernel` is this player's.
         loss: `(params, model_state, batch, key, epoch)` to `loss, (metrics, model_state)`;
-            `params` are all of the method's, `epoch` is a float32 scalar with its fraction.
+            `params` are those of the whole method, `epoch` is a float32 scalar with its fraction.
         optimizer: the block of the config that describes its optimizer.
     """
 
@@ -46,13 +46,14 @@ class Player(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """A part of training with players of its own.
+    """A part of training with its own players.
 
     Attributes:
         name: printed when it begins.
-        players: updated in this order within a step. Players of one name in several phases are
-            one player that changes its loss: they share parameters and optimizer.
-        end_epoch: the epoch that it ends before, counted from 0; the last one never ends.
+        players: updated in this order within a step. Players with the same name in several phases
+            are one player that changes its loss: they share parameters and optimizer.
+        end_epoch: the epoch, counted from 0, before which the phase ends; the last phase has no
+            end.
     """
 
     name: str
@@ -67,11 +68,11 @@ class MetricWarning(NamedTuple):
 
     Attributes:
         pattern: of metrics' names, such as `*_discriminator/loss`.
-        when: whether to warn of a value, the mean of the steps since the last; with `epochs`, of
-            an array of the values at all steps of an epoch, `[steps]` float64.
+        when: whether to warn about a value. The value is the mean of the steps since the last log;
+            with `epochs`, an array of the values at all steps of an epoch, `[steps]` float64.
         message: what the value means and what to do.
-        epochs: those that are judged, counted from 0, each of them whole, and warned of once in a
-            run; None to judge each mean that is logged.
+        epochs: the epochs to judge, counted from 0. Each is judged as a whole, and a run warns once
+            only. None to judge each mean that is logged.
     """
 
     pattern: str
@@ -85,21 +86,22 @@ class Method(NamedTuple):
 
     A method may have a memory, such as averages of parameters or centers of identities: a
     collection named `memory`, of arrays in any structure, that `init` returns beside `params`.
-    Losses get it in their model state and return what it is after the step, in the same structure;
-    no optimizer sees it. It is saved, restored and resumed like everything else, and `embed` gets
-    it in its variables.
+    Losses get it in their model state and return its new value after the step, in the same
+    structure. No optimizer updates it. It is saved, restored and resumed like everything else, and
+    `embed` gets it in its variables.
 
     Attributes:
         init: key and Batch to the initial variables.
-        phases: in order; each begins where the one before it ends. A step is compiled once a phase.
+        phases: in order; each begins where the one before it ends. Each phase compiles its step
+            once.
         embed: `(variables, images [N, H, W, 3], modality)` to embeddings `[N, D]` float32, not
-            normalized. The stem follows the image's modality, never its role.
-        pictures: name to a function `(variables, images [N, H, W, 3], modality)` that makes pixels
-            `[N, h, w, 3]` in 0..1 of them, to look at; it raises InputError where the config or
-            the modality has none.
+            normalized. The stem depends on the image's modality, not on whether it is a query.
+        pictures: name to a function `(variables, images [N, H, W, 3], modality)` that returns
+            pictures as pixels `[N, h, w, 3]` in 0..1; it raises InputError if the config or the
+            modality has none.
         torch_layout: how the published PyTorch checkpoint names the method's variables, if there
             is one.
-        metric_warnings: about values that the log may show.
+        metric_warnings: warnings about values in the log.
     """
 
     init: Callable[[jax.Array, Batch], Variables]
@@ -111,12 +113,12 @@ class Method(NamedTuple):
 
     @classmethod
     def single(cls, init: Any, players: tuple[Player, ...], *rest: Any, **options: Any) -> "Method":
-        """A method of one phase, with these players; the rest as in `Method`."""
+        """A method with one phase and these players; the rest as in `Method`."""
         return cls(init, (Phase("main", players),), *rest, **options)
 
     @property
     def players(self) -> tuple[Player, ...]:
-        """Those of the last phase."""
+        """The players of the last phase."""
         return self.phases[-1].players
 
     def phase_at(self, epoch: int) -> Phase:
@@ -130,12 +132,12 @@ class Method(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a method of one network makes of its outputs and a batch.
+    """What a method with one network computes from its outputs and a batch.
 
     Attributes:
         losses: weight and value of each, by name.
         logits: of identities; their accuracy is a metric.
-        metrics: further ones, by name.
+        metrics: further metrics, by name.
     """
 
     losses: Mapping[str, tuple[float, Float[Array, ""]]]
@@ -154,17 +156,17 @@ def single_network(
     train_options: Callable[[Float[Array, ""]], Mapping[str, Any]] = lambda epoch: {},
     metric_warnings: tuple[MetricWarning, ...] = (),
 ) -> Method:
-    """A method of one network, which one player trains by a weighted sum of losses.
+    """A method with one network, which one player trains with a weighted sum of losses.
 
     Args:
-        network: takes images `[N, H, W, 3]` by modality, of one or both, and `train`.
-        terms: from what the network returns, of a batch, to its losses.
-        embedding: from what the network returns, of images, to their embeddings.
-        config: the method's.
+        network: takes images `[N, H, W, 3]` of one or both modalities, by modality, and `train`.
+        terms: computes the losses from the network's outputs and the batch.
+        embedding: takes the embeddings of images from the network's outputs.
+        config: the method's config.
         pictures: as in `Method`.
         torch_layout: as in `Method`.
-        train_call: the network's function that is trained, where it is another.
-        train_options: from the epoch to further arguments of it.
+        train_call: the network's function for training, if it is not `__call__`.
+        train_options: from the epoch to further arguments of that function.
         metric_warnings: as in `Method`.
     """
     apply: Any = network.apply
@@ -211,8 +213,8 @@ def load(config: Config) -> Method:
     """The method that `config.method` names: `create(config)` of the module of that name.
 
     Raises:
-        InputError: no method has this name (the nearest is named), or a module outside of jreid
-            does not import or has no such function.
+        InputError: no method has this name (the message suggests the nearest), or a module outside
+            of jreid cannot be imported or has no such function.
     """
     create = find_module("config.method", config.method, "jreid.methods", "create").create
     return call(f"create of {config.method}", create, Method, config)

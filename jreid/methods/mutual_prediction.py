@@ -8,13 +8,13 @@ discriminative in both. Everything else here follows the closest published work:
 modality, six stripes, one descriptor z of the global feature and the stripes' for W_V and W_I, and
 five readings of mutual prediction, `mutual_prediction.form`:
 
-swap_ce        cross-entropy of each classifier on the other modality's z; the classifiers only
-               judge, so that the encoder alone learns from it. The default
-swap_ce_joint  the same, and the classifiers learn from it too
-kl_ema         KL(own classifier || the other's average over the steps), as MPANet has it
-kl_detach      KL(the other classifier || own), the other's side given
-alternate      swap_ce by a player of its own, after a step on all other losses: the encoder is
-               updated twice a step, by two optimizers, weight decay and batch statistics included
+swap_ce        cross-entropy of each classifier on the other modality's z; only the encoder learns
+               from it, not the classifiers. The default
+swap_ce_joint  the same, and the classifiers learn from it, too
+kl_ema         KL(own classifier || the other's average over the steps), as in MPANet
+kl_detach      KL(the other classifier || own), without a gradient for the other classifier
+alternate      swap_ce by a second player, after a step on all other losses: each step updates the
+               encoder twice, by two optimizers, including weight decay and batch statistics
 """
 
 from collections.abc import Callable, Mapping
@@ -61,7 +61,8 @@ from jreid.nn.parts import PartClassifier, Parts
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 
-# Of z, W (by modality), their averages, identities and a function of W and z to logits.
+# Each takes z and W (both by modality), averages of W, identities, and a function from W and z to
+# logits.
 FORMS: Mapping[str, Callable[..., Array]] = {
     "swap_ce": lambda z, w, averages, rows, predict: swap_ce(z, w, rows, predict),
     "swap_ce_joint": lambda z, w, averages, rows, predict: swap_ce_joint(z, w, rows, predict),
@@ -79,7 +80,7 @@ CHOICES = {
     "mutual_prediction.parts.pool": POOLING,
     "mutual_prediction.parts.reduce": ("mean", "sum"),
 }
-# What mutual prediction changes where the classifiers only judge.
+# What mutual prediction trains where the classifiers do not learn from it.
 ENCODER = ("backbone/", "parts/", "descriptor_neck/")
 
 # Values of the losses by name, the accuracy of the shared classifier, and the model state after.
@@ -92,7 +93,7 @@ class Outputs(NamedTuple):
     Attributes:
         pooled: the global feature g.
         embedding: its batch norm.
-        logits: of the classifier of both modalities, on the embedding.
+        logits: of the classifier shared by both modalities, on the embedding.
         parts: the stripes' features l.
         part_logits: of their own classifiers.
         descriptor: z, which is g and every l, side by side.
@@ -109,7 +110,7 @@ class Outputs(NamedTuple):
 
 
 class Network(nn.Module):
-    """Images of one or both modalities to everything but what W_V and W_I say."""
+    """Images of one or both modalities to all outputs except those of W_V and W_I."""
 
     config: Config
 
@@ -243,7 +244,7 @@ def _terms(apply: Any, classify: Any, config: Config) -> Terms:
             values["part_triplet"] = of_parts.mean()
         classifiers, averages = params["modality_classifiers"], None
         if _has_memory(config):
-            # As in MPANet's code, a step's own classifiers are in the average that it gets.
+            # As in MPANet's code, the average already includes the classifiers of this step.
             averages = exponential_average(model_state["memory"], classifiers, options.ema_rate)
             changed = {**changed, "memory": averages}
         z = _by_modality(out.normal)
@@ -266,7 +267,7 @@ def _part_cross_entropy(
 
 
 def _features(normal: Float[Array, "n d"], config: Config) -> list[Float[Array, "n _"]]:
-    """What of z's batch norm W_V and W_I see: all of it, its global feature, or each feature."""
+    """The part of z's batch norm that W_V and W_I take: all, the global feature, or each one."""
     options = config.mutual_prediction
     parts, dim = options.parts.n, options.parts.dim
     starts = [normal.shape[1] - dim * number for number in range(parts, 0, -1)]

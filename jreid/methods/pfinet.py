@@ -1,8 +1,8 @@
 """PFINet (Pyramid Feature Integration Network for visible-infrared person re-ID, CVM 2022).
 
-Visible images are turned gray before anything else; then one network, all of it shared by both
-modalities: a ResNet-50, a feature pyramid on its four maps, a response map on each level that picks
-out the regions where identity shows, and the levels' averages side by side.
+Visible images are first turned gray. Then both modalities share one whole network: a ResNet-50, a
+feature pyramid on its four maps, and a response map on each level that selects the regions which
+show the identity. The feature is the concatenation of the levels' averages.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,13 +65,13 @@ TORCH_LAYOUT = Layout(
 
 
 class TaskTransformation(nn.Module):
-    """Table 4's learnt conversions of visible images, in place of the fixed one to gray.
+    """Table 4's learned conversions of visible images, in place of the fixed one to gray.
 
     Attributes:
-        kind: `lsp` has one weight a channel, `lmp` one for each channel of each pixel.
+        kind: `lsp` has one weight for each channel, `lmp` one for each channel of each pixel.
         reduce: `sum_to_gray` adds the weighted channels up and repeats the sum; `none` keeps them
             apart, as the released code does.
-        weight_init: weights from a normal distribution, `randn`, or equation 1's, `bt601`.
+        weight_init: `randn`, weights from a normal distribution, or `bt601`, those of equation 1.
     """
 
     kind: str
@@ -120,7 +120,7 @@ class Network(nn.Module):
             pyramid = Pyramid(options.pyramid, min(options.levels), dtype, name="pyramid")
             levels = pyramid(maps)
             responses = RegionResponse(**options.response, dtype=dtype, name="response")(levels)
-        # Equations 5 to 7. The released code has level 4 first, and so do its weights.
+        # Equations 5 to 7. Level 4 is first, as in the released code and its weights.
         features = [global_average(m * p) for m, p in zip(responses, levels, strict=True)]
         if options.add_raw_c4 or not features:
             features = [global_average(maps[-1]), *features]
@@ -146,13 +146,14 @@ def create(config: Config) -> Method:
         representation, _, logits, _ = outputs
         identity = jnp.repeat(batch["identity"], 2)
         clusters = center_cluster(representation, identity, options.margin, options.groups)
-        # The sum over groups: of equation 8, a mean, it is so many times that of the batch.
+        # The sum over groups of equation 8, which is a mean, is the batch's mean times the number
+        # of groups.
         identities = options.groups * cross_entropy(logits, identity)
         losses = {"identity": (1.0, identities), "center_cluster": (1.0, clusters)}
         return Terms(losses, logits)
 
     def embedding(outputs: Any) -> Float[Array, "n d"]:
-        """The neck's output, as the released code tests with."""
+        """The neck's output, which the released code uses for testing, too."""
         return outputs[1]
 
     pictures = {"responses": _responses(network.apply)}
@@ -166,7 +167,7 @@ def _responses(apply: Any) -> Callable[..., Array]:
     """Figure 3: `(variables, images [N, H, W, 3], modality)` to pixels `[N, H, (1 + L) W, 3]`.
 
     The images and, to their right, the responses of L levels from level 4 down, enlarged to the
-    image and in gray: white, 1, is where the network looks.
+    size of the image and in gray. White is 1: the network uses these regions.
     """
 
     def responses(variables: Variables, images: Array, modality: str) -> Array:

@@ -1,7 +1,7 @@
-"""Warnings of a training that is stuck, for any method's `metric_warnings`.
+"""Warnings about a training that is stuck, for any method's `metric_warnings`.
 
-Each judges whole epochs, and first after the warm-up and one epoch more: until then a healthy
-training may look the same. A remedy says what to do, by a field of the config.
+Each judges whole epochs, and starts one epoch after the warm-up: until then, a healthy training may
+look the same. A remedy names the config field to change.
 """
 
 import math
@@ -12,9 +12,9 @@ from jaxtyping import Float
 from jreid.losses.triplet import collapsed_triplet
 from jreid.methods.method import Config, MetricWarning
 
-STANDS = 0.05  # how far from a value, on average, a loss is that stands there
-LEARNT = 0.02  # how far below chance the identity loss of a branch is that has begun to learn
-CERTAIN = 0.02  # of a discriminator's loss at chance: it is hardly ever wrong
+STANDS = 0.05  # a loss that stays at a value differs from it by less, on average
+LEARNT = 0.02  # a branch that has begun to learn has an identity loss this far below chance
+CERTAIN = 0.02  # share of its loss at chance below which a discriminator is hardly ever wrong
 LONGER_WARMUP = "train anew with more config.optimizer.warmup_epochs"
 LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
 OTHER_RATE = "train anew with another config.optimizer.learning_rate"
@@ -35,12 +35,12 @@ def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> ran
 def triplet_at_margin(
     pattern: str, value: float, epochs: range, remedy: str = LONGER_WARMUP
 ) -> MetricWarning:
-    """Of a triplet loss that stands where it stands for features that are all equal.
+    """Warns of a triplet loss that stays at its value for features that are all equal.
 
     Args:
         pattern: of the metric's name.
-        value: that it has there: the margin times the number of triplet losses in the sum.
-        epochs: that are judged.
+        value: that value: the margin times the number of triplet losses in the sum.
+        epochs: the epochs to judge.
         remedy: what to do.
     """
     return MetricWarning(
@@ -55,7 +55,7 @@ def triplet_at_margin(
 def configured_triplet_at_margin(
     pattern: str, config: Config, remedy: str = LONGER_WARMUP
 ) -> tuple[MetricWarning, ...]:
-    """`triplet_at_margin` of the loss that `config.triplet` describes; none of an outside loss."""
+    """`triplet_at_margin` for the loss of `config.triplet`; none if it is from outside jreid."""
     value = collapsed_triplet(config.triplet.kind, config.triplet.margin)
     if value is None:
         return ()
@@ -65,13 +65,13 @@ def configured_triplet_at_margin(
 def identity_at_chance(
     pattern: str, config: Config, epochs: range, heads: int = 1, remedy: str = OTHER_RATE
 ) -> MetricWarning:
-    """Of an identity loss that is no lower than a guess among all identities makes it.
+    """Warns of an identity loss that is no lower than that of a guess among all identities.
 
     Args:
         pattern: of the metric's name.
         config: the method's, with its number of identities.
-        epochs: that are judged.
-        heads: how many cross-entropies the metric is the sum of.
+        epochs: the epochs to judge.
+        heads: how many cross-entropies the metric adds up.
         remedy: what to do.
     """
     chance = heads * math.log(max(config.data.identities, 2))
@@ -87,7 +87,7 @@ def identity_at_chance(
 def discriminator_at_chance(
     pattern: str, chance: float, epochs: range, remedy: str
 ) -> MetricWarning:
-    """Of a discriminator whose loss, `chance` or nearly, is that of a guess."""
+    """Warns of a discriminator whose loss is near `chance`, the loss of a guess."""
     return MetricWarning(
         pattern,
         lambda losses: _stands_at(chance, losses),
@@ -98,7 +98,7 @@ def discriminator_at_chance(
 
 
 def discriminator_certain(pattern: str, chance: float, epochs: range, remedy: str) -> MetricWarning:
-    """Of a discriminator that is hardly ever wrong: its loss is far below `chance`, a guess's."""
+    """Warns of a discriminator that is hardly ever wrong: its loss is far below `chance`."""
     return MetricWarning(
         pattern,
         lambda losses: losses.mean() <= CERTAIN * chance,
@@ -109,7 +109,7 @@ def discriminator_certain(pattern: str, chance: float, epochs: range, remedy: st
 
 
 def distillation_dominates(pattern: str, epochs: range, remedy: str) -> MetricWarning:
-    """Of a share of the weighted loss that distillation has: more than half."""
+    """Warns of distillation that makes up more than half of the weighted loss."""
     return MetricWarning(
         pattern,
         lambda shares: shares.mean() > 0.5,
@@ -120,9 +120,9 @@ def distillation_dominates(pattern: str, epochs: range, remedy: str) -> MetricWa
 
 
 def _stands_at(value: float, losses: Float[np.ndarray, " steps"]) -> bool:
-    """Whether the losses are near the value at every step, and not only on their way past it.
+    """Whether the losses are near the value at every step, and do not only pass it.
 
-    A healthy batch-hard triplet loss falls through its margin slowly, within several epochs, but
-    from step to step it differs by a tenth of it.
+    A healthy batch-hard triplet loss passes its margin slowly, within several epochs, but from step
+    to step it changes by a tenth of the margin.
     """
     return bool(np.abs(losses - value).mean() < STANDS * value)

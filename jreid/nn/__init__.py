@@ -1,4 +1,4 @@
-"""What methods are made of: linen modules that know nothing of identities or losses."""
+"""The building blocks of methods: linen modules that do not depend on identities or losses."""
 
 from jreid.nn.attention import NonLocal
 from jreid.nn.gan import Generator, ImageDiscriminator, JointDiscriminator

@@ -17,8 +17,8 @@ class NonLocal(nn.Module):
     al. (2018): x + BN(W y), y_i = 1/N sum_j (theta_i . phi_j) g_j over N positions, no softmax.
 
     Attributes:
-        reduced_channels: of theta, phi and g. The released code means half of the channels, yet its
-            integer division gives 1; published weights have 1.
+        reduced_channels: of theta, phi and g. The released code intends half of the channels, but
+            its integer division gives 1; published weights have 1.
         dtype: of the computation; parameters are float32.
     """
 

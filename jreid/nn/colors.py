@@ -9,12 +9,12 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601's share of red, green and blue
 
 
 def to_unit(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Normalized images as pixels in 0..1."""
+    """Normalized images, converted to pixels in 0..1."""
     return images * _channels(IMAGENET_STD) + _channels(IMAGENET_MEAN)
 
 
 def from_unit(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Pixels in 0..1 normalized by ImageNet's mean and standard deviation."""
+    """Pixels in 0..1, normalized by ImageNet's mean and standard deviation."""
     return (images - _channels(IMAGENET_MEAN)) / _channels(IMAGENET_STD)
 
 

@@ -1,7 +1,7 @@
 """PFANet's generators of images in the other modality, and its discriminators of real ones.
 
-All work on pixels in -1..1. Convolutions start from Normal(0, 0.02) and biases from 0, as CycleGAN
-has them; the layers are those of AlignGAN's code, which the paper does not give.
+All work on pixels in -1..1. Convolutions start from Normal(0, 0.02) and biases from 0, as in
+CycleGAN. The paper does not give the layers; they are those of AlignGAN's code.
 """
 
 from functools import partial
@@ -27,8 +27,8 @@ class Generator(nn.Module):
     """An image as the other modality would show it: convolutions, residual blocks, tanh.
 
     Two strided convolutions, residual blocks at a quarter of the size, two transposed convolutions;
-    instance norm with scale and bias behind each but the last, of the image's own statistics always
-    (AlignGAN's code tests with running ones). 6,053,504 parameters.
+    instance norm with scale and bias after each but the last, always with the image's own
+    statistics (AlignGAN's code tests with running ones). 6,053,504 parameters.
 
     Attributes:
         width: channels of the first map.
@@ -42,7 +42,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-        """Pixels in -1..1 to such; height and width are multiples of 4."""
+        """Pixels in -1..1 to pixels in -1..1; height and width must be multiples of 4."""
         if images.shape[1] % 4 or images.shape[2] % 4:
             raise ValueError(f"images of {images.shape[1:3]} have no quarter in whole pixels")
         x = self._stage(images, self.width, 7, 1, "input")
@@ -64,7 +64,7 @@ class Generator(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """How real patches of an image look: strided convolutions and one of a single channel.
+    """How real patches of an image look: strided convolutions, then one with a single channel.
 
     PatchGAN (Isola et al., 2017): 11,155,392 parameters, a map of 4 x 4 for 128 x 128 pixels.
 
@@ -88,10 +88,10 @@ class ImageDiscriminator(nn.Module):
 
 
 class JointDiscriminator(nn.Module):
-    """How real a pair of an image and the feature map of an image look (Wang et al., AlignGAN).
+    """How real a pair of an image and a feature map looks (Wang et al., AlignGAN).
 
-    Three strided convolutions of the image; the feature map, reduced to few channels and resized,
-    joins it there. 11,810,816 parameters, a map of 4 x 4 for 128 x 128 pixels.
+    After three strided convolutions of the image, the feature map joins it, reduced to few channels
+    and resized. 11,810,816 parameters, a map of 4 x 4 for 128 x 128 pixels.
 
     Attributes:
         width: channels of the first map, and of the reduced features.
@@ -113,7 +113,7 @@ class JointDiscriminator(nn.Module):
         """Logits of patches, float32.
 
         Args:
-            silent: judge the image alone, zeros in the place of the reduced features.
+            silent: judge the image alone, with zeros in place of the reduced features.
         """
         if self.stages <= IMAGE_STAGES:
             raise ValueError(f"{self.stages} stages leave none behind the features")
@@ -132,7 +132,7 @@ class JointDiscriminator(nn.Module):
 class Deconv(nn.Module):
     """A transposed convolution of 4x4 that doubles height and width, without bias.
 
-    PyTorch's `ConvTranspose2d(c, features, 4, stride=2, padding=1)`, the kernel turned by 180
+    PyTorch's `ConvTranspose2d(c, features, 4, stride=2, padding=1)`, with the kernel turned by 180
     degrees.
     """
 

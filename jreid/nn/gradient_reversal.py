@@ -1,4 +1,4 @@
-"""Gradient reversal, for networks of which one part is to be worse off for another."""
+"""Gradient reversal, for networks in which one part is trained against another."""
 
 import jax
 import jax.numpy as jnp
@@ -7,16 +7,16 @@ from jaxtyping import Array, Float
 
 
 def reverse_gradient(x: Float[Array, "*n"], strength: float | Float[Array, ""]) -> Array:
-    """`x` itself, whose gradient comes back times -strength.
+    """`x` unchanged; the gradient of `x` is multiplied by -strength.
 
-    The gradient reversal layer of Ganin and Lempitsky (ICML 2015): what is trained on its output
-    gets better at its task, what made `x` worse.
+    The gradient reversal layer of Ganin and Lempitsky (ICML 2015): the layers after it learn a
+    task, and the layers before it learn to make that task harder.
 
     Args:
         strength: a number or a traced scalar, such as a schedule's value. It gets no gradient.
     """
     constant = lax.stop_gradient(x)
-    # The difference is zero, exactly; only its gradient is not.
+    # The difference is exactly zero, but its gradient is not.
     return constant - lax.stop_gradient(jnp.asarray(strength, x.dtype)) * (x - constant)
 
 

@@ -1,4 +1,4 @@
-"""What stands on a pooled feature: the batch-norm neck, embedders and identity classifiers."""
+"""Layers for a pooled feature: the batch-norm neck, embedders and identity classifiers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +20,8 @@ def _near_one(key: Array, shape: Sequence[Any], dtype: Any = None, out_sharding:
 class BatchNormNeck(BatchNorm):
     """BNNeck (Luo et al., 2019): batch norm with a bias that stays zero.
 
-    The metric loss goes before it, the classifier behind it. The bias lies in `batch_stats`, where
-    no optimizer sees it and only imported weights change it; the scale starts near one.
+    The metric loss takes its input, the classifier its output. The bias is in `batch_stats`, where
+    no optimizer updates it and only imported weights change it; the scale starts near one.
     """
 
     scale_init: Initializer = _near_one
@@ -29,14 +29,14 @@ class BatchNormNeck(BatchNorm):
 
 
 class Classifier(Linear):
-    """Identity logits: a linear layer without bias, in float32, started from Normal(0, 0.001)."""
+    """Identity logits: a linear layer without bias, in float32, initialized by Normal(0, 0.001)."""
 
     use_bias: bool = False
     kernel_init: Initializer | None = nn.initializers.normal(0.001)
 
 
 class FeatureClassifier(nn.Module):
-    """Identity logits by each of several features, a classifier for each.
+    """Identity logits from several features, with a classifier for each feature.
 
     Attributes:
         identities: how many.
@@ -50,7 +50,7 @@ class FeatureClassifier(nn.Module):
     def __call__(
         self, features: Sequence[Float[Array, "n _"]]
     ) -> Float[Array, "m {self.identities}"]:
-        """Row k * i + j is image i's, by its j-th feature of k."""
+        """Row k * i + j is that of image i and its j-th feature of k."""
         logits = [self._logits(x, number) for number, x in enumerate(features)]
         return jnp.stack(logits, axis=1).reshape(-1, self.identities)
 
@@ -66,8 +66,8 @@ class FeatureClassifier(nn.Module):
 class BottleneckClassifier(nn.Module):
     """Identity logits through a narrow layer: linear, batch norm, activation, dropout, linear.
 
-    PFANet (2022), section 4.1, which leaves the order of the last two before the logits open;
-    AlignGAN's code drops out the input instead, and has a leaky activation. In float32.
+    PFANet (2022), section 4.1. The paper does not give the order of activation and dropout.
+    AlignGAN's code applies dropout to the input instead, and has a leaky activation. In float32.
 
     Attributes:
         identities: how many logits.
@@ -95,7 +95,7 @@ class BottleneckClassifier(nn.Module):
 
 
 class Embedder(nn.Module):
-    """A linear layer with bias, in float32; started from Uniform(+-1 / sqrt(inputs)), bias 0."""
+    """A linear layer with bias, in float32; kernel from Uniform(+-1 / sqrt(inputs)), bias 0."""
 
     width: int
 

@@ -9,7 +9,7 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
-# PyTorch's initialization of a linear layer's kernel, as `uniform` but for how it is rounded.
+# PyTorch's initialization of a linear layer's kernel: `uniform`, except for rounding.
 LINEAR_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
@@ -29,7 +29,7 @@ class Linear(nn.Module):
         features: outputs.
         use_bias: whether there is one.
         kernel_init: `uniform` of the inputs if None.
-        bias_init: likewise.
+        bias_init: as `kernel_init`.
         dtype: of the computation; parameters are float32.
     """
 
@@ -62,9 +62,9 @@ class Conv(nn.Module):
         groups: of the channels.
         use_bias: whether there is one.
         kernel_init: `uniform` of an output's inputs if None.
-        bias_init: likewise.
-        product: that of a 1x1 kernel is a product of two matrices. XLA's CPU convolution is slow at
-            a 1x1 kernel's gradient, as is its product with an array of more dimensions.
+        bias_init: as `kernel_init`.
+        product: compute a 1x1 convolution as a product of two matrices. On CPUs, XLA computes the
+            gradient of a 1x1 convolution slowly, and also products of arrays with more dimensions.
         dtype: of the computation; parameters are float32.
     """
 

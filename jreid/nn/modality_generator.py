@@ -1,4 +1,4 @@
-"""Base-Derivative's generator: two more modalities from visible and infrared, in ten parameters."""
+"""Base-Derivative's generator: two more modalities from visible and infrared; ten parameters."""
 
 from collections.abc import Mapping
 
@@ -27,16 +27,16 @@ class ModalityGenerator(nn.Module):
 
     Liu et al., Base-Derivative Framework (ICPR 2020), equation 1: G(E(visible)), G(infrared). E is
     a 1x1 convolution and ReLU (4 parameters), G a 1x1 convolution (6), both with biases; computed
-    in float32. What is not called owns no parameters.
+    in float32. A part that is not called has no parameters.
 
     Attributes:
         weight_init: `third`: all weights are 1/3, as in MMN; `torch`: PyTorch's random weights;
-            `bt601`: those that make the luma of a visible image and repeat it over the channels.
-        out_relu: a ReLU behind the generator too; the paper names none.
-        input: the pixels that encoder and generator see: `imagenet`, normalized as given, where the
-            ReLU clips about half of them, or `unit`, 0..1, normalized again afterwards.
+            `bt601`: weights that make the luma of a visible image and repeat it over the channels.
+        out_relu: a ReLU after the generator, too; the paper does not mention one.
+        input: the pixels that encoder and generator take: `imagenet`, normalized as given, where
+            the ReLU clips about half of them, or `unit`, 0..1, normalized again afterwards.
         infrared_channel: the one channel of an infrared image: the `mean` of its three or the
-            `first`, which differ by ImageNet's normalization only.
+            `first`; they differ only by ImageNet's normalization.
     """
 
     weight_init: str = "third"

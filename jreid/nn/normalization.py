@@ -15,14 +15,14 @@ MOMENTUM = 0.9  # PyTorch calls the same rate 0.1
 class BatchNorm(nn.Module):
     """Normalizes over all axes but the last (Ioffe and Szegedy, 2015).
 
-    The running variance is the unbiased one, n / (n - 1) times the batch's. Under jit a batch that
-    is sharded over a mesh with Auto axes has one set of statistics, that of the global batch.
+    The running variance is the unbiased one, n / (n - 1) times the batch's. Under jit, a batch that
+    is sharded over a mesh with Auto axes has one set of statistics, those of the global batch.
 
     Attributes:
         dtype: of the output; parameters and statistics are float32.
         scale_init: of the scale.
-        frozen_bias: keeps the bias, zeros, beside the running statistics instead of among the
-            parameters: no optimizer sees it, and only imported weights change it.
+        frozen_bias: keep the bias, which is zero, with the running statistics instead of the
+            parameters: no optimizer updates it, and only imported weights change it.
     """
 
     dtype: Any = jnp.float32
@@ -34,7 +34,7 @@ class BatchNorm(nn.Module):
         """Uses the batch's statistics and updates the running ones if `train`.
 
         Raises:
-            ValueError: there is one value a channel to train on, which has no variance.
+            ValueError: training gets only one value for each channel, which has no variance.
         """
         features = x.shape[-1:]
         scale = self.param("scale", self.scale_init, features, jnp.float32)
@@ -62,7 +62,7 @@ class BatchNorm(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """`instance_norm` followed by a learnt scale and bias for each channel."""
+    """`instance_norm` followed by a learned scale and bias for each channel."""
 
     dtype: Any = jnp.float32
 
@@ -74,10 +74,10 @@ class InstanceNorm(nn.Module):
 
 
 class RunningInstanceNorm(nn.Module):
-    """Instance norm with a learnt scale and bias, and running statistics for testing.
+    """Instance norm with a learned scale and bias, and running statistics for testing.
 
     `torch.nn.InstanceNorm2d(affine=True, track_running_stats=True)`: the running statistics follow
-    the means, over the batch, of the images' own means and unbiased variances.
+    the batch's average of each image's mean and unbiased variance.
     """
 
     dtype: Any = jnp.float32
@@ -87,7 +87,7 @@ class RunningInstanceNorm(nn.Module):
         """Uses each image's statistics and updates the running ones if `train`.
 
         Raises:
-            ValueError: there is one position to train on, which has no variance.
+            ValueError: training gets maps of only one position, which has no variance.
         """
         features = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, features, jnp.float32)
@@ -127,7 +127,7 @@ class InstanceBatchNorm(nn.Module):
 def instance_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     """Normalizes each channel of each image over its positions, by the biased variance.
 
-    Neither scale nor bias, no running statistics (Ulyanov et al., 2016); computed in float32,
+    It has no scale, no bias and no running statistics (Ulyanov et al., 2016). Computed in float32,
     returned in the dtype of `x`.
     """
     values = x.astype(jnp.float32)
@@ -135,12 +135,12 @@ def instance_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 
 
 def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:
-    """Mean and biased variance, in two passes: mean(x^2) - mean(x)^2 cancels in float32."""
+    """Mean and biased variance in two passes: mean(x^2) - mean(x)^2 is inexact in float32."""
     return jnp.mean(x, axes, keepdims=keepdims), jnp.var(x, axes, keepdims=keepdims)
 
 
 def _move(running: Any, value: Array) -> None:
-    """Moves a running statistic towards a batch's."""
+    """Moves a running statistic toward that of a batch."""
     running.value = MOMENTUM * running.value + (1 - MOMENTUM) * value
 
 
@@ -153,5 +153,5 @@ def _affine(x: Array, scale: Any, bias: Any) -> Array:
 
 
 def _align(statistic: Any, x: Array) -> Any:
-    """Adds leading axes: rank promotion may be forbidden where this runs."""
+    """Adds leading axes, since callers may forbid implicit rank promotion."""
     return statistic.reshape((1,) * (x.ndim - statistic.ndim) + statistic.shape)

@@ -1,4 +1,4 @@
-"""Fine-grained features: horizontal stripes of a map, each with a transform of its own."""
+"""Fine-grained features: horizontal stripes of a map, each with its own transform."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ from jreid.nn.pooling import POOLING
 
 
 class Parts(nn.Module):
-    """A map's horizontal stripes to a vector each: pooling, 1x1 convolution, batch norm, ReLU.
+    """One vector for each horizontal stripe: pooling, 1x1 convolution, batch norm, ReLU.
 
     Sun et al., Beyond Part Models (PCB, ECCV 2018), section 3.1, with the batch norm and ReLU of
-    the code of Liu, Tan and Zhou (HcTri, TMM 2020). No two stripes share anything. After pooling a
-    convolution of one pixel is a matrix, in float32 whatever the map's type.
+    the code of Liu, Tan and Zhou (HcTri, TMM 2020). Stripes share no parameters. After pooling, the
+    1x1 convolution is a product with a matrix, in float32 for any type of map.
 
     Attributes:
-        n: stripes, from head to foot; divides the map's height.
-        dim: numbers that describe a stripe.
+        n: number of stripes, from head to foot; divides the map's height.
+        dim: numbers that describe each stripe.
         pool: a name of `POOLING`.
     """
 
@@ -30,7 +30,7 @@ class Parts(nn.Module):
     def __call__(self, x: Float[Array, "m h w c"], train: bool) -> Float[Array, "m n dim"]:
         """
         Raises:
-            InputError: the map's rows do not make n stripes of one height.
+            InputError: the map's rows cannot be divided into n stripes of the same height.
         """
         images, height, width, channels = x.shape
         if height % self.n:
@@ -44,13 +44,13 @@ class Parts(nn.Module):
         kernel = self.param("kernel", start, (self.n, channels, self.dim), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.n, self.dim), jnp.float32)
         described = jnp.einsum("mnc,ncd->mnd", pooled, kernel) + bias[None]
-        # Channels are normalized one by one: in one batch norm stripes stay apart.
+        # Batch norm normalizes each channel alone, so one batch norm keeps the stripes apart.
         normal = BatchNorm(name="norm")(described.reshape(images, -1), train)
         return nn.relu(normal).reshape(described.shape)
 
 
 class PartClassifier(nn.Module):
-    """Identity logits of each part: a linear layer with bias for each, started as `Classifier`."""
+    """Identity logits of each part: a linear layer with bias for each, with `Classifier`'s init."""
 
     identities: int
 

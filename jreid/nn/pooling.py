@@ -1,4 +1,4 @@
-"""From a feature map to one vector an image, in float32."""
+"""From a feature map to one vector for each image, in float32."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,11 +19,11 @@ def generalized_mean(
 ) -> Float[Array, "n c"]:
     """GeM (Radenovic et al., 2018, eq. 3): (mean of max(x, minimum)^p + epsilon)^(1/p).
 
-    The defaults are those of AGW's released code, where the maps come out of a ReLU. IDKL and
-    MPANet take minimum=1e-6 and epsilon=0.
+    The defaults are those of AGW's released code, in which the maps follow a ReLU. IDKL and
+    MPANet use minimum=1e-6 and epsilon=0.
 
     Raises:
-        ValueError: neither `minimum` nor `epsilon` is positive, which gives zeros no gradient.
+        ValueError: neither `minimum` nor `epsilon` is positive: zeros would have no gradient.
     """
     if minimum <= 0 and epsilon <= 0:
         raise ValueError("generalized_mean needs a positive minimum or epsilon")

@@ -1,4 +1,4 @@
-"""PFINet's feature pyramid, which hands down to low maps what the high ones know."""
+"""PFINet's feature pyramid, which adds the meaning of high levels to the maps of low levels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,18 +16,18 @@ PYRAMIDS = ("code", "literal", "fpn256")
 class Pyramid(nn.Module):
     """From a backbone's maps C_1 to C_4 to P_4, P_3, ... of the same heights and widths.
 
-    PFINet (CVM 2022), section 3.2. Neither norm nor activation; every convolution has a bias, BI is
-    bilinear up-sampling, and all widths follow from the maps.
+    PFINet (CVM 2022), section 3.2. There is no norm and no activation; every convolution has a
+    bias, BI is bilinear up-sampling, and all widths follow from the maps.
 
     Attributes:
         kind: `code`, as the released code builds it: T_4 = P_4 = C_4, and below it
             T_i = BI(conv1x1(T_{i+1})) + conv1x1(C_i) and P_i = conv3x3(T_i), as wide as C_i.
             `literal`, equation 3 as printed: P_4 = C_4, P_i = BI(C_{i+1}) + conv3x3(C_i), as wide
-            as C_{i+1}, so that meaning descends one level only. `fpn256`, the Feature Pyramid
-            Network that the paper follows (Lin et al., 2017): as `code`, with T_4 = conv1x1(C_4)
-            and P_4 = conv3x3(T_4), the sum as it is and all levels as wide as C_1, 256 in a
-            ResNet-50.
-        lowest: the lowest level wanted, 1 to 4.
+            as C_{i+1}, so that each level gets the meaning of only the next higher one. `fpn256`,
+            the Feature Pyramid Network that the paper follows (Lin et al., 2017): as `code`, with
+            T_4 = conv1x1(C_4) and P_4 = conv3x3(T_4), the sum as it is and all levels as wide as
+            C_1, 256 in a ResNet-50.
+        lowest: the lowest level to compute, 1 to 4.
         dtype: of the computation; parameters are float32.
     """
 
@@ -54,7 +54,7 @@ class Pyramid(nn.Module):
             here = maps[level - 1]
             width = here.shape[-1]
             # The code enlarges before its 1x1 convolution. Both are linear, and the weights of BI
-            # sum to one: this order gives the same for a quarter of the work.
+            # sum to one, so this order gives the same result with a quarter of the work.
             above = upsample(self._conv(width, 1, f"top_down{level}")(x), here)
             x = above + self._conv(width, 1, f"lateral{level}")(here)
             levels.append(self._conv(width, 3, f"output{level}")(x))

@@ -1,4 +1,4 @@
-"""PFINet's discriminative-region response: where on each level of a pyramid identity shows."""
+"""PFINet's discriminative-region response: which regions of a pyramid level show the identity."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,14 +18,14 @@ SHARES = ("per_level", "top_upsampled", "joint")
 class RegionResponse(nn.Module):
     """Response maps M_i = sigmoid(Att(P_i)) in 0..1 of a pyramid's levels.
 
-    PFINet (CVM 2022), equation 4, read with P_i for its F_i. The paper does not say what Att is.
+    PFINet (CVM 2022), equation 4, with P_i for its F_i. The paper does not say what Att is.
 
     Attributes:
         attention: Att. `conv1x1`, as in the released code, with bias; `cbam7`, a 7x7 convolution
             of the mean and the maximum over the channels (Woo et al., 2018).
-        share: `per_level`, an Att a level. The released code's experiments: `top_upsampled`, the
-            top level's response on all; `joint`, one response for all, of their concatenation at
-            the top level's size, to which the others are averaged.
+        share: `per_level`, one Att for each level. The released code also tries `top_upsampled`,
+            the top level's response for all levels, and `joint`, one response for all levels, from
+            their concatenation after averaging them to the top level's size.
         dtype: of the computation; parameters are float32.
     """
 
@@ -35,13 +35,13 @@ class RegionResponse(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Sequence[Float[Array, "n _ _ _"]]) -> list[Float[Array, "n _ _ 1"]]:
-        """One map a level, of its height and width.
+        """One map for each level, with the level's height and width.
 
         Args:
             levels: from the top, the smallest, down: level 4, level 3, ...
 
         Raises:
-            InputError: `joint` levels whose sizes are no multiples of the top's.
+            InputError: with `joint`, the size of a level is not a multiple of the top level's.
             ValueError: an unknown attention or share.
         """
         if self.attention not in ATTENTIONS or self.share not in SHARES:
@@ -67,7 +67,7 @@ def average_to(
     """The means of equal windows, as many as `like` has positions.
 
     Raises:
-        InputError: the windows would not be equal.
+        InputError: the windows would have different sizes.
     """
     (n, h, w, c), (i, j) = x.shape, like.shape[1:3]
     if h % i or w % j:

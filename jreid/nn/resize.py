@@ -1,4 +1,4 @@
-"""Resizing of maps and images within a network, so that gradients flow through it."""
+"""Resizing of maps and images within a network; gradients flow through it."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 
 def resize_bilinear(x: Float[Array, "n h w c"], size: Sequence[int]) -> Float[Array, "n i j c"]:
-    """Height and width made `size`: corners not aligned, no antialias when they shrink.
+    """Resizes height and width to `size`: corners not aligned, no antialias when they shrink.
 
     PyTorch's `F.interpolate(mode="bilinear")`.
     """
@@ -17,6 +17,6 @@ def resize_bilinear(x: Float[Array, "n h w c"], size: Sequence[int]) -> Float[Ar
 def upsample(
     x: Float[Array, "n h w c"], like: Float[Array, "n i j _"], method: str = "bilinear"
 ) -> Float[Array, "n i j c"]:
-    """Enlarged to the height and width of `like`, corners not aligned."""
+    """Enlarges to the height and width of `like`, corners not aligned."""
     shape = (x.shape[0], *like.shape[1:3], x.shape[-1])
     return jax.image.resize(x, shape, method, antialias=False)

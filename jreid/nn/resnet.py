@@ -1,4 +1,4 @@
-"""ResNet-18, -34 and -50 with torchvision's numerics, whose first stages may be one a modality."""
+"""ResNet-18, -34 and -50 as in torchvision; each modality may have its own first stages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -24,7 +24,7 @@ _conv = partial(Conv, use_bias=False, kernel_init=HE)
 class ResNet(nn.Module):
     """He et al. (2016), with the stride in the 3x3 convolution as torchvision has it.
 
-    Parameters lie in the scope `shared` and, for the stages that are split, in one scope for each
+    Parameters are in the scope `shared` and, for the stages that are split, in one scope for each
     modality; below it the names are torchvision's, with `layer1_0` for `layer1.0`.
 
     Attributes:
@@ -32,15 +32,15 @@ class ResNet(nn.Module):
         width: channels of the stem; 64 is the published network.
         last_stride: stride of layer4; 1 gives a total stride of 16.
         ibn: IBN-a, instance norm on half of the channels of each first convolution of layer1-3.
-        split_stages: how many leading stages there are one of for each modality: 0 none, 1 the
+        split_stages: how many of the first stages have one copy for each modality: 0 none, 1 the
             stem, 2 the stem and layer1, up to 5.
         modalities: their names, in the order in which their rows are interleaved.
         non_local: how many of the last blocks of layer1-4 are followed by a non-local block.
-        block_module: makes a module, with its name, that stands within every residual block before
-            the sum; called with a map and `train`, it returns a map of that shape.
-        stage_modules: makes such modules for layer 1 to 4, which stand behind it in their order.
+        block_module: makes a named module for every residual block, which is applied before the
+            sum; called with a map and `train`, it returns a map of that shape.
+        stage_modules: makes such modules for layer 1 to 4, applied after the layer in their order.
         rematerialize: keep only the maps between residual blocks for the backward pass, and
-            compute what lies within one anew there: less memory, more time.
+            compute the maps within each block again there: less memory, more time.
         dtype: of the convolutions and the maps; parameters and statistics are float32.
     """
 
@@ -64,7 +64,7 @@ class ResNet(nn.Module):
 
         Args:
             images: by modality, all of one shape; every modality when initializing.
-            train: whether batch statistics are the batch's.
+            train: whether batch norm uses the statistics of this batch.
 
         Returns:
             Four maps with M x n rows for M modalities given: row M * i + m is image i of the m-th
@@ -77,7 +77,7 @@ class ResNet(nn.Module):
         return tuple(self._leading(images, train, STAGES)[-4:])
 
     def _leading(self, images: Mapping[str, Array], train: bool, stages: int) -> list[Array]:
-        """The maps of so many leading stages, at least of those that are split."""
+        """The maps of this many first stages, at least of those that are split."""
         self._check(images)
         given = [name for name in self.modalities if name in images]
         maps = []

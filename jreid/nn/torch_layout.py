@@ -1,4 +1,4 @@
-"""Where a PyTorch implementation keeps the parameters that ours keeps under other names."""
+"""The names of parameters in a PyTorch implementation, relative to ours."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ class Layout(NamedTuple):
     """The published state dict of a method, relative to our variables.
 
     Attributes:
-        renames: (pattern, replacement) pairs. Our path with its last part left out, as in
-            "backbone/shared/layer1_0/conv1/", goes through each in order by `re.sub`; slashes that
-            remain become dots, and the leaf's PyTorch name (weight, bias, running_mean,
-            running_var) is added.
-        unused: patterns, matched from the start, of entries that the published file holds and our
+        renames: (pattern, replacement) pairs. `re.sub` applies each in order to our path without
+            its last part, as in "backbone/shared/layer1_0/conv1/". Then the remaining slashes
+            become dots, and the leaf's PyTorch name (weight, bias, running_mean, running_var) is
+            added.
+        unused: patterns, matched from the start, of entries that the published file has but our
             network does not use. `num_batches_tracked` need not be named.
         optional: patterns, matched from the start of our path, of arrays that the published file
-            may lack, such as heads that only training needs; they keep their start.
+            may lack, such as heads that only training needs; they keep their initial values.
     """
 
     renames: tuple[tuple[str, str], ...]

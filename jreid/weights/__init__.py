@@ -1,4 +1,4 @@
-"""Other people's parameters, read and renamed to ours."""
+"""Reads the parameters of other implementations and renames them to ours."""
 
 from jreid.weights.checkpoint_file import read_checkpoint
 from jreid.weights.imagenet import load_imagenet

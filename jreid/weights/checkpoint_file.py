@@ -1,4 +1,4 @@
-"""Files of other people's parameters, read without running them, whatever their names end in."""
+"""Reads files of parameters without running code from them; the file's suffix does not matter."""
 
 import pickle
 import re
@@ -15,13 +15,13 @@ from jreid.errors import InputError
 from jreid.paths import require_file
 
 OLDEST_TORCH = (2, 10)  # before it, weights_only could be made to corrupt memory: CVE-2026-24747
-NESTS = ("net", "state_dict", "model", "model_state_dict")  # under which scripts save a state dict
-DEEPEST = 8  # such nests in one another
+NESTS = ("net", "state_dict", "model", "model_state_dict")  # scripts' keys for a state dict
+DEEPEST = 8  # how many such keys may be nested
 MODULE, COMPILED = "module.", "_orig_mod."  # of DataParallel, and of torch.compile, in names
 INTEGERS = {f"{sign}{bits}" for sign in "IU" for bits in (8, 16, 32, 64)}
 NUMBERS = {"F64", "F32", "F16", "BF16", "BOOL"} | INTEGERS
-# Bytes as float32 for each byte of the file: 4 for 8-bit floats, and as much again for arrays that
-# have two names. An array may also repeat one number by a stride of 0, without end.
+# The most bytes of float32 for each byte of the file: 8-bit floats need 4, arrays with two names
+# need more. Without a limit, an array that repeats a number by a stride of 0 could have any size.
 MAX_GROWTH = 16
 NO_CHECKPOINTS = {
     b"<!doctype": "an HTML page",
@@ -31,16 +31,16 @@ NO_CHECKPOINTS = {
 
 
 def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
-    """The named arrays of a safetensors file or of a PyTorch checkpoint, told apart by content.
+    """The named arrays of a safetensors file or of a PyTorch checkpoint.
 
-    A PyTorch checkpoint is a pickle; it is read by `torch.load(weights_only=True)` alone, which
-    refuses to run code. A state dict nested under "net", "state_dict", "model" or
-    "model_state_dict" is taken out. The prefixes "module." of DataParallel, however often, and
-    "_orig_mod." of torch.compile, wherever it is, are left out. Floating arrays come back as
-    float32, 16-bit and PyTorch's 8-bit ones exactly.
+    The content of the file shows which of the two it is. A PyTorch checkpoint is a pickle; it is
+    read only by `torch.load(weights_only=True)`, which refuses to run code. A state dict nested
+    under "net", "state_dict", "model" or "model_state_dict" is found. The prefixes "module." of
+    DataParallel, even repeated, and "_orig_mod." of torch.compile, anywhere in a name, are removed.
+    Floating arrays are returned as float32, which is exact for 16-bit and PyTorch's 8-bit numbers.
 
     Raises:
-        InputError: no such file, not a checkpoint, one that would run code or grow without bounds,
+        InputError: no such file, not a checkpoint, one that would run code or use unlimited memory,
             a type of number that cannot be read, or PyTorch is missing or too old.
     """
     path = Path(path)
@@ -62,7 +62,7 @@ def _kind(path: Path, head: bytes, size: int) -> str:
     for beginning, what in NO_CHECKPOINTS.items():
         if head.lstrip().lower().startswith(beginning):
             raise InputError(f"{path} is {what}, not a checkpoint: download the file itself")
-    # First, since the length that begins a safetensors file may begin as a pickle does.
+    # Check this first: a safetensors file begins with a length, which may look like a pickle.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"\x80")):
@@ -112,7 +112,7 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
     _require_new_torch(path, torch.__version__)
     try:
         _refuse_compressed(path)
-        # A file that is open: of a path, PyTorch too goes by the suffix.
+        # An open file, since PyTorch would choose by the suffix of a path.
         with path.open("rb") as file, torch.serialization.safe_globals(_placeholders()):
             loaded = torch.load(file, map_location="cpu", weights_only=True)
         tensors = _state_dict(path, loaded)
@@ -127,7 +127,7 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path} is refused because {cause}: get a file with nothing but a state dict"
         ) from error
-    except Exception as error:  # a broken file fails in as many ways as PyTorch has readers
+    except Exception as error:  # a broken file may raise anything in PyTorch's readers
         raise InputError(
             f"{path} is empty, truncated or no PyTorch checkpoint: get it anew"
         ) from error
@@ -145,7 +145,7 @@ def _require_new_torch(path: Path, version: str) -> None:
 
 
 def _refuse_compressed(path: Path) -> None:
-    """PyTorch compresses nothing: an archive that says to be more than its size is a bomb."""
+    """Refuses an archive that claims to be larger than the file: PyTorch does not compress."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             _refuse_growth(path, sum(entry.file_size for entry in archive.infolist()), most=1)
@@ -176,7 +176,7 @@ def _state_dict(path: Path, loaded: Any) -> Mapping[str, Any]:
 
 
 class _Placeholder:
-    """Stands for a numpy value saved beside the weights, such as an accuracy; keeps nothing."""
+    """Replaces a numpy value saved beside the weights, such as an accuracy; keeps nothing."""
 
     def __new__(cls, *_: Any) -> "_Placeholder":
         return super().__new__(cls)
@@ -194,7 +194,7 @@ def _placeholders() -> list[Any]:
 
 def _float32(value: np.ndarray) -> np.ndarray:
     floating = np.issubdtype(value.dtype, np.floating) or value.dtype == jnp.bfloat16
-    with np.errstate(over="ignore"):  # what overflows is refused later, by name
+    with np.errstate(over="ignore"):  # a later check refuses arrays that overflow, by name
         return value.astype(np.float32, copy=False) if floating else value
 
 

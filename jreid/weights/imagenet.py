@@ -1,4 +1,4 @@
-"""ImageNet's ResNet, torchvision's first weights, as the start of any method's backbone."""
+"""ImageNet's ResNet, torchvision's first weights, as initial values of any method's backbone."""
 
 import re
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ HUB_REVISION = "99108565f2fd2a9d8a1b640156f564d7f4ad7188"
 HUB_FILE = "model.safetensors"
 HUB_TIMEOUT = 5.0  # seconds
 
-# Every modality's copy of a stage is filled from the same entries.
+# The same entries fill every modality's copy of a stage.
 LAYOUT = Layout(resnet_renames(r"backbone/\w+/", ""), unused=(r"fc\.",))
-# What a ResNet of torchvision has, and the batch norm of IBN-a.
+# The parameters of a torchvision ResNet, and the batch norm of IBN-a.
 IN_IMAGENET = re.compile(
     r"(conv1|bn1|layer\d\.\d+\.(conv\d|bn\d(\.BN)?|downsample\.\d))\.(weight|bias|running_\w+)"
 )
@@ -33,17 +33,17 @@ REMEDIES = (
 def load_imagenet(variables: Mapping[str, Any], source: str) -> tuple[dict[str, Any], list[str]]:
     """Fills the trunk in `backbone` of `params` and `batch_stats`.
 
-    Where the network has IBN-a and the file has not, the half that stays batch norm takes the
+    If the network has IBN-a and the file does not, the half that stays batch norm takes the
     second half of the file's batch norm.
 
     Args:
         variables: of any method; only its `backbone` scopes are filled.
-        source: "imagenet", which is fetched with huggingface_hub, or the path of a file with
-            torchvision's entries; its `fc` is left out.
+        source: "imagenet", which is downloaded with huggingface_hub, or the path of a file with
+            torchvision's entries; its `fc` is ignored.
 
     Returns:
-        The variables, and the paths of those trunk arrays that keep their start because ImageNet
-        has none of them, such as non-local blocks and the instance-norm half of IBN-a.
+        The variables, and the paths of the trunk arrays that keep their initial values because
+        ImageNet's network lacks them, such as non-local blocks and the instance-norm half of IBN-a.
 
     Raises:
         InputError: no file, no network, or a file of another depth or width.
@@ -76,7 +76,7 @@ def _is_kept(leaf: Leaf, entries: Mapping[str, np.ndarray]) -> bool:
 
 
 def _halve_for_ibn(entries: dict[str, np.ndarray], leaves: list[Leaf]) -> Mapping[str, np.ndarray]:
-    """Replaces whole batch norms by the halves that IBN-a asks for and the file has not."""
+    """Replaces whole batch norms by the halves that IBN-a needs, where the file lacks them."""
     halved = dict(entries)
     for leaf in leaves:
         whole = leaf.entry.replace(".bn1.BN.", ".bn1.")
@@ -104,10 +104,10 @@ def _fetch() -> str:
     if isinstance(cached, str):
         return cached
     try:
-        # One question first: without a network the download itself asks for minutes.
+        # One short request first: without a network, the download itself would retry for minutes.
         hub.get_hf_file_metadata(hub.hf_hub_url(**where), timeout=HUB_TIMEOUT)
         return hub.hf_hub_download(**where)
-    except Exception as error:  # whatever the HTTP library of the day raises
+    except Exception as error:  # the HTTP library may raise anything
         raise InputError(
             f"config.weights=imagenet: {HUB_REPOSITORY} cannot be fetched "
             f"({type(error).__name__}); {REMEDIES}"

@@ -1,4 +1,4 @@
-"""PyTorch state dicts: renaming their entries to ours."""
+"""PyTorch state dicts: renames their entries to ours."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ SHOWN = 5  # names of one kind in an error message
 
 
 class Leaf(NamedTuple):
-    """One array of ours and the PyTorch entry that fills it."""
+    """One of our arrays and the PyTorch entry that fills it."""
 
     collection: str
     path: str
@@ -36,16 +36,16 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
 
     Args:
         entries: as `read_checkpoint` returns them.
-        variables: of our network; only shapes will do, but for what the layout makes optional.
-            Other collections are handed on.
-        layout: where the published implementation keeps what.
+        variables: of our network. Shapes are enough, except for arrays that the layout makes
+            optional. Other collections are returned unchanged.
+        layout: the names of the published implementation.
 
     Returns:
-        The same tree with numpy float32 arrays; what is optional and missing stays as it is.
+        The same tree with numpy float32 arrays. Optional arrays that are missing stay as they are.
 
     Raises:
-        InputError: an entry is missing, has another shape or is not finite, or the file holds one
-            that is neither used nor declared unused. One message names them all.
+        InputError: an entry is missing, has another shape or is not finite, or the file has an
+            entry that is neither used nor declared unused. One message names them all.
     """
     optional = re.compile("|".join(layout.optional) or "$.")
     leaves = [
@@ -98,7 +98,7 @@ def refuse_misfits(what: str, entries: Entries, leaves: list[Leaf], layout: Layo
 
 
 def fill(entries: Entries, variables: Variables, leaves: list[Leaf]) -> dict[str, Any]:
-    """The variables with each leaf's entry in its place, in our order of axes."""
+    """The variables with each leaf replaced by its entry, in our order of axes."""
     result = dict(variables)
     for collection in {leaf.collection for leaf in leaves}:
         arrays: dict[str, Any] = flatten_dict(variables[collection], keep_empty_nodes=True, sep="/")

@@ -89,7 +89,7 @@ def describe(result: QueryScores | None, ours: QueryScores | None) -> str:
 
 def memory_of(method: str, file: str) -> int:
     """How much a method raises this process's peak, in bytes."""
-    # Loaded, not made, since making a problem has a peak of its own.
+    # Load the problem from a file, since making it has its own peak of memory.
     problem = Problem(*(np.load(f"{file}/{field}.npy") for field in Problem._fields))
     jnp.zeros(8).block_until_ready()
     before = peak()

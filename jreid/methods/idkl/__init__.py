@@ -1,12 +1,13 @@
 """IDKL (Ren and Zhang, Implicit Discriminative Knowledge Learning for VI-ReID, CVPR 2024).
 
-Two branches on one trunk. The shared branch is kept from telling the modalities apart and is what
-searches. The specific branch is made to tell them apart; what it knows of identities besides, its
-purified features, is distilled into the shared branch, by distances and by logits.
+Two branches share one trunk. The shared branch learns features that do not show the modality; its
+features are the embeddings. The specific branch learns to distinguish the modalities. Its purified
+features also describe identities; they are distilled into the shared branch, by distances and by
+logits.
 
 The paper and its released code differ in nearly every part. Each difference is a field of
-`config.idkl`, and each may be chosen alone. Where the paper is silent, this is the code: the
-discriminators, the generalized mean with p = 3, the necks, the triplet loss on what is pooled.
+`config.idkl`, and each can be chosen alone. What the paper does not say follows the code: the
+discriminators, the generalized mean with p = 3, the necks, the triplet loss on pooled features.
 """
 
 import math
@@ -52,7 +53,7 @@ CHOICES = {
 }
 SEVERAL = {
     "idkl.confuser_at": PLACES,
-    "idkl.discriminator_at": PLACES[2:],  # where the branch is on its own
+    "idkl.discriminator_at": PLACES[2:],  # layer1 and layer2 are shared
     "idkl.csa.forms": FORMS,
 }
 
@@ -67,7 +68,7 @@ def create(config: Config) -> Method:
     network, reversal = Network(config), config.idkl.reversal
 
     def embedding(out: Output) -> Float[Array, "n d"]:
-        """The neck's output in the shared branch, as the released code tests with."""
+        """The neck's output in the shared branch, which the released code also uses to test."""
         return out.shared.embedding
 
     def reversal_at(epoch: Float[Array, ""]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def create(config: Config) -> Method:
 
 
 def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
-    """Discriminators are to be certain; confusers that are show that the reversal has failed."""
+    """Discriminators should be certain; if confusers are certain, the reversal has failed."""
     options, epochs = config.idkl, judged_epochs(config)
     warnings = [
         identity_at_chance("model/*_identity", config, epochs),

@@ -1,4 +1,4 @@
-"""A ResNet whose last stages there are several of, side by side on one trunk."""
+"""A ResNet with several copies of its last stages, side by side on one trunk."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,15 @@ from jreid.nn.resnet import STAGES, ResNet
 
 
 class BranchedResNet(ResNet):
-    """A ResNet that forks: the last stages have a copy of their own in each branch.
+    """A ResNet that forks: each branch has its own copy of the last stages.
 
-    The trunk's parameters lie where a ResNet's do, each branch's in the scope of its name; below
-    that the names are torchvision's, so that each copy takes the same published weights.
+    The trunk's parameters have the same paths as in a ResNet; each branch's are in the scope of its
+    name. Below that, the names are torchvision's, so that each copy takes the same published
+    weights.
 
     Attributes:
         branches: names of the copies.
-        branch_stages: how many of the last stages they are: 2 are layer3 and layer4.
+        branch_stages: number of last stages that are copied: 2 means layer3 and layer4.
     """
 
     branches: tuple[str, ...] = ("shared_branch", "specific_branch")
@@ -29,7 +30,7 @@ class BranchedResNet(ResNet):
     ) -> dict[str, tuple[Float[Array, "m _h _w _c"], ...]]:
         """The maps of layer1 to layer4 by branch, as a ResNet returns them.
 
-        The trunk's maps are the same in all. Arguments and errors are a ResNet's.
+        The trunk's maps are the same in all branches. Arguments and errors are those of a ResNet.
 
         Raises:
             InputError: stages of the branches are split by modality.

@@ -16,13 +16,13 @@ MODALITIES = 2
 class ModalityDiscriminator(nn.Module):
     """Two hidden layers, each with batch norm, ReLU and dropout, and two logits; in float32.
 
-    IDKL's released code; the paper draws its discriminators and confusers without saying what
-    they are. Linear layers start as PyTorch's, but for biases of zero. When training, dropout
-    needs the random key `dropout`.
+    This follows IDKL's released code; the paper does not describe its discriminators and
+    confusers. Linear layers start as PyTorch's, except that biases are zero. When training,
+    dropout needs the random key `dropout`.
 
     Attributes:
         hidden: width of the hidden layers.
-        dropout: share of them that is dropped.
+        dropout: share of their outputs that is dropped.
     """
 
     hidden: int = 100

@@ -23,7 +23,7 @@ gem = partial(generalized_mean, p=3.0, minimum=1e-6, epsilon=0.0)
 
 
 class Head(NamedTuple):
-    """What is read off a map: the pooled feature f, the neck's output and the identity logits."""
+    """What is computed from a map: the pooled feature f, the neck's output, identity logits."""
 
     feature: Float[Array, "m d"]
     embedding: Float[Array, "m d"]
@@ -36,14 +36,14 @@ class Output(NamedTuple):
     With two modalities row 2i is visible, row 2i + 1 infrared.
 
     Attributes:
-        maps: the last map of each branch, by its name.
+        maps: the last map of each branch, by the branch's name.
         shared: of the shared branch.
-        specific: of the specific branch's purified map; of its raw one without a purifier.
-        raw: of the specific branch's raw map, if there is a purifier and a loss on it.
-        purified: what the purifier made, if there is one.
+        specific: of the specific branch's purified map; without a purifier, of its raw map.
+        raw: of the specific branch's raw map, if there is a purifier and a loss on the raw map.
+        purified: the purifier's output, if there is a purifier.
         entropy_logits: logits of the enhanced and of the raw specific features, for L_e.
         discriminators: logits of the modality by place, in the specific branch.
-        confusers: likewise, in the shared branch.
+        confusers: logits of the modality by place, in the shared branch.
     """
 
     maps: Mapping[str, Float[Array, "m h w c"]]
@@ -130,9 +130,9 @@ class Network(nn.Module):
     def _entropy_logits(
         self, purified: Purified, x: Array, raw: Head | None, train: bool
     ) -> tuple[Array, Array]:
-        """C_sp(f^d+) and C_sp(f) of equation 10, or of a classifier that has no other task.
+        """C_sp(f^d+) and C_sp(f) of equation 10, or logits of a classifier only for this loss.
 
-        C_sp is trained on what comes out of necks, so each of its inputs has a neck of its own.
+        C_sp is trained on outputs of necks, so each of its inputs has its own neck.
         """
         if self.config.idkl.purifier.classifier == "own" or raw is None:
             own = self.entropy_classifier
@@ -150,7 +150,7 @@ class Network(nn.Module):
         train: bool,
         reverse: Callable[[Array], Array] | None = None,
     ) -> dict[str, Float[Array, "m 2"]]:
-        """The heads' logits at their places: pooled maps, or the neck's output."""
+        """The heads' logits, from pooled maps or the neck's output, by place."""
         logits = {}
         for place, head in heads.items():
             x = embedding if place == "neck" else gem(maps[STAGES.index(place)])

@@ -13,7 +13,8 @@ from jreid.losses.triplet import triplet
 from jreid.methods.idkl.network import Head, Output, gem
 from jreid.methods.method import Batch, Config, Terms, weighted_sum
 
-# The released code's, of batches that have not that many rows: 12 identities of 10 images.
+# The released code uses OTHER_WEIGHTS for batches that do not have RELEASED_ROWS rows, which are 12
+# identities with 10 images each.
 RELEASED_ROWS = 120
 OTHER_WEIGHTS = {"tgsa": 0.1, "mdr_tgsa": 0.1, "csa": 0.3}
 
@@ -37,17 +38,17 @@ def all_terms(config: Config, out: Output, batch: Batch) -> Terms:
 
 
 def trained_heads(out: Output, config: Config) -> dict[str, Head]:
-    """The heads that L_reid trains: one of each branch, and one more of the purified map."""
+    """The heads that L_reid trains: one for each branch, and one more for the purified map."""
     if out.purified and out.raw and config.idkl.specific_reid == "raw_and_purified":
         return {"shared": out.shared, "specific": out.raw, "purified": out.specific}
     return {"shared": out.shared, "specific": out.specific}
 
 
 def base_terms(out: Output, identity: Array, config: Config) -> Losses:
-    """L_b (equations 2 to 6): of each branch L_reid and L_C or L_D.
+    """L_b (equations 2 to 6): for each branch L_reid, and L_C or L_D.
 
-    `scrambled` confusers reverse no gradient. Their labels are those of the released code: in every
-    second pair of images the modalities are exchanged, so that half of them are wrong.
+    `scrambled` confusers reverse no gradient. As in the released code, the modality labels are
+    exchanged in every second pair of images, so that half of the labels are wrong.
     """
     options = config.idkl
     pair, modality = jnp.divmod(jnp.arange(len(identity)), 2)
@@ -119,9 +120,9 @@ def distillation_terms(out: Output, config: Config) -> Losses:
 
 
 def weights_of_batch(options: Config, rows: int) -> tuple[Mapping[str, float], str]:
-    """The terms' weights, and the third matrix between modalities, for a batch of so many rows.
+    """The terms' weights, and the third matrix between modalities, for this number of rows.
 
-    The released code has the weights of the paper in batches of RELEASED_ROWS rows only.
+    The released code uses the paper's weights only for batches of RELEASED_ROWS rows.
     """
     weights = dict(options.weights)
     if not options.follow_batch or rows == RELEASED_ROWS:

@@ -1,4 +1,4 @@
-"""Pictures of IDKL: where its branches look, and the masks of its purifier."""
+"""Pictures of IDKL: which image regions its branches use, and the masks of its purifier."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,8 +17,8 @@ from jreid.nn.visualize import as_grid, grad_cam, heat_colors
 def grad_cam_of(apply: Any) -> Callable[..., Array]:
     """Figure 4: `(variables, images [N, H, W, 3], modality)` to pixels `[N, H, 3W, 3]`.
 
-    The images and, to their right, where the shared and the specific branch see what speaks for
-    the identity, among those of training, that each of them finds likeliest.
+    The images and, to their right, a heat map for the shared and for the specific branch. It shows
+    the regions that speak for the training identity that the branch finds most likely.
     """
 
     def pictures(variables: Variables, images: Array, modality: str) -> Array:
@@ -43,8 +43,8 @@ def grad_cam_of(apply: Any) -> Callable[..., Array]:
 def masks_of(apply: Any) -> Callable[..., Array]:
     """`(variables, images [N, H, W, 3], modality)` to pixels `[N, H, 3W, 3]`: the purifier's masks.
 
-    The images and, to their right, m_e and m_r in gray, white for 1: the mean over the channels at
-    each place where masks are per pixel; a cell a channel, in reading order, where they are pooled.
+    The images and, to their right, m_e and m_r in gray, white for 1. Masks that are per pixel show
+    their mean over the channels; pooled masks show one cell for each channel, in reading order.
     """
 
     def pictures(variables: Variables, images: Array, modality: str) -> Array:

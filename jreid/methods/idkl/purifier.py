@@ -1,4 +1,4 @@
-"""IDKL's information purifier: less of a modality's style in a map, as much of the identity."""
+"""IDKL's information purifier: removes a modality's style from a map and keeps the identity."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ NORMS = ("plain", "affine")
 
 
 class Purified(NamedTuple):
-    """What becomes of a map F, in the paper's names.
+    """What the purifier makes of a map F, in the paper's names.
 
     Attributes:
         map: F~, the purified map (equation 12).
@@ -24,7 +24,7 @@ class Purified(NamedTuple):
         reduced: F^^m- = m_r F^ (equation 9).
         normalized: F^, after instance norm (equation 7).
         enhancement_mask: m_e, in 0..1; of height and width 1 where it is pooled.
-        reduction_mask: m_r, likewise.
+        reduction_mask: m_r, as m_e.
     """
 
     map: Float[Array, "n h w c"]
@@ -41,10 +41,10 @@ class InformationPurifier(nn.Module):
     Ren and Zhang, IDKL (CVPR 2024), section 3.2.
 
     Attributes:
-        masks: `pooled`, one number a channel, from the pooled map as in equation 8; or `per_pixel`,
-            as in the released code, which leaves the pooling out.
-        norm: `plain` instance norm (equation 7), or the released code's `affine` one, which has
-            running statistics too.
+        masks: `pooled`, one number for each channel, from the pooled map as in equation 8; or
+            `per_pixel`, as in the released code, which does not pool.
+        norm: `plain` instance norm (equation 7), or the released code's `affine` one, which also
+            has running statistics.
         dtype: of the computation; parameters and statistics are float32.
     """
 
@@ -71,12 +71,13 @@ class InformationPurifier(nn.Module):
 class Mask(nn.Module):
     """sigmoid(W_2 relu(W_1 g(x))), a squeeze-and-excitation without biases (equation 8).
 
-    g is the network's generalized mean, as that is what the paper has in place of averages. An
-    average would not do: that of an instance-normalized map is zero, and its mask 1/2 everywhere.
+    g is the network's generalized mean, which the paper uses instead of averages. An average would
+    not work: an instance-normalized map has average zero, and its mask would be 1/2 everywhere.
 
     Attributes:
-        pooled: whether there is a g, and one number a channel, or none and one a channel and pixel.
-        ratio: by how much the channels are squeezed.
+        pooled: True for g and one number for each channel; False for one number for each channel
+            and pixel, without g.
+        ratio: the factor by which the channels are squeezed.
         dtype: of the computation; parameters are float32.
     """
 

@@ -1,9 +1,9 @@
-"""Where the released checkpoints of IDKL keep what our network keeps under other names."""
+"""The names in IDKL's released checkpoints of the parameters of our network."""
 
 from jreid.nn.torch_layout import Layout, resnet_renames
 
-# The released code keeps three whole ResNet-50 and uses a part of each; `special_att` it builds and
-# does not use. Its test network has no heads.
+# The released code keeps three whole ResNet-50 and uses a part of each. It builds `special_att` but
+# does not use it. Its test network has no heads.
 TORCH_LAYOUT = Layout(
     renames=(
         *resnet_renames("backbone/shared/", "backbone.shared_module_fr.model_sh_fr."),

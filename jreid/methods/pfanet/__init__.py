@@ -1,10 +1,11 @@
 """PFANet (Chan et al., Learning Identity-Consistent Feature via Pixel and Feature Alignment, 2022).
 
-A generator makes infrared images of visible ones, which then go, like real infrared ones, through
-one feature extractor: a ResNet with BNG attention and modality alleviation (MMM). A joint
-discriminator judges pairs of an image and a feature map; a second generator leads back, by whose
-cycle an image keeps its content. Four players take turns in a step: the extractor F, the generators
-G_I and G_R, and their discriminators, D_R of visible images and D_I of infrared ones.
+A generator makes infrared images from visible ones. Generated and real infrared images then go
+through one feature extractor: a ResNet with BNG attention and modality alleviation (MMM). A joint
+discriminator judges pairs of an image and a feature map. A second generator translates images back;
+the cycle loss makes images keep their content. Four players take turns in a step: the extractor F,
+the generators G_I and G_R, and their discriminators, D_R of visible images and D_I of infrared
+ones.
 """
 
 import math
@@ -51,7 +52,7 @@ SAME_IMAGES = MetricWarning(
     "look at the run's pictures, and train anew with a lower "
     "config.pfanet.generator.optimizer.learning_rate",
 )
-# A discriminator's loss where it says of everything that it may be real or fake.
+# The loss of a discriminator that cannot distinguish real from fake.
 CHANCE = {"lsgan": 0.25, "log": math.log(2)}
 
 
@@ -72,7 +73,7 @@ def create(config: Config) -> Method:
     def embed(
         variables: Variables, images: Float[Array, "n h w 3"], modality: str
     ) -> Float[Array, "n d"]:
-        """V of infrared images as they are, and of visible ones as G_I makes them infrared."""
+        """V of infrared images, or of visible images that G_I has made infrared."""
         net, pixels = networks.bind(variables), as_pixels(images)
         if modality == "visible":
             return net.features({"generated": net.to_infrared(pixels)}, train=False).pooled

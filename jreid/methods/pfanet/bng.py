@@ -21,19 +21,19 @@ class BNG(nn.Module):
         F_2 = F_1 * sigmoid(MLP(F_1)) at each position                       (equation 10)
         F_3 = F_2 * sigmoid(BN(conv7x7(ReLU(BN(conv7x7(F_2))))))
 
-    Equation 9 prints the gate alone; NAM's code multiplies by the input, takes |gamma|, gives the
-    gate a batch norm of its own, and passes no gradient through W.
+    Equation 9 prints the gate alone. NAM's code multiplies by the input, takes |gamma|, has a
+    separate batch norm for the gate, and passes no gradient through W.
 
     Attributes:
-        reduction: of the channels within MLP and convolutions; 16, as the paper has it of BAM. GAM
-            has 4.
-        channel_sigmoid: the sigmoid behind the MLP. Equation 10 calls it an attention map; GAM's
-            code has none.
+        reduction: of the channels within MLP and convolutions; 16, which the paper takes from BAM.
+            GAM has 4.
+        channel_sigmoid: whether a sigmoid follows the MLP. Equation 10 calls the result an
+            attention map; GAM's code has no sigmoid.
         groups: of the convolutions; GAM's variant with 4 groups shuffles channels across them.
         nam_literal: F_1 is the gate alone, as printed.
         nam_relu: a ReLU before the gate's sigmoid, as in NAM's newest code.
         zero_init_last_bn: the last batch norm begins at zero, so that every spatial gate begins at
-            0.5 whatever the map; for backbones with pretrained weights.
+            0.5 for any map; for backbones with pretrained weights.
         dtype: of the computation; parameters are float32.
     """
 
@@ -82,5 +82,5 @@ class BNG(nn.Module):
 
 
 def shuffle(x: Float[Array, "n h w c"], groups: int) -> Float[Array, "n h w c"]:
-    """Channels g * k + i become i * g + ...: the i-th of every group stand together."""
+    """Channels g * k + i become i * g + ...: the i-th channels of all groups become neighbors."""
     return x.reshape(*x.shape[:-1], groups, -1).swapaxes(-1, -2).reshape(x.shape)

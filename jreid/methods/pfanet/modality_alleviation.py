@@ -1,4 +1,4 @@
-"""The modality alleviation module (MMM): instance norm on those channels that show the modality."""
+"""The modality alleviation module (MMM): instance norm on the channels that show the modality."""
 
 from functools import partial
 from typing import Any
@@ -13,11 +13,11 @@ from jreid.nn.pooling import global_average
 
 
 class ModalityAlleviation(nn.Module):
-    """A map to one of its shape: each channel between itself and its instance norm.
+    """A map to one of its shape: mixes each channel with its instance norm.
 
     PFANet (2022), equations 11 to 13, after MPANet (CVPR 2021): m M + (1 - m) IN(M) with the mask
     m = sigmoid(W_2 ReLU(W_1 GAP(M))), both W without bias. "Var is the standard deviation", below
-    equation 13, is a slip: it stands under the root.
+    equation 13, is a mistake: Var is under the square root.
 
     Attributes:
         reduction: of the channels between W_1 and W_2.
@@ -29,7 +29,7 @@ class ModalityAlleviation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Float[Array, "n h w c"]:
-        """`train` changes nothing: what stands behind a ResNet's stages is called with it."""
+        """`train` changes nothing; a ResNet calls all modules after its stages with it."""
         c = x.shape[-1]
         linear = partial(Linear, use_bias=False, kernel_init=LINEAR_INIT)
         reduce, expand = linear(c // self.reduction, name="reduce"), linear(c, name="expand")

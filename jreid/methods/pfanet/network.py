@@ -17,13 +17,13 @@ from jreid.nn.pooling import global_average
 from jreid.nn.resize import resize_bilinear
 from jreid.nn.resnet import ResNet
 
-SIDES = ("generated", "infrared")  # the two kinds of images that F sees, and treats alike
+SIDES = ("generated", "infrared")  # the two kinds of images; F handles both in the same way
 
 Pixels = Float[Array, "n h w 3"]  # in -1..1, as generators and discriminators have them
 
 
 class Features(NamedTuple):
-    """What F makes of images: the map M, its mean V, the embedding for triplets, the logits."""
+    """What F makes from images: the map M, its mean V, the embedding for triplets, the logits."""
 
     map: Float[Array, "n p q c"]
     pooled: Float[Array, "n c"]
@@ -31,7 +31,7 @@ class Features(NamedTuple):
     logits: Float[Array, "n identities"]
 
     def of(self, side: str) -> "Features":
-        """Of one of the two sides, where both were given."""
+        """The features of one of the two sides, if both were given."""
         return Features(*(values[SIDES.index(side) :: 2] for values in self))
 
 
@@ -61,9 +61,9 @@ class Networks(nn.Module):
         self.infrared_discriminator(infrared, features.of("infrared").map)
 
     def features(self, images: Mapping[str, Pixels], train: bool) -> Features:
-        """F, of images by side: with both, row 2i is generated, row 2i + 1 infrared.
+        """F, for images by side: with both, row 2i is generated, row 2i + 1 infrared.
 
-        Their size is the generators'; gradients flow through the resizing to where they come from.
+        Images have the generators' size. Gradients flow through the resizing to the generators.
         """
         resized = {
             side: from_unit((resize_bilinear(x, self.config.pfanet.reid_size) + 1) / 2)
@@ -75,13 +75,13 @@ class Networks(nn.Module):
 
 
 def backbone(options: Config, modalities: tuple[str, ...], dtype: Any) -> ResNet:
-    """A ResNet with BNG attention and modality alleviation where the options want them.
+    """A ResNet with BNG attention and modality alleviation where the options ask for them.
 
     Args:
         options: of `ResNet`, and `attention` (`none` or `bng`), `bng` (options of `BNG`, and its
-            `place`: once behind each of layer1-4, `stage`, or in every residual block, `block`),
+            `place`: `stage`, once after each of layer1-4, or `block`, in every residual block),
             `normalization` (`none` or `mmm`) and `mmm` (options of `ModalityAlleviation`, and the
-            `stages` of layer1-4 that it stands behind).
+            `stages` of layer1-4 after which it is used).
         modalities: of `ResNet`.
         dtype: of `ResNet`.
     """

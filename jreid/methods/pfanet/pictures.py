@@ -1,4 +1,4 @@
-"""Pictures of PFANet: images that its generators make."""
+"""Pictures of PFANet: the images that its generators make."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,8 +12,8 @@ from jreid.methods.pfanet.network import Networks, as_pixels
 def pictures_of(networks: Networks) -> Mapping[str, Callable[..., Array]]:
     """`(variables, images [N, H, W, 3], modality)` to pixels in 0..1, side by side.
 
-    `generated` [N, H, 2W, 3] is the image and what it becomes in the other modality, figure 5's;
-    `cycle` [N, H, 3W, 3] adds what becomes of that on the way back.
+    `generated` [N, H, 2W, 3] is the image and its translation to the other modality, as in figure
+    5; `cycle` [N, H, 3W, 3] adds the translation back.
     """
 
     def cycle(variables: Variables, images: Array, modality: str) -> Array:

@@ -27,12 +27,12 @@ OWNED = {
     "infrared_discriminator": ("infrared_discriminator",),
 }
 
-# Of networks and a batch: a player's losses and further metrics, by name.
+# From networks and a batch to a player's losses and further metrics, by name.
 PlayerLoss = Callable[[Networks, Batch], tuple[dict[str, Array], dict[str, Array]]]
 
 
 def phases_of(config: Config, networks: Networks) -> tuple[Phase, ...]:
-    """Infrared features, then generation of images, then all players together."""
+    """The phases: infrared features, then generation of images, then all players together."""
     options = config.pfanet
     generator_optimizer = options.generator.optimizer
     discriminator_optimizer = options.discriminator.optimizer
@@ -62,7 +62,7 @@ def phases_of(config: Config, networks: Networks) -> tuple[Phase, ...]:
 
 
 def _loss(networks: Networks, loss_fn: PlayerLoss, weights: Config, player: str) -> Loss:
-    """A player's loss: its terms, weighted. Only F's turn leaves the batch's statistics behind."""
+    """A player's loss: its weighted terms. Only F's turn updates the batch statistics."""
 
     def loss(params, model_state, batch, key, epoch):
         variables = {"params": params, **model_state}
@@ -88,7 +88,7 @@ def _infrared_features(config: Config, net: Networks, batch: Batch) -> Any:
 
 
 def _features(config: Config, net: Networks, batch: Batch) -> Any:
-    """F: equation 15. The generated images are given: no gradient leads into G_I."""
+    """F: equation 15. No gradient flows through the generated images into G_I."""
     options, identity = config.pfanet, jnp.repeat(batch["identity"], 2)
     infrared = as_pixels(batch["infrared"])
     generated = stop_gradient(net.to_infrared(as_pixels(batch["visible"])))
@@ -105,7 +105,7 @@ def _features(config: Config, net: Networks, batch: Batch) -> Any:
 
 
 def _generators(config: Config, net: Networks, batch: Batch, silent: bool) -> Any:
-    """G_I and G_R: equations 1, 6, 7 and 14, whose gradients pass through F, which stays."""
+    """G_I and G_R: equations 1, 6, 7 and 14. Gradients pass through F, but F is not updated."""
     options = config.pfanet
     visible, infrared, identity = _gan_batch(config, batch)
     generated, generated_visible = net.to_infrared(visible), net.to_visible(infrared)
@@ -116,7 +116,7 @@ def _generators(config: Config, net: Networks, batch: Batch, silent: bool) -> An
     there_and_back = net.to_visible(generated), infrared, net.to_infrared(generated_visible)
     half = 0.5 if options.triplet.gan_half else 1.0
     terms = {
-        # Equation 7 has the first of the two alone; G_R needs the second.
+        # Equation 7 has only the first of the two; G_R needs the second.
         "adversarial": real_or_fake(judged, True, options.adversarial),
         "adversarial_visible": real_or_fake(judged_visible, True, options.adversarial),
         "cycle": cycle_loss(visible, *there_and_back),
@@ -130,7 +130,7 @@ def _generators(config: Config, net: Networks, batch: Batch, silent: bool) -> An
 
 
 def _visible_discriminator(config: Config, net: Networks, batch: Batch) -> Any:
-    """D_R: visible images, and those that G_R makes of infrared ones."""
+    """D_R: visible images, and those that G_R makes from infrared ones."""
     visible, infrared, _ = _gan_batch(config, batch)
     real = net.visible_discriminator(visible)
     fake = net.visible_discriminator(net.to_visible(infrared))
@@ -138,7 +138,7 @@ def _visible_discriminator(config: Config, net: Networks, batch: Batch) -> Any:
 
 
 def _infrared_discriminator(config: Config, net: Networks, batch: Batch, silent: bool) -> Any:
-    """D_I: equations 2 to 5, of pairs of image and map; when silent, of images alone."""
+    """D_I: equations 2 to 5, for pairs of image and map; if silent, for images alone."""
     options = config.pfanet
     visible, infrared, _ = _gan_batch(config, batch)
     generated = net.to_infrared(visible)
@@ -148,7 +148,7 @@ def _infrared_discriminator(config: Config, net: Networks, batch: Batch, silent:
     if not silent:
         pairs += [(generated, infrared_map), (infrared, generated_map)]
     if options.wrong_pair and not silent:
-        another = jnp.roll(infrared, config.batch.images, axis=0)  # of the next identity
+        another = jnp.roll(infrared, config.batch.images, axis=0)  # those of the next identity
         pairs += [(another, infrared_map)]
     images, maps = (interleave(parts) for parts in zip(*pairs, strict=True))
     judged = net.infrared_discriminator(images, maps, silent)
@@ -167,7 +167,7 @@ def _triplets(both: Features, identity: Array, options: Config) -> Array:
 
 
 def _gan_batch(config: Config, batch: Batch) -> tuple[Pixels, Pixels, Array]:
-    """Visible and infrared pixels and identity of the generators' and discriminators' turns."""
+    """Visible and infrared pixels and identity for generators and discriminators."""
     rows = (config.pfanet.gan_identities or config.batch.identities) * config.batch.images
     return (
         as_pixels(batch["visible"][:rows]),
