@@ -73,7 +73,7 @@ def _read(row: Row, depth_range: tuple[int, ...], check: Callable[[bytes], objec
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file; ImageError where it is no regular one, too large or unreadable."""
+    """The bytes of a file; ImageError if it is not a regular file, too large or unreadable."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe may never return

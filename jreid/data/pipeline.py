@@ -48,7 +48,7 @@ def training_batches(
         table: the training rows, those that `plan` was made from.
 
     Raises:
-        InputError: bytes that are no image; it names them.
+        InputError: bytes that are not an image; it names the image.
     """
     import tensorflow as tf
 

@@ -73,7 +73,7 @@ def resize(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """To `size` (height, width) with antialiasing, rounded once at the end.
 
-    Not `jax.image.resize`, which has the same kernels: it compiles anew for every size of image,
+    Not `jax.image.resize`, which has the same kernels: it compiles again for every size of image,
     and a dataset of detected people has thousands of sizes.
 
     Raises:

@@ -17,7 +17,7 @@ Embedder = Callable[[UInt8[Array, "n h w 3"], Int[Array, ""]], Float[Array, "n d
 def make_embedder(config: Config, method: Method, variables: Variables) -> Embedder:
     """The function `(pixels [N, h, w, 3] uint8, modality int32) -> [N, D]` float32, unit vectors.
 
-    It prepares pixels, RGB, as `jreid embed` does: gray where the config says so, resized,
+    It prepares pixels, RGB, as `jreid embed` does: gray if the config says so, resized,
     normalized. `modality` is the place in `MODALITIES`, of all N images: 0 is visible, 1 infrared.
     N, h and w may be symbolic.
     """

@@ -11,7 +11,7 @@ from jreid.synthetic.materials import Cloth, Material
 
 WRINKLES = 0.13  # strength of folds in cloth
 
-Plane = Float[np.ndarray, "h w"]  # h or w is 1 where the value is the same along it
+Plane = Float[np.ndarray, "h w"]  # h or w is 1 if the value does not change along it
 Picture = Float[np.ndarray, "c h w"]  # c is 3, or 1 in the infrared
 Window = tuple[slice, slice]  # rows and columns of a picture
 

@@ -1,4 +1,4 @@
-"""The cameras' backdrops: each place is a picture, rendered once; an image shows a part of it.
+"""The cameras' backdrops: each place is one picture; an image shows a part of it.
 
 Cameras of one location, visible and infrared, see the same place.
 """

@@ -138,7 +138,7 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
     if workers == 1:
         yield from map(_render_person, jobs)
         return
-    # If JAX has started its threads in this process, a fork of it may hang.
+    # A forked worker may hang if JAX has already started threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
         yield from pool.map(_render_person, jobs)

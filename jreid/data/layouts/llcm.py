@@ -110,7 +110,7 @@ def _read_list(
 
 
 def _check_test_identities(folder: Path, places: Mapping[int, str], faults: list[Fault]) -> None:
-    """The list of test identities and those of the lists of test images must be the same."""
+    """Adds a fault if the list of test identities and the lists of test images differ."""
     named = read_identities(folder, TEST_FILE, faults)
     if not named or not places:
         return

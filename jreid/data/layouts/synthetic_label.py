@@ -21,7 +21,7 @@ def read_label(folder: Path) -> Mapping[str, Any] | None:
 
     Returns:
         `layout`, `preset`, `seed`, `version` of the renderer, and `counts`: rows of split,
-        modality, camera, number of identities and of images; RegDB's are those of any trial.
+        modality, camera, number of identities and of images; RegDB's are the same for every trial.
 
     Raises:
         InputError: the folder has a label, but some of this is missing.
@@ -50,7 +50,7 @@ def synthesize_command(name: str, folder: Path, layout: str = "") -> str:
 
     Args:
         name: of the dataset, such as `tiny_regdb`.
-        folder: where it belongs.
+        folder: of the dataset.
         layout: of the folder; by default the name says it.
     """
     kind, _, suffix = name.partition("_")
