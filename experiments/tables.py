@@ -125,11 +125,11 @@ def format_table(
         rows = [["", *heads], ["---"] * (1 + len(heads))]
         rows += [_cells(row, setting, table, results.get(row)) for row in table.rows]
         text = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-        parts += [f"{setting.title}; {_told(setting, results, seeds)}", text]
+        parts += [f"{setting.title}; {_caption(setting, results, seeds)}", text]
     return "\n\n".join(parts) + "\n"
 
 
-def _told(
+def _caption(
     setting: Setting, results: Mapping[Row, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> str:
     """What our numbers are of: the split, the seeds, the protocols' fingerprints, and marks."""

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, and bad input told in one sentence."""
+"""The command line as a user meets it: help, and bad input reported in one sentence."""
 
 import json
 import os

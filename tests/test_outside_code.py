@@ -54,8 +54,8 @@ def run_with(folder, field, value):
 def test_no_verb_runs_what_a_runs_config_names(verb, planted, tmp_path, capsys):
     run_with(tmp_path / "run", "method", f"{MODULE}.method")
     assert main(verb) == 2
-    assert f"config.method={MODULE}.method" in (told := capsys.readouterr().err)
-    assert "--trust-code" in told
+    assert f"config.method={MODULE}.method" in (reported := capsys.readouterr().err)
+    assert "--trust-code" in reported
     assert not planted.exists()
 
 

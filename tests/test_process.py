@@ -182,7 +182,7 @@ def faults(how, size):
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is reported")
 @pytest.mark.parametrize("size", [8_000_000, 300_000_000], ids=["64 MB", "2.4 GB"])
 def test_freed_blocks_are_taken_again(size):
     assert faults("keep", size) < 100 < faults("leave", size)

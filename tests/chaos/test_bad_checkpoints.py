@@ -151,7 +151,7 @@ def test_a_full_disk(flags, small_disk):
     assert "; make room and give the same command again; " in message
     assert "the last good checkpoint is step 0 in" in message
     assert len({*done.messages}) == len(done.messages)
-    assert "WARNING:" not in done.err, "a warning is told twice"
+    assert "WARNING:" not in done.err, "a warning is reported twice"
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         assert checkpoints.latest == 0
     assert not [*workdir.glob("checkpoints/*.unfinished*")]

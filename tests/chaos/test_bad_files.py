@@ -1,6 +1,6 @@
 """Datasets, weights and archives that are not what they should be, as the command line meets them.
 
-What each reader does with each fault is tested beside the reader; here is that a user is told.
+What each reader does with each fault is tested beside the reader; here is what the user sees.
 """
 
 import io
@@ -26,7 +26,7 @@ from jreid.synthetic.synthesize import synthesize
 
 @pytest.fixture
 def call(capsys):
-    """A function from arguments to the status and what is told on standard output and error."""
+    """A function from arguments to the status and what it writes to standard output and error."""
 
     def call(*arguments):
         capsys.readouterr()

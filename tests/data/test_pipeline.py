@@ -148,7 +148,7 @@ def test_training_stops_at_the_very_image_that_cannot_be_decoded(table, plan, sh
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_embedding_stops_at_the_very_image_that_cannot_be_decoded(table, broken):
     images, names = table.image[:7].copy(), table.name[:7]
-    for row in (4, 6):  # the first of two is told
+    for row in (4, 6):  # the first of two is reported
         images[row] = broken(images[row])
     batches = embedding_batches(images, names, (32, 16), "bilinear", 3)
     assert next(batches).shape == (3, 32, 16, 3)

@@ -1,4 +1,4 @@
-"""A sweep runs what is missing and nothing twice; a failed run is told and does not stop it."""
+"""A sweep runs what is missing and nothing twice; a failed run is reported and does not stop it."""
 
 import json
 import subprocess

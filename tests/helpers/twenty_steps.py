@@ -104,7 +104,7 @@ def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.n
 
 
 def refusals() -> list[str]:
-    """What every process is told of what the first one, or one of them, finds wrong."""
+    """What every process knows of a fault that the first one, or one of them, finds."""
     from jreid.errors import InputError
 
     def refuse():

@@ -39,13 +39,13 @@ def test_the_loss_is_the_sum_of_its_terms(tiny_config):
     variables = jax.jit(method.init)(jax.random.key(0), random_batch())
     (player,) = method.players
     state = {"batch_stats": variables["batch_stats"]}
-    loss, (told, changed) = jax.jit(player.loss)(
+    loss, (aux, changed) = jax.jit(player.loss)(
         variables["params"], state, random_batch(), jax.random.key(1), jnp.float32(0)
     )
-    np.testing.assert_allclose(loss, told["identity"] + told["triplet"], rtol=1e-6)
+    np.testing.assert_allclose(loss, aux["identity"] + aux["triplet"], rtol=1e-6)
     assert jax.tree.structure(changed) == jax.tree.structure(state)
     # A classifier that knows nothing guesses among the 8 identities.
-    np.testing.assert_allclose(told["identity"], np.log(8), atol=0.05)
+    np.testing.assert_allclose(aux["identity"], np.log(8), atol=0.05)
 
 
 def test_rows_of_both_modalities_carry_their_identity(tiny_config, monkeypatch):
@@ -53,11 +53,11 @@ def test_rows_of_both_modalities_carry_their_identity(tiny_config, monkeypatch):
     seen = {}
 
     def spy(name, loss):
-        def told(values, identity, *rest):
+        def spied(values, identity, *rest):
             seen[name] = identity
             return loss(values, identity, *rest)
 
-        return told
+        return spied
 
     monkeypatch.setattr("jreid.methods.agw.cross_entropy", spy("identity", cross_entropy))
     monkeypatch.setattr(
@@ -127,7 +127,7 @@ def test_an_import_that_does_not_fit_leaves_nothing(tmp_path, capsys):
     )
     arguments = ["import", f"--config={AGW}:tiny", f"--checkpoint={checkpoint}"]
     assert main([*arguments, f"--workdir={tmp_path / 'run'}"]) == 2
-    told = capsys.readouterr().err
-    assert "missing" in told
-    assert "extra" in told
+    err = capsys.readouterr().err
+    assert "missing" in err
+    assert "extra" in err
     assert not (tmp_path / "run").exists()

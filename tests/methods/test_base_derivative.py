@@ -117,14 +117,14 @@ def test_rows_of_table_4_own_what_they_use(name):
 )
 def test_rows_of_table_4_have_finite_losses_and_gradients(name):
     config = row_config(name)
-    (loss, (told, _)), gradients = loss_of(config, random_batch(), gradient=True)
+    (loss, (aux, _)), gradients = loss_of(config, random_batch(), gradient=True)
     weights = config.base_derivative.loss_weights
-    total = sum(weights[term] * told[term] for term in weights)
+    total = sum(weights[term] * aux[term] for term in weights)
     np.testing.assert_allclose(loss, total, rtol=1e-6)
     # A classifier that knows nothing guesses among the 8 identities, once a modality.
     modalities = len(config.base_derivative.modalities)
-    np.testing.assert_allclose(told["identity"], modalities * np.log(8), rtol=0.02)
-    assert (told["multi_directional"] > 0) == bool(ROWS[name][1])
+    np.testing.assert_allclose(aux["identity"], modalities * np.log(8), rtol=0.02)
+    assert (aux["multi_directional"] > 0) == bool(ROWS[name][1])
     for path, leaf in flat(gradients).items():
         assert jnp.isfinite(leaf).all(), path
         assert jnp.abs(leaf).max() > 0, path
@@ -146,11 +146,11 @@ def test_the_losses_get_each_modalitys_features_and_joint_statistics(monkeypatch
     seen = {}
 
     def spy(function):
-        def told(features, identity, *rest):
+        def spied(features, identity, *rest):
             seen["features"], seen["identity"] = features, identity
             return function(features, identity, *rest)
 
-        return told
+        return spied
 
     for function in (multi_mode_triplet, multi_directional_triplet):
         monkeypatch.setattr(f"jreid.methods.base_derivative.{function.__name__}", spy(function))
@@ -174,11 +174,11 @@ def test_the_losses_get_each_modalitys_features_and_joint_statistics(monkeypatch
 def test_options_of_the_losses():
     _, (plain, _) = loss_of(config_of(), random_batch())
     flags = ("triplet_reduce=sum", "identity_reduce=mean", "loss_weights.multi_directional=5.0")
-    loss, (told, _) = loss_of(config_of(*(f"base_derivative.{f}" for f in flags)), random_batch())
-    np.testing.assert_allclose(told["multi_mode"], 4 * plain["multi_mode"], rtol=1e-4)
-    np.testing.assert_allclose(told["multi_directional"], 4 * plain["multi_directional"], rtol=1e-4)
-    np.testing.assert_allclose(told["identity"], plain["identity"] / 4, rtol=1e-4)
-    expected = told["identity"] + told["multi_mode"] + 5 * told["multi_directional"]
+    loss, (aux, _) = loss_of(config_of(*(f"base_derivative.{f}" for f in flags)), random_batch())
+    np.testing.assert_allclose(aux["multi_mode"], 4 * plain["multi_mode"], rtol=1e-4)
+    np.testing.assert_allclose(aux["multi_directional"], 4 * plain["multi_directional"], rtol=1e-4)
+    np.testing.assert_allclose(aux["identity"], plain["identity"] / 4, rtol=1e-4)
+    expected = aux["identity"] + aux["multi_mode"] + 5 * aux["multi_directional"]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     _, (unit, _) = loss_of(config_of("base_derivative.normalize=True"), random_batch())
     assert unit["multi_mode"] <= 4 * 2.3  # distances of unit vectors are at most 2
@@ -231,7 +231,7 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32():
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "message"),
     [
         ("base_derivative.modalities=('visible',)", "base_derivative.modalities"),
         ("base_derivative.modalities=('visible','infrared','visible')", "each once"),
@@ -242,10 +242,10 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32():
         ("base_derivative.pairs=(1,)", "no tuple of pairs"),
     ],
 )
-def test_modalities_and_pairs_that_do_not_fit_are_named(flag, told):
+def test_modalities_and_pairs_that_do_not_fit_are_named(flag, message):
     with pytest.raises(InputError) as caught:
         load(config_of(flag))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_fields_of_other_methods_are_refused():
@@ -330,24 +330,24 @@ def train(steps) -> Any:
     step = make_train_step(method, options, epochs, 0, mesh)
     state = create(jax.device_get(start()), method.players, options)
     state = jax.device_put(state, replicated(mesh))
-    told = []
+    aux = []
     for _ in range(steps):
         state, metrics = step(state, jax.device_put(random_batch(8), split(mesh)))
-        told.append({name: float(value) for name, value in metrics.items()})
-    return jax.device_get(state), told
+        aux.append({name: float(value) for name, value in metrics.items()})
+    return jax.device_get(state), aux
 
 
 @pytest.mark.slow
 def test_training_on_four_devices_lowers_the_loss():
     before = jax.device_get(start())["params"]["derivation"]
-    state, told = train(steps=12)
-    losses = [metrics["model/loss"] for metrics in told]
+    state, aux = train(steps=12)
+    losses = [metrics["model/loss"] for metrics in aux]
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.5 * losses[0]
-    assert told[-1]["model/accuracy"] > told[0]["model/accuracy"]
+    assert aux[-1]["model/accuracy"] > aux[0]["model/accuracy"]
     for path, leaf in flat(state.params["derivation"]).items():
         assert np.abs(leaf - flat(before)[path]).max() > 0, path
     (loss, _), gradients = loss_of(config_of(), random_batch(8), gradient=True)
     norm = jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
     np.testing.assert_allclose(losses[0], loss, rtol=1e-3)
-    np.testing.assert_allclose(told[0]["model/gradient_norm"], norm, rtol=1e-3)
+    np.testing.assert_allclose(aux[0]["model/gradient_norm"], norm, rtol=1e-3)

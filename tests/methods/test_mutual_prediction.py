@@ -146,7 +146,7 @@ OPTIONS = {
 )
 def test_losses_and_gradients_are_finite(form):
     flags = (f"form={form}", *OPTIONS[form])
-    (loss, (told, changed)), gradients = loss_of(*flags)
+    (loss, (aux, changed)), gradients = loss_of(*flags)
     names = ["identity", "triplet", "part_identity", "part_triplet", "specific", "mutual"]
     weights = dict(zip(names, (1, 1, 1, 1, 1.2, 0.4), strict=True))
     if form == "alternate":
@@ -155,8 +155,8 @@ def test_losses_and_gradients_are_finite(form):
         weights |= {"part_identity": 2, "part_triplet": 2}
     if form == "kl_detach":
         del weights["part_triplet"]
-    assert {*told} == {*weights, "accuracy"}
-    want = sum(weight * told[name] for name, weight in weights.items())
+    assert {*aux} == {*weights, "accuracy"}
+    want = sum(weight * aux[name] for name, weight in weights.items())
     if "normalize=True" in flags:
         want /= 1 + 1.2 + 0.4
     np.testing.assert_allclose(loss, want, rtol=1e-5)
@@ -170,8 +170,8 @@ def test_losses_and_gradients_are_finite(form):
 
 
 def test_of_mutual_prediction_the_encoder_alone_learns():
-    (loss, (told, _)), gradients = loss_of("form=alternate", player=1)
-    np.testing.assert_allclose(loss, 0.4 * told["mutual"], rtol=1e-6)
+    (loss, (aux, _)), gradients = loss_of("form=alternate", player=1)
+    np.testing.assert_allclose(loss, 0.4 * aux["mutual"], rtol=1e-6)
     player = load(config_of("form=alternate")).players[1]
     for path, leaf in flat(gradients).items():
         assert player.owns(path) == path.startswith(ENCODER)
@@ -205,7 +205,7 @@ def test_every_loss_gets_its_rows():
     out = jax.jit(forward, compiler_options=QUICK)(
         {name: variables[name] for name in ("params", "batch_stats")}
     )
-    _, (told, _) = loss_of(*flags)[0]
+    _, (aux, _) = loss_of(*flags)[0]
     identity = np.repeat(batch["identity"], 2)
     modality = np.tile([0, 1], 8)
 
@@ -217,7 +217,7 @@ def test_every_loss_gets_its_rows():
         return np.mean([cross_entropy(x, batch["identity"]) for x in logits])
 
     def check(name, value):
-        np.testing.assert_allclose(told[name], value, rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(aux[name], value, rtol=1e-3, err_msg=name)
 
     check("identity", cross_entropy(out.logits, identity))
     check("triplet", hetero_center_triplet(out.pooled, identity, modality))
@@ -231,7 +231,7 @@ def test_every_loss_gets_its_rows():
         out.descriptor, np.concatenate([out.pooled, out.parts.reshape(16, -1)], axis=1)
     )
     (_, (plain, _)), _ = loss_of("form=swap_ce")
-    assert float(batch_hard_triplet(out.pooled, identity)) != pytest.approx(float(told["triplet"]))
+    assert float(batch_hard_triplet(out.pooled, identity)) != pytest.approx(float(aux["triplet"]))
     np.testing.assert_allclose(
         plain["triplet"], batch_hard_triplet(out.pooled, identity), rtol=1e-3
     )
@@ -286,23 +286,23 @@ def trainer() -> Any:
     compiled = step.func.lower(*step.args, *example).compile(compiler_options=QUICK)
 
     def train(numbers, state=fresh):
-        state, told = jax.device_put(state, place["state"]), []
+        state, aux = jax.device_put(state, place["state"]), []
         for number in numbers:
             batch = jax.device_put(random_batch(8, seed=number), place["batch"])
             state, metrics = compiled(*step.args, state, batch)
-            told.append({name: float(value) for name, value in metrics.items()})
-        return jax.device_get(state), told
+            aux.append({name: float(value) for name, value in metrics.items()})
+        return jax.device_get(state), aux
 
     return train
 
 
 @pytest.mark.slow
 def test_four_devices_take_the_step_of_one():
-    state, (told,) = trainer()([0])
+    state, (aux,) = trainer()([0])
     (loss, (metrics, after)), gradients = loss_of("form=kl_ema")
     norm = jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
     want = {"loss": loss, **metrics, "gradient_norm": norm}
-    assert told == pytest.approx(
+    assert aux == pytest.approx(
         {f"model/{name}": float(value) for name, value in want.items()}, rel=1e-3
     )
     for path, leaf in flat(state.model_state).items():
@@ -337,7 +337,7 @@ def test_the_second_player_moves_the_encoder_alone():
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (("parts.n=-1",), "parts.n=-1 is less than 0"),
         (("parts.dim=0",), "parts.dim=0 is less than 1"),
@@ -346,10 +346,10 @@ def test_the_second_player_moves_the_encoder_alone():
         (("ema_rate=0.0",), "ema_rate=0.0"),
     ],
 )
-def test_numbers_out_of_range_are_named(flags, told):
+def test_numbers_out_of_range_are_named(flags, message):
     with pytest.raises(InputError) as caught:
         load(config_of(*flags))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_map_that_does_not_divide_is_named():

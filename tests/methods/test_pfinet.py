@@ -177,8 +177,8 @@ def test_both_modalities_share_everything_and_alternate():
     ],
 )
 def test_losses_and_gradients_are_finite(flags):
-    (loss, (told, changed)), gradients = loss_of(*flags)
-    np.testing.assert_allclose(loss, told["identity"] + told["center_cluster"], rtol=1e-6)
+    (loss, (aux, changed)), gradients = loss_of(*flags)
+    np.testing.assert_allclose(loss, aux["identity"] + aux["center_cluster"], rtol=1e-6)
     assert jnp.isfinite(loss)
     assert jax.tree.structure(changed) == jax.tree.structure(
         {"batch_stats": start(*flags)["batch_stats"]}
@@ -193,11 +193,11 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
     seen = {}
 
     def spy(name, function):
-        def told(values, identity, *options):
+        def spied(values, identity, *options):
             seen[name] = values, identity
             return function(values, identity, *options)
 
-        monkeypatch.setattr(f"jreid.methods.pfinet.{name}", told)
+        monkeypatch.setattr(f"jreid.methods.pfinet.{name}", spied)
 
     spy("cross_entropy", cross_entropy)
     spy("center_cluster", center_cluster)
@@ -208,11 +208,11 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
     rest = (jax.random.key(0), jnp.float32(0))
 
     def traced(params):
-        loss, (told, after) = method.players[0].loss(params, state, random_batch(), *rest)
-        return loss, told, after, dict(seen)
+        loss, (aux, after) = method.players[0].loss(params, state, random_batch(), *rest)
+        return loss, aux, after, dict(seen)
 
     run = jax.jit(traced, compiler_options=QUICK)
-    loss, told, after, got = run(variables["params"])
+    loss, aux, after, got = run(variables["params"])
     representation, identity = got["center_cluster"]
     logits, _ = got["cross_entropy"]
     for _, labels in got.values():
@@ -222,10 +222,10 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
     np.testing.assert_allclose(statistics, 0.1 * representation.mean(0), rtol=1e-3, atol=1e-5)
     # A group is one of the two identities here, which leaves no pair of centers.
     halves = [center_cluster(representation[i : i + 4], identity[:4]) for i in (0, 4)]
-    np.testing.assert_allclose(told["center_cluster"], sum(halves), rtol=1e-5)
+    np.testing.assert_allclose(aux["center_cluster"], sum(halves), rtol=1e-5)
     assert center_cluster(representation, identity, 50.0) > sum(halves) / 2 + 1
-    np.testing.assert_allclose(told["identity"], 2 * cross_entropy(logits, identity), rtol=1e-5)
-    np.testing.assert_allclose(loss, told["identity"] + told["center_cluster"], rtol=1e-6)
+    np.testing.assert_allclose(aux["identity"], 2 * cross_entropy(logits, identity), rtol=1e-5)
+    np.testing.assert_allclose(loss, aux["identity"] + aux["center_cluster"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "reduce"), [("lsp", "sum_to_gray"), ("lmp", "none")])
@@ -250,7 +250,7 @@ def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
 
 
 @pytest.mark.parametrize("kind", ["lsp", "lmp"])
-def test_learnt_transformations_start_as_told(kind):
+def test_learnt_transformations_start_as_asked(kind):
     weights = {}
     for begin in ("randn", "bt601"):
         flags = (f"pfinet.transformation.kind={kind}", f"pfinet.transformation.weight_init={begin}")
@@ -294,7 +294,7 @@ def test_pictures_show_the_image_and_its_responses():
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (("pfinet.levels=(4,2)",), "pfinet.levels=(4, 2)"),
         (("pfinet.levels=()",), "pfinet.levels=()"),
@@ -303,10 +303,10 @@ def test_pictures_show_the_image_and_its_responses():
         (("pfinet.groups=0",), "groups=0"),
     ],
 )
-def test_what_does_not_fit_is_named(flags, told):
+def test_what_does_not_fit_is_named(flags, message):
     with pytest.raises(InputError) as caught:
         load(config_of(*flags))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_configs_of_the_datasets():

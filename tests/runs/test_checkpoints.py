@@ -70,7 +70,7 @@ def damage(folder):
     (folder / "notes.json").write_text("{}")
 
 
-def test_the_step_before_a_damaged_one_is_used_and_the_damage_told(tmp_path, caplog):
+def test_the_step_before_a_damaged_one_is_used_and_the_damage_reported(tmp_path, caplog):
     with Checkpoints(tmp_path / "c", writes=True) as checkpoints:
         for step, score in ((5, 0.5), (6, 0.4), (7, 0.6)):
             checkpoints.save(state_of(step), score=score)

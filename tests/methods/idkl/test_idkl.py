@@ -193,16 +193,16 @@ def test_options_that_do_not_exist_are_named(option):
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "message"),
     [
         ("idkl.discriminator_at=('layer2',)", "layer2"),
         ("idkl.tgsa.temperature=0.0", "idkl.tgsa.temperature=0.0"),
     ],
 )
-def test_values_that_do_not_fit_are_named(flag, told):
+def test_values_that_do_not_fit_are_named(flag, message):
     with pytest.raises(InputError) as caught:
         load(config_of("paper", flag))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_mixed_affinity_needs_an_even_number_of_pairs():
@@ -356,16 +356,16 @@ def test_stopped_gradients_leave_the_specific_branch_to_its_own_losses():
 
 @pytest.mark.parametrize("variant", ["paper", pytest.param("code", marks=pytest.mark.slow)])
 def test_losses_and_gradients_are_finite(variant):
-    (loss, (told, changed)), gradients = loss_of(variant)
+    (loss, (aux, changed)), gradients = loss_of(variant)
     weights = {"shared_reid": 1, "specific_reid": 1, "purified_reid": 0.1, "enhancement": 0.1}
     weights |= {"reduction": 0.1, **config_of(variant).idkl.weights}
-    total = sum(weights[name] * told[name] for name in weights if name in told)
+    total = sum(weights[name] * aux[name] for name in weights if name in aux)
     np.testing.assert_allclose(loss, total, rtol=1e-5)
-    distilled = sum(weights[name] * told[name] for name in ("tgsa", "csa", "mdr_tgsa", "mdr_csa"))
-    np.testing.assert_allclose(told["distillation_share"], distilled / total, rtol=1e-5)
+    distilled = sum(weights[name] * aux[name] for name in ("tgsa", "csa", "mdr_tgsa", "mdr_csa"))
+    np.testing.assert_allclose(aux["distillation_share"], distilled / total, rtol=1e-5)
     for head in ("shared", "specific"):
-        parts = told[f"{head}_identity"] + told[f"{head}_triplet"]
-        np.testing.assert_allclose(told[f"{head}_reid"], parts, rtol=1e-5)
+        parts = aux[f"{head}_identity"] + aux[f"{head}_triplet"]
+        np.testing.assert_allclose(aux[f"{head}_reid"], parts, rtol=1e-5)
     assert jnp.isfinite(loss)
     assert jax.tree.structure(changed["batch_stats"]) == jax.tree.structure(
         start(variant)["batch_stats"]
@@ -379,15 +379,15 @@ def test_losses_and_gradients_are_finite(variant):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["paper", "code"])
 def test_four_devices_give_what_one_gives(variant):
-    (loss, (told, state)), gradients = loss_of(variant)
+    (loss, (aux, state)), gradients = loss_of(variant)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     variables = jax.device_put(start(variant), replicated(mesh))
     rest = (jax.device_put(batch_of(), split(mesh)), jax.random.key(1), jnp.float32(2))
     stats = {"batch_stats": variables["batch_stats"]}
-    (loss_4, (told_4, state_4)), gradients_4 = gradient(variant)(variables["params"], stats, *rest)
+    (loss_4, (aux_4, state_4)), gradients_4 = gradient(variant)(variables["params"], stats, *rest)
     np.testing.assert_allclose(loss_4, loss, rtol=1e-4)
-    assert {k: float(v) for k, v in told_4.items()} == pytest.approx(
-        {k: float(v) for k, v in told.items()}, rel=1e-3, abs=1e-5
+    assert {k: float(v) for k, v in aux_4.items()} == pytest.approx(
+        {k: float(v) for k, v in aux.items()}, rel=1e-3, abs=1e-5
     )
     for one, four in ((state, state_4), (gradients, gradients_4)):
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):

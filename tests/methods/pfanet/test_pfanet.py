@@ -90,13 +90,13 @@ def played() -> Any:
         state = {"batch_stats": variables["batch_stats"]}
         rest = state, batch, jax.random.key(0), jnp.float32(0)
         results = {key: player.loss(variables["params"], *rest) for key, player in players.items()}
-        return {key: (loss, told) for key, (loss, (told, _)) in results.items()}, parts(
+        return {key: (loss, aux) for key, (loss, (aux, _)) in results.items()}, parts(
             variables, {name: values[:4] for name, values in batch.items()}
         )
 
     losses, made = jax.jit(play, compiler_options=QUICK)(start(), batch_of())
-    losses = {key: (float(loss), {name: float(told[name]) for name in told})
-              for key, (loss, told) in losses.items()}  # fmt: skip
+    losses = {key: (float(loss), {name: float(aux[name]) for name in aux})
+              for key, (loss, aux) in losses.items()}  # fmt: skip
     return losses, made
 
 
@@ -143,26 +143,26 @@ def step(method, options, state, phase=None, devices=1, batch=None) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
         take = make_train_step(method, options, lambda step: jnp.zeros(()), 0, mesh, phase)
-    state, told = take(
+    state, aux = take(
         jax.device_put(state, replicated(mesh)), jax.device_put(batch or batch_of(), split(mesh))
     )
-    return jax.device_get(state), {name: float(value) for name, value in told.items()}
+    return jax.device_get(state), {name: float(value) for name, value in aux.items()}
 
 
 @pytest.fixture(scope="module")
 def turns():
-    """The states before and after each player's turn alone, and what it told."""
+    """The states before and after each player's turn alone, and the metrics of all."""
     method = load(config_of(*CERTAIN))
     options = {
         name: optimizers.build(one.optimizer) for name, one in method.players_by_name.items()
     }
     states = [jax.device_get(create(start(), method.players_by_name.values(), options))]
-    told: dict[str, float] = {}
+    aux: dict[str, float] = {}
     for player in method.players:
         state, metrics = step(method, options, states[-1], Phase("alone", (player,)))
         states.append(state)
-        told |= metrics
-    return method, options, states, told
+        aux |= metrics
+    return method, options, states, aux
 
 
 def test_each_player_changes_its_own_alone(turns):
@@ -190,9 +190,9 @@ def test_each_player_changes_its_own_alone(turns):
 
 
 def test_the_joint_step_is_the_four_turns_in_order(turns):
-    method, options, states, told = turns
+    method, options, states, aux = turns
     together, metrics = step(method, options, states[0])
-    assert metrics == pytest.approx(told, rel=1e-4, abs=1e-6)
+    assert metrics == pytest.approx(aux, rel=1e-4, abs=1e-6)
     for one, other in (
         (together.opt_state, states[-1].opt_state),  # moments: Adam's first step is a sign
         (together.params["backbone"], states[-1].params["backbone"]),
@@ -210,10 +210,10 @@ def test_four_devices_take_a_turn_as_one_does(name):
     options = {key: optimizers.build(one.optimizer) for key, one in method.players_by_name.items()}
     state = jax.device_get(create(start(), method.players_by_name.values(), options))
     phase, batch = Phase("alone", (method.players_by_name[name],)), batch_of(size=(64, 32))
-    (one, told_one), (four, told_four) = (
+    (one, aux_one), (four, aux_four) = (
         step(method, options, state, phase, devices, batch) for devices in (1, 4)
     )
-    assert told_one == pytest.approx(told_four, rel=1e-3, abs=1e-5)
+    assert aux_one == pytest.approx(aux_four, rel=1e-3, abs=1e-5)
     for a, b in zip(
         jax.tree.leaves(one.opt_state[name]), jax.tree.leaves(four.opt_state[name]), strict=True
     ):
@@ -252,12 +252,12 @@ def test_losses_are_the_sums_of_their_weighted_terms(played):
     }  # fmt: skip
     losses, _ = played
     for name, terms in weights.items():
-        loss, told = losses["plain", name]
-        assert loss == pytest.approx(sum(terms[term] * told[term] for term in terms), rel=1e-5)
+        loss, aux = losses["plain", name]
+        assert loss == pytest.approx(sum(terms[term] * aux[term] for term in terms), rel=1e-5)
     assert 0 < losses["plain", "generators"][1]["variation"] < 10
     # The warm-up of F is on infrared images alone: another number, of the same two terms.
-    loss, told = losses["warm_up", "features"]
-    assert loss == pytest.approx(told["identity"] + told["triplet"], rel=1e-5)
+    loss, aux = losses["warm_up", "features"]
+    assert loss == pytest.approx(aux["identity"] + aux["triplet"], rel=1e-5)
     assert loss != pytest.approx(losses["plain", "features"][0], rel=1e-4)
 
 
@@ -267,10 +267,10 @@ def test_the_joint_discriminator_judges_the_pairs_of_equation_5(played, variant)
     real = judged["x,x"]
     fakes = [judged[pair] for pair in ("x',x'", "x',x", "x,x'", "wrong,x")]
     fakes = fakes if variant == "wrong_pair" else fakes[:3]
-    loss, told = losses[variant, "infrared_discriminator"]
+    loss, aux = losses[variant, "infrared_discriminator"]
     expected = discriminator_loss(real, fakes, "log" if variant == "log" else "lsgan")
     assert loss == pytest.approx(float(expected), rel=1e-4)
-    assert told["real"] == pytest.approx(float(real.mean()), rel=1e-3, abs=1e-5)
+    assert aux["real"] == pytest.approx(float(real.mean()), rel=1e-3, abs=1e-5)
 
 
 def test_warming_up_the_discriminator_judges_images_alone(played):
@@ -291,24 +291,24 @@ def test_warming_up_the_discriminator_judges_images_alone(played):
 )
 def test_options_of_the_generators_loss(played, variant, pair, half, negatives):
     losses, (judged, _, embeddings) = played
-    _, told = losses[variant, "generators"]
+    _, aux = losses[variant, "generators"]
     adversarial = ((judged[pair] - 1) ** 2).mean()
-    assert told["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
+    assert aux["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
     options, identity = config_of().pfanet.triplet, jnp.array([0, 0, 1, 1])
     triplets = generated_triplets(*embeddings, identity, options.metric, options.margin, negatives)
-    assert told["gan_triplet"] == pytest.approx(half * float(triplets), rel=1e-3)
+    assert aux["gan_triplet"] == pytest.approx(half * float(triplets), rel=1e-3)
 
 
 def test_losses_that_are_off_by_default(played):
     losses, _ = played
-    loss, told = losses["optional", "features"]
+    loss, aux = losses["optional", "features"]
     plain = losses["plain", "features"][1]
-    assert told["identity"] == pytest.approx(2 * plain["identity"], rel=1e-4)
-    total = told["identity"] + told["triplet"] + 0.1 * told["fooling"]
+    assert aux["identity"] == pytest.approx(2 * plain["identity"], rel=1e-4)
+    total = aux["identity"] + aux["triplet"] + 0.1 * aux["fooling"]
     assert loss == pytest.approx(total, rel=1e-5)
-    loss, told = losses["optional", "generators"]
+    loss, aux = losses["optional", "generators"]
     more = loss - losses["plain", "generators"][0]
-    assert more == pytest.approx(5 * told["identity_mapping"], rel=1e-3)
+    assert more == pytest.approx(5 * aux["identity_mapping"], rel=1e-3)
 
 
 def test_the_whole_batch_may_be_the_generators_too(played):
@@ -357,7 +357,7 @@ def test_phases_and_lengths():
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "message"),
     [
         ("gan_identities=5", "none of 2 to the 4 of a batch"),
         ("gan_identities=1", "pfanet.gan_identities=1"),
@@ -366,10 +366,10 @@ def test_phases_and_lengths():
         ("warm_ups.features=4", "warm_ups.generation=2 ends before"),
     ],
 )
-def test_numbers_that_do_not_fit_are_named(flag, told):
+def test_numbers_that_do_not_fit_are_named(flag, message):
     with pytest.raises(InputError) as caught:
         load(config_of(f"pfanet.{flag}"))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_sizes_that_generators_cannot_halve_are_refused():
