@@ -99,7 +99,7 @@ def test_processes_that_do_not_come_are_not_waited_for_long(process, tmp_path):
     assert done.returncode == 2, done.stderr
     assert time.monotonic() - start < 60
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("jreid: ")]
-    assert "do not find each other at localhost:9" in message
+    assert "cannot connect to each other at localhost:9" in message
     assert "Traceback" not in done.stderr
 
 

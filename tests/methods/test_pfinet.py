@@ -230,7 +230,7 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
 
 @pytest.mark.parametrize(("kind", "reduce"), [("lsp", "sum_to_gray"), ("lmp", "none")])
 def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
-    options = (f"kind={kind}", f"reduce={reduce}", "start=bt601")
+    options = (f"kind={kind}", f"reduce={reduce}", "weight_init=bt601")
     flags = (COLOURS, *(f"pfinet.transformation.{option}" for option in options))
     images = jnp.asarray(random_batch()["visible"])
     params = shapes(config_of(*flags))["params"]

@@ -65,7 +65,7 @@ def test_the_people_with_the_most_images_are_drawn(tmp_path, flat, monkeypatch):
     ("change", "message"),
     [
         ({"output": "tsne.jpg"}, "must end in .png, .svg, .pdf"),
-        ({"features": np.zeros(24)}, r"no \[N, D\] array"),
+        ({"features": np.zeros(24)}, r"not an \[N, D\] array"),
         ({"identities": np.zeros(3, int)}, "identities of shape"),
         ({"modalities": np.array(["thermal"] * 24)}, "'thermal'"),
         ({"features": np.full((24, 8), np.nan)}, "row 0"),

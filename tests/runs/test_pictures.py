@@ -86,7 +86,7 @@ def test_a_modality_without_a_picture_is_left_out(tiny_dataset, tmp_path):
 
 
 def test_what_cannot_be_drawn_is_reported(tiny_dataset, tmp_path):
-    with pytest.raises(InputError, match="agw has no pictures"):
+    with pytest.raises(InputError, match="agw draws no pictures"):
         Sheets(model_of("agw"), tiny_dataset.table, 1, tmp_path)
     table = tiny_dataset.table
     one = table.take(table.modality == MODALITIES[0])

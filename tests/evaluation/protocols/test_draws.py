@@ -115,7 +115,7 @@ def test_the_official_draw_needs_its_permutations():
 
 def test_an_image_that_the_folder_lacks_is_named():
     smaller = COUNTS | {(4, 10): 10, (5, 6): 0}
-    with pytest.raises(InputError, match=r"names cam5/0006/0001,.*\(14 such in all\)"):
+    with pytest.raises(InputError, match=r"names cam5/0006/0001,.*\(14 missing in all\)"):
         query_gallery(make_table(smaller), make_index(COUNTS), sysu_mm01())
 
 
@@ -132,7 +132,7 @@ def test_an_identity_that_the_index_lacks_is_named():
 def test_fewer_trials_than_asked():
     index, table = make_index(COUNTS, trials=3), make_table(COUNTS)
     assert len(query_gallery(table, index, sysu_mm01(trials=3)).gallery_rows) == 3
-    with pytest.raises(InputError, match=r"holds 3 trials .* asks for 10"):
+    with pytest.raises(InputError, match=r"has 3 trials .* needs 10"):
         query_gallery(table, index, sysu_mm01())
 
 

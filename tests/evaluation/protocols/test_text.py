@@ -74,7 +74,7 @@ def test_the_split_number_of_the_dataset_holds_unless_the_text_has_it():
     assert read_protocol("regdb", split_number=3) == regdb(split_number=3)
     assert read_protocol("regdb:split_number=3") == regdb(split_number=3)
     assert read_protocol("llcm", split_number=3) == llcm()
-    with pytest.raises(InputError, match=r"of split 2, but the dataset's split is 3"):
+    with pytest.raises(InputError, match=r"split 2, but the dataset's split is 3"):
         read_protocol("regdb:split_number=2", split_number=3)
     with pytest.raises(InputError, match="regdb:split_number=1"):
         read_protocol("regdb")

@@ -24,7 +24,7 @@ def test_a_list_of_texts():
     assert read_reranks(["standard:k1=10,lambda=0.5,none,query_only"]) == asked
     assert read_reranks(["standard:k1=10,lambda=0.5", "none", "query_only"]) == asked
     assert read_reranks([",".join(map(str, asked)).replace("None", "none")]) == asked
-    with pytest.raises(InputError, match="standard:k1=20 is asked for twice"):
+    with pytest.raises(InputError, match="standard:k1=20 is given twice"):
         read_reranks(["standard,standard:k1=20"])
 
 
