@@ -185,7 +185,7 @@ def compare(name: str) -> dict[str, dict[str, float]]:
     (player,), state = method.players, {"batch_stats": variables["batch_stats"]}
     epoch = jnp.asarray(case.epoch)
     gradient = jax.jit(
-        lambda params, batch: step._gradients(
+        lambda params, batch: step.gradients_of(
             player, params, state, batch, jax.random.key(0), epoch
         )
     )
