@@ -12,7 +12,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from helpers.command_line import SHARED, SMALL_EVALUATION
+from helpers.command_line import SMALL_EVALUATION
 from helpers.paths import ROOT
 
 # What a wheel is made of, which lies in the clone beside what must not get into it.
@@ -37,7 +37,6 @@ def jreid(tmp_path_factory):
     (wheel,) = home.glob("jreid-*.whl")
     pip(sys.executable, f"--python={python}", "install", "--no-deps", "--no-index", wheel)
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment |= SHARED
 
     def run(*arguments):
         command = [home / "venv" / "bin" / "jreid", *arguments]

@@ -14,11 +14,6 @@ from typing import NamedTuple
 from helpers.paths import ROOT
 
 LIMIT = 600  # seconds for a command; a hang fails its test instead of holding all of them up
-# So that the many short processes of one test compile once.
-SHARED = {
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}
 # What Orbax writes of when and where, and the sums of that.
 WITH_TIME_OR_PLACE = {"_CHECKPOINT_METADATA", "commit_success.txt", "SHA256SUMS"}
 SMALL_EVALUATION = [
@@ -60,7 +55,7 @@ def run(*arguments: object, **environment: str) -> Finished:
         text=True,
         timeout=LIMIT,
         cwd=ROOT,
-        env=os.environ | SHARED | environment,
+        env=os.environ | environment,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -74,7 +69,6 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env=os.environ | SHARED,
     ) as process:
         deadline = threading.Timer(LIMIT, process.kill)
         deadline.start()
