@@ -17,10 +17,24 @@ from jreid.errors import InputError
 TINY = f"--config={ROOT}/configs/agw.py:tiny"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tiny(tiny_folder, prepared):
     """The flags that name the tiny dataset."""
     return [TINY, f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+
+
+@pytest.fixture(scope="module")
+def untrained(tiny, tmp_path_factory):
+    """A run of no epochs."""
+    workdir = tmp_path_factory.mktemp("untrained") / "run"
+    assert main(["train", *tiny, "--config.epochs=0", f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+@pytest.fixture
+def run(untrained, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(untrained, tmp_path / "run")
 
 
 def refused(capsys, *arguments):
@@ -66,20 +80,18 @@ def test_unknown_config_field(capsys, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("field", ["cpu_threads", "pooling", "evaluation.flip"])
-def test_run_of_a_version_without_a_field(capsys, tiny, tmp_path, field):
-    assert main(["train", *tiny, "--workdir", f"{tmp_path}/run", "--config.epochs=0"]) == 0
-    capsys.readouterr()
+def test_run_of_a_version_without_a_field(capsys, run, tmp_path, field):
     *groups, name = field.split(".")
     for file, way in (("config.json", groups), ("run.json", ["config", *groups])):
-        content = json.loads((tmp_path / "run" / file).read_text())
+        content = json.loads((run / file).read_text())
         group = content
         for part in way:
             group = group[part]
         del group[name]
-        (tmp_path / "run" / file).write_text(json.dumps(content))
+        (run / file).write_text(json.dumps(content))
     out = ["--split", "test", "--output", tmp_path / "out.npz"]
     for verb in (["evaluate"], ["embed", *out]):
-        message = refused(capsys, *verb, "--workdir", tmp_path / "run")
+        message = refused(capsys, *verb, "--workdir", run)
         assert f"the config has no field {name}," in message
 
 
@@ -190,37 +202,29 @@ def test_missing_weights(capsys, tiny, tmp_path, monkeypatch, weights):
     assert not (tmp_path / "run").exists()
 
 
-def test_workdir_of_another_config(capsys, tiny, tmp_path):
-    run = tmp_path / "run"
-    assert main(["train", *tiny, "--config.epochs=0", "--workdir", str(run)]) == 0
-    capsys.readouterr()
+def test_workdir_of_another_config(capsys, tiny, run):
     tiny = [*tiny, "--config.epochs=0"]
     message = refused(capsys, "train", *tiny, "--config.seed=1", "--workdir", run)
     assert "seed: 1, 0" in message
     assert "choose another --workdir" in message
 
 
-def test_workdir_of_a_run_on_other_images(capsys, tiny, tmp_path):
+def test_workdir_of_a_run_on_other_images(capsys, tiny, run, tmp_path):
     from jreid.synthetic.synthesize import synthesize
 
-    run, other = tmp_path / "run", tmp_path / "other"
+    other = tmp_path / "other"
     tiny = [*tiny, "--config.epochs=0", "--workdir", run]
-    assert main([str(argument) for argument in ["train", *tiny]]) == 0
-    capsys.readouterr()
     synthesize(other, "tiny", seed=1)
     message = refused(capsys, "train", *tiny, f"--config.data.folder={other}")
     assert "on other images" in message
 
 
-def test_evaluation_changes_only_how_it_evaluates(capsys, tiny, tmp_path):
-    run = str(tmp_path / "run")
-    assert main(["train", *tiny, "--config.epochs=0", "--workdir", run]) == 0
-    capsys.readouterr()
+def test_evaluation_changes_only_how_it_evaluates(capsys, run):
     message = refused(capsys, "evaluate", "--workdir", run, "--config.seed=3")
     assert "config.seed cannot be changed" in message
     allowed = ["--config.protocols=sysu_mm01", "--config.cpu_threads=3"]
-    assert main(["evaluate", "--workdir", run, *allowed]) == 0
-    rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
+    assert main(["evaluate", "--workdir", str(run), *allowed]) == 0
+    rows = json.loads((run / "result.json").read_text())["rows"]
     assert {row["protocol"]["shots"] for row in rows} == {1}
 
 
@@ -284,13 +288,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(capsys, tiny, tmp_path):
     assert not (run / "result.json").exists()
 
 
-def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
-    run = str(tmp_path / "run")
-    assert main(["train", *tiny, "--config.epochs=0", "--workdir", run]) == 0
+def test_embedding_a_folder_of_the_layout(run, tiny_folder, tmp_path, capsys):
     output = tmp_path / "cam3.npz"
     folder = shutil.copytree(tiny_folder / "cam3", tmp_path / "copy" / "cam3")
     (folder / "left_out.tif").touch()
-    arguments = ["embed", "--workdir", run, "--images", str(folder)]
+    arguments = ["embed", "--workdir", str(run), "--images", str(folder)]
     capsys.readouterr()
     assert main([*arguments, "--modality=infrared", "--output", str(output)]) == 0
     message = capsys.readouterr().err
@@ -307,7 +309,7 @@ def test_embedding_a_folder_of_the_layout(tiny, tiny_folder, tmp_path, capsys):
     assert found["features"].dtype == np.float32
     message = refused(capsys, *arguments, "--modality=visible", "--output", tmp_path / "x.npz")
     assert "camera 3" in message
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text())
     assert {row["checkpoint"] for row in result["rows"]} == {"last"}
 
 
