@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.batches import random_batch
 from helpers.paths import ROOT
+from helpers.variables import count
 
 from jreid.__main__ import main
 from jreid.config import load as load_config
@@ -15,10 +16,6 @@ from jreid.losses import cross_entropy, weighted_triplet
 from jreid.methods import load
 
 AGW = f"{ROOT}/configs/agw.py"
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_parameters_of_the_published_network():

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from helpers.batches import random_batch
 from helpers.paths import ROOT
+from helpers.variables import count, flat, shapes
 from safetensors.numpy import save_file
 
 from jreid.config import load as load_config
@@ -51,19 +52,6 @@ def row_config(name, data="tiny"):
 
 def images_of(batch):
     return {name: jnp.asarray(batch[name]) for name in BASE}
-
-
-def shapes(method) -> Any:
-    return jax.eval_shape(method.init, jax.random.key(0), random_batch())
-
-
-def flat(tree) -> Any:
-    """The arrays by path, such as `neck/scale`."""
-    return flatten_dict(tree, sep="/")
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @functools.cache

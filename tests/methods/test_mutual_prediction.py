@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 from helpers.batches import random_batch
 from helpers.paths import ROOT
+from helpers.variables import count, filled, flat, shapes
 
 from jreid.config import load as load_config
 from jreid.distributed.mesh import make_mesh, replicated, split
@@ -35,33 +35,10 @@ def config_of(*flags, data="tiny"):
     )
 
 
-def shapes(config, size=(32, 16)) -> Any:
-    return jax.eval_shape(load(config).init, jax.random.key(0), random_batch(rows=4, size=size))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def flat(tree) -> Any:
-    return flatten_dict(tree, sep="/")
-
-
 @functools.cache
 def start(*flags) -> Any:
     """Random variables of the tiny network, filled without compiling its `init`."""
-    rng = np.random.default_rng(3)
-
-    def fill(path, leaf):
-        name = path[-1].key
-        if name in ("scale", "var"):
-            return np.ones(leaf.shape, np.float32)
-        if name in ("bias", "mean"):
-            return np.zeros(leaf.shape, np.float32)
-        inputs = np.prod(leaf.shape[:-1])
-        return rng.normal(0, (2 / inputs) ** 0.5, leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes(config_of(*flags)))
+    return filled(shapes(load(config_of(*flags))), seed=3, gain=2)
 
 
 @functools.cache
@@ -83,7 +60,7 @@ def loss_of(*flags, player=0) -> Any:
 )
 def test_parameters_of_the_specification(data, network, stripes, classifiers):
     """It counts the frozen biases of both necks, which are no parameters of ours."""
-    variables = shapes(config_of(data=data), (288, 144))
+    variables = shapes(load(config_of(data=data)), (288, 144))
     params, statistics = variables["params"], variables["batch_stats"]
     assert {*variables} == {"params", "batch_stats"}
     of_global = [params[name] for name in ("backbone", "neck", "classifier")]
@@ -111,7 +88,8 @@ def test_parameters_of_the_specification(data, network, stripes, classifiers):
 )
 def test_sizes_of_classifiers_and_embeddings(flags, classifier, width):
     config = config_of(*flags, data="sysu_mm01")
-    method, variables = load(config), shapes(config, (288, 144))
+    method = load(config)
+    variables = shapes(method, (288, 144))
     check_owners(variables["params"], method)
     both = variables["params"]["modality_classifiers"]
     assert [count(both[name]) for name in ("visible", "infrared")] == [classifier] * 2
@@ -354,7 +332,7 @@ def test_numbers_out_of_range_are_named(flags, message):
 
 def test_a_map_that_does_not_divide_is_named():
     with pytest.raises(InputError, match="2 rows cannot be cut into 3 equal parts"):
-        shapes(config_of("parts.n=3"))
+        shapes(load(config_of("parts.n=3")))
 
 
 def test_presets_are_values_of_alpha_and_beta():

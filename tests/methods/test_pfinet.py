@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from helpers.batches import random_batch
 from helpers.paths import ROOT
+from helpers.variables import count, filled, flat, shapes
 
 from jreid.config import load as load_config
 from jreid.distributed.mesh import make_mesh, replicated, split
@@ -33,33 +34,10 @@ def config_of(*flags, data="tiny"):
     return load_config(f"{CONFIG}:{data}", [f"--config.{flag}" for flag in flags])
 
 
-def shapes(config, size=(32, 16)) -> Any:
-    return jax.eval_shape(load(config).init, jax.random.key(0), random_batch(size=size))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def flat(tree) -> Any:
-    return flatten_dict(tree, sep="/")
-
-
 @functools.cache
 def start(*flags) -> Any:
     """Random variables of the tiny network, filled without compiling its `init`."""
-    rng = np.random.default_rng(3)
-
-    def fill(path, leaf):
-        name = path[-1].key
-        if name in ("scale", "var"):
-            return np.ones(leaf.shape, np.float32)
-        if leaf.ndim == 1:
-            return np.zeros(leaf.shape, np.float32)
-        inputs = np.prod(leaf.shape[:-1])
-        return rng.normal(0, (2 / inputs) ** 0.5, leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes(config_of(*flags)))
+    return filled(shapes(load(config_of(*flags))), seed=3, gain=2)
 
 
 def loss_of(*flags) -> Any:
@@ -93,7 +71,7 @@ def forward(images, *flags, variables=None) -> Any:
 )
 def test_parameters_of_the_published_networks(data, flags, expected):
     """The specification counts the neck's frozen bias, which is no parameter of ours."""
-    variables = shapes(config_of(*flags, data=data))
+    variables = shapes(load(config_of(*flags, data=data)))
     params = variables["params"]
     assert count(params) + count(variables["batch_stats"]["neck"]["bias"]) == expected
     parts = count(params.get("pyramid", {})) + count(params.get("response", {}))
@@ -118,7 +96,7 @@ def test_widths_of_the_representation_and_sizes_of_the_responses(flags, width):
     config = config_of(*flags, data="sysu_mm01")
     network: Any = Network(config)
     image = {"visible": jnp.zeros((1, 384, 128, 3))}
-    variables = shapes(config, (384, 128))
+    variables = shapes(load(config), (384, 128))
     representation, embedding, logits, responses = jax.eval_shape(
         lambda v, x: network.apply(v, x, train=False), variables, image
     )
@@ -233,7 +211,7 @@ def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
     options = (f"kind={kind}", f"reduce={reduce}", "weight_init=bt601")
     flags = (COLOURS, *(f"pfinet.transformation.{option}" for option in options))
     images = jnp.asarray(random_batch()["visible"])
-    params = shapes(config_of(*flags))["params"]
+    params = shapes(load(config_of(*flags)))["params"]
     size = (1, 1) if kind == "lsp" else (32, 16)
     assert params["transformation"]["weight"].shape == (1, *size, 3)
     luma = np.broadcast_to(np.array(LUMA, np.float32), (1, *size, 3))
@@ -380,7 +358,7 @@ def published_entries():
 
 def test_the_layout_names_every_published_array():
     entries = published_entries()
-    variables = shapes(config_of(*RELEASED, data="sysu_mm01"))
+    variables = shapes(load(config_of(*RELEASED, data="sysu_mm01")))
     ours = {leaf.entry: leaf.shape for leaf in expected_leaves(variables, TORCH_LAYOUT)}
     unused = {"backbone.fc.weight", "backbone.fc.bias", "horizontal4.weight", "horizontal4.bias"}
     assert set(entries) == set(ours) | unused
@@ -441,7 +419,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does():
     flags = ("weights=none", "backbone.width=8", "data.identities=10", *RELEASED)
     config = config_of(*flags, data="sysu_mm01")
     method = load(config)
-    variables = convert(torch_reference.arrays(network), shapes(config), method.torch_layout)
+    variables = convert(torch_reference.arrays(network), shapes(method), method.torch_layout)
     images = random_batch(rows=2, size=(96, 32))["visible"]
     with torch.no_grad():
         expected = embed(torch_reference.to_nchw(images)).numpy()

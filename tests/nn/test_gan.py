@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.variables import filled
+from helpers.variables import count, filled
 
 from jreid.nn.gan import Deconv, Generator, ImageDiscriminator, JointDiscriminator
 from jreid.nn.resize import resize_bilinear
@@ -14,10 +14,6 @@ from jreid.nn.resize import resize_bilinear
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 IMAGES = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
 MAP = jax.ShapeDtypeStruct((2, 24, 12, 2048), jnp.float32)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def normal(*shape):

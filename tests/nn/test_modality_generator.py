@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import count
 
 from jreid.data import pixels
 from jreid.nn import colors
@@ -25,10 +26,6 @@ def parameters(given: Any, **options: Any) -> Any:
 
 def derive(params: Any, given: Any, **options: Any) -> Any:
     return ModalityGenerator(**options).apply({"params": params}, given)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_ten_parameters_of_which_infrared_needs_six():

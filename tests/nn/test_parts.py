@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import count
 
 from jreid.errors import InputError
 from jreid.nn import PartClassifier, Parts
@@ -13,10 +14,6 @@ from jreid.nn import PartClassifier, Parts
 
 def map_of(images=4, height=6, width=2, channels=3) -> Any:
     return jax.random.normal(jax.random.key(0), (images, height, width, channels))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def counted(identities) -> int:

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import count
 
 from jreid.nn import Pyramid
 from jreid.nn.resize import upsample
@@ -24,10 +25,6 @@ def built(kind, lowest=1, shapes=PUBLISHED):
         lambda *maps: pyramid.init_with_output(jax.random.key(0), maps), *maps
     )
     return [level.shape for level in levels], variables.get("params", {})
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def of(params, prefix):

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import count
 
 from jreid.errors import InputError
 from jreid.nn import RegionResponse
@@ -24,10 +25,6 @@ def respond(levels, **options):
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize("attention", ["conv1x1", "cbam7"])

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import count
 
 from jreid.errors import InputError
 from jreid.methods.idkl.branched_resnet import BranchedResNet
@@ -9,10 +10,6 @@ from jreid.nn import ResNet
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 2, 32, 16, 3)).astype(np.float32)
 BOTH = {"visible": jnp.asarray(IMAGES[0]), "infrared": jnp.asarray(IMAGES[1])}
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 from helpers.batches import random_batch
 from helpers.entries import listed
 from helpers.paths import ROOT
+from helpers.variables import count, filled, flat, shapes
 from jax.sharding import AxisType
 
 from jreid.config import load as load_config
@@ -52,33 +52,10 @@ def batch_of(size=(32, 16), rows=8) -> Any:
     return random_batch(rows, size) | {"identity": IDENTITY[:rows]}
 
 
-def shapes(config, size=(32, 16)) -> Any:
-    return jax.eval_shape(load(config).init, jax.random.key(0), batch_of(size))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def flat(tree) -> Any:
-    return flatten_dict(tree, sep="/")
-
-
 @functools.cache
 def start(variant, *flags) -> Any:
     """Random variables of the tiny network, filled without compiling its `init`."""
-    rng = np.random.default_rng(3)
-
-    def fill(path, leaf):
-        name = path[-1].key
-        if name in ("scale", "var"):
-            return np.ones(leaf.shape, np.float32)
-        if leaf.ndim == 1:
-            return np.zeros(leaf.shape, np.float32)
-        inputs = np.prod(leaf.shape[:-1])
-        return rng.normal(0, (2 / inputs) ** 0.5, leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes(config_of(variant, *flags)))
+    return filled(shapes(load(config_of(variant, *flags))), seed=3, gain=2)
 
 
 @functools.cache
@@ -133,7 +110,7 @@ MASKS, NECK, CLASSIFIER = 2 * 2 * 2048 * 128, 2048, 395 * 2048
     ],
 )
 def test_parameters_at_the_published_size(variant, flags, expected):
-    params = shapes(config_of(variant, *flags, data="sysu_mm01"))["params"]
+    params = shapes(load(config_of(variant, *flags, data="sysu_mm01")))["params"]
     assert count(params["backbone"]) == TRUNK + 2 * DEEP
     assert count(params) - count(params["backbone"]) == expected
 
@@ -537,8 +514,8 @@ def test_every_published_entry_has_its_place(torch):
     assert listed(state) == published.read_text().splitlines()
     zeros = {name: np.broadcast_to(np.float32(0), tuple(v.shape)) for name, v in state.items()}
     config = config_of("code", data="sysu_mm01")
-    variables = shapes(config)
-    got = convert(zeros, variables, load(config).torch_layout)
+    method = load(config)
+    got = convert(zeros, shapes(method), method.torch_layout)
     heads = {"shared_classifier", "specific_classifier", "entropy_classifier"}
     heads |= {"discriminators_neck", "confusers_neck"}
     for name, tree in got["params"].items():
@@ -555,7 +532,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does(torch):
     config = config_of("code", *flags, data="sysu_mm01")
     method = load(config)
     entries = torch_reference.arrays(network)
-    variables = convert(entries, shapes(config), method.torch_layout)
+    variables = convert(entries, shapes(method), method.torch_layout)
     classifier = variables["params"]["specific_classifier"]["kernel"]
     np.testing.assert_array_equal(classifier, entries["classifier_sp.weight"].T)
     present = jax.tree.map(

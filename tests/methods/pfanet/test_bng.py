@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from helpers.variables import filled
+from helpers.variables import count, filled
 
 from jreid.methods.pfanet.bng import BNG, shuffle
 from jreid.methods.pfanet.modality_alleviation import ModalityAlleviation, alleviate
@@ -22,10 +22,6 @@ PLAIN = {
     "mmm": {"stages": (3, 4)},
 }
 X = jnp.asarray(np.random.default_rng(0).normal(1, 2, size=(2, 4, 3, 8)), jnp.float32)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def shapes_of(module, *inputs):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from helpers.paths import ROOT
-from helpers.variables import filled
+from helpers.variables import count, filled, shapes
 from jax.sharding import AxisType
 
 from jreid.config import load as load_config
@@ -40,10 +40,6 @@ def batch_of(rows=8, size=(32, 16), seed=0) -> Any:
     visible, infrared = jnp.asarray(images, jnp.float32)
     identity = np.repeat(np.arange(rows // 2), 2).astype(np.int32)
     return {"visible": visible, "infrared": infrared, "identity": identity}
-
-
-def shapes(method, size=(32, 16)) -> Any:
-    return jax.eval_shape(method.init, jax.random.key(0), batch_of(2, size))
 
 
 @functools.cache
@@ -112,10 +108,6 @@ def parts(variables, batch):
     judged = {f"{i},{m}": net.infrared_discriminator(images[i], maps[m]) for i, m in pairs}
     alone = {i: net.infrared_discriminator(images[i], maps[i], True) for i in ("x", "x'")}
     return judged, alone, (both.of("generated").embedding, both.of("infrared").embedding)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_parameters_of_the_published_networks():
