@@ -28,7 +28,6 @@ from jreid.weights.torch import expected_leaves
 CONFIG = f"{ROOT}/configs/base_derivative.py"
 FOUR = ("visible", "infrared", "derived_visible", "derived_infrared")
 BASE, VISIBLE, INFRARED = FOUR[:2], ("visible", "derived_infrared"), ("infrared", "derived_visible")
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 # Table IV: modalities, pairs, weight of the loss within a modality, parameters of the derivation.
 ROWS = {
     "B1": (BASE, (), 0.0, 0),
@@ -57,9 +56,7 @@ def images_of(batch):
 @functools.cache
 def start() -> Any:
     """Variables of the tiny network with all four modalities."""
-    return jax.jit(load(config_of()).init, compiler_options=QUICK)(
-        jax.random.key(0), random_batch()
-    )
+    return jax.jit(load(config_of()).init)(jax.random.key(0), random_batch())
 
 
 def start_of(method):
@@ -76,7 +73,7 @@ def loss_of(config, batch, gradient=False) -> Any:
     function = jax.value_and_grad(function, has_aux=True) if gradient else function
     state = {"batch_stats": variables["batch_stats"]}
     rest = (batch, jax.random.key(1), jnp.float32(0))
-    return jax.jit(function, compiler_options=QUICK)(variables["params"], state, *rest)
+    return jax.jit(function)(variables["params"], state, *rest)
 
 
 @pytest.mark.parametrize(

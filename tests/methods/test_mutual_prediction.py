@@ -23,7 +23,6 @@ from jreid.methods.mutual_prediction import ENCODER, Network
 from jreid.runs.checkpoints import Checkpoints
 
 CONFIG = f"{ROOT}/configs/mutual_prediction.py"
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 
 
 def config_of(*flags, data="tiny"):
@@ -48,7 +47,7 @@ def loss_of(*flags, player=0) -> Any:
     function = jax.value_and_grad(load(config_of(*flags)).players[player].loss, has_aux=True)
     state = {name: variables[name] for name in variables if name != "params"}
     rest = (random_batch(rows=8), jax.random.key(1), jnp.float32(0))
-    return jax.jit(function, compiler_options=QUICK)(variables["params"], state, *rest)
+    return jax.jit(function)(variables["params"], state, *rest)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +179,7 @@ def test_every_loss_gets_its_rows():
     def forward(variables):
         return apply(variables, images, train=True, mutable=["batch_stats"])[0]
 
-    out = jax.jit(forward, compiler_options=QUICK)(
-        {name: variables[name] for name in ("params", "batch_stats")}
-    )
+    out = jax.jit(forward)({name: variables[name] for name in ("params", "batch_stats")})
     _, (aux, _) = loss_of(*flags)[0]
     identity = np.repeat(batch["identity"], 2)
     modality = np.tile([0, 1], 8)
@@ -234,7 +231,7 @@ def test_the_memory_starts_equal():
         variables = init(key, random_batch(rows=2))
         return variables["memory"], variables["params"]["modality_classifiers"]
 
-    memory, classifiers = jax.jit(both, compiler_options=QUICK)(jax.random.key(0))
+    memory, classifiers = jax.jit(both)(jax.random.key(0))
     for path, leaf in flat(memory).items():
         np.testing.assert_array_equal(leaf, flat(classifiers)[path])
     visible, infrared = (jax.tree.leaves(memory[name])[0] for name in ("visible", "infrared"))
@@ -257,17 +254,12 @@ def trainer() -> Any:
     assert mesh.size == 4
     step: Any = make_train_step(method, options, lambda step: step / 4, 0, mesh)
     place = {"state": replicated(mesh), "batch": split(mesh)}
-    example = (
-        jax.device_put(fresh, place["state"]),
-        jax.device_put(random_batch(rows=8), place["batch"]),
-    )
-    compiled = step.func.lower(*step.args, *example).compile(compiler_options=QUICK)
 
     def train(numbers, state=fresh):
         state, aux = jax.device_put(state, place["state"]), []
         for number in numbers:
             batch = jax.device_put(random_batch(8, seed=number), place["batch"])
-            state, metrics = compiled(*step.args, state, batch)
+            state, metrics = step(state, batch)
             aux.append({name: float(value) for name, value in metrics.items()})
         return jax.device_get(state), aux
 

@@ -25,7 +25,6 @@ from jreid.nn.colors import LUMA, to_unit
 from jreid.weights.torch import convert, expected_leaves
 
 CONFIG = f"{ROOT}/configs/pfinet.py"
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 COLOURS = "image.gray_visible=False"
 RELEASED = ("backbone.ibn=True", "pfinet.add_raw_c4=True")
 
@@ -46,13 +45,13 @@ def loss_of(*flags) -> Any:
     function = jax.value_and_grad(load(config_of(*flags)).players[0].loss, has_aux=True)
     state = {"batch_stats": variables["batch_stats"]}
     rest = (random_batch(), jax.random.key(1), jnp.float32(0))
-    return jax.jit(function, compiler_options=QUICK)(variables["params"], state, *rest)
+    return jax.jit(function)(variables["params"], state, *rest)
 
 
 @functools.cache
 def runner(*flags) -> Any:
     apply: Any = Network(config_of(*flags)).apply
-    return jax.jit(lambda v, x: apply(v, x, train=False), compiler_options=QUICK)
+    return jax.jit(lambda v, x: apply(v, x, train=False))
 
 
 def forward(images, *flags, variables=None) -> Any:
@@ -189,7 +188,7 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
         loss, (aux, after) = method.players[0].loss(params, state, random_batch(), *rest)
         return loss, aux, after, dict(seen)
 
-    run = jax.jit(traced, compiler_options=QUICK)
+    run = jax.jit(traced)
     loss, aux, after, got = run(variables["params"])
     representation, identity = got["center_cluster"]
     logits, _ = got["cross_entropy"]
@@ -254,7 +253,7 @@ def enlarged(maps, size):
 def test_pictures_show_the_image_and_its_responses():
     images = jnp.asarray(random_batch()["infrared"])
     picture = load(config_of()).pictures["responses"]
-    draw = jax.jit(picture, static_argnums=2, compiler_options=QUICK)
+    draw = jax.jit(picture, static_argnums=2)
     shown = draw(start(), images, "infrared")
     assert shown.shape == (4, 32, 5 * 16, 3)
     assert shown.dtype == jnp.float32
@@ -425,7 +424,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does():
         expected = embed(torch_reference.to_nchw(images)).numpy()
     assert expected.shape == (2, 736)
     assert 0.1 < np.abs(expected).max() < 100
-    run = jax.jit(method.embed, static_argnums=2, compiler_options=QUICK)
+    run = jax.jit(method.embed, static_argnums=2)
     for modality in ("visible", "infrared"):
         np.testing.assert_allclose(run(variables, images, modality), expected, atol=1e-4)
 

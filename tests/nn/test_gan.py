@@ -11,7 +11,6 @@ from helpers.variables import count, filled
 from jreid.nn.gan import Deconv, Generator, ImageDiscriminator, JointDiscriminator
 from jreid.nn.resize import resize_bilinear
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 IMAGES = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
 MAP = jax.ShapeDtypeStruct((2, 24, 12, 2048), jnp.float32)
 
@@ -40,7 +39,7 @@ def test_counts_and_shapes_of_the_specification(module, inputs, parameters, shap
 def test_generated_pixels_lie_between_minus_one_and_one():
     generator = Generator(width=4, residual_blocks=1)
     images = jnp.asarray(normal(2, 16, 8, 3))
-    run = jax.jit(generator.apply, compiler_options=QUICK)
+    run = jax.jit(generator.apply)
     variables = filled(jax.eval_shape(generator.init, jax.random.key(0), images))
     pixels = run(variables, images)
     assert 0.1 < jnp.abs(pixels).max() <= 1
@@ -59,7 +58,7 @@ def test_sizes_that_cannot_be_halved_twice_are_refused():
 def test_a_silent_joint_discriminator_judges_images_alone():
     joint = JointDiscriminator(width=4, stages=4)
     images, maps = jnp.asarray(normal(2, 32, 16, 3)), jnp.asarray(normal(2, 6, 3, 8))
-    run = jax.jit(joint.apply, static_argnums=3, compiler_options=QUICK)
+    run = jax.jit(joint.apply, static_argnums=3)
     variables = filled(jax.eval_shape(joint.init, jax.random.key(0), images, maps))
     heard, silent = (run(variables, images, maps, silent) for silent in (False, True))
     assert heard.shape == (2, 2, 1, 1)

@@ -80,7 +80,7 @@ def run(kind, maps):
     rng = np.random.default_rng(1)
     _, shapes = built(kind, shapes=[x.shape for x in maps])
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
-    apply = jax.jit(Pyramid(kind).apply, compiler_options={"xla_backend_optimization_level": 0})
+    apply = jax.jit(Pyramid(kind).apply)
     return jax.device_get(apply({"params": params}, maps)), params
 
 

@@ -1,13 +1,11 @@
 """Sheets of pictures: whom they show, of which methods, and what cannot be drawn."""
 
-import functools
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from helpers.paths import ROOT
-from helpers.variables import filled
+from helpers.variables import filled, shapes
 from PIL import Image
 
 from jreid.config import load
@@ -22,18 +20,7 @@ def model_of(method, *flags):
 
 
 def variables_of(model) -> Any:
-    images = np.zeros((2, *model.config.image.size, 3), np.float32)
-    batch = {"visible": images, "infrared": images, "identity": np.zeros(2, np.int32)}
-    return filled(jax.eval_shape(model.method.init, jax.random.key(0), batch))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Compiling takes most of the time."""
-    options = {"xla_backend_optimization_level": 0}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=options))
-        yield
+    return filled(shapes(model.method, model.config.image.size))
 
 
 @pytest.mark.parametrize(

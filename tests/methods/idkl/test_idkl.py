@@ -37,7 +37,6 @@ from jreid.nn.colors import to_unit
 from jreid.weights.torch import convert
 
 CONFIG = f"{ROOT}/configs/idkl.py"
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 VARIANTS = ("paper", "code")
 IDENTITY = np.repeat(np.arange(4), 2).astype(np.int32)  # of the tiny batch: 4 identities of 2
 
@@ -66,7 +65,7 @@ def gradient(variant) -> Any:
     """
     config = config_of(variant, "idkl.reversal.schedule=rising")
     function = jax.value_and_grad(load(config).players[0].loss, has_aux=True)
-    return jax.jit(function, compiler_options=QUICK)
+    return jax.jit(function)
 
 
 @functools.cache
@@ -81,7 +80,7 @@ def loss_of(variant, key=1, progress=1.0) -> Any:
 @functools.cache
 def forward(variant) -> Any:
     apply: Any = Network(config_of(variant)).apply
-    run = jax.jit(lambda v, x: apply(v, {"visible": x}, train=False), compiler_options=QUICK)
+    run = jax.jit(lambda v, x: apply(v, {"visible": x}, train=False))
     return run(start(variant), batch_of()["visible"])
 
 
@@ -395,7 +394,7 @@ def test_the_reversal_rises_over_the_run():
 def test_the_test_feature_is_the_shared_neck_of_either_modality():
     method, variables = load(config_of("code")), start("code")
     images = batch_of()["visible"]
-    embed = jax.jit(method.embed, static_argnums=2, compiler_options=QUICK)
+    embed = jax.jit(method.embed, static_argnums=2)
     got = embed(variables, images, "visible")
     np.testing.assert_allclose(got, forward("code").shared.embedding, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(got, embed(variables, images, "infrared"))
@@ -416,7 +415,7 @@ def test_pictures_show_heat_and_masks(variant):
     pictures = load(config_of(variant)).pictures
     purified = forward(variant).purified
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def draw(variables):
         return {name: picture(variables, images, "visible") for name, picture in pictures.items()}
 
@@ -543,7 +542,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does(torch):
     with torch.no_grad():
         expected = [x.numpy() for x in embed(torch_reference.to_nchw(images))]
     apply: Any = Network(config).apply
-    run = jax.jit(lambda v, x: apply(v, {"infrared": x}, train=False), compiler_options=QUICK)
+    run = jax.jit(lambda v, x: apply(v, {"infrared": x}, train=False))
     out = run(present, images)
     for reading, theirs in zip((out.shared, out.specific), expected, strict=True):
         assert theirs.shape == (2, 256)

@@ -14,7 +14,6 @@ from jreid.methods.pfanet.modality_alleviation import ModalityAlleviation, allev
 from jreid.methods.pfanet.network import backbone
 from jreid.nn.normalization import instance_norm
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 PLAIN = {
     "attention": "none",
     "bng": {"place": "stage"},
@@ -29,7 +28,7 @@ def shapes_of(module, *inputs):
 
 
 def start(module, x=X):
-    init = jax.jit(functools.partial(module.init, train=False), compiler_options=QUICK)
+    init = jax.jit(functools.partial(module.init, train=False))
     return jax.tree.map(np.array, init(jax.random.key(1), x))
 
 

@@ -27,7 +27,6 @@ from jreid.nn.colors import to_unit
 
 CONFIG = f"{ROOT}/configs/pfanet.py"
 PLAYERS = ("features", "generators", "visible_discriminator", "infrared_discriminator")
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes most of the time
 CERTAIN = ("pfanet.classifier.dropout=0.0",)
 
 
@@ -90,7 +89,7 @@ def played() -> Any:
             variables, {name: values[:4] for name, values in batch.items()}
         )
 
-    losses, made = jax.jit(play, compiler_options=QUICK)(start(), batch_of())
+    losses, made = jax.jit(play)(start(), batch_of())
     losses = {key: (float(loss), {name: float(aux[name]) for name in aux})
               for key, (loss, aux) in losses.items()}  # fmt: skip
     return losses, made
@@ -132,9 +131,7 @@ def mesh_of(devices):
 @jax.numpy_dtype_promotion("standard")  # Adam
 def step(method, options, state, phase=None, devices=1, batch=None) -> Any:
     mesh = mesh_of(devices)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
-        take = make_train_step(method, options, lambda step: jnp.zeros(()), 0, mesh, phase)
+    take = make_train_step(method, options, lambda step: jnp.zeros(()), 0, mesh, phase)
     state, aux = take(
         jax.device_put(state, replicated(mesh)), jax.device_put(batch or batch_of(), split(mesh))
     )
@@ -224,7 +221,7 @@ def test_gradients_flow_from_f_into_its_generator_and_not_from_f_back():
         return [jax.grad(lambda p, of=player: of.loss(p, *rest)[0])(params)
                 for player in (generators, features)]  # fmt: skip
 
-    run = jax.jit(gradients, compiler_options=QUICK)
+    run = jax.jit(gradients)
     of_generators, of_features = run(start()["params"], batch_of())
     moved = jax.tree.leaves(of_generators["to_infrared"])
     assert max(np.abs(leaf).max() for leaf in moved) > 1e-6
@@ -311,8 +308,8 @@ def test_the_whole_batch_may_be_the_generators_too(played):
 
 def test_visible_images_are_embedded_as_what_is_generated_of_them():
     method, batch = load(config_of()), batch_of(4)
-    embed = jax.jit(method.embed, static_argnums=2, compiler_options=QUICK)
-    picture = jax.jit(method.pictures["cycle"], static_argnums=2, compiler_options=QUICK)
+    embed = jax.jit(method.embed, static_argnums=2)
+    picture = jax.jit(method.pictures["cycle"], static_argnums=2)
     visible, infrared = batch["visible"], batch["infrared"]
     embedded = embed(start(), visible, "visible")
     assert (embedded.shape, embedded.dtype) == ((4, 64), jnp.float32)
