@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from helpers.observed import Interrupt, train_observed
 from helpers.paths import ROOT
+from helpers.run_folder import metrics_of, rows_of, state_of
 
 from jreid.__main__ import main
-from jreid.config import read
-from jreid.engine.model import Model
-from jreid.runs.checkpoints import Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -44,31 +42,13 @@ def resumed(flags, tmp_path_factory):
     return workdir
 
 
-def state_of(workdir):
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
-        assert checkpoints.latest is not None
-        return jax.device_get(
-            checkpoints.restore(
-                checkpoints.latest,
-                Model(read(workdir / "config.json")).shapes(),
-                Model(read(workdir / "config.json")).sharding,
-            )
-        )
-
-
-def metrics_of(workdir):
-    lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "images_per_second": None} for line in lines]
-
-
 def test_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, resumed):
     ours, theirs = state_of(whole), state_of(resumed)
     assert ours.step == theirs.step > 0
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
     assert metrics_of(whole) == metrics_of(resumed)
-    rows = [json.loads((run / "result.json").read_text())["rows"] for run in (whole, resumed)]
-    assert rows[0] == rows[1]
+    assert rows_of(whole) == rows_of(resumed)
 
 
 def test_result_holds_what_a_number_needs(whole):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
 from jreid.synthetic.synthesize import synthesize
@@ -13,10 +14,6 @@ from jreid.synthetic.synthesize import synthesize
 
 def call(*arguments) -> int:
     return main([str(argument) for argument in arguments])
-
-
-def rows_of(workdir):
-    return json.loads((workdir / "result.json").read_text())["rows"]
 
 
 def refused(capsys, *arguments) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.command_line import SMALL_EVALUATION, rows_of
+from helpers.command_line import SMALL_EVALUATION
 from helpers.paths import ROOT
+from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
 

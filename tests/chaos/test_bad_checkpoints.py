@@ -8,7 +8,8 @@ import shutil
 import subprocess
 
 import pytest
-from helpers.command_line import outcome, rows_of, run, started, steps_in, tiny_flags
+from helpers.command_line import outcome, run, started, steps_in, tiny_flags
+from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
 from jreid.runs import manifest

@@ -15,8 +15,9 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers.command_line import rows_of, tiny_flags
+from helpers.command_line import tiny_flags
 from helpers.paths import ROOT
+from helpers.run_folder import rows_of
 from PIL import Image
 from safetensors.numpy import save_file
 

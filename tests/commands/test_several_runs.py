@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.command_line import SMALL_EVALUATION
 from helpers.paths import ROOT
+from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
 
@@ -14,10 +15,6 @@ CONFIG = f"--config={ROOT}/configs/agw.py:tiny"
 
 def train(*flags) -> int:
     return main(["train", CONFIG, *map(str, flags)])
-
-
-def rows_of(workdir):
-    return json.loads((workdir / "result.json").read_text())["rows"]
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,11 @@ import jax
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from helpers.run_folder import rows_of, state_of
 from helpers.together import ended, started, together
 
 from jreid.__main__ import main
-from jreid.config import read
 from jreid.distributed.preemption import StopSignals
-from jreid.engine.model import Model
-from jreid.runs.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.slow
 JREID = "-m", "jreid"
@@ -64,10 +62,6 @@ def assert_same_losses(ours, theirs):
     np.testing.assert_allclose([*ours.values()], [*theirs.values()], rtol=1e-5)
 
 
-def rows_of(workdir):
-    return json.loads((workdir / "result.json").read_text())["rows"]
-
-
 def assert_close_metrics(ours, theirs):
     """But for images so near to each other that a last bit of training swaps their ranks."""
     for a, b in zip(rows_of(ours), rows_of(theirs), strict=True):
@@ -93,13 +87,6 @@ def test_a_checkpoint_has_equal_ranks(alone, tmp_path):
 
 
 def test_states_agree(alone, both):
-    def state_of(workdir):
-        with Checkpoints(workdir / "checkpoints") as checkpoints:
-            model = Model(read(workdir / "config.json"))
-            return jax.device_get(
-                checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
-            )
-
     ours, theirs = state_of(both[0]), state_of(alone)
     assert ours.step == theirs.step == 22
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):

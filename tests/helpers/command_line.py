@@ -1,7 +1,6 @@
 """`python -m jreid` in a process of its own, which no test leaves behind."""
 
 import contextlib
-import json
 import os
 import re
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.paths import ROOT
+from helpers.run_folder import metrics_of, rows_of
 
 LIMIT = 600  # seconds for a command; a hang fails its test instead of holding all of them up
 # What Orbax writes of when and where, and the sums of that.
@@ -105,11 +105,4 @@ def outcome(workdir: Path) -> dict[str, object]:
         for path in (workdir / "checkpoints").rglob("*")
         if path.is_file() and path.name not in WITH_TIME_OR_PLACE
     }
-    lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
-    metrics = [json.loads(line) | {"images_per_second": None} for line in lines]
-    return {**files, "metrics": metrics, "rows": rows_of(workdir)}
-
-
-def rows_of(workdir: Path) -> list[dict[str, object]]:
-    """The rows of a run's result."""
-    return json.loads((workdir / "result.json").read_text())["rows"]
+    return {**files, "metrics": metrics_of(workdir), "rows": rows_of(workdir)}

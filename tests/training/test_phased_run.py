@@ -2,19 +2,16 @@
 
 import contextlib
 import io
-import json
 
 import jax
 import numpy as np
 import pytest
 from helpers.observed import Interrupt, train_observed
 from helpers.paths import ROOT
+from helpers.run_folder import metrics_of, state_of
 from PIL import Image
 
 from jreid.__main__ import main
-from jreid.config import read
-from jreid.engine.model import Model
-from jreid.runs.checkpoints import Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +47,6 @@ def resumed(flags, tmp_path_factory):
             train_observed(flags, workdir, interrupt)
     assert main(["train", "--trust-code", "--workdir", str(workdir)]) == 0
     return workdir
-
-
-def state_of(workdir):
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
-        model = Model(read(workdir / "config.json"))
-        return jax.device_get(
-            checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
-        )
-
-
-def metrics_of(workdir):
-    lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "images_per_second": None} for line in lines]
 
 
 def test_a_run_resumed_at_and_after_a_phases_end_is_the_whole_one_bit_for_bit(whole, resumed):

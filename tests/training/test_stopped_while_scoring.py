@@ -7,6 +7,7 @@ import time
 
 import pytest
 from helpers.paths import ROOT
+from helpers.run_folder import metrics_of, rows_of
 
 from jreid.__main__ import main
 from jreid.runs import score
@@ -46,9 +47,7 @@ def outcome(workdir):
         for path in (workdir / "checkpoints").glob(pattern)
         if path.is_file()
     }
-    lines = (workdir / "metrics" / "metrics.jsonl").read_text().splitlines()
-    metrics = [json.loads(line) | {"images_per_second": None} for line in lines]
-    return files, metrics, json.loads((workdir / "result.json").read_text())["rows"]
+    return files, metrics_of(workdir), rows_of(workdir)
 
 
 def stop_in_scoring(monkeypatch, time_of_request):
