@@ -3,29 +3,17 @@ from itertools import islice
 import jax
 import numpy as np
 import pytest
+from helpers.augmentation import AUGMENTATION
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreid.data import pipeline
-from jreid.data.augmentation import Augmentation, sample_augmentation
+from jreid.data.augmentation import sample_augmentation
 from jreid.data.embedding_batches import embedding_batches
 from jreid.data.pipeline import training_batches
 from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD, preprocess
 from jreid.data.samplers import Plan
 from jreid.data.transforms import augment, normalize_and_erase
 from jreid.errors import InputError
-
-OPTIONS = Augmentation(
-    size=(32, 16),
-    resize="bilinear",
-    order="flip_first",
-    flip_probability=0.5,
-    padding=2,
-    padding_fill=127,
-    erase_probability=0.5,
-    erase_area=(0.02, 0.33),
-    erase_ratio=(0.3, 3.3),
-    erase_fill=0.0,
-)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +37,7 @@ def same(left, right):
 
 
 def test_batches_show_the_plan(table, plan, sharding):
-    batch = next(training_batches(table, plan, OPTIONS, 0, 1, sharding))
+    batch = next(training_batches(table, plan, AUGMENTATION, 0, 1, sharding))
     visible, infrared = plan.rows(1)
     assert batch["visible"].shape == batch["infrared"].shape == (8, 32, 16, 3)
     assert batch["visible"].sharding == sharding
@@ -62,26 +50,26 @@ def test_batches_show_the_plan(table, plan, sharding):
 def test_each_image_has_the_flip_corner_and_box_that_are_drawn_for_its_row(
     table, plan, sharding, step
 ):
-    batch = next(training_batches(table, plan, OPTIONS, 9, step, sharding))
-    params = sample_augmentation(9, step, 16, OPTIONS)
+    batch = next(training_batches(table, plan, AUGMENTATION, 9, step, sharding))
+    params = sample_augmentation(9, step, 16, AUGMENTATION)
     assert params.flip.any() and params.box[:, 2].any()
     images = np.stack(
         [
-            augment(table.image[row], flip, corner, OPTIONS)
+            augment(table.image[row], flip, corner, AUGMENTATION)
             for row, flip, corner in zip(plan.rows(step).flat, *params[:2], strict=True)
         ]
     )
-    expected = normalize_and_erase(images, params.box, OPTIONS)
+    expected = normalize_and_erase(images, params.box, AUGMENTATION)
     found = np.concatenate([batch["visible"], batch["infrared"]])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_any_starting_step_gives_the_same_batches(table, plan, sharding):
-    whole = list(training_batches(table, plan, OPTIONS, 5, 0, sharding))
+    whole = list(training_batches(table, plan, AUGMENTATION, 5, 0, sharding))
     assert len(whole) == plan.steps
-    tail = list(training_batches(table, plan, OPTIONS, 5, plan.steps - 3, sharding))
+    tail = list(training_batches(table, plan, AUGMENTATION, 5, plan.steps - 3, sharding))
     assert all(same(a, b) for a, b in zip(whole[-3:], tail, strict=True))
-    other = next(training_batches(table, plan, OPTIONS, 6, 0, sharding))
+    other = next(training_batches(table, plan, AUGMENTATION, 6, 0, sharding))
     assert not same(whole[0], other)
 
 
@@ -91,11 +79,11 @@ def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):
         jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]),
         PartitionSpec("data"),
     )
-    whole = next(training_batches(table, plan, OPTIONS, 0, 2, device))
+    whole = next(training_batches(table, plan, AUGMENTATION, 0, 2, device))
     halves = []
     for half in (slice(0, 4), slice(4, 8)):
         monkeypatch.setattr(pipeline, "own_rows", lambda N, half=half: half)
-        halves.append(next(training_batches(table, plan, OPTIONS, 0, 2, device)))
+        halves.append(next(training_batches(table, plan, AUGMENTATION, 0, 2, device)))
     for name, value in whole.items():
         joined = np.concatenate([np.asarray(half[name]) for half in halves])
         assert (joined == np.asarray(value)).all()
@@ -139,7 +127,7 @@ def test_training_stops_at_the_very_image_that_cannot_be_decoded(table, plan, sh
         row = np.setdiff1d(second[half], first)[0]
         images = table.image.copy()
         images[row] = broken(images[row])
-        batches = training_batches(table._replace(image=images), plan, OPTIONS, 0, 0, sharding)
+        batches = training_batches(table._replace(image=images), plan, AUGMENTATION, 0, 0, sharding)
         assert next(batches)["visible"].shape == (8, 32, 16, 3)
         with pytest.raises(InputError, match=f"^{table.name[row]} cannot be decoded.* replace"):
             next(batches)
@@ -157,8 +145,8 @@ def test_embedding_stops_at_the_very_image_that_cannot_be_decoded(table, broken)
 
 
 def test_gray_visible_leaves_infrared_as_it_is(table, plan, sharding):
-    plain = next(training_batches(table, plan, OPTIONS, 0, 0, sharding))
-    options = OPTIONS._replace(gray_visible=True)
+    plain = next(training_batches(table, plan, AUGMENTATION, 0, 0, sharding))
+    options = AUGMENTATION._replace(gray_visible=True)
     batch = next(training_batches(table, plan, options, 0, 0, sharding))
     assert (np.asarray(batch["infrared"]) == np.asarray(plain["infrared"])).all()
 
@@ -180,8 +168,8 @@ def test_embedding_batches_are_gray_if_asked(table):
 
 
 def test_only_as_many_batches_are_made_as_asked_for(table, plan, sharding):
-    assert len(list(islice(training_batches(table, plan, OPTIONS, 0, 0, sharding), 2))) == 2
-    assert list(training_batches(table, plan, OPTIONS, 0, plan.steps, sharding)) == []
+    assert len(list(islice(training_batches(table, plan, AUGMENTATION, 0, 0, sharding), 2))) == 2
+    assert list(training_batches(table, plan, AUGMENTATION, 0, plan.steps, sharding)) == []
 
 
 def test_processes_share_the_rows_without_gap_or_overlap(monkeypatch):

@@ -7,23 +7,13 @@ import jax
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.augmentation import AUGMENTATION
 from PIL import Image
 
 from jreid.data import augmentation, pixels, transforms
 from jreid.errors import InputError
 
-OPTIONS = augmentation.Augmentation(
-    size=(48, 24),
-    resize="bilinear",
-    order="flip_first",
-    flip_probability=0.5,
-    padding=10,
-    padding_fill=127,
-    erase_probability=0.5,
-    erase_area=(0.02, 0.33),
-    erase_ratio=(0.3, 3.3),
-    erase_fill=0.0,
-)
+OPTIONS = AUGMENTATION._replace(size=(48, 24), padding=10)
 MEAN = np.float32([0.485, 0.456, 0.406])
 STD = np.float32([0.229, 0.224, 0.225])
 

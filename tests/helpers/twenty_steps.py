@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from helpers.augmentation import AUGMENTATION
 from helpers.small_method import SIZE, create
-from jreid.data.augmentation import Augmentation
 from jreid.data.dataset import Source, load
 from jreid.data.embedding_batches import embedding_batches
 from jreid.data.pipeline import own_rows, training_batches
@@ -48,18 +48,6 @@ OPTIMIZER = ConfigDict(
     }
 )
 METHOD = create(ConfigDict({"optimizer": OPTIMIZER}))
-AUGMENTATION = Augmentation(
-    size=SIZE,
-    resize="bilinear",
-    order="flip_first",
-    flip_probability=0.5,
-    padding=2,
-    padding_fill=127,
-    erase_probability=0.5,
-    erase_area=(0.02, 0.33),
-    erase_ratio=(0.3, 3.3),
-    erase_fill=0.0,
-)
 
 
 def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.ndarray]:
