@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import jax
@@ -6,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.oracle import distances, rank_all
+from helpers.peak_memory import measured
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -222,13 +222,7 @@ def test_given_distances_of_other_sizes_are_refused(blocks):
 
 
 MEASURE = """
-import sys
-from pathlib import Path
-import numpy as np
 from jreid.evaluation.ranking.cmc import cmc_map, memory
-
-def peak():
-    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 def run(Q, G, D=256, block=64):
     random = np.random.default_rng(0)
@@ -248,10 +242,7 @@ print(run(*map(int, sys.argv[1:])), memory(*map(int, sys.argv[1:]), 256, 64))
     ("Q", "G"), [(2_000, 40_000), pytest.param(4_000, 100_000, marks=pytest.mark.slow)]
 )
 def test_memory_stays_below_the_estimate(Q, G):
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(Q), str(G)], capture_output=True, text=True, check=True
-    )
-    taken, estimate = map(int, done.stdout.split())
+    taken, estimate = measured(MEASURE, Q, G)
     assert 4 * 256 * G < taken < estimate < 4 * Q * G
 
 

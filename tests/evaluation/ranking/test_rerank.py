@@ -1,6 +1,5 @@
 """Re-ranking against a dense float64 form, by hand where that is possible, and what is refused."""
 
-import subprocess
 import sys
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import rerank_oracle
+from helpers.peak_memory import measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh
@@ -226,13 +226,7 @@ def test_many_ties_fall_by_number(kind):
 
 
 MEASURE = """
-import sys
-from pathlib import Path
-import numpy as np
 from jreid.evaluation.ranking.rerank import Rerank, rerank_blocks, rerank_memory
-
-def peak():
-    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 def run(Q, G, D=64, block=256):
     random = np.random.default_rng(0)
@@ -255,8 +249,5 @@ print(*run(*map(int, sys.argv[1:])))
     ("Q", "G"), [(1_500, 10_000), pytest.param(3_000, 15_000, marks=pytest.mark.slow)]
 )
 def test_memory_stays_below_the_estimate(Q, G):
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(Q), str(G)], capture_output=True, text=True, check=True
-    )
-    taken, estimate = map(int, done.stdout.split())
+    taken, estimate = measured(MEASURE, Q, G)
     assert 4 * Q * G < taken < estimate < 4 * (Q + G) ** 2
