@@ -57,10 +57,15 @@ def steps(config, devices, count):
     return trained(json.dumps(config.to_dict()), devices)(count)
 
 
-def test_four_devices_take_the_steps_of_one(tiny_config):
-    # Small steps: large ones from random weights amplify rounding tenfold each.
+@pytest.fixture
+def cautious(tiny_config):
+    """A config of small steps: large ones from random weights amplify rounding tenfold each."""
     tiny_config.optimizer.learning_rate = 1e-3
-    (_, one), (_, four) = (steps(tiny_config, devices, 3) for devices in (1, 4))
+    return tiny_config
+
+
+def test_four_devices_take_the_steps_of_one(cautious):
+    (_, one), (_, four) = (steps(cautious, devices, 3) for devices in (1, 4))
     for a, b in zip(one, four, strict=True):
         assert a == pytest.approx(b, rel=5e-3)
 
@@ -86,8 +91,8 @@ def test_four_devices_make_the_state_of_one(tiny_config):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
 
 
-def test_a_step_changes_parameters_statistics_and_the_count(tiny_config):
-    (before, _), (after, message) = (steps(tiny_config, 4, count) for count in (0, 1))
+def test_a_step_changes_parameters_statistics_and_the_count(cautious):
+    (before, _), (after, message) = (steps(cautious, 4, count) for count in (0, 1))
     assert (before.step, after.step) == (0, 1)
     for tree in ("params", "model_state"):
         changed = jax.tree.map(
@@ -118,8 +123,8 @@ def test_the_stem_follows_the_modality(tiny_config):
     )
 
 
-def test_the_first_bad_array_is_named(tiny_config):
-    state, _ = steps(tiny_config, 4, 0)
+def test_the_first_bad_array_is_named(cautious):
+    state, _ = steps(cautious, 4, 0)
     assert first_not_finite(state) is None
     bad = {"scale": np.full_like(state.params["neck"]["scale"], np.nan)}
     state = state.replace(params=state.params | {"neck": bad})
