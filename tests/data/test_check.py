@@ -13,11 +13,6 @@ from jreid.data.dataset import Source
 from jreid.data.layouts.layout import Group
 
 
-@pytest.fixture
-def source(tiny_folder, tmp_path):
-    return Source("tiny", "sysu_mm01", shutil.copytree(tiny_folder, tmp_path / "copy"))
-
-
 def shown(report) -> list[str]:
     console = Console(width=150, file=io.StringIO())
     console.print(format_report(report))
