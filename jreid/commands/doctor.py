@@ -57,7 +57,7 @@ def _sentence(error: Exception) -> str:
 
 def _installation() -> Iterator[str]:
     from jreid.data.data_part import is_missing
-    from jreid.runs.run import PACKAGES, TENSORFLOW, installed
+    from jreid.versions import PACKAGES, TENSORFLOW, installed
 
     found = installed((*PACKAGES, *TENSORFLOW))
     yield ", ".join([f"Python {sys.version.split()[0]}", *map(" ".join, found.items())])

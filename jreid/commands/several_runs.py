@@ -44,7 +44,8 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     from jreid.commands.features import write_fault
     from jreid.distributed.processes import on_main_process
     from jreid.runs.finished import is_finished
-    from jreid.runs.run import Run, provenance
+    from jreid.runs.record import provenance
+    from jreid.runs.run import Run
 
     several = _asked(options)
     given, runs = [*options.overrides], []

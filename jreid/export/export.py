@@ -18,7 +18,7 @@ from jreid.export import stablehlo
 from jreid.export.embedder import make_embedder
 from jreid.files import write_text, write_whole
 from jreid.methods import Config, Variables
-from jreid.runs.run import installed, revision
+from jreid.versions import installed, revision
 
 # By name: each has `write(embedder)`, the content of a file; `Reader(content)`, which embeds by it;
 # `ABOUT`, fields of the card.

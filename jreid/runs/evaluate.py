@@ -15,7 +15,8 @@ from jreid.runs import score
 from jreid.runs.checkpoint_folder import Chosen
 from jreid.runs.checkpoints import KINDS, Checkpoints
 from jreid.runs.protocols import Draws, rerankings
-from jreid.runs.run import Run, provenance
+from jreid.runs.record import provenance
+from jreid.runs.run import Run
 
 # Fields that change the features of the same weights, for methods that have them.
 EXTRACTION = (

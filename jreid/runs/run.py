@@ -1,35 +1,30 @@
 """A run: a working directory with its config, checkpoints, metrics and result."""
 
 import contextlib
-import importlib.metadata
 import json
 import logging
-import platform
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jreid import config as configs
 from jreid.data.dataset import Dataset, Source
-from jreid.distributed.mesh import devices
 from jreid.distributed.processes import on_main_process
 from jreid.errors import InputError
 from jreid.evaluation import read_result, write_result
 from jreid.files import UNFINISHED, write_text
-from jreid.find import Trust, outside_version
+from jreid.find import Trust
 from jreid.methods import Config
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
 from jreid.runs.lock import LOCK_FILE
-
-# The fields that `run.json` must have, and those that it may have.
-RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
-NEWER_RECORD = {"start": dict | None, "steps": int | None, "revision": str | None}
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-TENSORFLOW = ("tensorflow-cpu", "tensorflow")  # one of them, if it is installed
+from jreid.runs.record import (
+    describe_start,
+    drawn_split,
+    machine_changes,
+    provenance,
+    read_record,
+)
+from jreid.versions import revision
 
 log = logging.getLogger(__name__)
 
@@ -90,19 +85,7 @@ class Run:
         Raises:
             InputError: it cannot be read.
         """
-        try:
-            record = json.loads(self.provenance_file.read_text(encoding="utf-8"))
-            fault = _record_fault(record)
-            if fault:
-                raise ValueError(fault)
-            return record
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(
-                f"{self.provenance_file} cannot be read ({error}); restore the file that `jreid "
-                "train` wrote, or remove it and give the same `jreid train` again."
-            ) from error
+        return read_record(self.provenance_file)
 
     def other_revision(self) -> str:
         """The end of a sentence that names the other revision that made the run, if any."""
@@ -244,7 +227,7 @@ class Run:
         data_fingerprint = dataset.fingerprint if dataset else None
         before = self.record()
         now = provenance(config)
-        other_machine = _machine_changes(now, before)
+        other_machine = machine_changes(now, before)
         changed = [*map(str, self.changes(config)), *other_machine]
         if before:
             there = before["data_fingerprint"]
@@ -269,7 +252,7 @@ class Run:
             "steps": steps,
             "table": dataset.table.fingerprint() if dataset else None,
             "protocols": [*protocols],
-            "drawn_split": _drawn_split(dataset) if dataset else None,
+            "drawn_split": drawn_split(dataset) if dataset else None,
         }
         drifts = before.get("drifts", [])
         if changed:
@@ -307,32 +290,6 @@ def _listed(differences: Sequence[configs.Difference], sides: str) -> str:
     return f"{count}, {sides}: {'; '.join(shown)}"
 
 
-def _record_fault(record: Any) -> str:
-    """The fault in the content of `run.json`; empty if it can be used."""
-    if not isinstance(record, dict):
-        return "it is not a JSON object"
-    for name, kind in (RECORD | NEWER_RECORD).items():
-        if name in RECORD and name not in record:
-            return f"it has no {name}"
-        if not isinstance(record.get(name), kind):
-            return f"its {name} has the wrong type"
-    values = [*record["versions"].values(), *(record.get("start") or {}).values()]
-    if any(isinstance(value, dict | list) for value in values):
-        return "its versions or its start contain values that are not text"
-    return ""
-
-
-def _drawn_split(dataset: Dataset) -> dict[str, list[str]] | None:
-    """The names of the identities in each split, if jreid drew the splits."""
-    if not dataset.drawn_split:
-        return None
-    members = {*zip(dataset.table.split.tolist(), dataset.table.identity.tolist(), strict=True)}
-    split: dict[str, list[str]] = {}
-    for part, identity in sorted(members):
-        split.setdefault(part, []).append(dataset.names.get(identity, str(identity)))
-    return split
-
-
 def source_of(config: Config) -> Source:
     """The folder of the config's dataset, and the faults of it that are accepted."""
     data = config.data
@@ -347,70 +304,3 @@ def source_of(config: Config) -> Source:
         data.test_fraction,
         data.split_seed,
     )
-
-
-def describe_start(start: Mapping[str, Any]) -> str:
-    """A description of the weights in a `Start.record`."""
-    path = start.get("path")
-    if start.get("kind") == "run":
-        return f"the {start.get('checkpoint')} checkpoint of {path}"
-    return {"file": f"the weights of {path}", "import": f"{path}, which was imported"}.get(
-        start.get("kind", ""), "random weights"
-    )
-
-
-def _machine_changes(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    """Differences in the software and the device, one line for each."""
-
-    def machine(record: Mapping[str, Any]) -> dict[str, Any]:
-        versions = record.get("versions", {})
-        return {"revision": record.get("revision"), "device": record.get("device"), **versions}
-
-    then = machine(before) if before else {}
-    return [
-        f"{name}: {value}, {then[name]}"
-        for name, value in machine(now).items()
-        if then.get(name) not in (None, value)
-    ]
-
-
-def provenance(config: Config) -> dict[str, Any]:
-    """The fields of a result that record where it comes from."""
-    versions = installed((*PACKAGES, *TENSORFLOW))
-    versions |= dict(map(outside_version, configs.outside_names(config).values()))
-    return {
-        "method": config.method,
-        "dataset": config.data.name,
-        "seed": config.seed,
-        "revision": revision(),
-        "versions": {"python": platform.python_version(), **versions},
-        "device": devices(),
-        "processes": jax.process_count(),
-        "command": " ".join(sys.argv),
-    }
-
-
-def installed(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of the packages that are installed."""
-    versions = {}
-    for package in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions
-
-
-def revision() -> str | None:
-    """The git revision of this code, marked if files have changed; None outside a clone."""
-    file = Path(__file__).resolve()
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(file.parent), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", file.name)  # else it is a clone of another repository
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -46,7 +46,7 @@ def test_every_check_is_made_and_faults_are_counted(capsys, tmp_path, monkeypatc
 
 
 def test_a_missing_package_is_named(capsys, monkeypatch):
-    monkeypatch.setattr("jreid.runs.run.PACKAGES", ("jax", "no-such-package"))
+    monkeypatch.setattr("jreid.versions.PACKAGES", ("jax", "no-such-package"))
     assert main(["doctor"]) == 1
     assert "FAULT: no-such-package cannot be found; install" in capsys.readouterr().out
 

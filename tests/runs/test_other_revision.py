@@ -9,7 +9,8 @@ from helpers.states import state_of
 from jreid import config as configs
 from jreid.__main__ import main
 from jreid.runs.checkpoints import Checkpoints
-from jreid.runs.run import Run, revision
+from jreid.runs.run import Run
+from jreid.versions import revision
 
 OLD = "1234567890" * 4
 
