@@ -5,7 +5,6 @@ the numbers are wrong, without an error (jax issues 39486 and 40588).
 """
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jreid
 from jreid.data.table import MODALITIES
 from jreid.engine.step import COMPILER_OPTIONS, gradients_of
 from jreid.engine.step_cost import random_batch
-from jreid.errors import InputError
+from jreid.errors import InputError, counted
 from jreid.files import write_text
 from jreid.methods import Config, load
 from jreid.process import user_cache
+from jreid.versions import installed
 
 SIZE = 96, 48  # pixels of the images, if the config's images are larger
 PEOPLE, IMAGES = 4, 2
@@ -29,7 +30,6 @@ PEOPLE, IMAGES = 4, 2
 # gradients. The error of a wrong fusion is as large as the norm.
 TOLERANCE = {"loss": 1e-2, "embeddings": 1e-2, "gradient": 5e-2}
 SAFE = "0.12"  # the first release of JAX with correct fusions
-PACKAGES = ("jax", "jaxlib", "jreid")
 
 Results = Mapping[str, np.ndarray | np.generic]
 
@@ -41,7 +41,7 @@ class Difference(NamedTuple):
     relative: float
 
     def __str__(self) -> str:
-        return f"{self.what} by {self.relative:.2g} of the CPU's"
+        return f"{self.what}, by {self.relative:.2g} of its norm on the CPU"
 
 
 def compute(config: Config, device: Any) -> Results:
@@ -111,8 +111,8 @@ def check_device(
     if wrong:
         raise InputError(
             f"{device.device_kind} computes other numbers than the CPU in a step of "
-            f"{config.method} with {_versions()} ({wrong[0]}; {len(wrong)} arrays differ), so its "
-            f"results would be silently wrong; {_remedy()}"
+            f"{config.method} with {_versions()} ({counted(len(wrong), 'differences')}, the "
+            f"largest: {wrong[0]}), so its results would be silently wrong; {_remedy()}"
         )
     return f"a step of {config.method} on {device.device_kind} gives the same numbers as the CPU"
 
@@ -151,16 +151,13 @@ def _has_cpu() -> bool:
 
 
 def _versions() -> str:
-    found = []
-    for package in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found.append(f"{package} {importlib.metadata.version(package)}")
-    return ", ".join(found)
+    versions = {**installed(("jax", "jaxlib")), "jreid": jreid.__version__}
+    return ", ".join(map(" ".join, versions.items()))
 
 
 def _remedy() -> str:
-    installed = tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2]))
-    if installed < tuple(map(int, SAFE.split("."))):
+    (jaxlib,) = installed(("jaxlib",)).values()
+    if tuple(map(int, jaxlib.split(".")[:2])) < tuple(map(int, SAFE.split("."))):
         return (
             f'install JAX {SAFE} or newer, on Python 3.12 or newer, by `pip install "jax[cuda13]>='
             f'{SAFE}"`.'
