@@ -22,12 +22,9 @@ KINDS = ("last", "best")  # newest, and best on the validation identities
 # One file for each array: then the bytes of a checkpoint depend on its values alone, except those
 # of _CHECKPOINT_METADATA (time) and commit_success.txt (place).
 # Folders are made at once: if that fails later, Orbax's threads wait 5 minutes for them.
-FORMAT = orbax.Context(
-    array_options=orbax.options.ArrayOptions(
-        saving=orbax.options.ArrayOptions.Saving(use_ocdbt=False)
-    ),
-    async_options=orbax.options.AsyncOptions(create_directories_asynchronously=False),
-)
+FORMAT = orbax.Context()
+FORMAT.array.saving.use_ocdbt = False
+FORMAT.asynchronous.create_directories_asynchronously = False
 
 
 class Checkpoints:
