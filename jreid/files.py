@@ -16,9 +16,8 @@ from typing import BinaryIO
 
 from jreid.errors import InputError
 
-UNFINISHED = re.compile(
-    r"\..+\.[0-9a-f]{8}\.unfinished"
-)  # the name of a file that is being written
+# The name of a file that is being written.
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.unfinished")
 # Errors of file systems that cannot sync folders, and of folders that only their owner may list.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 
@@ -53,14 +52,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def _unfinished(path: Path) -> Iterator[BinaryIO]:
     """A new file beside a path, locked while this process lives, and removed at the end."""
     file = None
-    while file is None or not os.path.exists(
-        file.name
-    ):  # removed by another process before it was locked
+    # Another process may remove it before it is locked.
+    while file is None or not os.path.exists(file.name):
         name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
         file = name.open("xb")
-        with contextlib.suppress(
-            OSError
-        ):  # a file system without locks: the file is then never removed as abandoned
+        # On a file system without locks it is never removed as abandoned.
+        with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
     try:
         with file:

@@ -78,13 +78,13 @@ class _Lasting:
         self._stream, self._name, self._other = stream, name, other
 
     def write(self, text: str) -> int:
-        self._going_on(lambda: self._stream.write(text))
+        self._try(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        self._going_on(self._stream.flush)
+        self._try(self._stream.flush)
 
-    def _going_on(self, write: Callable[[], object]) -> None:
+    def _try(self, write: Callable[[], object]) -> None:
         try:
             write()
         except OSError as error:

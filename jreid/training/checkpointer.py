@@ -30,9 +30,7 @@ class Checkpointer(Observer):
     def on_epoch_end(self, step: Step) -> None:
         """Saves the state if a checkpoint is due; InputError if it is not finite."""
         if self._cadence.saves(step.epochs_done):
-            check_state(step.state)
-            if self.checkpoints.latest != step.number:
-                self.save(step)
+            self._save_if_new(step)
 
     def save(self, step: Step, score: float | None = None) -> None:
         """Saves the state in the background, with the mAP on the validation identities if known."""
@@ -40,14 +38,17 @@ class Checkpointer(Observer):
 
     def save_and_stop(self, step: Step) -> None:
         """Saves the state, if not yet saved, and raises Stopped; InputError if it is not finite."""
-        check_state(step.state)
-        if self.checkpoints.latest != step.number:
-            self.save(step)
-            self.checkpoints.finish()
+        self._save_if_new(step)
+        self.checkpoints.finish()
         raise Stopped(
             self._stop.status,
             f"stopped and saved at step {step.number}; give the same command again to resume",
         )
+
+    def _save_if_new(self, step: Step) -> None:
+        check_state(step.state)
+        if self.checkpoints.latest != step.number:
+            self.save(step)
 
     @contextlib.contextmanager
     def interruptible(self, step: Step) -> Iterator[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from jreid.distributed.processes import is_main_process
+from jreid.errors import counted
 from jreid.files import write_text
 from jreid.progress import TerminalBar
 from jreid.training.observer import Observer, Step
@@ -40,7 +41,7 @@ class MetricWriter(Observer):
 
     def __exit__(self, *_: object) -> None:
         if self._writes:
-            self._going_on(self._board.close)
+            self._try(self._board.close)
 
     def on_step(self, step: Step) -> None:
         """Writes the means, if any, with the epoch and the speed."""
@@ -52,8 +53,8 @@ class MetricWriter(Observer):
         """One line, and one TensorBoard point for each metric."""
         line = json.dumps({"step": step, **metrics}, allow_nan=False) + "\n"
         if self._writes:
-            self._going_on(lambda: self._append(line))
-            self._going_on(lambda: self._plot(step, metrics))
+            self._try(lambda: self._append(line))
+            self._try(lambda: self._plot(step, metrics))
 
     def _append(self, line: str) -> None:
         with self._path.open("a") as file:
@@ -67,7 +68,7 @@ class MetricWriter(Observer):
                 tf.summary.scalar(name, value)
             self._board.flush()
 
-    def _going_on(self, write: Callable[[], None]) -> None:
+    def _try(self, write: Callable[[], None]) -> None:
         import tensorflow as tf
 
         try:
@@ -98,10 +99,9 @@ def _lines_until(start: int, unscored: bool, path: Path) -> list[str]:
             damaged.append(number)
     if damaged:
         log.warning(
-            "%s: %s cannot be read and %s dropped, the first is line %d; training continues.",
+            "%s: %s, the first is line %d; training continues.",
             path,
-            "1 line" if len(damaged) == 1 else f"{len(damaged)} lines",
-            "is" if len(damaged) == 1 else "are",
+            counted(len(damaged), "lines dropped that cannot be read"),
             damaged[0],
         )
     return kept

@@ -48,7 +48,7 @@ def take_steps(
         logs: whether the means are due after a step, of its number and whether it ends its epoch.
         stops: whether the run is asked to stop after the step of a number.
         unlogged: metrics of steps before the first batch that are in no means yet.
-        images: of a step.
+        images: the number in each step.
     """
     metrics, clock = StepMetrics(observers, unlogged), StepClock(images)
     for number, batch in enumerate(batches, int(state.step) + 1):
@@ -83,8 +83,8 @@ class StepMetrics:
     ) -> None:
         """
         Args:
-            observers: are shown the metrics as they arrive.
-            unlogged: of the run that goes on.
+            observers: get the metrics when they arrive.
+            unlogged: metrics of steps before the first batch that are in no means yet.
         """
         self.unlogged = [*unlogged]
         self._observers = observers
@@ -115,12 +115,12 @@ class StepClock:
     """The speed of the steps, without compilation and what happens between epochs."""
 
     def __init__(self, images: int) -> None:
-        """Of so many images a step."""
+        """`images`: the number in each step."""
         self._images, self._timed_steps, self._seconds = images, 0, 0.0
         self._last: float | None = None
 
     def tick(self) -> None:
-        """A step is done."""
+        """Counts a step that is done."""
         now = time.monotonic()
         if self._last is not None:
             self._timed_steps += 1
@@ -128,10 +128,10 @@ class StepClock:
         self._last = now
 
     def pause(self) -> None:
-        """The time until the next step is done does not count."""
+        """Leaves out the time until the next step is done."""
         self._last = None
 
     @property
     def images_per_second(self) -> float:
-        """Of the steps that were timed; 0 before the second."""
+        """The speed of the timed steps; 0 before the second step."""
         return self._images * self._timed_steps / self._seconds if self._timed_steps else 0.0

@@ -42,20 +42,20 @@ def _not_finite(fault: str, number: int) -> InputError:
 
 
 class MetricWarnings(Observer):
-    """Warns of logged means that a method does not expect, once each time that they begin to."""
+    """Warns of logged means that a method does not expect; again only after expected ones."""
 
     def __init__(self, warnings: Sequence[MetricWarning]) -> None:
         self._warnings = [warning for warning in warnings if warning.epochs is None]
         self._active: set[str] = set()
 
     def on_step(self, step: Step) -> None:
-        """Looks at the means, where there are any."""
+        """Checks the means, if any."""
         if step.means is not None:
             for message in self.messages(step.means):
                 log.warning("step %d: %s", step.number, message)
 
     def messages(self, means: Mapping[str, float]) -> list[str]:
-        """A sentence for each metric that is warned of now and was not the last time."""
+        """A sentence for each metric that is not as expected now and was the last time."""
         active = {
             name: warning.message for warning in self._warnings for name in _matches(warning, means)
         }
@@ -81,11 +81,11 @@ class EpochWarnings(Observer):
         self._given: set[tuple[str, str]] = set()
 
     def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Keeps them until the epoch ends."""
+        """Keeps the metrics until the epoch ends."""
         self._steps.append(metrics)
 
     def on_epoch_end(self, step: Step) -> None:
-        """Looks at the values over the epoch."""
+        """Checks the values over the epoch."""
         steps, self._steps = self._steps, []
         if len(steps) < self._starts[step.epoch + 1] - self._starts[step.epoch]:
             return
@@ -107,7 +107,7 @@ class EpochWarnings(Observer):
 
 
 def _matches(warning: MetricWarning, values: Mapping[str, Any]) -> list[str]:
-    """The names of the metrics that the warning is of and that it is to be given for."""
+    """The names of the metrics that the warning applies to."""
     return [
         name
         for name, value in values.items()

@@ -16,8 +16,8 @@ class Step(NamedTuple):
         stops: whether the run was asked to stop after it.
         state: after the step.
         means: of each metric since the last step that had means; None where no means are due.
-        unlogged: the metrics of each step since then, in which no means are yet.
-        images_per_second: read, trained on and logged since training began; 0 before the second
+        unlogged: the metrics of each step that is in no means yet.
+        images_per_second: since training began, with reading and logging; 0 before the second
             step.
     """
 
