@@ -47,7 +47,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
 ):
     result = {"rows": [row(flags, tmp_path)]}
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", lambda *_: [result])
-    run = Run(tmp_path / "run")
+    run = Run(tmp_path / "my run")
     run.result.mkdir(parents=True)
     capsys.readouterr()
     config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
@@ -56,6 +56,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     out = capsys.readouterr().out
     assert result["rows"][0]["fingerprint"] in out
     assert "metrics.jsonl" in out
+    assert f"--logdir='{run.metrics}'" in out
     assert "result.json" not in out
 
 
