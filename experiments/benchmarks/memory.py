@@ -30,6 +30,7 @@ from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
 from jreid.engine.step import make_train_step
+from jreid.engine.step_cost import in_first_epoch
 from jreid.methods import Player
 from jreid.process import configure
 
@@ -85,7 +86,7 @@ def account(config: Any, mesh: Mesh) -> Memory:
     identity = jax.ShapeDtypeStruct((rows,), np.int32)
     batch = {"visible": images, "infrared": images, "identity": identity}
     batch, state = _on(split(mesh), batch), _on(replicated(mesh), model.shapes())
-    seeded: Any = make_train_step(model.method, model.optimizers, _at_start, config.seed, mesh)
+    seeded: Any = make_train_step(model.method, model.optimizers, in_first_epoch, config.seed, mesh)
     compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
     analysis = compiled.memory_analysis()
     step = (
@@ -95,10 +96,6 @@ def account(config: Any, mesh: Mesh) -> Memory:
     )
     kept = max(_kept(player, state, batch) for player in model.method.players)
     return Memory(_bytes(state), kept, step - analysis.alias_size_in_bytes)
-
-
-def _at_start(step: jax.Array) -> jax.Array:
-    return jnp.zeros(())
 
 
 def _kept(player: Player, state: Any, batch: Any) -> int:

@@ -43,6 +43,7 @@ from jreid.data.plain_folder import read_folder
 from jreid.distributed.mesh import split
 from jreid.engine.model import Model
 from jreid.engine.step import make_train_step
+from jreid.engine.step_cost import in_first_epoch, random_batch
 from jreid.methods import Phase
 from jreid.process import configure
 
@@ -192,7 +193,7 @@ def _contender(
     batches = _read(config, folder) if folder else _random(config, model)
     start = time.monotonic()
     seeded: Any = make_train_step(
-        model.method, model.optimizers, jax.numpy.zeros_like, config.seed, model.mesh, phase
+        model.method, model.optimizers, in_first_epoch, config.seed, model.mesh, phase
     )
     variables = variables or model.variables()
     state = model.state(variables)
@@ -222,19 +223,14 @@ def operations(model: Model, phase: Phase | None, batch: Any) -> float:
     """Floating-point operations of a step, as XLA counts them for a CPU; for a GPU it does not."""
     mesh = Mesh(np.array(jax.devices("cpu")[:1]), ("data",), axis_types=(AxisType.Auto,))
     seeded: Any = make_train_step(
-        model.method, model.optimizers, jax.numpy.zeros_like, model.config.seed, mesh, phase
+        model.method, model.optimizers, in_first_epoch, model.config.seed, mesh, phase
     )
     shapes = jax.eval_shape(lambda: batch)
     return seeded.func.lower(*seeded.args, model.shapes(), shapes).cost_analysis()["flops"]
 
 
 def _random(config: Any, model: Model) -> Batches:
-    rows = config.batch.identities * config.batch.images
-    images = np.random.default_rng(0).normal(size=(2, rows, *config.image.size, 3))
-    identity = np.repeat(np.arange(config.batch.identities), config.batch.images)
-    visible, infrared = images.astype(np.float32)
-    batch = {"visible": visible, "infrared": infrared, "identity": identity.astype(np.int32)}
-    batch = jax.device_put(batch, split(model.mesh))
+    batch = jax.device_put(random_batch(config), split(model.mesh))
     while True:
         yield batch
 
