@@ -83,7 +83,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
         read_reranks,
         write_result,
     )
-    from jreid.runs.score import naming_full_ranking
+    from jreid.runs.score import explain_full_ranking
 
     if not options.protocol:
         raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
@@ -105,7 +105,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
     with TerminalBar() as bar:
 
         def evaluated(one: Wanted) -> dict[str, Any]:
-            with naming_full_ranking(one.protocol, one.rerank, "--rerank=none"):
+            with explain_full_ranking(one.protocol, one.rerank, "--rerank=none"):
                 row = evaluate(features, table, index, *one[1:], bar=bar)
             return {"protocol_text": protocols[one.protocol], **row, **origin["row"]}
 

@@ -12,7 +12,6 @@ from jaxtyping import Float
 
 from jreid.data.embedding_batches import Encoded, embedding_batches
 from jreid.data.pipeline import own_rows
-from jreid.data.table import VISIBLE
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine import optimizers
 from jreid.engine.out_of_memory import explain_out_of_memory
@@ -139,7 +138,7 @@ class Model:
         own: slice | None = None,
     ) -> Iterator[Float[np.ndarray, "n h w 3"]]:
         image = self.config.image
-        gray = image.gray_visible if modality == VISIBLE else image.gray_infrared
+        gray = image[f"gray_{modality}"]
         return embedding_batches(images, names, image.size, image.resize, rows, gray, own)
 
     @property

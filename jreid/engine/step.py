@@ -100,17 +100,10 @@ def gradients_of(
 def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
     """The function `(variables, images [N, H, W, 3], modality) -> [N, D]`.
 
-    It is compiled once for each modality. With `flip` it adds the embeddings of an image and of its
-    mirror image.
+    As `embed_of`, compiled once for each modality.
     """
-
-    extract: Embed = add_mirrored(method.embed) if flip else method.embed
-
-    def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
-        return extract(variables, images, modality).astype(jnp.float32)
-
     return jax.jit(
-        embed,
+        embed_of(method, flip),
         static_argnums=2,
         in_shardings=(replicated(mesh), split(mesh)),
         out_shardings=replicated(mesh),
@@ -118,16 +111,18 @@ def make_embed(method: Method, mesh: Mesh, flip: bool = False) -> Embed:
     )
 
 
-def add_mirrored(embed: Embed) -> Embed:
-    """An `embed` that adds the embeddings, float32, of each image and of its mirror image."""
+def embed_of(method: Method, flip: bool) -> Embed:
+    """The method's `embed`, in float32; with `flip` the sum for an image and its mirror image."""
+
+    def embed(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
+        return method.embed(variables, images, modality).astype(jnp.float32)
 
     def embed_both(variables: Variables, images: jax.Array, modality: str) -> jax.Array:
-        features, mirrored = (
-            embed(variables, one, modality) for one in (images, jnp.flip(images, axis=2))
-        )
-        return features.astype(jnp.float32) + mirrored.astype(jnp.float32)
+        both = (images, jnp.flip(images, axis=2))
+        features, mirrored = (embed(variables, one, modality) for one in both)
+        return features + mirrored
 
-    return embed_both
+    return embed_both if flip else embed
 
 
 def first_not_finite(state: TrainState) -> str | None:

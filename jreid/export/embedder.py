@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
-from jreid.data.table import MODALITIES, VISIBLE
-from jreid.engine.step import add_mirrored
+from jreid.data.table import MODALITIES
+from jreid.engine.step import embed_of
 from jreid.export.preprocess import preprocess, to_gray
 from jreid.methods import Config, Method, Variables
 
@@ -22,15 +22,15 @@ def make_embedder(config: Config, method: Method, variables: Variables) -> Embed
     N, h and w may be symbolic.
     """
     image = config.image
-    embed = add_mirrored(method.embed) if config.evaluation.flip else method.embed
+    embed = embed_of(method, config.evaluation.flip)
 
     def of(modality: str) -> Callable[..., Float[Array, "n d"]]:
-        gray = image.gray_visible if modality == VISIBLE else image.gray_infrared
+        gray = image[f"gray_{modality}"]
 
         def embed_pixels(variables, pixels):
             pixels = to_gray(pixels) if gray else pixels
             images = preprocess(pixels, tuple(image.size), image.resize)
-            features = embed(variables, images, modality).astype(jnp.float32)
+            features = embed(variables, images, modality)
             norm = jnp.linalg.norm(features, axis=1, keepdims=True)
             return features / jnp.maximum(norm, jnp.finfo(jnp.float32).tiny)
 

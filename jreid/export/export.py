@@ -33,7 +33,7 @@ def card_of(output: Path) -> Path:
 def check_output(output: Path) -> None:
     """Raises InputError if the file cannot be written, before anything is computed."""
     if not output.parent.is_dir():
-        raise InputError(f"{output.parent} is no folder; make it, or choose another --output.")
+        raise InputError(f"{output.parent} is not a folder; create it, or choose another --output.")
     if output.is_dir():
         raise InputError(f"{output} is a folder; name a file.")
 

@@ -44,7 +44,7 @@ def marks_of(dataset: Dataset) -> dict[str, Any]:
     return {"partial": dataset.partial, "skipped_images": len(dataset.skipped)}
 
 
-def naming_full_ranking(
+def explain_full_ranking(
     protocol: Protocol, rerank: Rerank | None, without: str
 ) -> contextlib.AbstractContextManager[None]:
     """Turns an out-of-memory error of a ranking into an InputError.
@@ -78,7 +78,7 @@ def score(
     """
 
     def row() -> dict[str, Any]:
-        with naming_full_ranking(drawn.protocol, rerank, "--config.evaluation.rerank=none"):
+        with explain_full_ranking(drawn.protocol, rerank, "--config.evaluation.rerank=none"):
             return evaluate(
                 features,
                 drawn.table,

@@ -79,7 +79,7 @@ def test_without_the_data_check_embeds_noise(run, tmp_path, capsys):
     ("workdir", "output", "format", "named"),
     [
         ("run", "model", "stablehol", "stablehlo"),
-        ("run", "gone/model", "stablehlo", "gone is no folder"),
+        ("run", "gone/model", "stablehlo", "gone is not a folder"),
         ("run", "", "stablehlo", "is a folder"),
         ("none", "model", "stablehlo", "none holds no run"),
         ("untrained", "model", "stablehlo", "no last checkpoint"),
