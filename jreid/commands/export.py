@@ -38,7 +38,7 @@ def _export(options: argparse.Namespace) -> None:
     from jreid.engine.model import Model
     from jreid.export.export import FORMATS, card_of, check_output, export
     from jreid.find import require_name
-    from jreid.runs.embed import checkpoint_variables
+    from jreid.runs.chosen import checkpoint_variables
     from jreid.runs.run import Run
 
     require_name("--format", options.format, FORMATS)

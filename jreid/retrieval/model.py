@@ -31,7 +31,7 @@ from jreid.retrieval.sources import (
 )
 from jreid.runs.check_config import check_config
 from jreid.runs.checkpoints import KINDS
-from jreid.runs.embed import checkpoint_variables
+from jreid.runs.chosen import checkpoint_variables
 from jreid.runs.run import Run
 
 FEW = 8  # images of a small batch, which takes less time than one of the config's size

@@ -18,10 +18,10 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.evaluation.results.feature_file import labels_of
 from jreid.files import write_whole
-from jreid.methods import Config, Variables
+from jreid.methods import Config
 from jreid.runs.check_config import check_config
-from jreid.runs.checkpoints import Checkpoints
-from jreid.runs.evaluate import checkpoint_fields, stands_for
+from jreid.runs.chosen import checkpoint_variables
+from jreid.runs.evaluate import stands_for
 from jreid.runs.run import Run
 from jreid.runs.score import embed_table, marks_of
 
@@ -111,19 +111,6 @@ def embed_split(
         origin=json.dumps(origin),
     )
     return len(table.name)
-
-
-def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
-    """The variables of the checkpoint of a kind, and its fields for result rows."""
-    with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
-        of_kinds = checkpoint_fields(checkpoints, run.record())
-        fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
-        if fields is None:
-            raise InputError(
-                f"{run.workdir} has no {kind} checkpoint; a run has 'last' after training, and "
-                "'best' if its config holds out validation identities."
-            )
-        return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields
 
 
 def _write(output: Path, features: np.ndarray, **labels: Any) -> None:

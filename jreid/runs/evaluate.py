@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 from jreid import config as configs
 from jreid.data.dataset import Dataset
@@ -12,8 +12,8 @@ from jreid.evaluation import Wanted, raw_first
 from jreid.methods import Config
 from jreid.progress import ProgressBar, silent
 from jreid.runs import score
-from jreid.runs.checkpoint_folder import Chosen
-from jreid.runs.checkpoints import KINDS, Checkpoints
+from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.chosen import checkpoint_fields
 from jreid.runs.protocols import Draws, rerankings
 from jreid.runs.record import provenance
 from jreid.runs.run import Run
@@ -29,14 +29,6 @@ EXTRACTION = (
     "image.gray_infrared",
     "evaluation.flip",
 )
-
-
-class Folders(Protocol):
-    """Access to a run's checkpoints: `Checkpoints` or `StepFolders`."""
-
-    def chosen(self, kind: str) -> Chosen:
-        """The checkpoint of a kind."""
-        ...
 
 
 def evaluate_run(
@@ -93,32 +85,6 @@ def evaluate_run(
             if (wanted := Wanted(fields["step"], *one)) in rows
         ]
         yield {**origin, "rows": written} | ({"missing": missing} if missing else {})
-
-
-def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The fields of a row that describe its checkpoint, for each kind that the run has.
-
-    Args:
-        record: of the run, with the number of steps after which it is finished.
-
-    Returns:
-        `checkpoint`: `last` or `best`; `step`; `asked_step`: which it would be if none were
-        damaged; `fallback`: whether that is another; `of_steps`: the run's last step, None where it
-        is not known; `weights`: 12 digits of the hash of the model's arrays.
-    """
-    chosen = {kind: folders.chosen(kind) for kind in KINDS}
-    return [
-        {
-            "checkpoint": kind,
-            "step": one.step,
-            "asked_step": one.asked_step,
-            "fallback": one.step != one.asked_step,
-            "of_steps": record.get("steps"),
-            "weights": one.weights[:12],
-        }
-        for kind, one in chosen.items()
-        if one.step is not None
-    ]
 
 
 def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from jreid.distributed.processes import on_main_process
 from jreid.errors import InputError
 from jreid.methods import Config
 from jreid.runs.checkpoint_folder import StepFolders
-from jreid.runs.evaluate import checkpoint_fields
+from jreid.runs.chosen import checkpoint_fields
 from jreid.runs.protocols import protocols, rerankings
 from jreid.runs.run import Run, source_of
 

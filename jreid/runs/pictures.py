@@ -17,7 +17,7 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.files import write_whole
 from jreid.methods import Variables
-from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.chosen import checkpoint_variables
 from jreid.runs.run import Run
 
 PEOPLE = 8  # on a sheet that training saves
@@ -97,12 +97,8 @@ def draw_run(
     """
     table = dataset.table.take(dataset.table.split == split)
     sheets = Sheets(model, table, people, run.pictures)
-    with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
-        step = checkpoints.step(kind)
-        if step is None:
-            raise InputError(f"{run.workdir} has no {kind} checkpoint yet; train it first.")
-        variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
-    return sheets.draw(variables, step)
+    variables, checkpoint = checkpoint_variables(model, run, kind)
+    return sheets.draw(variables, checkpoint["step"])
 
 
 def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:

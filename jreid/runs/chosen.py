@@ -1,0 +1,58 @@
+"""The checkpoints of a run that results are of: the last one, and the best on validation."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from jreid.engine.model import Model
+from jreid.errors import InputError
+from jreid.methods import Variables
+from jreid.runs.checkpoint_folder import Chosen
+from jreid.runs.checkpoints import KINDS, Checkpoints
+from jreid.runs.run import Run
+
+
+class Folders(Protocol):
+    """Access to a run's checkpoints: `Checkpoints` or `StepFolders`."""
+
+    def chosen(self, kind: str) -> Chosen:
+        """The checkpoint of a kind."""
+        ...
+
+
+def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a row that describe its checkpoint, for each kind that the run has.
+
+    Args:
+        record: of the run, with the number of steps after which it is finished.
+
+    Returns:
+        `checkpoint`: `last` or `best`; `step`; `asked_step`: which it would be if none were
+        damaged; `fallback`: whether that is another; `of_steps`: the run's last step, None where it
+        is not known; `weights`: 12 digits of the hash of the model's arrays.
+    """
+    chosen = {kind: folders.chosen(kind) for kind in KINDS}
+    return [
+        {
+            "checkpoint": kind,
+            "step": one.step,
+            "asked_step": one.asked_step,
+            "fallback": one.step != one.asked_step,
+            "of_steps": record.get("steps"),
+            "weights": one.weights[:12],
+        }
+        for kind, one in chosen.items()
+        if one.step is not None
+    ]
+
+
+def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
+    """The variables of the checkpoint of a kind, and its fields for result rows."""
+    with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
+        of_kinds = checkpoint_fields(checkpoints, run.record())
+        fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
+        if fields is None:
+            raise InputError(
+                f"{run.workdir} has no {kind} checkpoint; a run has 'last' after training, and "
+                "'best' if its config holds out validation identities."
+            )
+        return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields
