@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +15,7 @@ from jreid.files import write_whole
 WIDTH, HEIGHT = 64, 128  # of a shown image, in pixels
 MARGIN, HEADER, GAP = 36, 22, 4  # for the identities, for the cameras, and below each row
 COLUMN_GAP = 10
+FONT_SIZE = 12
 FEW_COLUMNS = 8  # up to this number, a column shows two images of each identity, else one
 MAX_BYTES = 200_000  # of a JPEG
 MAX_COLUMNS = 40
@@ -75,9 +76,9 @@ def _draw(people: dict[str, Person], columns: list[Column]) -> Image.Image:
     """One row for each person, by name."""
     images = 2 if len(columns) <= FEW_COLUMNS else 1
     step = images * WIDTH + COLUMN_GAP
-    font = ImageFont.load_default(12)
-    labels = [_shortened(name) for name in people]
-    margin = max(MARGIN, *(math.ceil(font.getlength(label)) + 8 for label in labels))
+    font = ImageFont.load_default(FONT_SIZE)
+    labels = [shortened(name) for name in people]
+    margin = margin_for(labels, MARGIN)
     size = (margin + len(columns) * step, HEADER + len(people) * (HEIGHT + GAP))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
@@ -93,7 +94,14 @@ def _draw(people: dict[str, Person], columns: list[Column]) -> Image.Image:
     return sheet
 
 
-def _shortened(name: str) -> str:
+def margin_for(labels: Iterable[str], least: int) -> int:
+    """The width of a margin that holds the labels of rows, in pixels."""
+    font = ImageFont.load_default(FONT_SIZE)
+    return max([least, *(math.ceil(font.getlength(label)) + 8 for label in labels)])
+
+
+def shortened(name: str) -> str:
+    """A person's name as a label."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 

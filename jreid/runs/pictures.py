@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from jreid.data.contact_sheet import FONT_SIZE, margin_for, shortened
 from jreid.data.dataset import Dataset
 from jreid.data.table import MODALITIES, Table
 from jreid.distributed.processes import on_main_process
@@ -22,7 +23,7 @@ from jreid.runs.run import Run
 
 PEOPLE = 8  # on a sheet that training saves
 HEIGHT = 96  # up to which small pictures are enlarged, in pixels
-MARGIN, HEADER, GAP = 44, 20, 4  # for the identities, for the modalities, and between pictures
+MARGIN, HEADER, GAP = 44, 20, 4  # for the people's names, for the modalities, and between pictures
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
 
@@ -34,18 +35,31 @@ class Sheets:
     it. The images depend only on the Table, so the sheets of all steps and runs show the same ones.
     """
 
-    def __init__(self, model: Model, table: Table, people: int, folder: Path) -> None:
-        """Args: the number of people of the Table to draw, and the folder of the sheets.
+    def __init__(
+        self,
+        model: Model,
+        table: Table,
+        people: int,
+        folder: Path,
+        names: Mapping[int, str] = {},
+    ) -> None:
+        """
+        Args:
+            model: of the method that draws.
+            table: the images to choose from.
+            people: the largest number to draw.
+            folder: of the sheets.
+            names: labels of people in place of their numbers.
 
         Raises:
-            InputError: the method has no pictures, or no person has images of both
-                modalities.
+            InputError: the method has no pictures, or no person has images of both modalities.
         """
         self._model, self._folder = model, folder
         if not model.method.pictures:
             raise InputError(f"config.method={model.config.method} draws no pictures.")
         rows = _same_people(table, people)
-        self._identities = table.identity[rows[MODALITIES[0]]].tolist()
+        shown = table.identity[rows[MODALITIES[0]]].tolist()
+        self._labels = [shortened(names.get(person, f"{person:04d}")) for person in shown]
         self._shown = {modality: table.take(rows[modality]) for modality in MODALITIES}
         self._functions: Mapping[str, Callable[..., Any]] = {
             name: jax.jit(function, static_argnums=2)
@@ -78,7 +92,7 @@ class Sheets:
                 else:
                     columns[modality] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
             if columns:
-                sheet = _sheet(columns, self._identities)
+                sheet = _sheet(columns, self._labels)
                 path = self._folder / f"{name}_step_{step:06d}.png"
                 write_whole(path, partial(sheet.save, format="png"))
                 written.append(path)
@@ -96,7 +110,7 @@ def draw_run(
         InputError: no such checkpoint, no people in the split, or as `Sheets`.
     """
     table = dataset.table.take(dataset.table.split == split)
-    sheets = Sheets(model, table, people, run.pictures)
+    sheets = Sheets(model, table, people, run.pictures, dataset.names)
     variables, checkpoint = checkpoint_variables(model, run, kind)
     return sheets.draw(variables, checkpoint["step"])
 
@@ -120,7 +134,7 @@ def _same_people(table: Table, people: int) -> dict[str, np.ndarray]:
     }
 
 
-def _sheet(columns: Mapping[str, Pixels], identities: list[int]) -> Image.Image:
+def _sheet(columns: Mapping[str, Pixels], labels: list[str]) -> Image.Image:
     """One row for each person, one column for each modality."""
     factor = max(1, HEIGHT // max(values.shape[1] for values in columns.values()))
     large = {
@@ -128,11 +142,12 @@ def _sheet(columns: Mapping[str, Pixels], identities: list[int]) -> Image.Image:
         for modality, values in columns.items()
     }
     height = max(values.shape[1] for values in large.values()) + GAP
-    width = MARGIN + sum(values.shape[2] + GAP for values in large.values())
-    sheet = Image.new("RGB", (width, HEADER + len(identities) * height), "white")
-    draw, font, x = ImageDraw.Draw(sheet), ImageFont.load_default(12), MARGIN
-    for row, identity in enumerate(identities):
-        draw.text((4, HEADER + row * height), f"{identity:04d}", "black", font)
+    margin = margin_for(labels, MARGIN)
+    width = margin + sum(values.shape[2] + GAP for values in large.values())
+    sheet = Image.new("RGB", (width, HEADER + len(labels) * height), "white")
+    draw, font, x = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE), margin
+    for row, label in enumerate(labels):
+        draw.text((4, HEADER + row * height), label, "black", font)
     for modality, values in large.items():
         draw.text((x, 2), modality, "black", font)
         for row, picture in enumerate(values):

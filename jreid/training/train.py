@@ -71,8 +71,9 @@ def train(
         model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
-    pictured = config.pictures_every_epochs > 0
-    sheets = Sheets(model, table, PEOPLE, run.pictures) if pictured else None
+    sheets = None
+    if config.pictures_every_epochs > 0:
+        sheets = Sheets(model, table, PEOPLE, run.pictures, dataset.names)
     fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
         with run.explain_revision():

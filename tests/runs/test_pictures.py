@@ -72,6 +72,17 @@ def test_a_modality_without_a_picture_is_left_out(tiny_dataset, tmp_path):
     assert Image.open(paths[0]).size == (44 + 2 * 48 + 4, 20 + 96 + 4)
 
 
+def test_people_keep_their_names(tiny_dataset, tmp_path):
+    model, table = model_of("pfanet"), tiny_dataset.table
+    names = dict.fromkeys(table.identity.tolist(), "Ada Lovelace")
+    sheets = Sheets(model, table, 1, tmp_path, names)
+    (path, _) = sheets.draw(variables_of(model), 0)
+    named = np.asarray(Image.open(path))
+    wider = named.shape[1] - (44 + 2 * (2 * 48 + 4))
+    assert wider > 20
+    assert (named[20:116, 44 : 44 + wider] < 128).any()
+
+
 def test_what_cannot_be_drawn_is_reported(tiny_dataset, tmp_path):
     with pytest.raises(InputError, match="agw draws no pictures"):
         Sheets(model_of("agw"), tiny_dataset.table, 1, tmp_path)
