@@ -105,6 +105,7 @@ def _dataset(config: Any) -> Iterator[str]:
 def _step(config: Any) -> Iterator[str]:
     import jax
 
+    from jreid.engine.out_of_memory import SMALLER_STEP
     from jreid.engine.step_cost import measure
 
     if config.data.identities < 1:
@@ -124,8 +125,7 @@ def _step(config: Any) -> Iterator[str]:
     if costs.memory > there:
         raise InputError(
             f"a step needs {_bytes(costs.memory)} of memory and the device has {_bytes(there)}; "
-            "lower config.batch.identities or config.batch.images, set --config.dtype=bfloat16, "
-            "or use more devices."
+            f"{SMALLER_STEP}."
         )
 
 

@@ -7,6 +7,12 @@ import jax
 
 from jreid.errors import InputError
 
+# The end of a sentence on a training step.
+SMALLER_STEP = (
+    "lower config.batch.identities or config.batch.images, set --config.dtype=bfloat16, or use "
+    "more devices"
+)
+
 
 @contextlib.contextmanager
 def explain_out_of_memory(what: str, remedy: Callable[[], str]) -> Iterator[None]:

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from jreid.data.pixels import decode, resize
 from jreid.data.table import MODALITIES, Table
 from jreid.engine.model import Model
-from jreid.methods import Variables
+from jreid.methods import Config, Variables
 from jreid.runs.score import embed_table
 
 Reader = Callable[[UInt8[np.ndarray, "n h w 3"], int], Float[np.ndarray, "n d"]]
@@ -59,17 +59,8 @@ def compare(reader: Reader, model: Model, variables: Variables, table: Table) ->
 
 def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndarray, "n d"], float]:
     """The export's embeddings of a table's images, and the seconds that they took."""
-    image, batch = model.config.image, model.config.evaluation.batch_size
-    start = time.perf_counter()
-    images = list(zip(table.image.tolist(), table.modality.tolist(), strict=True))
-    pixels = [decode(content) for content, _ in images]
-    sizes = Counter(one.shape[:2] for one in pixels)
-    kept = {size for size, _ in sizes.most_common(MAX_SIZES)}
-    for row, (content, modality) in enumerate(images):
-        if pixels[row].shape[:2] not in kept:
-            # Gray first, resized second, as in the model; the export does not change gray images.
-            gray = decode(content, bool(image[f"gray_{modality}"]))
-            pixels[row] = resize(gray, tuple(image.size), image.resize)
+    batch, start = model.config.evaluation.batch_size, time.perf_counter()
+    pixels = _pixels_of(model.config, table)
     seconds = time.perf_counter() - start
     rows: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for row, (modality, one) in enumerate(zip(table.modality.tolist(), pixels, strict=True)):
@@ -84,6 +75,20 @@ def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndar
             found.update(zip(places, reader(filled, modality), strict=False))
         seconds += time.perf_counter() - start
     return np.stack([found[row] for row in range(len(pixels))]), seconds
+
+
+def _pixels_of(config: Config, table: Table) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """A table's images; those of less frequent sizes are resized."""
+    image = config.image
+    pixels = [decode(content) for content in table.image]
+    sizes = Counter(one.shape[:2] for one in pixels)
+    kept = {size for size, _ in sizes.most_common(MAX_SIZES)}
+    for row, (content, modality) in enumerate(zip(table.image, table.modality, strict=True)):
+        if pixels[row].shape[:2] not in kept:
+            # Gray first, resized second, as in the model; the export does not change gray images.
+            gray = decode(content, image[f"gray_{modality}"])
+            pixels[row] = resize(gray, tuple(image.size), image.resize)
+    return pixels
 
 
 def made_up_table(model: Model) -> Table:

@@ -12,7 +12,7 @@ from jreid.data.samplers import Plan
 from jreid.distributed.mesh import check_divisible, split
 from jreid.distributed.preemption import StopSignals
 from jreid.engine.model import Model
-from jreid.engine.out_of_memory import explain_out_of_memory
+from jreid.engine.out_of_memory import SMALLER_STEP, explain_out_of_memory
 from jreid.engine.step import TrainStep, make_train_step
 from jreid.errors import InputError
 from jreid.methods import Config
@@ -33,10 +33,6 @@ from jreid.training.spikes import SpikeDetector
 from jreid.training.validation import Pictures, Validation, is_unscored
 
 log = logging.getLogger(__name__)
-SMALLER = (
-    "lower config.batch.identities or config.batch.images, set --config.dtype=bfloat16, or use "
-    "more devices"
-)
 
 
 def train(
@@ -96,7 +92,7 @@ def train(
         unlogged = [] if fresh else checkpoints.unlogged(first)
         with (
             name_last_checkpoint(checkpoints),
-            explain_out_of_memory("a training step", lambda: SMALLER),
+            explain_out_of_memory("a training step", lambda: SMALLER_STEP),
             MetricWriter(run.metrics, first, unscored) as writer,
             StepProgress(first, plan.steps, 2 * rows) as progress,
             StopSignals(grace, checkpoints.wait) as stop,
