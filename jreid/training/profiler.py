@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import jax
+import numpy as np
 
 from jreid.distributed.processes import is_main_process
 from jreid.errors import InputError
@@ -59,7 +60,7 @@ class Profiler(Observer):
     def on_step(self, step: Step) -> None:
         """Starts or ends recording after a step, and logs the result."""
         if self._records and step.number >= self._begin + self._steps:
-            log.info(self._end(step.state))
+            self._end(step.state)
         elif not step.ends_epoch:
             self._begin_after(step.number)
 
@@ -77,23 +78,27 @@ class Profiler(Observer):
             )
             self._records = True
 
-    def _end(self, state: Any) -> str:
-        """Ends recording; returns a sentence with the profile's path and result."""
+    def _end(self, state: Any) -> None:
+        """Ends recording, and logs the profile's path and result."""
         jax.block_until_ready(state)
         self._records = False
         try:
             jax.profiler.stop_trace()
             (picture,) = self._folder.rglob("perfetto_trace.json.gz")
             (trace,) = self._folder.rglob("*.xplane.pb")
-            devices = computing(trace)
+            shares = [idle_share(intervals) for intervals in computing(trace)]
         except (OSError, ValueError, RuntimeError) as error:
-            return f"no profile: {self._folder} cannot be written to ({error}); training continues"
+            log.warning(
+                "no profile: %s has none that can be read (%s); training continues.",
+                self._folder,
+                error,
+            )
+            return
         steps = f"steps {self._begin + 1} to {self._begin + self._steps}"
-        found = f"profile of {steps}: {picture}; open it on {PERFETTO}"
-        if not devices:
-            return f"{found}; it does not show when the devices computed"
-        shares = [idle_share(intervals) for intervals in devices]
-        return f"{found}; device idle time {sum(shares) / len(shares):.1%}"
+        result = "it does not show when the devices computed"
+        if shares:
+            result = f"device idle time {np.mean(shares):.1%}"
+        log.info("profile of %s: %s; open it on %s; %s", steps, picture, PERFETTO, result)
 
 
 def _begin(steps: int, first: int, starts: Starts) -> int:

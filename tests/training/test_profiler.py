@@ -65,8 +65,9 @@ def test_steps_of_one_epoch_are_recorded(steps, first, begin, end, monkeypatch, 
     assert happened[before + 2] == begin + 1  # and no end of an epoch in between
     assert happened[happened.index("end") - 1] == end
     assert happened.count("begin") == happened.count("end") == 1
-    (message,) = caplog.messages
-    assert message.startswith("no profile: ")  # as nothing was written
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("no profile: ")  # as nothing was written
 
 
 def test_no_steps_record_nothing(monkeypatch, tmp_path):
