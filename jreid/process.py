@@ -19,8 +19,8 @@ from jreid.terminal import (
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-log = logging.getLogger(__name__)
 NEVER = -1  # malloc takes this for the largest possible size; 2**31 - 1 would be 2 GB
+log = logging.getLogger(__name__)
 
 
 def configure(compilation_cache: bool = True) -> None:

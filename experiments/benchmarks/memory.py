@@ -30,7 +30,7 @@ from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
 from jreid.engine.step import make_train_step
-from jreid.engine.step_cost import in_first_epoch
+from jreid.engine.step_cost import in_first_epoch, memory_of
 from jreid.methods import Player
 from jreid.process import configure
 
@@ -88,14 +88,8 @@ def account(config: Any, mesh: Mesh) -> Memory:
     batch, state = _on(split(mesh), batch), _on(replicated(mesh), model.shapes())
     seeded: Any = make_train_step(model.method, model.optimizers, in_first_epoch, config.seed, mesh)
     compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
-    analysis = compiled.memory_analysis()
-    step = (
-        analysis.argument_size_in_bytes
-        + analysis.output_size_in_bytes
-        + analysis.temp_size_in_bytes
-    )
     kept = max(_kept(player, state, batch) for player in model.method.players)
-    return Memory(_bytes(state), kept, step - analysis.alias_size_in_bytes)
+    return Memory(_bytes(state), kept, memory_of(compiled))
 
 
 def _kept(player: Player, state: Any, batch: Any) -> int:

@@ -53,7 +53,7 @@ class _Step:
         )
         state = model.state(variables)
         compiled = seeded.func.lower(*seeded.args, state, self.batch).compile()
-        self.memory = compiled.memory_analysis()
+        self.memory = memory_of(compiled)
         self.step = partial(compiled, *seeded.args)
         self.state, _ = self.step(state, self.batch)
         self.rounds: list[float] = []
@@ -67,15 +67,18 @@ class _Step:
         self.rounds.append((time.monotonic() - start) / steps)
 
     def costs(self) -> Costs:
-        analysis = self.memory
-        # The new state reuses the memory of the old one.
-        memory = (
-            analysis.argument_size_in_bytes
-            + analysis.output_size_in_bytes
-            + analysis.temp_size_in_bytes
-        )
-        memory -= analysis.alias_size_in_bytes
-        return Costs(self.parameters, statistics.median(self.rounds), memory)
+        return Costs(self.parameters, statistics.median(self.rounds), self.memory)
+
+
+def memory_of(compiled: Any) -> int:
+    """Bytes that compiled code needs on each device: arguments, results and temporary arrays."""
+    analysis = compiled.memory_analysis()
+    needed = (
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        + analysis.temp_size_in_bytes
+    )
+    return needed - analysis.alias_size_in_bytes  # results in the memory of arguments
 
 
 def in_first_epoch(step: Int[Array, ""]) -> Float[Array, ""]:
