@@ -69,9 +69,9 @@ def start_of_run(other: Path, kind: str) -> Start:
         loaded = load_matching(variables, other, kind)
         log.info("%s: %d arrays are loaded", other, len(loaded.loaded))
         for line in loaded.mismatched:
-            log.info("not loaded    %s", line)
+            log.info("not loaded: %s", line)
         for path in loaded.missing:
-            log.info("missing  %s: keeps its initial values", path)
+            log.info("not in that run: %s, which keeps its initial values", path)
         return loaded.variables
 
     return Start(fill, {**place_of_run(other, kind), "sha256": chosen.weights, "step": chosen.step})
