@@ -120,7 +120,7 @@ class Model:
             return self._embed(variables, batch, modality)
 
         remedy = "lower config.evaluation.batch_size"
-        with explain_out_of_memory(f"a batch of {rows} images", lambda: remedy):
+        with explain_out_of_memory(f"a batch of {rows} images", remedy):
             return extract(embed, _counted(batches, rows, len(names), bar), names, split(self.mesh))
 
     def decode(

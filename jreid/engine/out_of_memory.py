@@ -1,7 +1,7 @@
 """Reports full memory, of a device or of the machine, in one sentence."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 
@@ -15,19 +15,19 @@ SMALLER_STEP = (
 
 
 @contextlib.contextmanager
-def explain_out_of_memory(what: str, remedy: Callable[[], str]) -> Iterator[None]:
+def explain_out_of_memory(what: str, remedy: str) -> Iterator[None]:
     """Turns an out-of-memory error into an InputError.
 
     Args:
         what: the work that does not fit.
-        remedy: returns the end of the sentence; called only when needed.
+        remedy: the end of the sentence.
     """
     try:
         yield
     except MemoryError as error:
         cause = str(error).strip() or "no memory is left"
         raise InputError(
-            f"{what} does not fit into the memory of this machine ({cause}); {remedy()}."
+            f"{what} does not fit into the memory of this machine ({cause}); {remedy}."
         ) from error
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -35,5 +35,5 @@ def explain_out_of_memory(what: str, remedy: Callable[[], str]) -> Iterator[None
         cause = str(error).strip().splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
         device = jax.local_devices()[0].device_kind
         raise InputError(
-            f"{what} does not fit into the memory of {device} ({cause}); {remedy()}."
+            f"{what} does not fit into the memory of {device} ({cause}); {remedy}."
         ) from error

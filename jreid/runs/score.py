@@ -53,10 +53,11 @@ def explain_full_ranking(
         without: the flag that turns re-ranking off.
     """
     if rerank is None:
-        remedy = "use a machine with more memory"
-        return explain_out_of_memory(f"ranking by {describe(protocol)}", lambda: remedy)
-    what = f"re-ranking {rerank} by {describe(protocol)}"
-    return explain_out_of_memory(what, lambda: f"turn it off by {without}, or lower its k1")
+        what, remedy = f"ranking by {describe(protocol)}", "use a machine with more memory"
+    else:
+        what = f"re-ranking {rerank} by {describe(protocol)}"
+        remedy = f"turn it off by {without}, or lower its k1"
+    return explain_out_of_memory(what, remedy)
 
 
 def score(

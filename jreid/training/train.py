@@ -92,7 +92,7 @@ def train(
         unlogged = [] if fresh else checkpoints.unlogged(first)
         with (
             name_last_checkpoint(checkpoints),
-            explain_out_of_memory("a training step", lambda: SMALLER_STEP),
+            explain_out_of_memory("a training step", SMALLER_STEP),
             MetricWriter(run.metrics, first, unscored) as writer,
             StepProgress(first, plan.steps, 2 * rows) as progress,
             StopSignals(grace, checkpoints.wait) as stop,
