@@ -70,6 +70,17 @@ def test_steps_of_one_epoch_are_recorded(steps, first, begin, end, monkeypatch, 
     assert record.getMessage().startswith("no profile: ")  # as nothing was written
 
 
+def test_a_trace_whose_intervals_take_no_time_ends_no_training(monkeypatch, tmp_path, caplog):
+    (tmp_path / "profile").mkdir()
+    for name in ("perfetto_trace.json.gz", "host.xplane.pb"):
+        (tmp_path / "profile" / name).touch()
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    monkeypatch.setattr("jreid.training.profiler.computing", lambda trace: [[(5, 5)]])
+    recorded(5, 0, monkeypatch, tmp_path)
+    (message,) = caplog.messages
+    assert "the intervals take no time" in message
+
+
 def test_no_steps_record_nothing(monkeypatch, tmp_path):
     assert not {"begin", "end"} & {*recorded(0, 0, monkeypatch, tmp_path)}
 
