@@ -32,7 +32,12 @@ from jreid.methods.method import (
     Variables,
     single_network,
 )
-from jreid.methods.stuck import identity_at_chance, judged_epochs, triplet_at_margin
+from jreid.methods.stuck import (
+    identity_at_chance,
+    judged_epochs,
+    of_trained,
+    triplet_at_margin,
+)
 from jreid.nn.colors import to_unit
 from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.modality_generator import INFRARED_CHANNELS, INPUTS, WEIGHT_INITS, ModalityGenerator
@@ -151,14 +156,11 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     each = anchors if options.triplet_reduce == "sum" else 1
     within = each * len(options.modalities) * options.multi_mode_margin
     across = each * 2 * len(options.pairs) * options.multi_directional_margin
-    triplets = {"multi_mode": within, "multi_directional": across}
-    return (
-        identity_at_chance("model/identity", config, epochs, _per_row(options)),
-        *(
-            triplet_at_margin(f"model/{name}", value, epochs)
-            for name, value in triplets.items()
-            if options.loss_weights[name]
-        ),
+    weights = options.loss_weights
+    return of_trained(
+        (weights.identity, identity_at_chance("model/identity", config, epochs, _per_row(options))),
+        (weights.multi_mode, triplet_at_margin("model/multi_mode", within, epochs)),
+        (weights.multi_directional, triplet_at_margin("model/multi_directional", across, epochs)),
     )
 
 
@@ -204,14 +206,15 @@ def _check_modalities(options: Config) -> None:
     known = all(name in MODALITIES for name in modalities) and _are_different(modalities)
     if not known or not {"visible", "infrared"} <= {*modalities}:
         raise InputError(
-            f"config.base_derivative.modalities={modalities} is not visible, infrared and, if "
-            "wanted, derived_visible and derived_infrared, each once."
+            f"config.base_derivative.modalities={modalities} must have visible and infrared, may "
+            "have derived_visible and derived_infrared, and must have each once only."
         )
     sound = all(_is_pair(pair, modalities) for pair in pairs)
     if not sound or not _are_different([frozenset(pair) for pair in pairs]):
         raise InputError(
-            f"config.base_derivative.pairs={pairs} is no tuple of pairs of two of "
-            f"{', '.join(modalities)}, each pair once; for one, (('visible', 'infrared'),)."
+            f"config.base_derivative.pairs={pairs} must be a tuple of pairs of different "
+            f"modalities of {', '.join(modalities)}, each pair once, such as "
+            "(('visible', 'infrared'),)."
         )
 
 

@@ -55,6 +55,7 @@ from jreid.methods.stuck import (
     configured_triplet_at_margin,
     identity_at_chance,
     judged_epochs,
+    of_trained,
 )
 from jreid.nn.heads import BatchNormNeck, Classifier, FeatureClassifier
 from jreid.nn.parts import PartClassifier, Parts
@@ -177,10 +178,11 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     epochs = judged_epochs(config)
     without = "train anew with --config.mutual_prediction.parts.triplet=False"
     remedy = without if config.mutual_prediction.parts.triplet else OTHER_RATE
+    specific = identity_at_chance("model/specific", config, epochs, heads=2)
     return (
         identity_at_chance("model/identity", config, epochs),
         identity_at_chance("model/part_identity", config, epochs, remedy=remedy),
-        identity_at_chance("model/specific", config, epochs, heads=2),
+        *of_trained((config.mutual_prediction.alpha, specific)),
         *configured_triplet_at_margin("model/triplet", config),
         *configured_triplet_at_margin("model/part_triplet", config, without),
     )

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from jreid.losses.triplet import collapsed_triplet
 from jreid.methods.method import Config, MetricWarning
 
-STANDS = 0.05  # a loss that stays at a value differs from it by less, on average
-LEARNT = 0.02  # a branch that has begun to learn has an identity loss this far below chance
+STANDS = 0.05  # a loss that stays at a value differs from it by a smaller share, on average
+LEARNED = 0.02  # a branch that has begun to learn has an identity loss this far below chance
 CERTAIN = 0.02  # share of its loss at chance below which a discriminator is hardly ever wrong
 LONGER_WARMUP = "train anew with more config.optimizer.warmup_epochs"
 LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
@@ -32,6 +32,11 @@ def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> ran
     return range(warm + 1, config.epochs if end is None else end)
 
 
+def of_trained(*warnings: tuple[float, MetricWarning]) -> tuple[MetricWarning, ...]:
+    """The warnings of the losses whose weight, beside each, is not 0: others are not trained."""
+    return tuple(warning for weight, warning in warnings if weight)
+
+
 def triplet_at_margin(
     pattern: str, value: float, epochs: range, remedy: str = LONGER_WARMUP
 ) -> MetricWarning:
@@ -46,8 +51,8 @@ def triplet_at_margin(
     return MetricWarning(
         pattern,
         lambda losses: _stands_at(value, losses),
-        f"{value:.3g} is what this triplet loss is where all features are equal, so it has not "
-        f"learnt to tell people apart; {remedy}",
+        f"this triplet loss is {value:.3g} if all features are equal, so the network has not "
+        f"learned to distinguish people; {remedy}",
         epochs,
     )
 
@@ -77,9 +82,9 @@ def identity_at_chance(
     chance = heads * math.log(max(config.data.identities, 2))
     return MetricWarning(
         pattern,
-        lambda losses: losses.mean() >= (1 - LEARNT) * chance,
-        f"a guess among {config.data.identities} identities has {chance:.3g}, so this branch has "
-        f"not learnt who anybody is; {remedy}",
+        lambda losses: losses.mean() >= (1 - LEARNED) * chance,
+        f"a guess among {config.data.identities} identities has a loss of {chance:.3g}, so this "
+        f"branch has not learned to recognize anybody; {remedy}",
         epochs,
     )
 
@@ -91,8 +96,8 @@ def discriminator_at_chance(
     return MetricWarning(
         pattern,
         lambda losses: _stands_at(chance, losses),
-        f"a guess has {chance:.3g}, so this discriminator tells nothing apart, and nothing can be "
-        f"learnt from it; {remedy}",
+        f"a guess has a loss of {chance:.3g}, so this discriminator distinguishes nothing, and "
+        f"what it trains against can learn nothing from it; {remedy}",
         epochs,
     )
 
@@ -102,8 +107,8 @@ def discriminator_certain(pattern: str, chance: float, epochs: range, remedy: st
     return MetricWarning(
         pattern,
         lambda losses: losses.mean() <= CERTAIN * chance,
-        f"a guess has {chance:.3g}, so this discriminator is hardly ever wrong, and what it trains "
-        f"against learns little from it; {remedy}",
+        f"a guess has a loss of {chance:.3g}, so this discriminator is hardly ever wrong, and what "
+        f"it trains against learns little from it; {remedy}",
         epochs,
     )
 
@@ -114,13 +119,13 @@ def distillation_dominates(pattern: str, epochs: range, remedy: str) -> MetricWa
         pattern,
         lambda shares: shares.mean() > 0.5,
         "distillation is more than half of the weighted loss, so the network learns to agree with "
-        f"its teacher before either knows people; {remedy}",
+        f"its teacher before either of them recognizes people; {remedy}",
         epochs,
     )
 
 
 def _stands_at(value: float, losses: Float[np.ndarray, " steps"]) -> bool:
-    """Whether the losses are near the value at every step, and do not only pass it.
+    """Whether the losses are near the value, on average over the steps, and do not only pass it.
 
     A healthy batch-hard triplet loss passes its margin slowly, within several epochs, but from step
     to step it changes by a tenth of the margin.

@@ -221,10 +221,10 @@ def test_computing_in_bfloat16_keeps_parameters_and_embeddings_in_float32():
         ("base_derivative.modalities=('visible',)", "base_derivative.modalities"),
         ("base_derivative.modalities=('visible','infrared','visible')", "each once"),
         ("base_derivative.modalities=('visible','infrared')", "base_derivative.pairs"),
-        ("base_derivative.pairs=('visible','infrared')", "no tuple of pairs"),
-        ("base_derivative.pairs=(('visible','visible'),)", "no tuple of pairs"),
+        ("base_derivative.pairs=('visible','infrared')", "must be a tuple of pairs"),
+        ("base_derivative.pairs=(('visible','visible'),)", "must be a tuple of pairs"),
         ("base_derivative.pairs=(('visible','infrared'),('infrared','visible'))", "each pair once"),
-        ("base_derivative.pairs=(1,)", "no tuple of pairs"),
+        ("base_derivative.pairs=(1,)", "must be a tuple of pairs"),
     ],
 )
 def test_modalities_and_pairs_that_do_not_fit_are_named(flag, message):

@@ -48,6 +48,13 @@ STUCK = [
     ("idkl:synthetic", "model/purified_triplet", 1.31, "1.31", "warmup_epochs"),
     ("idkl:synthetic", "model/specific_identity", 4.8, "4.8", "learning_rate"),
     ("idkl:synthetic", "model/distillation_share", 0.6, "0.6", "idkl.divergence.reduce=mean"),
+    (
+        "idkl:synthetic,variant=code",
+        "model/distillation_share",
+        0.6,
+        "0.6",
+        "idkl.follow_batch=False and lower config.idkl.weights.tgsa",
+    ),
     ("idkl:synthetic", "model/discriminator", 2 * math.log(2), "1.39", "weights.discriminator"),
     ("idkl:synthetic", "model/confuser", 0.01, "0.01", "reversal.strength"),
     ("pfanet:synthetic", "infrared_discriminator/discrimination", 0.25, "0.25", "higher config."),
@@ -119,6 +126,27 @@ def test_a_healthy_training_is_not_warned_of(config, caplog):
         ),
         ("agw:synthetic triplet.kind=jreid.losses.batch_hard_triplet", "model/triplet", 0.3),
         ("idkl:synthetic idkl.confuser=scrambled", "model/confuser", 0.0),
+        ("idkl:synthetic idkl.confuser_at=()", "model/confuser", 0.0),
+        ("idkl:synthetic idkl.weights.confuser=0.0", "model/confuser", 0.01),
+        (
+            "idkl:synthetic idkl.weights.discriminator=0.0",
+            "model/discriminator",
+            2 * math.log(2),
+        ),
+        ("idkl:synthetic idkl.weights.purifier=0.0", "model/purified_identity", LN_120),
+        ("idkl:synthetic idkl.weights.purifier=0.0", "model/purified_triplet", 1.3),
+        (
+            "mutual_prediction:synthetic mutual_prediction.alpha=0.0",
+            "model/specific",
+            2 * LN_120,
+        ),
+        ("pfanet:synthetic pfanet.loss_weights.identity=0.0", "features/identity", LN_120),
+        ("pfanet:synthetic pfanet.loss_weights.triplet=0.0", "features/triplet", 0.6),
+        (
+            "pfanet:synthetic pfanet.loss_weights.discrimination=0.0",
+            "infrared_discriminator/discrimination",
+            0.25,
+        ),
     ],
 )
 def test_a_loss_that_is_not_trained_or_not_known_is_not_warned_of(config, metric, value, caplog):

@@ -23,7 +23,7 @@ from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
 from jreid.losses.triplet import find_triplet
 from jreid.methods.idkl.network import PLACES, Network, Output
-from jreid.methods.idkl.objectives import all_terms
+from jreid.methods.idkl.objectives import all_terms, weights_of_batch
 from jreid.methods.idkl.pictures import grad_cam_of, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
@@ -35,6 +35,7 @@ from jreid.methods.stuck import (
     distillation_dominates,
     identity_at_chance,
     judged_epochs,
+    of_trained,
 )
 from jreid.nn.gradient_reversal import rising_strength
 
@@ -89,33 +90,41 @@ def create(config: Config) -> Method:
 
 def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     """Discriminators should be certain; if confusers are certain, the reversal has failed."""
-    options, epochs = config.idkl, judged_epochs(config)
-    warnings = [
-        identity_at_chance("model/*_identity", config, epochs),
-        *configured_triplet_at_margin("model/*_triplet", config),
-        distillation_dominates(
-            "model/distillation_share",
-            epochs,
-            "lower config.idkl.weights.tgsa and csa, mdr_tgsa and mdr_csa, or train anew with "
-            "--config.idkl.divergence.reduce=mean",
+    options, weights, epochs = config.idkl, config.idkl.weights, judged_epochs(config)
+    discriminators, confusers = len(options.discriminator_at), len(options.confuser_at)
+    trained = "*" if weights.purifier else "s*"  # the shared and the specific branch alone
+    at_chance = discriminator_at_chance(
+        "model/discriminator",
+        discriminators * math.log(2),
+        epochs,
+        "train anew with a higher config.idkl.weights.discriminator",
+    )
+    certain = discriminator_certain(
+        "model/confuser",
+        confusers * math.log(2),
+        epochs,
+        "train anew with a higher config.idkl.reversal.strength",
+    )
+    return (
+        identity_at_chance(f"model/{trained}_identity", config, epochs),
+        *configured_triplet_at_margin(f"model/{trained}_triplet", config),
+        distillation_dominates("model/distillation_share", epochs, _less_distillation(config)),
+        *of_trained(
+            (discriminators and weights.discriminator, at_chance),
+            (options.confuser == "grl" and confusers and weights.confuser, certain),
         ),
-        discriminator_at_chance(
-            "model/discriminator",
-            len(options.discriminator_at) * math.log(2),
-            epochs,
-            "train anew with a higher config.idkl.weights.discriminator",
-        ),
-    ]
-    if options.confuser == "grl":
-        warnings.append(
-            discriminator_certain(
-                "model/confuser",
-                len(options.confuser_at) * math.log(2),
-                epochs,
-                "train anew with a higher config.idkl.reversal.strength",
-            )
-        )
-    return tuple(warnings)
+    )
+
+
+def _less_distillation(config: Config) -> str:
+    """What to do if distillation is most of the loss."""
+    options = config.idkl
+    own = "--config.idkl.follow_batch=False and " if options.follow_batch else ""
+    mean = ", or with --config.idkl.divergence.reduce=mean"
+    return (
+        f"train anew with {own}lower config.idkl.weights.tgsa, csa, mdr_tgsa and mdr_csa"
+        f"{mean if options.divergence.reduce == 'sum' else ''}"
+    )
 
 
 def _check(config: Config) -> None:
@@ -132,8 +141,8 @@ def _check(config: Config) -> None:
                 "set it to 1.0, or to more for softer probabilities."
             )
     pairs = config.batch.identities * config.batch.images
-    crosses = (config.idkl.tgsa.between_branches, config.idkl.tgsa.between_modalities)
-    if "mixed" in crosses and pairs % 2:
+    between_modalities = weights_of_batch(config.idkl, 2 * pairs)[1]
+    if "mixed" in (config.idkl.tgsa.between_branches, between_modalities) and pairs % 2:
         raise InputError(
             f"config.idkl.tgsa's mixed affinity halves the {pairs} images of a modality; set "
             "--config.batch.identities or --config.batch.images to an even number."

@@ -29,6 +29,7 @@ from jreid.methods.stuck import (
     discriminator_certain,
     identity_at_chance,
     judged_epochs,
+    of_trained,
     triplet_at_margin,
 )
 
@@ -98,12 +99,17 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     rate = "config.pfanet.discriminator.optimizer.learning_rate"
     losses = "*_discriminator/discrimination"
     look = "look at the run's pictures, and train anew with a"
+    certain = discriminator_certain(losses, chance, adversarial, f"{look} lower {rate}")
+    at_chance = discriminator_at_chance(losses, chance, adversarial, f"{look} higher {rate}")
+    weights = options.loss_weights
     return (
         SAME_IMAGES,
-        discriminator_certain(losses, chance, adversarial, f"{look} lower {rate}"),
-        discriminator_at_chance(losses, chance, adversarial, f"{look} higher {rate}"),
-        identity_at_chance("features/identity", config, main, sets),
-        triplet_at_margin("features/triplet", margin, main, LOWER_RATE),
+        *of_trained(
+            (weights.discrimination, certain),
+            (weights.discrimination, at_chance),
+            (weights.identity, identity_at_chance("features/identity", config, main, sets)),
+            (weights.triplet, triplet_at_margin("features/triplet", margin, main, LOWER_RATE)),
+        ),
     )
 
 
@@ -112,23 +118,24 @@ def _check(config: Config) -> None:
     identities = config.batch.identities
     if not (options.gan_identities == 0 or 2 <= options.gan_identities <= identities):
         raise InputError(
-            f"config.pfanet.gan_identities={options.gan_identities} is none of 2 to the "
-            f"{identities} of a batch, nor 0 for all of them."
+            f"config.pfanet.gan_identities={options.gan_identities} must be from 2 to the "
+            f"{identities} identities of a batch, or 0 for all of them."
         )
     if height % 4 or width % 4:
         raise InputError(
-            f"config.image.size={config.image.size} has no quarter in whole pixels, at which the "
-            "generators work; choose multiples of 4."
+            f"config.image.size={config.image.size} cannot be divided by 4, as the generators "
+            "need; choose multiples of 4."
         )
     stages = options.discriminator.stages
     if stages < 4 or (height >> stages) * (width >> stages) < 2:
         raise InputError(
-            f"config.pfanet.discriminator.stages={stages} must be 4 or more, and leave images of "
-            f"{height} x {width} pixels two patches or more when they are halved so often."
+            f"config.pfanet.discriminator.stages={stages} must be 4 or more, and so few that "
+            f"images of {height} x {width} pixels, halved once by each stage, have at least two "
+            "patches."
         )
     if options.warm_ups.features > options.warm_ups.generation:
         raise InputError(
             f"config.pfanet.warm_ups.generation={options.warm_ups.generation} ends before "
-            f"config.pfanet.warm_ups.features={options.warm_ups.features}; both are counted from "
-            "the first epoch."
+            f"config.pfanet.warm_ups.features={options.warm_ups.features}; set it to at least "
+            f"{options.warm_ups.features}, since both are counted from the first epoch."
         )

@@ -155,6 +155,8 @@ def test_a_mixed_affinity_needs_an_even_number_of_pairs():
     with pytest.raises(InputError, match="halves the 15 images of a modality"):
         load(config_of("code", "batch.identities=5", "batch.images=3"))
     load(config_of("paper", "batch.identities=5", "batch.images=3"))
+    # A batch of other than 120 rows has no mixed affinity.
+    load(config_of("code", "batch.identities=5", "batch.images=3", "idkl.follow_batch=True"))
 
 
 @pytest.mark.parametrize("variant", ["paper", pytest.param("code", marks=pytest.mark.slow)])

@@ -348,7 +348,7 @@ def test_phases_and_lengths():
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("gan_identities=5", "none of 2 to the 4 of a batch"),
+        ("gan_identities=5", "must be from 2 to the 4 identities"),
         ("gan_identities=1", "pfanet.gan_identities=1"),
         ("discriminator.stages=3", "pfanet.discriminator.stages=3"),
         ("discriminator.stages=5", "pfanet.discriminator.stages=5"),
