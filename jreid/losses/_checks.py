@@ -4,7 +4,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -24,9 +24,14 @@ def choose(options: Mapping[str, R], name: str, what: str) -> R:
     Raises:
         ValueError: there is no option of this name; the message lists the existing names.
     """
-    if name not in options:
-        raise ValueError(f"{what} {name!r} is none of {', '.join(options)}")
+    require(name, options, what)
     return options[name]
+
+
+def require(name: str, names: Collection[str], what: str) -> None:
+    """Raises ValueError, with the existing names, unless the name is one of them."""
+    if name not in names:
+        raise ValueError(f"{what} must be one of {', '.join(names)}, not {name!r}")
 
 
 def checked(loss: Callable[P, R]) -> Callable[P, R]:
@@ -61,7 +66,6 @@ def checked(loss: Callable[P, R]) -> Callable[P, R]:
                         f"{name} of {loss.__name__} does not fit: it takes non-empty arrays whose "
                         f"axes of the same name have the same length, and was given {found}."
                     )
-        given |= {name: jax.tree.map(jnp.asarray, given[name]) for name in wanted if name in given}
         given |= {name: jax.tree.map(jnp.asarray, given[name]) for name in wanted if name in given}
         return loss(*bound.args, **bound.kwargs)
 

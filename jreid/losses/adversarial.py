@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.losses._checks import checked
+from jreid.losses._checks import checked, require
 
 FORMS = ("lsgan", "log")
 
@@ -29,12 +29,11 @@ def real_or_fake(logits: Float[Array, "..."], real: bool, form: str = "lsgan") -
     >>> float(real_or_fake(jnp.array([[1.0, 3.0]]), real=True))
     2.0
     """
+    require(form, FORMS, "form")
     logits = logits.astype(jnp.float32)
     if form == "lsgan":
         return ((logits - float(real)) ** 2).mean()
-    if form == "log":
-        return jax.nn.softplus(-logits if real else logits).mean()
-    raise ValueError(f"adversarial loss {form!r} is none of {', '.join(FORMS)}")
+    return jax.nn.softplus(-logits if real else logits).mean()
 
 
 @checked

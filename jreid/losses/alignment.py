@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.losses._checks import REDUCTIONS, checked, choose
+from jreid.losses._checks import REDUCTIONS, checked, choose, require
 from jreid.losses.pairwise import euclidean_distances
 
 CROSSES = ("full", "mixed", "none")
@@ -119,8 +119,7 @@ def graph_alignment(
     >>> float(graph_alignment(a, a + 5, cross="none").round(4))
     0.0
     """
-    if cross not in CROSSES:
-        raise ValueError(f"cross affinity {cross!r} is none of {', '.join(CROSSES)}")
+    require(cross, CROSSES, "cross affinity")
     own, other = (log_affinity(x, None, temperature, diagonal) for x in (a, b))
     pairs = [(own, other)]
     if cross != "none":
@@ -136,7 +135,7 @@ def graph_alignment(
 def _first_halves(a: Float[Array, "n d"], b: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """The first half of `a`'s rows, then of `b`'s."""
     if len(a) % 2:
-        raise ValueError(f"{len(a)} rows have no halves for a mixed cross affinity")
+        raise ValueError(f"{len(a)} rows cannot be halved for a mixed cross affinity")
     half = len(a) // 2
     return jnp.stack([a[:half], b[:half]]).reshape(len(a), -1)
 
@@ -171,8 +170,7 @@ def semantic_alignment(
     >>> float(jnp.exp(4 * semantic_alignment(a, b)).round(4))  # 1/4 of log 2
     2.0
     """
-    if form not in FORMS:
-        raise ValueError(f"form {form!r} is none of {', '.join(FORMS)}")
+    require(form, FORMS, "form")
     if form == "stacked":
         a, b = (_stack(logits, images) for logits in (a, b))
     log_p, log_q = (jax.nn.log_softmax(x.astype(jnp.float32) / temperature) for x in (a, b))
@@ -182,5 +180,5 @@ def semantic_alignment(
 def _stack(logits: Float[Array, "n classes"], images: int) -> Float[Array, "{images} all_classes"]:
     """Row k: the k-th logits of each identity, side by side."""
     if len(logits) % images:
-        raise ValueError(f"{len(logits)} rows are no whole identities of {images}")
+        raise ValueError(f"{len(logits)} rows cannot be divided into identities of {images}")
     return logits.reshape(-1, images, logits.shape[1]).swapaxes(0, 1).reshape(images, -1)

@@ -76,15 +76,15 @@ def modality_centroid_distance(
             1e-6.
 
     Raises:
-        ValueError: arrays that do not fit their annotations, or rows that are no multiple of
-            `images`.
+        ValueError: arrays that do not fit their annotations, or the number of rows is not a
+            multiple of `images`.
 
     >>> visible, infrared = jnp.array([[0.0, 0.0], [2.0, 0.0]]), jnp.array([[4.0, 4.0], [4.0, 4.0]])
     >>> modality_centroid_distance(visible, infrared, images=2).round(4).tolist()
     [5.0]
     """
     if len(visible) % images:
-        raise ValueError(f"{len(visible)} rows are no whole identities of {images}")
+        raise ValueError(f"{len(visible)} rows cannot be divided into identities of {images}")
     difference = (visible.astype(jnp.float32) - infrared.astype(jnp.float32)).reshape(
         -1, images, visible.shape[1]
     )
@@ -113,8 +113,8 @@ def discrepancy_margin(
         epsilon: as `modality_centroid_distance` takes it.
 
     Raises:
-        ValueError: arrays that do not fit their annotations, an unknown hinge, or rows that are no
-            multiple of `images`.
+        ValueError: arrays that do not fit their annotations, an unknown hinge, or the number of
+            rows is not a multiple of `images`.
 
     >>> near, wide = (jnp.zeros((1, 1)), jnp.ones((1, 1))), (jnp.zeros((1, 1)), jnp.array([[3.0]]))
     >>> float(discrepancy_margin(wide, near, images=1, hinge="relu").round(4))

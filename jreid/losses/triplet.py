@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Integer
 
 from jreid.errors import InputError
 from jreid.find import find_symbol, is_outside
-from jreid.losses._checks import REDUCTIONS, Margin, checked, choose
+from jreid.losses._checks import REDUCTIONS, Margin, checked, choose, require
 from jreid.losses.mining import mined_triplet
 
 NEGATIVES = ("other", "generated")
@@ -281,8 +281,7 @@ def generated_triplets(
     >>> float(generated_triplets(generated, real, jnp.array([0, 1]), "euclidean", 3.0).round(4))
     1.5
     """
-    if negatives not in NEGATIVES:
-        raise ValueError(f"negatives {negatives!r} are none of {', '.join(NEGATIVES)}")
+    require(negatives, NEGATIVES, "negatives")
     first = real if negatives == "other" else generated
     return set_triplet(generated, real, first, identity, distance, margin) + set_triplet(
         real, generated, generated, identity, distance, margin

@@ -124,5 +124,5 @@ def test_what_all_rows_share_does_not_eat_the_digits():
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="full, mixed, none"):
         graph_alignment(features(0), features(1), cross="half")
-    with pytest.raises(ValueError, match="5 rows have no halves"):
+    with pytest.raises(ValueError, match="5 rows cannot be halved"):
         graph_alignment(features(0, 5), features(1, 5), cross="mixed")

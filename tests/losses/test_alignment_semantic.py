@@ -62,5 +62,5 @@ def test_gradients_flow_into_both_sides_and_stay_finite(form):
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="sample, stacked"):
         semantic_alignment(logits(0), logits(1), "class")
-    with pytest.raises(ValueError, match="6 rows are no whole identities of 4"):
+    with pytest.raises(ValueError, match="6 rows cannot be divided into identities of 4"):
         semantic_alignment(logits(0), logits(1), "stacked", 4)

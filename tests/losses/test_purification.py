@@ -41,7 +41,7 @@ def test_centroid_distances():
     # Within an identity and modality the order means nothing.
     swapped = modality_centroid_distance(VISIBLE[jnp.array([1, 0, 3, 2])], INFRARED, 2)
     np.testing.assert_allclose(swapped, got, rtol=1e-6)
-    with pytest.raises(ValueError, match="4 rows are no whole identities of 3"):
+    with pytest.raises(ValueError, match="4 rows cannot be divided into identities of 3"):
         modality_centroid_distance(VISIBLE, INFRARED, 3)
 
 
