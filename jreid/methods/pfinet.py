@@ -32,7 +32,7 @@ from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.pooling import global_average
 from jreid.nn.pyramid import PYRAMIDS, Pyramid
 from jreid.nn.region_response import ATTENTIONS, SHARES, RegionResponse
-from jreid.nn.resize import upsample
+from jreid.nn.resize import resize
 from jreid.nn.resnet import ResNet
 from jreid.nn.torch_layout import Layout, resnet_renames
 
@@ -176,7 +176,7 @@ def _responses(apply: Any) -> Callable[..., Array]:
             raise InputError(
                 "config.pfinet.pyramid=none has no responses to show; train with another pyramid."
             )
-        large = [upsample(m.astype(jnp.float32), images) for m in maps]
+        large = [resize(m.astype(jnp.float32), images.shape[1:3]) for m in maps]
         gray = [jnp.repeat(m, 3, axis=-1) for m in large]
         return jnp.concatenate([jnp.clip(to_unit(images), 0, 1), *gray], axis=2)
 

@@ -10,7 +10,7 @@ from jreid.nn.parts import PartClassifier, Parts
 from jreid.nn.pooling import generalized_mean, global_average, global_max
 from jreid.nn.pyramid import Pyramid
 from jreid.nn.region_response import RegionResponse
-from jreid.nn.resize import resize_bilinear
+from jreid.nn.resize import resize
 from jreid.nn.resnet import ResNet
 from jreid.nn.torch_layout import Layout, resnet_renames
 
@@ -35,7 +35,7 @@ __all__ = [
     "global_average",
     "global_max",
     "instance_norm",
-    "resize_bilinear",
+    "resize",
     "resnet_renames",
     "reverse_gradient",
 ]

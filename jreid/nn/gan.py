@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jreid.nn.layers import Conv
 from jreid.nn.normalization import InstanceNorm, instance_norm
-from jreid.nn.resize import resize_bilinear
+from jreid.nn.resize import resize
 
 DEEPEST = 16  # times the width: 1024 channels at a width of 64
 NORMAL = nn.initializers.normal(0.02)
@@ -121,7 +121,7 @@ class JointDiscriminator(nn.Module):
         for stage in range(IMAGE_STAGES):
             x = _stage(x, stage, self.width, self.dtype)
         reduced = _conv(self.width, 1, use_bias=True, dtype=self.dtype, name="features")(features)
-        joining = resize_bilinear(_leaky(reduced), x.shape[1:3])
+        joining = resize(_leaky(reduced), x.shape[1:3])
         joining = jnp.zeros_like(joining) if silent else joining
         x = jnp.concatenate([x, joining], axis=-1)
         for stage in range(IMAGE_STAGES, self.stages):

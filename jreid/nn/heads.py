@@ -1,4 +1,4 @@
-"""Layers for a pooled feature: the batch-norm neck, embedders and identity classifiers."""
+"""Layers for a pooled feature: the batch-norm neck and identity classifiers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
-from jreid.nn.layers import LINEAR_INIT, Linear
+from jreid.nn.layers import Linear
 from jreid.nn.normalization import BatchNorm
 
 
@@ -61,45 +61,3 @@ class FeatureClassifier(nn.Module):
             )
             x = nn.relu(hidden(x))
         return Classifier(self.identities, name=f"classifier_{number}")(x)
-
-
-class BottleneckClassifier(nn.Module):
-    """Identity logits through a narrow layer: linear, batch norm, activation, dropout, linear.
-
-    PFANet (2022), section 4.1. The paper does not give the order of activation and dropout.
-    AlignGAN's code applies dropout to the input instead, and has a leaky activation. In float32.
-
-    Attributes:
-        identities: how many logits.
-        width: of the narrow layer.
-        dropout: the share of numbers that are dropped in training.
-        dropout_place: `bottleneck`, before the logits, or `input`.
-        activation: `relu` or `leaky_relu`, with a slope of 0.1.
-    """
-
-    identities: int
-    width: int = 256
-    dropout: float = 0.5
-    dropout_place: str = "bottleneck"
-    activation: str = "relu"
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n d"], train: bool) -> Float[Array, "n identities"]:
-        """Needs a random key `dropout` to train."""
-        drop = nn.Dropout(self.dropout, deterministic=not train)
-        x = drop(x) if self.dropout_place == "input" else x
-        x = BatchNorm(name="norm")(Embedder(self.width, name="reduce")(x), train)
-        x = nn.relu(x) if self.activation == "relu" else nn.leaky_relu(x, 0.1)
-        x = drop(x) if self.dropout_place == "bottleneck" else x
-        return Embedder(self.identities, name="logits")(x)
-
-
-class Embedder(nn.Module):
-    """A linear layer with bias, in float32; kernel from Uniform(+-1 / sqrt(inputs)), bias 0."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n width"]:
-        zeros = nn.initializers.zeros
-        return Linear(self.width, True, LINEAR_INIT, zeros, name="linear")(x)

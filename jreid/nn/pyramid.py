@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.nn.layers import Conv
-from jreid.nn.resize import upsample
+from jreid.nn.resize import resize
 
 PYRAMIDS = ("code", "literal", "fpn256")
 
@@ -55,7 +55,7 @@ class Pyramid(nn.Module):
             width = here.shape[-1]
             # The code enlarges before its 1x1 convolution. Both are linear, and the weights of BI
             # sum to one, so this order gives the same result with a quarter of the work.
-            above = upsample(self._conv(width, 1, f"top_down{level}")(x), here)
+            above = resize(self._conv(width, 1, f"top_down{level}")(x), here.shape[1:3])
             x = above + self._conv(width, 1, f"lateral{level}")(here)
             levels.append(self._conv(width, 3, f"output{level}")(x))
         return levels
@@ -65,7 +65,7 @@ class Pyramid(nn.Module):
         for level in self._below_the_top():
             here, above = maps[level - 1], maps[level]
             x = self._conv(above.shape[-1], 3, f"output{level}")(here)
-            levels.append(upsample(above, here) + x)
+            levels.append(resize(above, here.shape[1:3]) + x)
         return levels
 
     def _fpn256(self, maps: list[Array]) -> list[Array]:
@@ -74,7 +74,7 @@ class Pyramid(nn.Module):
         levels = [self._conv(width, 3, "output4")(x)]
         for level in self._below_the_top():
             here = self._conv(width, 1, f"lateral{level}")(maps[level - 1])
-            x = upsample(x, here) + here
+            x = resize(x, here.shape[1:3]) + here
             levels.append(self._conv(width, 3, f"output{level}")(x))
         return levels
 

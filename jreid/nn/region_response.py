@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.nn.layers import Conv
-from jreid.nn.resize import upsample
+from jreid.nn.resize import resize
 
 ATTENTIONS = ("conv1x1", "cbam7")
 SHARES = ("per_level", "top_upsampled", "joint")
@@ -52,7 +52,7 @@ class RegionResponse(nn.Module):
         if self.share == "joint":
             top = jnp.concatenate([average_to(x, top) for x in levels], axis=-1)
         shared = self._response(top, "shared")
-        return [upsample(shared, x, "nearest") for x in levels]
+        return [resize(shared, x.shape[1:3], "nearest") for x in levels]
 
     def _response(self, x: Array, name: str) -> Array:
         if self.attention == "conv1x1":

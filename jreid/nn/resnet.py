@@ -110,15 +110,17 @@ class ResNet(nn.Module):
 
     def _check(self, images: Mapping[str, Array]) -> None:
         if self.depth not in BLOCKS:
-            raise InputError(f"a ResNet has a depth of 18, 34 or 50, not {self.depth}")
+            raise InputError(f"config.backbone.depth={self.depth} must be 18, 34 or 50.")
         if not 0 <= self.split_stages <= STAGES:
-            raise InputError(f"split_stages lies between 0 and {STAGES}, not {self.split_stages}")
+            raise InputError(
+                f"config.backbone.split_stages={self.split_stages} must be from 0 to {STAGES}."
+            )
         blocks = BLOCKS[self.depth]
         pairs = zip(self.non_local, blocks, strict=False)
         if len(self.non_local) != 4 or any(not 0 <= n <= limit for n, limit in pairs):
             raise InputError(
-                f"non_local {self.non_local} is not four numbers up to the {blocks} blocks of a "
-                f"ResNet-{self.depth}"
+                f"config.backbone.non_local={self.non_local} must be four numbers, at most "
+                f"{blocks}, which are the blocks of layer1 to layer4 of a ResNet-{self.depth}."
             )
         expected = set(self.modalities) if self.is_initializing() else set(images)
         if not images or not set(images) <= set(self.modalities) or set(images) != expected:

@@ -9,7 +9,7 @@ import pytest
 from helpers.variables import count, filled
 
 from jreid.nn.gan import Deconv, Generator, ImageDiscriminator, JointDiscriminator
-from jreid.nn.resize import resize_bilinear
+from jreid.nn.resize import resize
 
 IMAGES = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
 MAP = jax.ShapeDtypeStruct((2, 24, 12, 2048), jnp.float32)
@@ -91,15 +91,13 @@ def test_transposed_convolutions_equal_pytorch():
 def test_resizing_equals_pytorch_and_so_does_its_gradient(size):
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     x, weight = normal(2, 6, 5, 3), normal(2, *size, 3)
-    value, gradient = jax.value_and_grad(lambda x: (resize_bilinear(x, size) * weight).sum())(
-        jnp.asarray(x)
-    )
+    value, gradient = jax.value_and_grad(lambda x: (resize(x, size) * weight).sum())(jnp.asarray(x))
     theirs = torch.tensor(x, requires_grad=True)
     resized = torch.nn.functional.interpolate(
         theirs.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False, antialias=False
     ).permute(0, 2, 3, 1)
     total = (resized * torch.tensor(weight)).sum()
     total.backward()
-    np.testing.assert_allclose(resize_bilinear(jnp.asarray(x), size), resized.detach(), atol=1e-5)
+    np.testing.assert_allclose(resize(jnp.asarray(x), size), resized.detach(), atol=1e-5)
     np.testing.assert_allclose(value, total.detach(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(gradient, theirs.grad, atol=1e-5)

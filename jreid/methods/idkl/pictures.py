@@ -10,7 +10,7 @@ from jaxtyping import Array
 from jreid.errors import InputError
 from jreid.methods.method import Variables
 from jreid.nn.colors import to_unit
-from jreid.nn.resize import upsample
+from jreid.nn.resize import resize
 from jreid.nn.visualize import as_grid, grad_cam, heat_colors
 
 
@@ -33,7 +33,7 @@ def grad_cam_of(apply: Any) -> Callable[..., Array]:
             ("specific_branch", "read_specific"),
         ):
             heat = grad_cam(maps[branch].astype(jnp.float32), partial(score, method))
-            large = jnp.clip(upsample(heat[..., None], images)[..., 0], 0, 1)
+            large = jnp.clip(resize(heat[..., None], images.shape[1:3])[..., 0], 0, 1)
             shown.append(0.5 * pixels + 0.5 * heat_colors(large))
         return jnp.concatenate(shown, axis=2)
 
@@ -57,7 +57,7 @@ def masks_of(apply: Any) -> Callable[..., Array]:
         for mask in (purified.enhancement_mask, purified.reduction_mask):
             pooled = mask.shape[1:3] == (1, 1)
             gray = as_grid(mask[:, 0, 0]) if pooled else mask.mean(-1, keepdims=True)
-            large = upsample(gray.astype(jnp.float32), images, "nearest")
+            large = resize(gray.astype(jnp.float32), images.shape[1:3], "nearest")
             shown.append(jnp.repeat(large, 3, axis=-1))
         return jnp.concatenate(shown, axis=2)
 

@@ -9,12 +9,12 @@ from jaxtyping import Array, Float
 
 from jreid.methods.method import Config
 from jreid.methods.pfanet.bng import BNG
+from jreid.methods.pfanet.heads import BottleneckClassifier, Embedder
 from jreid.methods.pfanet.modality_alleviation import ModalityAlleviation
 from jreid.nn.colors import from_unit, to_unit
 from jreid.nn.gan import Generator, ImageDiscriminator, JointDiscriminator
-from jreid.nn.heads import BottleneckClassifier, Embedder
 from jreid.nn.pooling import global_average
-from jreid.nn.resize import resize_bilinear
+from jreid.nn.resize import resize
 from jreid.nn.resnet import ResNet
 
 SIDES = ("generated", "infrared")  # the two kinds of images; F handles both in the same way
@@ -66,7 +66,7 @@ class Networks(nn.Module):
         Images have the generators' size. Gradients flow through the resizing to the generators.
         """
         resized = {
-            side: from_unit((resize_bilinear(x, self.config.pfanet.reid_size) + 1) / 2)
+            side: from_unit((resize(x, self.config.pfanet.reid_size) + 1) / 2)
             for side, x in images.items()
         }
         last = self.backbone(resized, train)[-1]
