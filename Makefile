@@ -6,13 +6,13 @@ RUN := $(VENV)/bin/python
 # Most of the tests' time is compiling, which takes one core. A file's tests share what they compile.
 PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 
-# Every module, training steps of AGW, embedding and evaluation: what another JAX breaks first.
+# Imports, training steps, embedding and evaluation: what another version of JAX breaks first.
 SMOKE := tests/test_imports.py tests/test_pinned_numbers.py tests/test_without_tensorflow.py \
 	tests/data/test_pixels.py tests/evaluation/ranking/test_cmc.py
 
 .PHONY: quickstart check smoke test test-all clean
 
-# Renders the synthetic dataset, trains AGW on it and evaluates it; goes on where it stopped.
+# Renders the synthetic dataset, trains AGW on it and evaluates it; continues where it stopped.
 quickstart: $(VENV)/installed
 	$(RUN) -m jreid data synthesize --output=data/synthetic
 	$(RUN) -m jreid train --config=agw:synthetic --workdir=runs/quickstart
@@ -30,7 +30,7 @@ smoke: $(VENV)/installed-dev
 test: $(VENV)/installed-dev
 	$(RUN) -m pytest $(PARALLEL)
 
-# The slow rest too.
+# All tests, also the slow ones.
 test-all: $(VENV)/installed-dev
 	$(RUN) -m pytest $(PARALLEL) -m "slow or not slow"
 

@@ -58,8 +58,9 @@ PAPER = {
         "reduce": "sum",  # over rows: sum or mean
     },
     "stop_gradient": True,  # distillation does not train the specific branch
-    # As in the released code, use these weights and the mixed matrix only for batches of 120 rows.
-    # For others, tgsa and mdr_tgsa are 0.1 (or stay 0), csa is 0.3, and the third matrix is none.
+    # As in the released code, use these weights and tgsa.between_modalities only for batches of 120
+    # rows. For others, tgsa and mdr_tgsa are 0.1, csa is 0.3 (a weight of 0 stays 0), and
+    # between_modalities is none.
     "follow_batch": False,
     "weights": {
         "confuser": 1.0,

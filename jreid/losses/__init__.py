@@ -1,4 +1,4 @@
-"""Losses as pure functions of arrays, one family a file, usable without the rest of jreid.
+"""Losses as pure functions of arrays, one file for each family, usable without the rest of jreid.
 
 Features and logits may have any float type and are computed in float32; the loss is a float32
 scalar. Every function checks the shapes and types of its arrays, inside and outside of jit, and

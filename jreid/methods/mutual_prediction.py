@@ -298,5 +298,5 @@ def _check(options: Config) -> None:
             raise InputError(f"config.mutual_prediction.{field}={value} is less than {least}.")
     if not 0 < options.ema_rate <= 1:
         raise InputError(
-            f"config.mutual_prediction.ema_rate={options.ema_rate} is not above 0 and at most 1."
+            f"config.mutual_prediction.ema_rate={options.ema_rate} must be above 0 and at most 1."
         )

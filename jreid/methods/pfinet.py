@@ -187,7 +187,7 @@ def _check(config: Config) -> None:
     options = config.pfinet
     if options.levels not in LEVELS:
         raise InputError(
-            f"config.pfinet.levels={options.levels} is none of {', '.join(map(str, LEVELS))}."
+            f"config.pfinet.levels={options.levels} must be one of {', '.join(map(str, LEVELS))}."
         )
     if options.groups < 1 or config.batch.identities % options.groups:
         raise InputError(

@@ -44,7 +44,7 @@ class Generator(nn.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
         """Pixels in -1..1 to pixels in -1..1; height and width must be multiples of 4."""
         if images.shape[1] % 4 or images.shape[2] % 4:
-            raise ValueError(f"images of {images.shape[1:3]} have no quarter in whole pixels")
+            raise ValueError(f"images of {images.shape[1:3]} cannot be divided by 4")
         x = self._stage(images, self.width, 7, 1, "input")
         x = self._stage(x, 2 * self.width, 4, 2, "down1")
         x = self._stage(x, 4 * self.width, 4, 2, "down2")
@@ -116,7 +116,9 @@ class JointDiscriminator(nn.Module):
             silent: judge the image alone, with zeros in place of the reduced features.
         """
         if self.stages <= IMAGE_STAGES:
-            raise ValueError(f"{self.stages} stages leave none behind the features")
+            raise ValueError(
+                f"a joint discriminator needs more than {IMAGE_STAGES} stages, not {self.stages}"
+            )
         x = images
         for stage in range(IMAGE_STAGES):
             x = _stage(x, stage, self.width, self.dtype)

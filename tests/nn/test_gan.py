@@ -51,7 +51,7 @@ def test_generated_pixels_lie_between_minus_one_and_one():
 
 
 def test_sizes_that_cannot_be_halved_twice_are_refused():
-    with pytest.raises(ValueError, match="quarter"):
+    with pytest.raises(ValueError, match="cannot be divided by 4"):
         Generator(width=4).init(jax.random.key(0), jnp.zeros((1, 18, 8, 3)))
 
 

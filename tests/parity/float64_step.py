@@ -3,8 +3,8 @@
 python tests/parity/float64_step.py idkl
 
 prints, as JSON, the relative differences by kind: losses, gradients, running statistics, and how
-far each parameter moved in one step and in three. jreid computes in float32; here `jnp.float32`
-means float64 from before jreid is imported, which is why this is not done in the tests' process.
+far each parameter moved in one step and in three. jreid computes in float32. Here `jnp.float32`
+becomes float64 before jreid is imported, so this needs a process of its own.
 """
 
 import importlib
@@ -61,7 +61,7 @@ class Case(NamedTuple):
 
 
 CASES = {
-    # The authors' weights of a batch of 120, which this one has not.
+    # The authors' weights for batches of 120 rows, although these have 16.
     "idkl": Case(
         "idkl:sysu_mm01,variant=code",
         ("idkl.head.dropout=0.0", "idkl.follow_batch=False"),
@@ -77,7 +77,7 @@ CASES = {
             "optimizer.milestones=(109,169,219)",
         ),
     ),
-    # By the paper's weighted triplet, which both sides have.
+    # Both sides use the paper's weighted triplet loss.
     "agw": Case("agw:sysu_mm01", ("triplet.kind=weighted_regularized",), interleaved=False),
 }
 

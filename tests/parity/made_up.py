@@ -2,7 +2,7 @@
 
 The `.npz` files beside this hold what the authors' own PyTorch code computes from these weights and
 images in float64. A fingerprint of an array is its norm, two projections on fixed random directions
-and a few entries: enough to see any difference, in 60 kB a network.
+and a few entries: enough to see any difference, in 60 kB for each network.
 """
 
 import zlib

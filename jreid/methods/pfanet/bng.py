@@ -49,7 +49,8 @@ class BNG(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
         if x.shape[-1] % self.reduction or (x.shape[-1] // self.reduction) % self.groups:
             raise ValueError(
-                f"{x.shape[-1]} channels over {self.reduction} do not make {self.groups} groups"
+                f"{x.shape[-1]} channels, divided by {self.reduction}, cannot be divided into "
+                f"{self.groups} groups"
             )
         x = self._by_batch_norm(x, train)
         x = self._by_channel(x)

@@ -362,7 +362,7 @@ def test_numbers_that_do_not_fit_are_named(flag, message):
 
 
 def test_sizes_that_generators_cannot_halve_are_refused():
-    with pytest.raises(InputError, match="quarter"):
+    with pytest.raises(InputError, match="cannot be divided by 4"):
         load(config_of("image.size=(30,16)"))
 
 
