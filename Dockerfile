@@ -8,7 +8,7 @@ FROM python:3.12-slim
 
 ARG PARTS=data
 
-COPY requirements.txt pyproject.toml README.md LICENSE /source/
+COPY requirements.txt pyproject.toml setup.py README.md LICENSE /source/
 COPY configs /source/configs
 COPY jreid /source/jreid
 RUN pip install --no-cache-dir --constraint=/source/requirements.txt "/source[${PARTS}]" \

@@ -13,10 +13,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command_line import SMALL_EVALUATION
-from helpers.paths import ROOT
-
-# What a wheel is made of, which lies in the clone beside what must not get into it.
-SOURCES = ("jreid", "configs", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+from helpers.paths import ROOT, WHEEL_SOURCES
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +23,7 @@ def jreid(tmp_path_factory):
     source, place = home / "source", home / "an empty place"
     source.mkdir()
     place.mkdir()
-    for name in SOURCES:
+    for name in WHEEL_SOURCES:
         (source / name).symlink_to(ROOT / name)
     build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={home}"]
     pip(sys.executable, *build, source)
