@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "dependencies.md"
 HEAD = """# What jreid runs on
 
 The packages of `requirements.txt` and their licences. Direct ones are those that jreid imports;
-`data` marks what only training needs (`pip install "jreid[data]"`), and the others come with them.
+`data` marks what only training needs (`pip install ".[data]"`), and the others come with them.
 `tests/test_dependencies.py` makes this page from what the packages say about themselves.
 
 | package | version | licence | |

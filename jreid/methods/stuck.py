@@ -33,7 +33,7 @@ def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> ran
 
 
 def of_trained(*warnings: tuple[float, MetricWarning]) -> tuple[MetricWarning, ...]:
-    """The warnings of the losses whose weight, beside each, is not 0: others are not trained."""
+    """The warnings whose loss has a weight, the first of each pair, other than 0."""
     return tuple(warning for weight, warning in warnings if weight)
 
 

@@ -1,4 +1,4 @@
-"""Where the clone lies."""
+"""Where the clone is, and which of its files make a wheel."""
 
 from pathlib import Path
 
