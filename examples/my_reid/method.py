@@ -42,7 +42,7 @@ def create(config: Config) -> Method:
             "identity": (1.0, cross_entropy(logits, identity)),
             "metric": (config.my_reid.weight, metric),
         }
-        return Terms(losses, logits)
+        return Terms(losses, logits, identity)
 
     network = Network(config.data.identities, config.my_reid.width)
     return single_network(network, terms, lambda outputs: outputs[1], config)

@@ -75,7 +75,7 @@ def create(config: Config) -> Method:
         identity = jnp.repeat(batch["identity"], 2)
         metric = triplet(config.triplet.kind, pooled, identity, config.triplet.margin)
         losses = {"identity": (1.0, cross_entropy(logits, identity)), "triplet": (1.0, metric)}
-        return Terms(losses, logits)
+        return Terms(losses, logits, identity)
 
     def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:
         """The neck's output. The released code calls it the FC feature and selects models by it."""

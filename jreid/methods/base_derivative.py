@@ -139,7 +139,7 @@ def _terms(options: Config, outputs: tuple[Array, Array, Array], batch: Batch) -
     }
     # Equation 9.
     weighted = {name: (options.loss_weights[name], value) for name, value in losses.items()}
-    return Terms(weighted, logits)
+    return Terms(weighted, logits, repeated)
 
 
 def _per_row(options: Config) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jreid.find import call, find_module
 
@@ -137,11 +137,13 @@ class Terms(NamedTuple):
     Attributes:
         losses: weight and value of each, by name.
         logits: of identities; their accuracy is a metric.
+        identity: class numbers of the logits' rows.
         metrics: further metrics, by name.
     """
 
     losses: Mapping[str, tuple[float, Float[Array, ""]]]
     logits: Float[Array, "m identities"]
+    identity: Int[Array, " m"]
     metrics: Mapping[str, Float[Array, ""]] = {}
 
 
@@ -189,8 +191,7 @@ def single_network(
             method=train_call,
             **train_options(epoch),
         )
-        losses, logits, further = terms(outputs, batch)
-        identity = jnp.repeat(batch["identity"], len(logits) // len(batch["identity"]))
+        losses, logits, identity, further = terms(outputs, batch)
         metrics = {name: value for name, (_, value) in losses.items()} | dict(further)
         metrics["accuracy"] = (logits.argmax(1) == identity).mean()
         return weighted_sum(losses), (metrics, model_state)

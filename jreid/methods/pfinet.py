@@ -150,7 +150,7 @@ def create(config: Config) -> Method:
         # of groups.
         identities = options.groups * cross_entropy(logits, identity)
         losses = {"identity": (1.0, identities), "center_cluster": (1.0, clusters)}
-        return Terms(losses, logits)
+        return Terms(losses, logits, identity)
 
     def embedding(outputs: Any) -> Float[Array, "n d"]:
         """The neck's output, which the released code uses for testing, too."""

@@ -34,7 +34,7 @@ def all_terms(config: Config, out: Output, batch: Batch) -> Terms:
     for name, head in trained_heads(out, config).items():
         parts = _identity_and_triplet(head, identity, config)
         metrics[f"{name}_identity"], metrics[f"{name}_triplet"] = parts
-    return Terms(losses, out.shared.logits, metrics)
+    return Terms(losses, out.shared.logits, identity, metrics)
 
 
 def trained_heads(out: Output, config: Config) -> dict[str, Head]:
