@@ -1,4 +1,4 @@
-"""The two losses of IDKL's information purifier: more identity, less modality than before it.
+"""The two losses of IDKL's information purifier, for more identity and less modality.
 
 Ren and Zhang, Implicit Discriminative Knowledge Learning (CVPR 2024), equations 10 and 11. Both
 compare a quantity of the masked features with the same quantity of the features before masking. The

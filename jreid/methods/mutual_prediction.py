@@ -89,7 +89,7 @@ Terms = Callable[[Any, Variables, Batch], tuple[dict[str, jax.Array], jax.Array,
 
 
 class Outputs(NamedTuple):
-    """What the network makes of M images, all float32; sample-major as AGW's rows are.
+    """The network's outputs for M images, all float32; rows are sample-major, as AGW's are.
 
     Attributes:
         pooled: the global feature g.

@@ -64,7 +64,7 @@ class Generator(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """How real patches of an image look: strided convolutions, then one with a single channel.
+    """Judges how real the patches of an image look: convolutions with strides, then one channel.
 
     PatchGAN (Isola et al., 2017): 11,155,392 parameters, a map of 4 x 4 for 128 x 128 pixels.
 
@@ -88,7 +88,7 @@ class ImageDiscriminator(nn.Module):
 
 
 class JointDiscriminator(nn.Module):
-    """How real a pair of an image and a feature map looks (Wang et al., AlignGAN).
+    """Judges how real a pair of an image and a feature map looks (Wang et al., AlignGAN).
 
     After three strided convolutions of the image, the feature map joins it, reduced to few channels
     and resized. 11,810,816 parameters, a map of 4 x 4 for 128 x 128 pixels.

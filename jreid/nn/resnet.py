@@ -77,7 +77,7 @@ class ResNet(nn.Module):
         return tuple(self._leading(images, train, STAGES)[-4:])
 
     def _leading(self, images: Mapping[str, Array], train: bool, stages: int) -> list[Array]:
-        """The maps of this many first stages, at least of those that are split."""
+        """The maps of the first `stages` stages, and at least of all that are split."""
         self._check(images)
         given = [name for name in self.modalities if name in images]
         maps = []

@@ -16,7 +16,7 @@ NORMS = ("plain", "affine")
 
 
 class Purified(NamedTuple):
-    """What the purifier makes of a map F, in the paper's names.
+    """The purifier's outputs for a map F, by the paper's names.
 
     Attributes:
         map: F~, the purified map (equation 12).

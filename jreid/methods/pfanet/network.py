@@ -23,7 +23,7 @@ Pixels = Float[Array, "n h w 3"]  # in -1..1, as generators and discriminators h
 
 
 class Features(NamedTuple):
-    """What F makes from images: the map M, its mean V, the embedding for triplets, the logits."""
+    """F's outputs for images: the map M, its mean V, the embedding for triplets, the logits."""
 
     map: Float[Array, "n p q c"]
     pooled: Float[Array, "n c"]
@@ -112,5 +112,5 @@ def backbone(options: Config, modalities: tuple[str, ...], dtype: Any) -> ResNet
 
 
 def as_pixels(images: Float[Array, "n h w 3"]) -> Pixels:
-    """Normalized images as the pixels in -1..1 that generators have."""
+    """Normalized images, converted to the pixels in -1..1 that generators take."""
     return 2 * to_unit(images) - 1
