@@ -206,7 +206,7 @@ def test_the_losses_get_every_row_with_its_identity_and_group(monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "reduce"), [("lsp", "sum_to_gray"), ("lmp", "none")])
-def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
+def test_learned_transformations_are_of_visible_images_alone(kind, reduce):
     options = (f"kind={kind}", f"reduce={reduce}", "weight_init=bt601")
     flags = (COLOURS, *(f"pfinet.transformation.{option}" for option in options))
     images = jnp.asarray(random_batch()["visible"])
@@ -227,7 +227,7 @@ def test_learnt_transformations_are_of_visible_images_alone(kind, reduce):
 
 
 @pytest.mark.parametrize("kind", ["lsp", "lmp"])
-def test_learnt_transformations_start_as_asked(kind):
+def test_learned_transformations_start_as_asked(kind):
     weights = {}
     for begin in ("randn", "bt601"):
         flags = (f"pfinet.transformation.kind={kind}", f"pfinet.transformation.weight_init={begin}")
