@@ -22,7 +22,7 @@ from jreid.evaluation.results.feature_file import refuse_bomb
 from jreid.files import write_whole
 from jreid.paths import require_file
 from jreid.progress import ProgressBar, silent, with_progress
-from jreid.retrieval.sources import Source, read_gallery, read_image
+from jreid.retrieval.sources import Source, decodable, read_gallery
 
 VERSION = 1  # of the file
 ARRAYS = ("about", "names", "digests", "stamps", "features")
@@ -176,9 +176,10 @@ def _cause(error: Exception) -> str:
 
 def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> bytes:
     """An image's bytes, if they are still those that were hashed."""
-    if hashlib.sha256(read_file(path)).hexdigest() != digest:
+    content = read_file(path)
+    if hashlib.sha256(content).hexdigest() != digest:
         raise ImageError("changes while it is read")
-    return read_image(path, depth_range)
+    return decodable(content, depth_range)
 
 
 def _same(one: Index, other: Index | None) -> bool:

@@ -25,7 +25,6 @@ from jreid.retrieval.sources import (
     Images,
     Source,
     count,
-    read_gallery,
     read_image,
     sources,
 )
@@ -151,9 +150,8 @@ class TrainedModel:
         with TerminalBar(progress) as bar:
             embed = partial(self._in_parts, modality=modality, bar=bar)
             index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
-        paths = read_gallery(place)
         shown = [
-            Source(name, partial(read_image, paths[name], depth_range)) for name in index.names
+            Source(name, partial(read_image, place / name, depth_range)) for name in index.names
         ]
         return Embedded(index.names, index.features, shown, self._id)
 

@@ -86,8 +86,13 @@ def sources(images: Images, depth_range: tuple[int, ...] = ()) -> Iterator[Sourc
 
 def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> bytes:
     """An image file's bytes, made decodable; ImageError if it cannot be used as an image."""
+    return decodable(read_file(path), depth_range)
+
+
+def decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> bytes:
+    """An image file's bytes, made decodable; ImageError as `read_image`."""
     try:
-        return to_decodable(read_file(path), depth_range).content
+        return to_decodable(content, depth_range).content
     except ImageError as error:
         raise ImageError(error.args[0]) from error  # for a deep image, the counts follow
 

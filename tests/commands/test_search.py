@@ -74,6 +74,14 @@ def test_an_index_is_used_and_refused_for_another_checkpoint(search, gallery, tm
     assert index.read_bytes() == before
 
 
+@pytest.mark.parametrize("indexed", [False, True])
+def test_files_that_are_left_out_are_named_once(search, gallery, indexed, tmp_path, capsys):
+    (gallery / "scan.tif").write_bytes(b"II")
+    flags = [f"--index={tmp_path / 'i.npz'}"] if indexed else []
+    assert main([*search, f"--query={gallery / 'sub/a.jpg'}", *flags]) == 0
+    assert capsys.readouterr().err.count("scan.tif") == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
