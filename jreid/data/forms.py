@@ -22,6 +22,11 @@ DEEP = (
     "has 16 bits per channel; choose the values that become black and white by "
     "--config.data.depth_range='(LOW,HIGH)' (`jreid data check` shows the values)"
 )
+# In place of DEEP for images that a finished run embeds: its config can no longer be changed.
+DEEP_FOR_RUN = (
+    "has 16 bits per channel, which this run cannot read (its config.data.depth_range is empty); "
+    "convert it to 8 bits"
+)
 
 
 class Decodable(NamedTuple):

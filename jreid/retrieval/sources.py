@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 from jaxtyping import UInt8
 
-from jreid.data.forms import to_decodable
+from jreid.data.forms import DEEP, DEEP_FOR_RUN, to_decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import MAX_PIXELS, ImageError
 from jreid.data.plain_folder import read_folder
@@ -94,7 +94,8 @@ def decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> bytes:
     try:
         return to_decodable(content, depth_range).content
     except ImageError as error:
-        raise ImageError(error.args[0]) from error  # for a deep image, the counts follow
+        fault = error.args[0]  # for a deep image, the counts follow
+        raise ImageError(DEEP_FOR_RUN if fault == DEEP else fault) from error
 
 
 def read_gallery(folder: Path) -> dict[str, Path]:
@@ -138,7 +139,7 @@ def _of_path(path: Path, depth_range: tuple[int, ...]) -> Iterator[Source]:
 def _of_pillow(name: str, image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode.startswith(DEEP_MODES):
         raise ValueError(
-            f"{name} has more than 8 bits a channel (Pillow's mode {image.mode}); scale it to 8 "
+            f"{name} has more than 8 bits per channel (Pillow's mode {image.mode}); scale it to 8 "
             "bits and convert it to RGB."
         )
     _check_size(name, image.height, image.width)

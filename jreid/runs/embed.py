@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from jreid.data.dataset import Dataset
+from jreid.data.forms import DEEP, DEEP_FOR_RUN
 from jreid.data.images import read_images
 from jreid.data.layouts import sysu_mm01
 from jreid.data.layouts.layout import Fault, Row, raise_faults
@@ -59,8 +60,15 @@ def embed_folder(
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
     ]
     images = list(read_images(rows, config.data.depth_range))
-    faulty = [image for image in images if image.fault]
-    raise_faults((Fault(str(i.row.path.relative_to(folder)), i.fault) for i in faulty), folder)
+    faults = [
+        Fault(
+            str(image.row.path.relative_to(folder)),
+            DEEP_FOR_RUN if image.fault == DEEP else image.fault,
+        )
+        for image in images
+        if image.fault
+    ]
+    raise_faults(faults, folder)
     model = Model(config)
     variables, _ = checkpoint_variables(model, run, kind)
     features = model.embed(variables, [image.content for image in images], names, modality)

@@ -118,6 +118,18 @@ def test_a_damaged_file_is_named(model, folder):
         model.embed(folder, modality="visible")
 
 
+def test_a_deep_image_gets_a_remedy_that_a_finished_run_allows(run, model, folder, capsys):
+    deep = np.full((8, 8), 1000, np.uint16)
+    PIL.Image.fromarray(deep).save(folder / "2.png")
+    with pytest.raises(InputError, match=r"2\.png .* convert it to 8 bits") as refused:
+        model.embed(folder, modality="visible")
+    embed = ["embed", "--trust-code", f"--workdir={run}", f"--images={folder}"]
+    assert main([*embed, "--modality=infrared", f"--output={folder}/x.npz"]) == 2
+    reported = capsys.readouterr().err
+    assert "2.png" in reported and "convert it to 8 bits" in reported
+    assert "--config" not in f"{refused.value} {reported}"
+
+
 def test_what_load_refuses(run, model, tmp_path):
     for arguments, part in (
         ({"run": tmp_path}, "holds no run"),
