@@ -66,9 +66,9 @@ def to_decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable
     if content.startswith(b"\x89PNG"):
         return _to_decodable_png(content, depth_range)
     if content.startswith(b"BM"):
-        return Decodable(content if _is_plain_bmp(content, pixels) else _bmp(pixels))
+        return Decodable(content if _is_plain_bmp(content, pixels) else bmp(pixels))
     with PIL.Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-        return Decodable(content if image.mode in ("L", "RGB") else _bmp(pixels))
+        return Decodable(content if image.mode in ("L", "RGB") else bmp(pixels))
 
 
 def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable:
@@ -113,7 +113,7 @@ def _stretch(counts: Int[np.ndarray, "h w c"], depth_range: tuple[int, ...]) -> 
     low, high = depth_range
     levels = (np.clip(counts, low, high) - low) * 510 + (high - low)
     levels = (levels // (2 * (high - low))).astype(np.uint8)
-    return Decodable(_bmp(np.broadcast_to(levels, (*levels.shape[:2], 3))), extremes)
+    return Decodable(bmp(np.broadcast_to(levels, (*levels.shape[:2], 3))), extremes)
 
 
 def _is_plain_bmp(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
@@ -127,8 +127,8 @@ def _is_plain_bmp(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
     return np.array_equal(np.repeat(read, 3, 2) if channels == 1 else read[..., 2::-1], pixels)
 
 
-def _bmp(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Lossless pixels: the same bytes for every release of Pillow or zlib."""
+def bmp(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """The pixels as a BMP: lossless, the same bytes for every release of Pillow or zlib."""
     content = io.BytesIO()
     PIL.Image.fromarray(pixels).save(content, "BMP")
     return content.getvalue()

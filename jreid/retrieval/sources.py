@@ -1,6 +1,5 @@
 """Reads all that a user may give as images: paths, folders, Pillow images and arrays."""
 
-import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 import PIL.Image
 from jaxtyping import UInt8
 
-from jreid.data.forms import DEEP, DEEP_FOR_RUN, to_decodable
+from jreid.data.forms import DEEP, DEEP_FOR_RUN, bmp, to_decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import MAX_PIXELS, ImageError
 from jreid.data.plain_folder import read_folder
@@ -118,9 +117,7 @@ def _of_one(image: object, number: int, depth_range: tuple[int, ...]) -> Iterato
     pixels = (
         _of_pillow(name, image) if isinstance(image, PIL.Image.Image) else _of_array(name, image)
     )
-    content = io.BytesIO()
-    pixels.save(content, "BMP")
-    encoded = content.getvalue()  # a copy: a generator may yield the same array each time
+    encoded = bmp(pixels)  # a copy: a generator may yield the same array each time
     yield Source(name, lambda: encoded)
 
 
@@ -136,7 +133,7 @@ def _of_path(path: Path, depth_range: tuple[int, ...]) -> Iterator[Source]:
         )
 
 
-def _of_pillow(name: str, image: PIL.Image.Image) -> PIL.Image.Image:
+def _of_pillow(name: str, image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode.startswith(DEEP_MODES):
         raise ValueError(
             f"{name} has more than 8 bits per channel (Pillow's mode {image.mode}); scale it to 8 "
@@ -146,12 +143,12 @@ def _of_pillow(name: str, image: PIL.Image.Image) -> PIL.Image.Image:
     try:
         image = image.copy()
         image.info.pop("transparency", None)  # Pillow warns that it drops a palette's
-        return image.convert("RGB")
+        return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError) as error:
         raise InputError(f"{name} cannot be decoded ({error}); replace it.") from error
 
 
-def _of_array(name: str, image: object) -> PIL.Image.Image:
+def _of_array(name: str, image: object) -> UInt8[np.ndarray, "h w 3"]:
     if not hasattr(image, "__array__"):
         raise _no_image(name, image)
     array = np.asarray(image)
@@ -160,7 +157,7 @@ def _of_array(name: str, image: object) -> PIL.Image.Image:
             f"{name} is {array.dtype}{list(array.shape)}; it must be uint8 [H, W, 3], RGB."
         )
     _check_size(name, *array.shape[:2])
-    return PIL.Image.fromarray(array)
+    return array
 
 
 def _check_size(name: str, height: int, width: int) -> None:

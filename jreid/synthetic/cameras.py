@@ -151,10 +151,3 @@ def jpeg(photograph: Image.Image, camera: Camera, rng: np.random.Generator) -> b
     content = io.BytesIO()
     photograph.save(content, "jpeg", quality=int(rng.integers(*camera.quality)))
     return content.getvalue()
-
-
-def bmp(photograph: Image.Image) -> bytes:
-    """The photograph's file as BMP, without loss."""
-    content = io.BytesIO()
-    photograph.save(content, "bmp")
-    return content.getvalue()

@@ -15,11 +15,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from jreid.data.forms import bmp
 from jreid.data.layouts.layout import counts
 from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label
 from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
-from jreid.synthetic.cameras import bmp, jpeg
+from jreid.synthetic.cameras import jpeg
 from jreid.synthetic.layouts import LAYOUTS, PRESETS, Plan, Shot
 from jreid.synthetic.pedestrians import sample_person
 from jreid.synthetic.photograph import photograph
@@ -164,5 +167,7 @@ def _render_person(job: Job) -> int:
         image = photograph(person, sensor, job.seed, job.size, rng)
         file = Path(job.folder, row.path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(bmp(image) if file.suffix == ".bmp" else jpeg(image, sensor, rng))
+        file.write_bytes(
+            bmp(np.asarray(image)) if file.suffix == ".bmp" else jpeg(image, sensor, rng)
+        )
     return len(job.shots)
