@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jreid.errors import InputError
+from jreid.find import require_choice
 
 ORDERS = ("flip_first", "crop_first")
 ERASE_ATTEMPTS = 10
@@ -75,18 +75,14 @@ def sample_augmentation(
     Raises:
         InputError: an unknown order.
     """
-    if options.order not in ORDERS:
-        raise InputError(
-            f"the order {options.order!r} is unknown: choose one of {', '.join(ORDERS)}"
-        )
+    require_choice("image.order", options.order, ORDERS)
     rng = np.random.default_rng([seed, step, *b"augment"])
     # Each row continues the random numbers of the previous one.
     u_flip, u_top, u_left, u_erase, *u_boxes = rng.random((rows, 4 + 4 * ERASE_ATTEMPTS)).T
     flip = u_flip < options.flip_probability
     corner = np.floor(np.stack([u_top, u_left], 1) * (2 * options.padding + 1)).astype(np.int32)
-    if (
-        options.order == "crop_first"
-    ):  # equal to flipping first and cropping at the mirrored position
+    if options.order == "crop_first":
+        # Equal to flipping first and cropping at the mirrored position.
         corner[flip, 1] = 2 * options.padding - corner[flip, 1]
     boxes = sample_boxes(np.reshape(u_boxes, (4, ERASE_ATTEMPTS, rows)), options)
     return AugmentationParams(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Shaped, UInt8
 
-from jreid.errors import InputError
+from jreid.find import require_choice
 
 MAX_PIXELS = 50_000_000  # a file with more pixels is an error before it is decoded
 FORMATS = ("JPEG", "PNG", "BMP")
@@ -93,10 +93,7 @@ def _resize_to_columns(
 
     Numpy is slow if it processes an image 3 values at a time.
     """
-    if method not in RESIZE:
-        raise InputError(
-            f"the resize method {method!r} is unknown: choose one of {', '.join(RESIZE)}"
-        )
+    require_choice("image.resize", method, RESIZE)
     (h, w, _), (H, W) = image.shape, size
     rows = _weights(h, H, method) @ image.reshape(h, w * 3).astype(np.float32)
     levels = _weights(w, W, method) @ rows.T.reshape(w, 3 * H)

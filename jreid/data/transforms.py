@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from jreid.data.augmentation import Augmentation
 from jreid.data.pixels import RESIZE, SCALE, SHIFT
 from jreid.errors import InputError
+from jreid.find import require_choice
 
 Tensor = Any  # a tf.Tensor: naming its type would import TensorFlow, which takes seconds
 
@@ -115,10 +116,7 @@ def resize_to_columns(image: Tensor, size: tuple[int, int], method: str) -> Tens
     """
     import tensorflow as tf
 
-    if method not in RESIZE:
-        raise InputError(
-            f"the resize method {method!r} is unknown: choose one of {', '.join(RESIZE)}"
-        )
+    require_choice("image.resize", method, RESIZE)
     kernel, (height, width), across = RESIZE[method], size, tf.shape(image)[1]
     rows = _resize_rows(_flat_rows(image), height, kernel)
     columns = _resize_rows(tf.reshape(tf.transpose(rows), [across, 3 * height]), width, kernel)

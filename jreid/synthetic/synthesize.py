@@ -22,6 +22,7 @@ from jreid.data.layouts.layout import counts
 from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label
 from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
+from jreid.find import require_name
 from jreid.synthetic.cameras import jpeg
 from jreid.synthetic.layouts import LAYOUTS, PRESETS, Plan, Shot
 from jreid.synthetic.pedestrians import sample_person
@@ -69,10 +70,8 @@ def synthesize(
         InputError: preset or layout is unknown, the seed is negative, or `output` holds something
             else or cannot be written.
     """
-    if preset not in PRESETS:
-        raise InputError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}.")
-    if layout not in LAYOUTS:
-        raise InputError(f"layout {layout!r} is unknown: choose one of {', '.join(LAYOUTS)}.")
+    require_name("preset", preset, PRESETS)
+    require_name("layout", layout, LAYOUTS)
     if seed < 0:
         raise InputError(f"seed {seed} is negative: give 0 or more.")
     label = {"layout": layout, "preset": preset, "seed": seed, "version": VERSION}

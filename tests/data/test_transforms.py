@@ -306,9 +306,9 @@ def test_the_same_bytes_whatever_the_parallelism():
 
 def test_an_unknown_option_names_the_choices():
     data = encode(picture(), "PNG")
-    with pytest.raises(InputError, match=r"'cubic' is unknown.*bilinear, lanczos"):
+    with pytest.raises(InputError, match=r"image\.resize=cubic .*bilinear, lanczos"):
         pixels.preprocess(data, (48, 24), "cubic")
-    with pytest.raises(InputError, match=r"'cubic' is unknown.*bilinear, lanczos"):
+    with pytest.raises(InputError, match=r"image\.resize=cubic .*bilinear, lanczos"):
         transforms.augment(data, False, [0, 0], OPTIONS._replace(resize="cubic"))
-    with pytest.raises(InputError, match=r"'any' is unknown.*flip_first, crop_first"):
+    with pytest.raises(InputError, match=r"image\.order=any .*crop_first, flip_first"):
         augmentation.sample_augmentation(0, 0, 1, OPTIONS._replace(order="any"))
