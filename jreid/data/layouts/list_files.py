@@ -179,6 +179,14 @@ def merge_splits(
     return merged
 
 
+def first_places(by_split: Mapping[str, Sequence[Entry]]) -> dict[str, dict[int, str]]:
+    """From the images of each split to its identities, with the first line of each."""
+    return {
+        split: {entry.identity: entry.place for entry in reversed(entries)}
+        for split, entries in by_split.items()
+    }
+
+
 def missing_faults(entries: Sequence[Entry], found: Found) -> list[Fault]:
     """The faults of images that are listed but missing; a missing folder is one fault."""
     gone: dict[str, dict[str, str]] = {}

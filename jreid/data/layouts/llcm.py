@@ -22,6 +22,7 @@ from jreid.data.layouts.list_files import (
     AGAIN,
     Entry,
     existing,
+    first_places,
     merge_splits,
     missing_faults,
     read_entries,
@@ -67,10 +68,7 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
         ]
         for split in ("train", "test")
     }
-    places = {
-        split: {entry.identity: entry.place for entry in reversed(entries)}
-        for split, entries in by_split.items()
-    }
+    places = first_places(by_split)
     merge_splits(places, faults)
     _check_test_identities(folder, places["test"], faults)
     entries = [*by_split["train"], *by_split["test"]]

@@ -16,6 +16,7 @@ from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
 from jreid.data.layouts.list_files import (
     Entry,
     existing,
+    first_places,
     merge_splits,
     missing_faults,
     read_entries,
@@ -94,13 +95,7 @@ def _read_trial(
         entries = read_entries(folder, _list_file(split, place, trial), form, faults)
         by_split[split] += entries
         whole = whole and bool(entries)
-    merge_splits(
-        {
-            split: {entry.identity: entry.place for entry in reversed(entries)}
-            for split, entries in by_split.items()
-        },
-        faults,
-    )
+    merge_splits(first_places(by_split), faults)
     return by_split, whole
 
 
