@@ -7,7 +7,7 @@ from typing import Any
 
 from jreid.commands.common import verb
 from jreid.datasets import LAYOUTS
-from jreid.errors import InputError
+from jreid.errors import InputError, counted
 from jreid.find import is_outside, require_name
 from jreid.paths import from_here
 from jreid.progress import TerminalBar
@@ -112,7 +112,7 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{source.folder}: OK, no problems found")
     else:
         wrong = sum(fault.kind != "warning" for fault in report.faults)
-        print(f"{source.folder}: {wrong} {'fault' if wrong == 1 else 'faults'}")
+        print(f"{source.folder}: {counted(wrong, 'faults')}")
     return 0 if report.sound else 1
 
 
@@ -121,8 +121,9 @@ def _prepare(options: argparse.Namespace) -> None:
 
     require("packing a dataset for training")
     dataset = _load(options, options.allow_partial)
-    left_out = " (partial)" if dataset.partial else ""
-    print(f"{options.prepared}: {len(dataset.table.name):,} images of {options.dataset}{left_out}")
+    mark = " (partial)" if dataset.partial else ""
+    images = counted(len(dataset.table.name), "images")
+    print(f"{options.prepared}: {images} of {options.dataset}{mark}")
 
 
 def _show(options: argparse.Namespace) -> None:

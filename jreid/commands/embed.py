@@ -12,7 +12,7 @@ from jreid.commands.common import (
     verb,
 )
 from jreid.commands.other_data import add_flag, marks_of_data
-from jreid.errors import InputError
+from jreid.errors import InputError, counted
 
 
 def add(verbs: Any) -> None:
@@ -56,9 +56,11 @@ def _embed(options: argparse.Namespace) -> None:
         dataset = dataset_of(config)
         marks = marks_of_data(run, config, dataset, options.split, options.other_data, dataset_of)
         count = embed_split(config, run, options.checkpoint, dataset, options.split, output, marks)
-        print(f"{output}: embeddings of the {count} images of the {options.split} split")
+        print(
+            f"{output}: embeddings of the {counted(count, 'images')} of the {options.split} split"
+        )
         return
     for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
         raise InputError(f"{flag} goes only with --split; leave it out.")
     count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
-    print(f"{output}: embeddings of {count} {options.modality} images")
+    print(f"{output}: {options.modality} embeddings of {counted(count, 'images')}")

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import add_trust_flag, verb
-from jreid.errors import InputError
+from jreid.errors import InputError, counted
+from jreid.paths import from_here
 
 MODALITIES = ("visible", "infrared")
 
@@ -25,7 +26,7 @@ def add(verbs: Any) -> None:
         help="an image or several, or a folder of them",
     )
     search.add_argument(
-        "--gallery", type=Path, required=True, help="folder of images to rank, searched through"
+        "--gallery", type=Path, required=True, help="folder of images to rank, with its subfolders"
     )
     for flag, default, what in (
         ("--modality", "infrared", "queries"),
@@ -35,7 +36,7 @@ def add(verbs: Any) -> None:
             flag, choices=MODALITIES, default=default, help=f"of the {what} (default: {default})"
         )
     search.add_argument(
-        "--top", type=int, default=10, help="how many images to show of each (default: 10)"
+        "--top", type=int, default=10, help="how many images to show for each query (default: 10)"
     )
     search.add_argument("--html", type=Path, help="a page with thumbnails to write")
     search.add_argument(
@@ -61,7 +62,9 @@ def _search(options: argparse.Namespace) -> None:
             raise InputError(f"--{flag}={file} does not end in {suffix}; choose such a file.")
     for path in (*options.query, options.gallery):
         if not path.exists():
-            raise InputError(f"{path} does not exist; give an image, or a folder of images.")
+            raise InputError(
+                f"{from_here(path)} does not exist; give an image, or a folder of images."
+            )
     if not options.gallery.is_dir():
         raise InputError(f"--gallery={options.gallery} is not a folder; give a folder of images.")
 
@@ -81,4 +84,4 @@ def _search(options: argparse.Namespace) -> None:
     print(hits)
     if options.html is not None:
         hits.save_html(options.html)
-        print(f"{options.html}: a page of {len(hits):,} queries")
+        print(f"{options.html}: a page of {counted(len(hits), 'queries')}")

@@ -117,7 +117,7 @@ def examine(source: Source) -> Examined:
     check_depth_range(source.depth_range)
     layout, folder = find_layout(source.layout), source.folder
     if not folder.is_dir():
-        wrong = "is no folder" if folder.exists() else "does not exist"
+        wrong = "is not a folder" if folder.exists() else "does not exist"
         command = synthesize_command(source.name, folder, source.layout)
         command = command or synthesize_command(folder.name, folder)
         remedy = f", or render the synthetic one: {command}." if command else f". {layout.apply}"

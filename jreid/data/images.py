@@ -77,7 +77,7 @@ def read_file(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe may never return
-            raise ImageError("is no regular file")
+            raise ImageError("is not a regular file")
         if found.st_size > MAX_BYTES:
             raise ImageError(f"is larger than {MAX_BYTES:,} bytes")
         return path.read_bytes()

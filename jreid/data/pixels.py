@@ -61,7 +61,7 @@ def decode(content: bytes, as_gray: bool = False) -> UInt8[np.ndarray, "h w 3"]:
             pixels = image.convert("RGB")
         return np.asarray(pixels.convert("L").convert("RGB") if as_gray else pixels)
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"is no {', '.join(FORMATS)} image") from None
+        raise ImageError("is not a JPEG, PNG or BMP image") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -105,7 +105,7 @@ def _resize_to_columns(
 @functools.lru_cache(maxsize=4096)
 def _weights(n: int, N: int, method: str) -> scipy.sparse.csr_array:
     """The matrix `[N, n]` that resizes n pixels to N, float32, as TensorFlow computes it."""
-    step = np.float32(1 / (np.float32(N) / np.float32(n)))  # input pixels an output pixel
+    step = np.float32(1 / (np.float32(N) / np.float32(n)))  # input pixels per output pixel
     stretch = max(step, np.float32(1))
     reach = np.float32(RADIUS[method]) * stretch
     centers = (np.arange(N, dtype=np.float32) + np.float32(0.5)) * step

@@ -1,4 +1,4 @@
-"""The images of a folder without a layout, for `jreid embed --images`."""
+"""The images of a folder without a layout, for `jreid embed --images` and `jreid search`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +37,7 @@ def read_folder(folder: Path) -> Folder:
     if not found.images:
         left_out = "; ".join(str(note) for note in notes)
         raise InputError(
-            f"{folder} holds no {', '.join(SUFFIXES)} file{left_out and f' ({left_out})'}."
+            f"{folder} holds no {', '.join(SUFFIXES)} file{left_out and f' ({left_out})'}; give a "
+            "folder with images."
         )
     return Folder([*found.images], [folder / place for place in found.images.values()], notes)

@@ -69,7 +69,7 @@ def read_index(file: Path, model: str, modality: str) -> Index:
     except Exception as error:  # numpy and zipfile raise many kinds of errors for a damaged file
         cause = textwrap.shorten(str(error), 200)
         raise InputError(
-            f"{file} is no index of `jreid search`, or it is damaged ({cause}); give another "
+            f"{file} is not an index of `jreid search`, or it is damaged ({cause}); give another "
             "--index, or remove it to embed the gallery again."
         ) from error
     if index.model != model:
@@ -170,8 +170,8 @@ def _identify(
     return np.array(stamps, np.int64), [*digests]
 
 
-def _cause(error: Exception) -> str:
-    return str(error) if isinstance(error, ImageError) else f"cannot be read ({error})"
+def _cause(error: ImageError | OSError) -> str:
+    return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
 
 
 def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> bytes:

@@ -8,6 +8,7 @@ import io
 import PIL.Image
 
 from jreid.data.pixels import ImageError, decode
+from jreid.errors import counted
 from jreid.retrieval.hits import Hits
 from jreid.retrieval.sources import Source
 from jreid.terminal import printable
@@ -67,9 +68,9 @@ def fragment(hits: Hits, most: int | None = None) -> str:
     parts = [f'<div class="jreid-hits"><style>{STYLE}</style>']
     for query, (row, similarities) in enumerate(zip(hits.rows, hits.similarities, strict=True)):
         if query == most:
-            parts.append(f"<p>and {len(hits) - query:,} more queries</p>")
+            parts.append(f"<p>{counted(len(hits) - query, 'queries not shown')}</p>")
             break
-        name = _text(hits.queries[query])
+        name = _text(hits.query.names[query])
         parts.append(f'<section aria-label="{name}">{figure(True, query, "query")}<ol>')
         for rank, (at, similarity) in enumerate(zip(row, similarities, strict=True), 1):
             caption = f"{rank} <b>{similarity:.3f}</b>"

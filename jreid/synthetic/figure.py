@@ -116,7 +116,7 @@ class Figure:
         the person's left.
         """
         canvas, scale = self.canvas, self.scale
-        upright = scale * math.cos(self.pose.pitch)  # pixels a body height
+        upright = scale * math.cos(self.pose.pitch)  # pixels per body height
         low, high = float(profile[0, 0]), float(profile[-1, 0])
         reach = scale * float(np.max(profile[:, 1:3]) + np.max(np.abs(profile[:, 3])))
         column, row = self.feet[0] + scale * side * self.cos, self.feet[1]

@@ -31,7 +31,7 @@ from jreid.synthetic.randomness import Purpose, generator
 
 VERSION = 1  # of the renderer: raised when the same preset and seed give other bytes
 
-IMAGES_A_WORKER = 400  # starting a process takes as long as rendering a few hundred images
+IMAGES_PER_WORKER = 400  # starting a process takes as long as rendering a few hundred images
 
 
 class Job(NamedTuple):
@@ -105,7 +105,7 @@ def _is_complete(output: Path, wanted: dict[str, Any]) -> bool:
     found = read_label(output)
     if found is None or not wanted.items() <= found.items():
         raise InputError(
-            f"{output} holds something else than the synthetic dataset {wanted}: "
+            f"{output} holds something other than the synthetic dataset {wanted}: "
             "name a new folder, or remove this one."
         )
     return True
@@ -127,7 +127,7 @@ def _render_all(
         people.setdefault(shot.row.identity, []).append(shot)
     jobs = [Job(str(folder), size, seed, shots) for shots in people.values()]
     total, done = len(plan.shots), 0
-    workers = workers or min(os.cpu_count() or 1, 1 + total // IMAGES_A_WORKER)
+    workers = workers or min(os.cpu_count() or 1, 1 + total // IMAGES_PER_WORKER)
     with closing(_run(jobs, workers)) as finished:  # after an error, drop the jobs not yet begun
         for images in finished:
             done += images

@@ -68,7 +68,7 @@ def _kind(path: Path, head: bytes, size: int) -> str:
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "pickle"
     cause = "begins as neither a safetensors file nor a PyTorch checkpoint" if head else "is empty"
-    raise InputError(f"{path} {cause}: get it anew")
+    raise InputError(f"{path} {cause}: download or copy it again")
 
 
 def _plain_names(path: Path, entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
                     )
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is a broken safetensors file ({error}): get it anew") from error
+        raise InputError(
+            f"{path} is a broken safetensors file ({error}): download or copy it again"
+        ) from error
 
 
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:
@@ -123,13 +125,13 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
         raise
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        cause = f"loading it would run {asked[1]}" if asked else "it is no PyTorch checkpoint"
+        cause = f"loading it would run {asked[1]}" if asked else "it is not a PyTorch checkpoint"
         raise InputError(
             f"{path} is refused because {cause}: get a file with nothing but a state dict"
         ) from error
     except Exception as error:  # a broken file may raise anything in PyTorch's readers
         raise InputError(
-            f"{path} is empty, truncated or no PyTorch checkpoint: get it anew"
+            f"{path} is empty, cut off or not a PyTorch checkpoint: download or copy it again"
         ) from error
 
 
@@ -155,8 +157,8 @@ def _refuse_growth(path: Path, needed: int, most: int = MAX_GROWTH) -> None:
     size = path.stat().st_size
     if needed > most * size:
         raise InputError(
-            f"{path} has {size:,} bytes and would take {needed:,} of memory, which no checkpoint "
-            "does: get it anew"
+            f"{path} has {size:,} bytes and would take {needed:,} of memory, which is too much "
+            "for a checkpoint: download or copy it again"
         )
 
 

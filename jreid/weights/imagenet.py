@@ -67,7 +67,7 @@ def locate(source: str) -> str:
     """
     if source == "imagenet":
         return _fetch()
-    require_file(Path(source), f"as config.weights, {REMEDIES}")
+    require_file(Path(source), REMEDIES)
     return source
 
 
@@ -93,7 +93,7 @@ def _fetch() -> str:
     except ImportError as error:
         raise InputError(
             "config.weights=imagenet needs huggingface_hub: `pip install huggingface_hub`; "
-            f"else {REMEDIES}"
+            f"or {REMEDIES}"
         ) from error
     where: dict[str, Any] = {
         "repo_id": HUB_REPOSITORY,

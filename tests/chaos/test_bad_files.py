@@ -258,5 +258,5 @@ def test_an_archive_is_not_unpacked(call, tmp_path):
             archive.addfile(tarfile.TarInfo(name))
     status, _, err = check(call, place / "dataset.tar", "sysu_mm01")
     assert status == 2
-    assert "dataset.tar is no folder; " in err
+    assert "dataset.tar is not a folder; " in err
     assert [*tmp_path.rglob("*")] == [place, place / "dataset.tar"]

@@ -40,7 +40,7 @@ def test_everything_is_reported_at_once(source):
     message = [str(fault) for fault in report.faults]
     for path, what in (
         (first, "missing"),
-        (second, "is no JPEG"),
+        (second, "is not a JPEG"),
         (fourth, "holds the same bytes"),
         (folder / "stray.jpg", ""),
     ):

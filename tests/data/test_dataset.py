@@ -53,8 +53,8 @@ def test_other_layouts_are_read_too(layout, tmp_path):
 
 BAD_IMAGES = [
     (lambda jpeg: jpeg[: len(jpeg) // 2], "cannot be"),
-    (lambda jpeg: b"", "is no JPEG, PNG, BMP image"),
-    (lambda jpeg: b"<html>not found</html>", "is no JPEG, PNG, BMP image"),
+    (lambda jpeg: b"", "is not a JPEG, PNG or BMP image"),
+    (lambda jpeg: b"<html>not found</html>", "is not a JPEG, PNG or BMP image"),
 ]
 
 
@@ -91,7 +91,7 @@ def test_no_more_than_a_thousandth_is_skipped(source, tmp_path):
 def test_a_damaged_image_to_evaluate_is_never_skipped(source, tmp_path, monkeypatch, split):
     monkeypatch.setattr("jreid.data.dataset.MAX_SKIPPED", 1.0)
     image_of(source.folder, split).write_bytes(b"")
-    with pytest.raises(InputError, match="is no JPEG"):
+    with pytest.raises(InputError, match="is not a JPEG"):
         load(source._replace(on_bad_image="skip"), tmp_path / "prepared")
 
 

@@ -175,7 +175,7 @@ def test_little_endian_counts_are_the_same():
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_other_depths_are_of_no_format_that_is_read(mode):
     content = saved(Image.fromarray(COUNTS).convert(mode), "TIFF")
-    with pytest.raises(ImageError, match="is no JPEG, PNG, BMP image"):
+    with pytest.raises(ImageError, match="is not a JPEG, PNG or BMP image"):
         to_decodable(content)
 
 
@@ -183,14 +183,14 @@ def test_other_depths_are_of_no_format_that_is_read(mode):
     ("content", "message"),
     [
         (saved(Image.new("1", (9000, 9000)), "PNG"), "has 9000 x 9000 pixels, more than"),
-        (saved(Image.fromarray(RGB), "GIF"), "is no JPEG, PNG, BMP image"),
+        (saved(Image.fromarray(RGB), "GIF"), "is not a JPEG, PNG or BMP image"),
         (PLAIN["JPEG RGB"][:-100], "cannot be read"),
         (PLAIN["PNG RGB"][:-100], "cannot be read"),
         (PLAIN["BMP RGB"][:-100], "cannot be read"),
         (MADE_PLAIN["BMP P in run lengths"][:-100], "cannot be read"),
         (png(COUNTS[..., None], 0, 16)[:-100], "cannot be read"),
         (PLAIN["PNG RGB"][:-12], "cannot be read"),
-        (b"", "is no JPEG, PNG, BMP image"),
+        (b"", "is not a JPEG, PNG or BMP image"),
     ],
 )
 def test_what_cannot_be_read_is_named(content, message):

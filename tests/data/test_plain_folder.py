@@ -45,7 +45,7 @@ def test_no_two_images_have_one_name(tmp_path):
 
 
 def test_folders_without_images_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"holds no \.jpg, \.jpeg, \.png, \.bmp file\."):
+    with pytest.raises(InputError, match=r"holds no \.jpg, \.jpeg, \.png, \.bmp file; give"):
         read_folder(tmp_path)
     make(tmp_path, "a.tif")
     with pytest.raises(InputError, match=r"holds no .* \(the folder holds 1 file .*1 \.tif"):

@@ -117,7 +117,7 @@ def test_what_is_no_index_is_refused_and_stays(folder, tmp_path):
     whole = file.read_bytes()
     for content in (b"", b"text", whole[:500], whole[: len(whole) // 2]):
         file.write_bytes(content)
-        with pytest.raises(InputError, match="no index"):
+        with pytest.raises(InputError, match="not an index"):
             update(folder)
         assert file.read_bytes() == content
     for name, value in (
@@ -132,7 +132,7 @@ def test_what_is_no_index_is_refused_and_stays(folder, tmp_path):
         with np.load(file) as arrays:
             changed = {**arrays, name: value}
         np.savez(file, **changed)
-        with pytest.raises(InputError, match="no index"):
+        with pytest.raises(InputError, match="not an index"):
             read_index(file, "m", "visible")
 
 

@@ -70,4 +70,4 @@ def test_a_pipe_among_images_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     rows = [Row("a", 1, 1, "visible", "test", tmp_path / "a.jpg")]
     (image,) = read_images(rows)
-    assert image.fault == "is no regular file"
+    assert image.fault == "is not a regular file"

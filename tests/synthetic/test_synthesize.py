@@ -114,12 +114,12 @@ def test_a_finished_dataset_is_left_alone(tiny, monkeypatch):
 
 
 def test_anything_else_in_the_folder_is_refused_and_kept(tiny, tmp_path):
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="something other"):
         synthesize(tiny, "tiny", seed=1)
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="something other"):
         synthesize(tiny, "tiny", seed=0, layout="regdb")
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="something other"):
         synthesize(tmp_path, "tiny")
     assert contents(tmp_path) == {"thesis.txt": b"years of work"}
     with pytest.raises(InputError, match="is a file"):
@@ -153,7 +153,7 @@ def test_of_two_at_once_the_second_takes_the_firsts_folder(seeds, tmp_path, monk
     if seeds[0] == seeds[1]:
         synthesize(output, "tiny", seeds[0])
     else:
-        with pytest.raises(InputError, match="holds something else"):
+        with pytest.raises(InputError, match="holds something other"):
             synthesize(output, "tiny", seeds[0])
     assert (output / "image").read_text() == f"{seeds[1]}"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

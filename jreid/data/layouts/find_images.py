@@ -78,7 +78,7 @@ def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: boo
                 _sort_in(path, entry, home, is_hidden, walk)
     images, faults = _named(sorted(walk.images), keep_suffixes)
     if places:
-        faults += _one_further_in(walk, places)
+        faults += _one_folder_deeper(walk, places)
     return Found(images, walk.folders, [*walk.faults, *faults, *_notes(walk)])
 
 
@@ -95,7 +95,7 @@ def _sort_in(path: str, entry: os.DirEntry[str], home: bool, hidden: bool, walk:
     elif not _is_text(path, walk.faults):
         return
     elif not _is_file(entry):
-        message = "is a link that leads nowhere or no file; put the image in its place"
+        message = "is a broken link or not a regular file; replace it by the image"
         walk.faults.append(Fault(path, message, "missing"))
     else:
         (walk.images if home else walk.misplaced).append(path)
@@ -168,7 +168,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _one_further_in(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
+def _one_folder_deeper(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
     """Reports a whole dataset one folder too deep as one fault, and drops its images."""
     inner: Counter[str] = Counter()
     for path in walk.misplaced:
@@ -178,7 +178,7 @@ def _one_further_in(walk: _Walk, places: re.Pattern[str]) -> list[Fault]:
     walk.misplaced[:] = [path for path in walk.misplaced if path.partition("/")[0] not in inner]
     faults = []
     for outer, count in sorted(inner.items()):
-        message = f"holds {counted(count, 'images')} of this layout one folder further in; "
+        message = f"holds {counted(count, 'images')} of this layout one folder deeper; "
         message += "they are left out" if walk.images else f"give {outer} as the dataset's folder"
         faults.append(Fault(outer, message, "warning" if walk.images else "error"))
     return faults

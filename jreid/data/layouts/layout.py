@@ -130,11 +130,11 @@ def _row_fault(row: Row) -> str:
         ("split", row.split, (*SPLITS, "")),
     ):
         if value not in choices:
-            return f"{name} {value!r}, which is none of {choices}"
+            return f"{name} {value!r}, which is not one of {choices}"
     for name, value in (("identity", row.identity), ("camera", row.camera)):
         if not isinstance(value, Integral):
-            return f"{name} {value!r}, which is no whole number"
-    return "" if isinstance(row.path, Path) else f"path {row.path!r}, which is no pathlib.Path"
+            return f"{name} {value!r}, which is not a whole number"
+    return "" if isinstance(row.path, Path) else f"path {row.path!r}, which is not a pathlib.Path"
 
 
 def counts(rows: Iterable[Row]) -> dict[Group, Count]:

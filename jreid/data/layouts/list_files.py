@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from jreid.data.layouts.find_images import UNPRINTABLE, Found, outermost_gone
 from jreid.data.layouts.layout import Fault
+from jreid.errors import counted
 
 AGAIN = "take the list from the dataset's archive again"
 UNPACK = "unpack the dataset again"
@@ -79,12 +80,12 @@ def read_identities(folder: Path, file: str, faults: list[Fault]) -> dict[int, s
     identities: dict[int, str] = {}
     lines = read_lines(folder, file, faults)
     for line in lines[1:]:
-        faults.append(Fault(line.place, f"is a further line of a list of one line; {AGAIN}"))
+        faults.append(Fault(line.place, f"is an extra line in a list of one line; {AGAIN}"))
     for line in lines:
         for text in line.text.removesuffix(",").split(","):
             identity = whole_number(text)
             if not identity:
-                message = f"names {_quoted(text.strip())}, which is no identity; {AGAIN}"
+                message = f"names {_quoted(text.strip())}, which is not an identity; {AGAIN}"
                 faults.append(Fault(line.place, message))
             elif identity in identities:
                 faults.append(Fault(line.place, f"names identity {identity} twice; {AGAIN}"))
@@ -120,18 +121,18 @@ def read_entries(
         match = pattern.fullmatch(columns[0])
         fault = ""
         if len(columns) != 2:
-            fault = f"has {len(columns)} columns, not PATH LABEL"
+            fault = f"has {counted(len(columns), 'columns')}, not PATH LABEL"
         elif columns[0][0] in "/\\" or ".." in re.split(r"[/\\]", columns[0]):
-            fault = f"names {_quoted(columns[0])}, which lies outside the dataset"
+            fault = f"names {_quoted(columns[0])}, which is outside of the dataset"
         elif not match or UNPRINTABLE.search(columns[0]):
-            fault = f"names {_quoted(columns[0])}, which is no image that belongs in this list"
+            fault = f"names {_quoted(columns[0])}, which does not belong in this list"
         elif (name := resolve(match["name"])) in entries:
             fault = f"names {match['name']} again, after {entries[name].place}"
         else:
             entries[name] = Entry(line.place, name, int(match["identity"]))
             labels.append(whole_number(columns[1]))
             if labels[-1] is None:
-                fault = f"has the label {_quoted(columns[1])}, which is no whole number"
+                fault = f"has the label {_quoted(columns[1])}, which is not a whole number"
         if fault:
             faults.append(Fault(line.place, f"{fault}; {AGAIN}"))
     whole = len(entries) == len(lines)  # if a line is invalid, its label would seem to be missing
@@ -150,10 +151,11 @@ def _label_faults(
     for entry, label in zip(entries, labels, strict=True):
         if label is None:
             continue
+        given = f"gives identity {entry.identity} the label {label}"
         if by_identity.setdefault(entry.identity, label) != label:
-            what = f"labels identity {entry.identity} {label}, before {by_identity[entry.identity]}"
+            what = f"{given}, but earlier {by_identity[entry.identity]}"
         elif by_label.setdefault(label, entry.identity) != entry.identity:
-            what = f"labels identity {entry.identity} {label}, as identity {by_label[label]} before"
+            what = f"{given}, which identity {by_label[label]} has"
         elif from_zero and label >= count:
             what = f"has the label {label}, but those of {count} identities are 0 to {count - 1}"
         else:

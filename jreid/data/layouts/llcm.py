@@ -113,10 +113,10 @@ def _check_test_identities(folder: Path, places: Mapping[int, str], faults: list
     if not named or not places:
         return
     for identity in sorted(named.keys() - places.keys()):
-        message = f"names identity {identity}, whom the lists of test images do not; {AGAIN}"
+        message = f"names identity {identity}, which the lists of test images do not have; {AGAIN}"
         faults.append(Fault(named[identity], message))
     for identity in sorted(places.keys() - named.keys()):
-        message = f"names identity {identity}, whom {TEST_FILE} does not; {AGAIN}"
+        message = f"names identity {identity}, which {TEST_FILE} does not have; {AGAIN}"
         faults.append(Fault(places[identity], message))
 
 

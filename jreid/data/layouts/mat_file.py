@@ -32,7 +32,7 @@ def read_cells(path: Path, name: str) -> np.ndarray:
     content = memoryview(path.read_bytes())
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
     if order is None:
-        raise ValueError("it is no MATLAB file of level 5, as save -v7 writes it")
+        raise ValueError("it is not a MATLAB 5.0 file, which `save -v7` writes")
     for kind, element in _unpacked(content[128:], order):
         if kind == MATRIX:
             found, value = _matrix(element, order, DEEPEST)
@@ -118,5 +118,5 @@ def _next(elements: Iterator[tuple[int, memoryview]]) -> tuple[int, memoryview]:
 def _numbers(element: tuple[int, memoryview], order: str) -> np.ndarray[Any, Any]:
     kind, content = element
     if kind not in NUMBERS or len(content) % int(NUMBERS[kind][1]):
-        raise ValueError("it is damaged: numbers are of no known type")
+        raise ValueError("it is damaged: numbers are of an unknown type")
     return np.frombuffer(content, order + NUMBERS[kind])

@@ -54,7 +54,7 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
         InputError: there is no such trial.
     """
     if trial not in range(TRIALS + 1):
-        raise InputError(f"trial {trial} is none of RegDB's; choose 1 to {TRIALS}.")
+        raise InputError(f"RegDB has no trial {trial}; choose 1 to {TRIALS}.")
     found = find_images(folder, PLACES)
     faults = [*found.faults]
     trials = [trial] if trial else range(1, TRIALS + 1)

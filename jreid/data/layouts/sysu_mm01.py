@@ -104,7 +104,7 @@ def read_gallery_index(path: Path) -> GalleryIndex:
     wrong = [pair for pair, draws in index.items() if not _permutations(draws)]
     if wrong:
         raise InputError(
-            f"{path} has rows of camera {wrong[0][0]}, identity {wrong[0][1]}, that are no "
+            f"{path} has rows of camera {wrong[0][0]}, identity {wrong[0][1]}, that are not "
             "permutations of its images; download it again."
         )
     return {pair: draws.astype(np.int64) for pair, draws in index.items()}
@@ -113,7 +113,7 @@ def read_gallery_index(path: Path) -> GalleryIndex:
 def _column(cells: np.ndarray) -> np.ndarray:
     """The entries of a column of cells."""
     if cells.dtype != object or cells.ndim != 2 or cells.shape[1] != 1:
-        raise ValueError(f"{GALLERY_CELLS} is no column of cells for each camera")
+        raise ValueError(f"{GALLERY_CELLS} is not a column of cells for each camera")
     return cells[:, 0]
 
 

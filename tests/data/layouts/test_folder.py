@@ -200,7 +200,7 @@ def test_all_faults_come_in_one_pass(folder):
     (folder / "visible/7/gone.png").symlink_to("nowhere")
     (folder / "splits.txt").write_bytes(b"\xef\xbb\xbf" + SPLITS.encode() + b"\r\n\n8 train\nx\n")
     assert faults_of(folder) == [
-        ("visible/7/gone.png is a link that leads nowhere or no file", "missing"),
+        ("visible/7/gone.png is a broken link or not a regular file", "missing"),
         (f"the folder holds 1 image {MISPLACED[7:]} (1 .bmp), left out", "warning"),
         ("splits.txt:1 begins with a byte order mark, which is ignored", "warning"),
         ("splits.txt has line ends of another system, which are ignored", "warning"),
@@ -314,8 +314,8 @@ def test_misplaced_images_are_counted(folder):
     assert columns_of(folder) == rows
 
 
-def test_a_dataset_one_folder_further_in_is_one_fault(folder):
-    message = f"mine holds {len(IMAGES) - 1} images of this layout one folder further in"
+def test_a_dataset_one_folder_deeper_is_one_fault(folder):
+    message = f"mine holds {len(IMAGES) - 1} images of this layout one folder deeper"
     assert faults_of(folder.parent)[0] == (message, "error")
     shutil.copytree(folder, folder / "mine")
     assert faults_of(folder) == [(message, "warning")]
@@ -348,7 +348,7 @@ def test_a_name_that_is_no_text_is_a_fault_that_can_be_printed(folder):
 def test_a_pipe_in_an_images_place_does_not_hang(folder):
     os.mkfifo(folder / "visible/7/pipe.jpg")
     os.mkfifo(folder / "visible/pipe.txt")
-    message = "visible/7/pipe.jpg is a link that leads nowhere or no file"
+    message = "visible/7/pipe.jpg is a broken link or not a regular file"
     assert faults_of(folder) == [(message, "missing")]
 
 

@@ -74,21 +74,24 @@ def test_blank_lines_at_the_end_are_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("vis/0002/d.jpg", "has 1 columns, not PATH LABEL"),
+        ("vis/0002/d.jpg", "has 1 column, not PATH LABEL"),
         ("vis/0002/d.jpg 1 1", "has 3 columns, not PATH LABEL"),
-        ("/vis/0002/d.jpg 1", "names '/vis/0002/d.jpg', which lies outside the dataset"),
-        ("../vis/0002/d.jpg 1", "names '../vis/0002/d.jpg', which lies outside the dataset"),
-        ("vis/0002/../d.jpg 1", "names 'vis/0002/../d.jpg', which lies outside the dataset"),
-        ("nir/0002/d.jpg 1", "names 'nir/0002/d.jpg', which is no image that belongs in this list"),
-        ("vis/-002/d.jpg 1", "names 'vis/-002/d.jpg', which is no image that belongs in this list"),
-        ("vis/0002/d\x01.jpg 1", r"names 'vis/0002/d\x01.jpg', which is no image that belongs"),
+        ("/vis/0002/d.jpg 1", "names '/vis/0002/d.jpg', which is outside of the dataset"),
+        ("../vis/0002/d.jpg 1", "names '../vis/0002/d.jpg', which is outside of the dataset"),
+        ("vis/0002/../d.jpg 1", "names 'vis/0002/../d.jpg', which is outside of the dataset"),
+        ("nir/0002/d.jpg 1", "names 'nir/0002/d.jpg', which does not belong in this list"),
+        ("vis/-002/d.jpg 1", "names 'vis/-002/d.jpg', which does not belong in this list"),
+        ("vis/0002/d\x01.jpg 1", r"names 'vis/0002/d\x01.jpg', which does not belong in"),
         ("vis/0002/c.JPG 1", "names vis/0002/c again, after list.txt:3"),
         ("vis/0002/c.jpg 1", "names vis/0002/c again, after list.txt:3"),
-        ("vis/0002/d.jpg -1", "has the label '-1', which is no whole number"),
-        ("vis/0002/d.jpg 1.5", "has the label '1.5', which is no whole number"),
-        ("vis/0002/d.jpg " + "9" * 5000, "has the label '" + "9" * 60 + "...', which is no whole"),
-        ("vis/0002/d.jpg 0", "labels identity 2 0, before 1"),
-        ("vis/0003/d.jpg 1", "labels identity 3 1, as identity 2 before"),
+        ("vis/0002/d.jpg -1", "has the label '-1', which is not a whole number"),
+        ("vis/0002/d.jpg 1.5", "has the label '1.5', which is not a whole number"),
+        (
+            "vis/0002/d.jpg " + "9" * 5000,
+            "has the label '" + "9" * 60 + "...', which is not",
+        ),
+        ("vis/0002/d.jpg 0", "gives identity 2 the label 0, but earlier 1"),
+        ("vis/0003/d.jpg 1", "gives identity 3 the label 1, which identity 2 has"),
         ("vis/0003/d.jpg 3", "has the label 3, but those of 3 identities are 0 to 2"),
     ],
 )
@@ -160,13 +163,13 @@ def test_all_faults_of_a_list_of_identities_come_at_once(tmp_path):
     identities, faults = identities_of(tmp_path, "1,-5,1,x,,2.0,0\n2")
     assert identities == {1: "id.txt:1", 2: "id.txt:2"}
     assert message(faults) == [
-        "id.txt:2 is a further line of a list of one line",
-        "id.txt:1 names '-5', which is no identity",
+        "id.txt:2 is an extra line in a list of one line",
+        "id.txt:1 names '-5', which is not an identity",
         "id.txt:1 names identity 1 twice",
-        "id.txt:1 names 'x', which is no identity",
-        "id.txt:1 names '', which is no identity",
-        "id.txt:1 names '2.0', which is no identity",
-        "id.txt:1 names '0', which is no identity",
+        "id.txt:1 names 'x', which is not an identity",
+        "id.txt:1 names '', which is not an identity",
+        "id.txt:1 names '2.0', which is not an identity",
+        "id.txt:1 names '0', which is not an identity",
     ]
     assert {fault.kind for fault in faults} == {"error"}
 

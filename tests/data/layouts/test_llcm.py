@@ -139,15 +139,15 @@ def test_counts_are_the_published_totals(folder):
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        (TRAIN_VIS, "vis/0001/a.jpg", "has 1 columns"),
-        (TRAIN_VIS, "/vis/0001/a.jpg 0", "names '/vis/0001/a.jpg', which lies outside"),
-        (TRAIN_VIS, "../0001/a.jpg 0", "names '../0001/a.jpg', which lies outside"),
-        (TRAIN_VIS, "nir/0001/a.jpg 0", "names 'nir/0001/a.jpg', which is no image"),
-        (TRAIN_VIS, "vis/-001/a.jpg 0", "names 'vis/-001/a.jpg', which is no image"),
+        (TRAIN_VIS, "vis/0001/a.jpg", "has 1 column"),
+        (TRAIN_VIS, "/vis/0001/a.jpg 0", "names '/vis/0001/a.jpg', which is outside"),
+        (TRAIN_VIS, "../0001/a.jpg 0", "names '../0001/a.jpg', which is outside"),
+        (TRAIN_VIS, "nir/0001/a.jpg 0", "names 'nir/0001/a.jpg', which does not belong"),
+        (TRAIN_VIS, "vis/-001/a.jpg 0", "names 'vis/-001/a.jpg', which does not belong"),
         (TRAIN_VIS, f"{train_names('vis')[0]}.jpg 0", f"names {train_names('vis')[0]} again"),
-        (TRAIN_VIS, "vis/0001/a.jpg x", "has the label 'x', which is no whole number"),
-        (TRAIN_VIS, "vis/0001/a.jpg 1", "labels identity 1 1, before 0"),
-        (TRAIN_VIS, "vis/0002/a.jpg 1", "labels identity 2 1, as identity 4 before"),
+        (TRAIN_VIS, "vis/0001/a.jpg x", "has the label 'x', which is not a whole number"),
+        (TRAIN_VIS, "vis/0001/a.jpg 1", "gives identity 1 the label 1, but earlier 0"),
+        (TRAIN_VIS, "vis/0002/a.jpg 1", "gives identity 2 the label 1, which identity 4 has"),
         (TRAIN_VIS, "vis/0002/a.jpg 9", "has the label 9, but those of 3 identities are 0 to 2"),
         (TEST_NIR, "test_vis/cam1/0003/a.jpg 3", "names 'test_vis/cam1/0003/a.jpg', which is no"),
     ],
@@ -170,17 +170,20 @@ def test_an_identity_in_training_and_test_is_wrong(folder):
     append(folder, TEST_NIR, f"{train_names('nir')[0]}.jpg 1\n")
     assert faults_of(folder) == [
         (f"{TEST_NIR}:7 names identity 1, which is in the train split too", "error"),
-        (f"{TEST_NIR}:7 names identity 1, whom idx/test_id.txt does not", "error"),
+        (f"{TEST_NIR}:7 names identity 1, which idx/test_id.txt does not have", "error"),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3,20,21", "idx/test_id.txt:1 names identity 21, whom the lists of test images do not"),
-        ("3", "idx/test_vis.txt:5 names identity 20, whom idx/test_id.txt does not"),
+        (
+            "3,20,21",
+            "idx/test_id.txt:1 names identity 21, which the lists of test images do not",
+        ),
+        ("3", "idx/test_vis.txt:5 names identity 20, which idx/test_id.txt does not have"),
         ("3,20,3", "idx/test_id.txt:1 names identity 3 twice"),
-        ("3,20,-1", "idx/test_id.txt:1 names '-1', which is no identity"),
+        ("3,20,-1", "idx/test_id.txt:1 names '-1', which is not an identity"),
         ("", "idx/test_id.txt is empty"),
     ],
 )
@@ -243,9 +246,9 @@ def test_all_faults_come_in_one_pass(folder):
     assert [message for message, _ in faults_of(folder)] == [
         f"{train_names('vis')[1]}.jpg has the name of {train_names('vis')[1]}.PNG",
         "the folder holds 1 image in places that this layout does not have (1 .jpg), left out",
-        f"{TRAIN_VIS}:7 has 1 columns, not PATH LABEL",
+        f"{TRAIN_VIS}:7 has 1 column, not PATH LABEL",
         "idx/train_nir.txt is missing",
-        "idx/test_id.txt:1 names 'x', which is no identity",
+        "idx/test_id.txt:1 names 'x', which is not an identity",
     ]
 
 

@@ -64,8 +64,8 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no MATLAB file"),
-        (bytes(128), "no MATLAB file"),
+        (b"", "not a MATLAB 5.0 file"),
+        (bytes(128), "not a MATLAB 5.0 file"),
         (bytes(124) + b"\0\1IM", "no cell array cells"),
         (bytes(124) + b"\0\1IM" + bytes(7), "cut off"),
         (bytes(124) + b"\0\1IM" + struct.pack("<II", 14, 2**31), "larger than the file"),

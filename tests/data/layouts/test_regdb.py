@@ -110,8 +110,14 @@ FIRST = "Visible/1/male_back_v_00001_1"
             lambda lines: lines.__setitem__(3, lines[3][:-1] + "-1"),
             f"{LIST}:4 has the label '-1'",
         ),
-        (lambda lines: lines.__setitem__(3, lines[3][:-1] + "0"), f"{LIST}:4 labels identity 2 0"),
-        (lambda lines: lines.__setitem__(3, lines[3][:-1] + "3"), f"{LIST}:4 labels identity 2 3"),
+        (
+            lambda lines: lines.__setitem__(3, lines[3][:-1] + "0"),
+            f"{LIST}:4 gives identity 2 the label 0",
+        ),
+        (
+            lambda lines: lines.__setitem__(3, lines[3][:-1] + "3"),
+            f"{LIST}:4 gives identity 2 the label 3",
+        ),
         (
             lambda lines: lines.append("Visible/5/male_back_v_00001_5.bmp 2"),
             "idx/test_visible_1.txt:1 names identity 5, which is in the train split too",
@@ -183,8 +189,8 @@ def test_all_faults_come_in_one_pass(folder):
     edit(folder, lambda lines: lines.extend(["x", "Visible/1/a.bmp 9"]))
     assert [message for message, _ in faults_of(folder)] == [
         "the folder holds 1 image in places that this layout does not have (1 .png), left out",
-        f"{LIST}:5 has 1 columns, not PATH LABEL",
-        f"{LIST}:6 labels identity 1 9, before 0",
+        f"{LIST}:5 has 1 column, not PATH LABEL",
+        f"{LIST}:6 gives identity 1 the label 9, but earlier 0",
         "idx/test_thermal_1.txt is missing",
         f"{LIST}:1 names {FIRST}, a missing image",
         f"{LIST}:6 names Visible/1/a, a missing image",

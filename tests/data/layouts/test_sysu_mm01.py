@@ -231,7 +231,7 @@ MAT = "exp/rand_perm_cam.mat"
             break_list_text,
             [
                 (f"{VAL} names '4", "error"),
-                (f"{VAL} names 'x', which is no identity", "error"),
+                (f"{VAL} names 'x', which is not an identity", "error"),
                 (f"{VAL} names identity 4 twice", "error"),
             ],
         ),
