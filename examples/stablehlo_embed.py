@@ -1,4 +1,4 @@
-"""Embeds images by what `jreid export --format=stablehlo` wrote, with JAX and without jreid.
+"""Embeds images with a file of `jreid export --format=stablehlo`, by JAX and without jreid.
 
 python examples/stablehlo_embed.py model.stablehlo infrared query.jpg ...
 

@@ -52,11 +52,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def _unfinished(path: Path) -> Iterator[BinaryIO]:
     """A new file beside a path, locked while this process lives, and removed at the end."""
     file = None
-    # Another process may remove it before it is locked.
+    # Another process may remove it before it is locked: then once more.
     while file is None or not os.path.exists(file.name):
         name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
         file = name.open("xb")
-        # On a file system without locks it is never removed as abandoned.
+        # On a file system without locks, the file is never removed as abandoned.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
     try:

@@ -227,7 +227,7 @@ def _checked(rows: Any, table: Table, N: int, sampler: str) -> Rows:
     """The rows of an epoch, after checking them: a sampler outside of jreid may return anything."""
     rows = np.asarray(rows)
     fault = ""
-    if not len(rows):
+    if rows.shape[:1] == (0,):
         fault = "an epoch without a step"
     elif rows.ndim != 3 or rows.shape[1:] != (2, N) or not np.issubdtype(rows.dtype, np.integer):
         fault = f"an array of {rows.dtype} {rows.shape}, not of whole numbers [steps, 2, {N}]"

@@ -44,9 +44,8 @@ def _make(target: Path) -> tuple[Path, int]:
         folder = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
         folder.mkdir()
         lock = os.open(folder, os.O_RDONLY)
-        with contextlib.suppress(
-            OSError
-        ):  # a file system without locks: no process removes it then
+        # On a file system without locks, no other process removes it.
+        with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():  # else another process removed it as abandoned before it was locked
             return folder, lock

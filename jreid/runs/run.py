@@ -56,7 +56,8 @@ class Run:
             if not Trust.given:
                 raise InputError(
                     f"{self.config_file} names code outside of jreid, config.{field}={name}, which "
-                    "would run with your rights; add --trust-code if you trust it."
+                    "would run with your rights; if you trust it, add --trust-code, or in Python "
+                    "trust_code=True."
                 )
         return config
 

@@ -275,6 +275,7 @@ def test_a_sampler_outside_of_jreid_has_epochs_of_its_own_length(monkeypatch):
         (lambda rows: Epochs(lambda epoch: rows[0]), r"not of whole numbers \[steps, 2, 4\]"),
         (lambda rows: Epochs(lambda epoch: rows[:, :, :2]), r"\(3, 2, 2\)"),
         (lambda rows: Epochs(lambda epoch: rows / 1), "array of float64"),
+        (lambda rows: Epochs(lambda epoch: 3), r"array of int64 \(\)"),
         (lambda rows: Epochs(lambda epoch: rows + 20), "rows that do not exist: there are 20"),
         (lambda rows: Epochs(lambda epoch: rows[:, ::-1]), "rows of the wrong modality"),
         (lambda rows: Epochs(lambda epoch: rows + ODD), "halves of a step that show different"),
