@@ -23,7 +23,7 @@ from pathlib import Path
 
 from jreid.data.layouts.find_images import UNPRINTABLE, Found, find_images
 from jreid.data.layouts.layout import SPLITS, Count, Fault, Group, Listing, Row, first_of
-from jreid.data.layouts.list_files import existing, read_lines, whole_number
+from jreid.data.layouts.list_files import read_lines, whole_number
 from jreid.data.table import INFRARED, MODALITIES, VISIBLE
 from jreid.errors import counted
 
@@ -42,11 +42,6 @@ APPLY = (
     "A dataset of your own has folders visible/IDENTITY and infrared/IDENTITY, and may have a "
     "file splits.txt of lines IDENTITY SPLIT, where SPLIT is train, validation or test."
 )
-
-
-def list_files(folder: Path) -> list[Path]:
-    """The list file splits.txt, which gives the split of each identity, if it exists."""
-    return existing(folder, [SPLIT_FILE])
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:

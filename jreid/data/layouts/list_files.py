@@ -3,9 +3,8 @@
 Every function adds the faults that it finds to `faults`, and returns the valid rest.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,11 +34,6 @@ class Entry(NamedTuple):
 def whole_number(text: str) -> int | None:
     """0 or more, in at most nine digits; None for any other text."""
     return int(text) if re.fullmatch("[0-9]{1,9}", text.strip()) else None
-
-
-def existing(folder: Path, files: Iterable[str]) -> list[Path]:
-    """Those of the files that exist."""
-    return [folder / file for file in files if os.path.isfile(folder / file)]
 
 
 def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN) -> list[Line]:

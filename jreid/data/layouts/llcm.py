@@ -21,7 +21,6 @@ from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
 from jreid.data.layouts.list_files import (
     AGAIN,
     Entry,
-    existing,
     first_places,
     merge_splits,
     missing_faults,
@@ -46,12 +45,6 @@ COUNTS: Mapping[Group, Count] = {
     Group("test", INFRARED, 0): Count(351, 7_166),
 }
 APPLY = "LLCM is sent by its authors against a signed agreement."
-
-
-def list_files(folder: Path) -> list[Path]:
-    """The existing list files, which give the identity and the split of each image."""
-    lists = [f"idx/{split}_{word}.txt" for split in ("train", "test") for word in MODALITY]
-    return existing(folder, [*lists, TEST_FILE])
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:

@@ -15,7 +15,6 @@ from jreid.data.layouts.find_images import Found, find_images
 from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
 from jreid.data.layouts.list_files import (
     Entry,
-    existing,
     first_places,
     merge_splits,
     missing_faults,
@@ -34,12 +33,6 @@ COUNTS: Mapping[Group, Count] = {
     for camera, modality in FOLDERS.values()
 }
 APPLY = "RegDB is sent by its authors at Dongguk University on request."
-
-
-def list_files(folder: Path) -> list[Path]:
-    """The existing list files, which give the identity and the split of each image."""
-    lists = product(range(1, TRIALS + 1), ("train", "test"), FOLDERS)
-    return existing(folder, (_list_file(split, place, trial) for trial, split, place in lists))
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:

@@ -18,7 +18,6 @@ from jreid.data.layouts.layout import Count, Fault, GalleryIndex, Group, Listing
 from jreid.data.layouts.list_files import (
     UNPACK,
     Entry,
-    existing,
     merge_splits,
     missing_faults,
     read_identities,
@@ -121,11 +120,6 @@ def _permutations(draws: np.ndarray) -> bool:
     if draws.ndim != 2 or draws.dtype == object:
         return False
     return bool((np.sort(draws, axis=1) == np.arange(1, draws.shape[1] + 1)).all())
-
-
-def list_files(folder: Path) -> list[Path]:
-    """The existing list files, which give the identity and the split of each image."""
-    return existing(folder, (*SPLIT_FILES.values(), GALLERY_FILE))
 
 
 def list_images(folder: Path, trial: int = 0) -> Listing:

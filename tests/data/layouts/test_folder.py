@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jreid.data.layouts.folder import APPLY, COUNTS, TRIALS, list_files, list_images
+from jreid.data.layouts.folder import APPLY, COUNTS, TRIALS, list_images
 
 IMAGES = {  # name: camera
     "infrared/10/a": 2,
@@ -65,7 +65,6 @@ def test_rows_carry_what_paths_and_the_list_say(tmp_path):
 
 
 def test_nothing_is_known_of_it_beforehand(folder):
-    assert list_files(folder) == [folder / "splits.txt"]
     assert COUNTS == {}
     assert TRIALS == 0
     assert "splits.txt" in APPLY
@@ -167,7 +166,6 @@ def test_without_a_list_everybody_is_listed_without_a_split(folder):
     listing = list_images(folder)
     assert {(row.name, row.identity, row.camera) for row in listing.rows} == with_list
     assert {row.split for row in listing.rows} == {""}
-    assert list_files(folder) == []
 
 
 def test_identities_keep_their_folders_names(folder):

@@ -6,7 +6,6 @@ from jreid.data.layouts.find_images import Found
 from jreid.data.layouts.layout import Fault
 from jreid.data.layouts.list_files import (
     Entry,
-    existing,
     merge_splits,
     missing_faults,
     read_entries,
@@ -192,11 +191,6 @@ def test_a_missing_folder_is_one_fault():
         "list.txt:5 names nir, a missing folder, with 1 of its images",
     ]
     assert {fault.kind for fault in faults} == {"missing"}
-
-
-def test_existing_files_are_those_that_are_there(tmp_path):
-    (tmp_path / "a.txt").touch()
-    assert existing(tmp_path, ["a.txt", "b.txt"]) == [tmp_path / "a.txt"]
 
 
 ANYTHING = st.binary(max_size=60) | st.text("vis/01.jpg -\r\n,\ufeff\0", max_size=60).map(
