@@ -22,5 +22,5 @@ def list_images(folder: Path, trial: int) -> Listing:
             split = "test" if identity % 2 else "train"
             rows.append(Row(path.stem, identity, camera, match[3], split, path))
         else:
-            faults.append(Fault(path.name, "is not named as 0007_c2_infrared_001.png"))
+            faults.append(Fault(path.name, "is not named like 0007_c2_infrared_001.png"))
     return Listing(rows, faults, {})

@@ -17,7 +17,7 @@ PREFETCHED_BATCHES = 2
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Encoded images, each of which may be read when it is asked for, or be an ImageError."""
+    """Encoded images. One may be read only when it is asked for, which may raise an ImageError."""
 
     def __len__(self) -> int: ...
 

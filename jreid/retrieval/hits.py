@@ -70,11 +70,6 @@ class Hits:
         self.similarities: Float[np.ndarray, "q k"] = 1 - distances
 
     @property
-    def queries(self) -> list[str]:
-        """The names of the queries."""
-        return [*self.query.names]
-
-    @property
     def names(self) -> list[list[str]]:
         """For each query the names of the images that were found."""
         return [[hit.name for hit in hits] for hits in self]

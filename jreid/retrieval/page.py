@@ -35,7 +35,7 @@ PAGE = """<!DOCTYPE html>
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
+<title>jreid search</title>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ max-width: 1400px; margin: 0 auto; padding: 16px; font: 15px/1.5 system-ui, sans-serif; }}
@@ -44,7 +44,7 @@ h1 {{ font-size: 1.3em; margin: 0 0 8px; }}
 </head>
 <body>
 <main>
-<h1>{title}</h1>
+<h1>jreid search</h1>
 <p>{about}</p>
 {body}
 </main>
@@ -53,13 +53,13 @@ h1 {{ font-size: 1.3em; margin: 0 0 8px; }}
 """
 
 
-def page(hits: Hits, title: str = "jreid search") -> str:
+def page(hits: Hits) -> str:
     """A whole page, for light and dark themes, which loads nothing else."""
     about = (
         f"{hits.rows.shape[1]} nearest of {len(hits.gallery.names):,} gallery images for each "
         "query, nearest first. The number is the cosine similarity, -1 to 1."
     )
-    return PAGE.format(title=_text(title), about=_text(about), body=fragment(hits))
+    return PAGE.format(about=_text(about), body=fragment(hits))
 
 
 def fragment(hits: Hits, most: int | None = None) -> str:

@@ -70,7 +70,7 @@ def test_its_parts_are_listed_and_its_data_are_checked(flags, tmp_path, capsys):
     assert main(["data", "check", "my_reid.dataset", f"--source={tmp_path}/data"]) == 0
     (tmp_path / "data" / "odd.png").write_bytes(b"")
     assert main(["data", "check", "my_reid.dataset", f"--source={tmp_path}/data"]) == 1
-    assert "odd.png is not named as" in capsys.readouterr().out
+    assert "odd.png is not named like" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

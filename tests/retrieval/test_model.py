@@ -157,7 +157,7 @@ def test_a_search_ranks_by_cosine_and_takes_images_features_and_folders(model, a
             )
     hits = model.search(arrays[4], folder, top=100, modality="visible")
     assert hits.rows.shape == (1, 5)
-    assert hits[0][0].name == "sub/4.png" and "sub/4.png" in str(hits)
+    assert hits[0][0].name == hits.names[0][0] == "sub/4.png" and "sub/4.png" in str(hits)
     assert hits._repr_html_().count("data:image/jpeg") == 6
     with pytest.raises(ValueError, match="top=0"):
         model.search(arrays[4], folder, top=0)
