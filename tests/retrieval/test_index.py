@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from jreid.data.pixels import ImageError
 from jreid.errors import InputError
 from jreid.retrieval.index import read_index, update_index
 
@@ -92,6 +93,17 @@ def test_what_was_embedded_before_a_fault_is_kept(folder):
         update_index(folder.parent / "i.npz", folder, "m", "visible", Faulty())
     paint(folder, "b", 5)
     assert update(folder)[1] == ["b.png", "c.png"]
+
+
+def test_an_image_that_changes_after_it_was_hashed_is_refused(folder):
+    class Late(Embedder):
+        def __call__(self, sources):
+            paint(folder, "a", 7)
+            return super().__call__(sources)
+
+    with pytest.raises(ImageError, match="changes"):
+        update_index(folder.parent / "i.npz", folder, "m", "visible", Late())
+    assert not (folder.parent / "i.npz").exists()
 
 
 def test_another_model_modality_or_gallery_is_refused(folder, tmp_path):
