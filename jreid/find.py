@@ -23,7 +23,6 @@ from jreid.errors import InputError, describe
 
 T = TypeVar("T")
 CONTRACTS = "see docs/extending.md for what it must have"
-OUTSIDE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+([:(].*)?")
 
 
 def find_module(source: str, name: str, package: str, symbol: str) -> ModuleType:
@@ -64,7 +63,10 @@ def find_symbol(source: str, name: str, choices: Mapping[str, T]) -> T:
     if not is_outside(name):
         require_name(source, name, choices)
         return choices[name]
-    path, _, symbol = name.replace(":", ".").rpartition(".")
+    dotted = name.replace(":", ".")
+    if not _is_dotted(dotted):
+        raise InputError(f"{source}: {name!r} is not the name of a Python function.")
+    path, _, symbol = dotted.rpartition(".")
     module = _import(source, path)
     found: Any = getattr(module, symbol, None)
     if not callable(found):
@@ -124,10 +126,19 @@ def is_outside(name: str) -> bool:
 
 
 def names_in(values: Any) -> list[str]:
-    """The texts in nested lists that may be names of code outside of jreid."""
+    """The texts in nested lists that may be names of code outside of jreid.
+
+    No text that a field may import is left out: neither one with spaces around it nor one with a
+    colon in place of the dot.
+    """
     if isinstance(values, tuple | list):
         return [name for value in values for name in names_in(value)]
-    return [values] if isinstance(values, str) and OUTSIDE.fullmatch(values) else []
+    if not isinstance(values, str):
+        return []
+    # Values follow in parentheses or after a colon; the name itself may have a colon, too.
+    parts = [part.strip() for part in re.split("[:(]", values)]
+    names = ".".join(parts[:1]), ".".join(parts[:2])
+    return [values] if any(is_outside(name) and _is_dotted(name) for name in names) else []
 
 
 class Trust:
@@ -201,9 +212,14 @@ def own_modules(package: str, symbol: str) -> dict[str, str]:
     return found
 
 
+def _is_dotted(name: str) -> bool:
+    """Whether a name is made of Python identifiers and dots between them."""
+    return all(part.isidentifier() for part in name.split("."))
+
+
 def _import(source: str, name: str) -> ModuleType:
     """Imports the module of a dotted name, which runs its code."""
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not _is_dotted(name):
         raise InputError(f"{source}: {name!r} is not the name of a Python module.")
     _make_current_directory_importable()
     try:

@@ -74,6 +74,7 @@ def test_a_name_of_no_module_is_refused_in_one_sentence(name, parts, mylab):
         ("sofd", ["config.triplet.kind=sofd", "did you mean soft?"]),
         ("{}.circle.creat", ["function called creat", "did you mean create?"]),
         ("{}.circle.limit", ["function called limit"]),
+        ("{}.broken.", ["is not the name of a Python function"]),  # and broken is not imported
     ],
 )
 def test_a_name_of_no_function_is_refused_in_one_sentence(name, parts, mylab):

@@ -19,13 +19,26 @@ FIELDS = {
     "batch.sampler": f"{MODULE}.samplers.by_camera",
     "triplet.kind": f"{MODULE}.losses:circle",
 }
+# Other spellings that a field would import.
+SPELLINGS = [
+    ("protocols", [f" {MODULE}.market"]),
+    ("protocols", [f"{MODULE}.market "]),
+    ("protocols", [f"{MODULE}.market:shots=1\n"]),
+    ("protocols", [f"{MODULE}:market:shots=1"]),
+    ("protocols", [f"{MODULE}:market(shots=1)"]),
+    ("triplet.kind", f"{MODULE}.circle\n"),
+    ("triplet.kind", f"{MODULE}.circle "),
+    ("method", f"\u00e9{MODULE}.method"),
+]
 
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
     """A module in the current directory that leaves a trace when it is imported."""
-    file = tmp_path / f"{MODULE}.py"
-    file.write_text(f"open({str(tmp_path / 'trace')!r}, 'w').close()\nraise RuntimeError('ran')")
+    for name in (MODULE, f"\u00e9{MODULE}"):
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'trace')!r}, 'w').close()\nraise RuntimeError('ran')"
+        )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path / "trace"
@@ -64,6 +77,14 @@ def test_no_field_of_a_runs_config_runs_anything(field, planted, tmp_path, capsy
     run_with(tmp_path / "run", field, FIELDS[field])
     assert main(["evaluate", "--workdir=run"]) == 2
     assert f"config.{field}={FIELDS[field]}" in capsys.readouterr().err
+    assert not planted.exists()
+
+
+@pytest.mark.parametrize(("field", "value"), SPELLINGS)
+def test_no_spelling_of_a_name_hides_it(field, value, planted, tmp_path, capsys):
+    run_with(tmp_path / "run", field, value)
+    assert main(["evaluate", "--workdir=run"]) == 2
+    assert "--trust-code" in capsys.readouterr().err
     assert not planted.exists()
 
 
