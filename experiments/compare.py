@@ -33,15 +33,16 @@ from experiments.tables import (
     measured_by,
     per_cent,
 )
+from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
+from jreid.find import own_modules
 from jreid.process import configure
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parent.parent
 BASELINE = "agw"
 MEASURES = ("R1", "mAP", "mINP")
 RERANKINGS = ("none", "standard")
@@ -88,10 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def methods() -> list[str]:
-    """The names of the methods that there are, the baseline first."""
-    names = {file.stem for file in (ROOT / "configs").glob("*.py")}
-    names &= {file.stem for file in (ROOT / "jreid" / "methods").glob("*.py")}
-    return sorted(names - {"__init__"}, key=lambda name: (name != BASELINE, name))
+    """The names of the methods that have a config, the baseline first."""
+    names = {*own_modules("jreid.methods", "create")} & {*shipped_configs()}
+    return sorted(names, key=lambda name: (name != BASELINE, name))
 
 
 def _compare(sweeps: Mapping[str, Sweep]) -> None:
