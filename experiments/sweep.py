@@ -7,6 +7,7 @@ runs are not run again, and rows that tables share are run once.
 import argparse
 import logging
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,16 @@ from typing import Any, NamedTuple
 
 from experiments.tables import Row, Table, format_table, measured_by
 from jreid import config as configs
+from jreid.commands.several_runs import read_seeds
+from jreid.data.layouts.synthetic_label import synthesize_command
+from jreid.datasets import DATASETS
 from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.process import configure
 
 log = logging.getLogger(__name__)
-TINY = {"sysu_mm01": "tiny", "regdb": "tiny_regdb", "llcm": "tiny_llcm"}  # by layout
+# The tiny dataset of each layout.
+TINY = {known.layout: name for name, known in DATASETS.items() if known.scale == "tiny"}
 
 
 class Sweep(NamedTuple):
@@ -89,12 +94,10 @@ def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
     Raises:
         InputError: it asks for data or a config that do not exist.
     """
-    if not re.fullmatch(r"\d+(,\d+)*", options.seeds):
-        raise InputError(f"--seeds={options.seeds} is not understood; give numbers such as 0,1,2.")
+    seeds = tuple(read_seeds(options.seeds))
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
     data = options.data if options.scale == "full" else tiny(options.data, layout)
     folder = options.output / Path(config).stem / data.replace(",", "_")
-    seeds = tuple(int(seed) for seed in options.seeds.split(","))
     return Sweep(config, data, tuple(flags), seeds, options.trials, folder)
 
 
@@ -118,8 +121,17 @@ def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str
 
 
 def tiny(data: str, layout: str) -> str:
-    """The tiny dataset of a layout with the options of another: `tiny,variant=code`."""
-    return ",".join([TINY[layout], *data.split(",")[1:]])
+    """The tiny dataset of a layout with the options of another: `tiny,variant=code`.
+
+    Raises:
+        InputError: the layout has none.
+    """
+    if layout not in TINY:
+        raise InputError(
+            f"--scale=tiny has no dataset of the layout {layout}, only of {', '.join(TINY)}; "
+            "choose another --data."
+        )
+    return ",".join([TINY[layout], *(word for word in data.split(",") if "=" in word)])
 
 
 def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
@@ -179,11 +191,9 @@ def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
 def render(sweep: Sweep) -> None:
     """Renders the synthetic dataset, if it is asked for and missing."""
     data = load_config(sweep).data
-    preset = {"synthetic": "default", "tiny": "tiny"}.get(data.name.split("_")[0])
-    if preset and not Path(data.folder).exists():
-        command = ["data", "synthesize", f"--output={data.folder}"]
-        command += [f"--layout={data.layout}", f"--preset={preset}"]
-        subprocess.run(_jreid(command), check=True)
+    command = synthesize_command(data.name, data.folder, data.layout)
+    if command and not Path(data.folder).exists():
+        subprocess.run(_jreid(shlex.split(command)[1:]), check=True)
 
 
 def _jreid(arguments: Sequence[str]) -> list[str]:

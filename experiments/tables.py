@@ -95,8 +95,8 @@ def find(result: Mapping[str, Any], setting: Setting, rerank: str) -> Mapping[st
         if (row["checkpoint"], kind, choice) == ("last", rerank, setting.choice):
             return row
     raise InputError(
-        f"A run was not evaluated by {setting.title}, re-ranking {rerank}; set config.evaluation "
-        "so that it is, in another --output."
+        f"A run was not evaluated by {setting.title}, re-ranking {rerank}; add these to "
+        "config.protocols and config.evaluation.rerank, and choose another --output."
     )
 
 

@@ -88,7 +88,7 @@ def _asked(options: argparse.Namespace) -> Several:
             "--trials", "data.split_number", trials, "trial_{:02d}", fields, mean_over_splits
         )
     else:
-        seeds = _seeds(options.seeds or "")
+        seeds = read_seeds(options.seeds)
         fields = {"seed": None, "seeds": seeds}
         several = Several("--seeds", "seed", seeds, "seed_{}", fields, mean_over_seeds)
     if not options.config:
@@ -99,8 +99,12 @@ def _asked(options: argparse.Namespace) -> Several:
     return several
 
 
-def _seeds(text: str) -> list[int]:
-    """`0,1,2` as numbers."""
+def read_seeds(text: str) -> list[int]:
+    """`0,1,2` as numbers.
+
+    Raises:
+        InputError: it is not a list of different seeds.
+    """
     if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
         raise InputError(
             f"--seeds={text} is not a list of seeds; give integers of 0 or more, such as 0,1,2."

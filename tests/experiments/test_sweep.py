@@ -101,10 +101,11 @@ def test_failed_runs_are_reported_after_the_others_ran(runs, monkeypatch):
 
 def test_the_command_line_explains_itself(capsys):
     for arguments, message in [
-        (["table9", "--seeds=one"], "--seeds=one is not understood"),
+        (["table9", "--seeds=one"], "--seeds=one is not a list of seeds"),
         (["table9", "--data=synthetic_regdb"], "not regdb; choose another --data"),
         (["table9", "--config.no_such_field=1"], "is no config field; did you mean"),
         (["table9", "--data=nowhere"], "'nowhere' is no dataset"),
+        (["table9", "--data=folder", "--scale=tiny"], "has no dataset of the layout folder"),
     ]:
         with pytest.raises(SystemExit) as stopped:
             sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", arguments)
@@ -115,6 +116,7 @@ def test_the_command_line_explains_itself(capsys):
 def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():
     assert sweep.tiny("synthetic", "sysu_mm01") == "tiny"
     assert sweep.tiny("regdb,trial=2,variant=code", "regdb") == "tiny_regdb,trial=2,variant=code"
+    assert sweep.tiny("variant=code,synthetic", "sysu_mm01") == "tiny,variant=code"
 
 
 @pytest.mark.slow
