@@ -23,6 +23,9 @@ CONFIG_FILE = (
     "name of one of jreid's configs and its argument, such as agw:synthetic; or the path of your "
     "own config file, which is Python code that runs with your rights"
 )
+CHECKPOINTS = ("last", "best")
+SPLITS = ("train", "validation", "test")
+MODALITIES = ("visible", "infrared")
 FIELDS = "set config fields by --config.field=value, for example --config.batch.images=8"
 
 
@@ -36,6 +39,18 @@ def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.
     )
     parser.set_defaults(run=run, takes_config=config, goes_on_unheard=False)
     return parser
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a verb that uses the model of a run."""
+    parser.add_argument("--workdir", type=Path, required=True, help="run folder")
+    parser.add_argument(
+        "--checkpoint",
+        choices=CHECKPOINTS,
+        default="last",
+        help="which checkpoint (default: last)",
+    )
+    add_trust_flag(parser)
 
 
 def add_trust_flag(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import (
-    add_trust_flag,
+    MODALITIES,
+    SPLITS,
+    add_run_flags,
     config_of_run,
     dataset_of,
     on_several_processes,
@@ -19,26 +21,17 @@ def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "embed a folder of images, or a split of the run's dataset"
     embed = verb(verbs, "embed", _embed, help, config=True)
-    embed.add_argument("--workdir", type=Path, required=True, help="run folder")
+    add_run_flags(embed)
     what = embed.add_mutually_exclusive_group(required=True)
     what.add_argument("--images", type=Path, help="folder of images, searched with its subfolders")
     what.add_argument(
         "--split",
-        choices=("train", "validation", "test"),
+        choices=SPLITS,
         help="split of the run's dataset; the file then has labels, as `evaluate --features` needs",
     )
-    embed.add_argument(
-        "--modality", choices=("visible", "infrared"), help="modality of the images in --images"
-    )
+    embed.add_argument("--modality", choices=MODALITIES, help="modality of the images in --images")
     embed.add_argument("--output", type=Path, required=True, help="the .npz file to write")
-    embed.add_argument(
-        "--checkpoint",
-        choices=("last", "best"),
-        default="last",
-        help="which checkpoint (default: last)",
-    )
     add_flag(embed)
-    add_trust_flag(embed)
     on_several_processes(embed)
 
 

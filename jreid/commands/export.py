@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import add_trust_flag, config_of_run, dataset_of, verb
+from jreid.commands.common import add_run_flags, config_of_run, dataset_of, verb
 from jreid.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -15,23 +15,16 @@ def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "export a run's model as one file, preprocessing inside, that runs without jreid"
     export = verb(verbs, "export", _export, help, config=True)
-    export.add_argument("--workdir", type=Path, required=True, help="run folder")
+    add_run_flags(export)
     export.add_argument("--format", required=True, help="stablehlo (needs JAX to run)")
     export.add_argument(
         "--output", type=Path, required=True, help="file to write; a card is written to FILE.json"
-    )
-    export.add_argument(
-        "--checkpoint",
-        choices=("last", "best"),
-        default="last",
-        help="which checkpoint (default: last)",
     )
     export.add_argument(
         "--check",
         action="store_true",
         help="compare the file with the model: differences, speed, rank-1 on the test split",
     )
-    add_trust_flag(export)
 
 
 def _export(options: argparse.Namespace) -> None:

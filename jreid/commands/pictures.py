@@ -1,34 +1,26 @@
 """`jreid pictures`: sheets of the pictures that a run's method draws of images."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import add_trust_flag, config_of_run, dataset_of, verb
+from jreid.commands.common import SPLITS, add_run_flags, config_of_run, dataset_of, verb
 from jreid.errors import InputError
 
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    help = "draw a run's pictures of a few people: attention, generated images, ..."
+    help = "draw a run's pictures of a few people, such as attention or generated images"
     pictures = verb(verbs, "pictures", _pictures, help, config=True)
-    pictures.add_argument("--workdir", type=Path, required=True, help="run folder")
+    add_run_flags(pictures)
     pictures.add_argument(
-        "--images", type=int, default=8, help="how many people, two images each (default: 8)"
+        "--images", type=int, default=8, help="number of people, with two images each (default: 8)"
     )
     pictures.add_argument(
         "--split",
-        choices=("train", "validation", "test"),
+        choices=SPLITS,
         default="test",
         help="split of the run's dataset (default: test)",
     )
-    pictures.add_argument(
-        "--checkpoint",
-        choices=("last", "best"),
-        default="last",
-        help="which checkpoint (default: last)",
-    )
-    add_trust_flag(pictures)
 
 
 def _pictures(options: argparse.Namespace) -> None:

@@ -4,18 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import add_trust_flag, verb
+from jreid.commands.common import MODALITIES, add_run_flags, verb
 from jreid.errors import InputError, counted
 from jreid.paths import from_here
-
-MODALITIES = ("visible", "infrared")
 
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "rank a folder of images by their similarity to a query"
     search = verb(verbs, "search", _search, help, config=False)
-    search.add_argument("--workdir", type=Path, required=True, help="the run's folder")
+    add_run_flags(search)
     search.add_argument(
         "--query",
         type=Path,
@@ -23,7 +21,7 @@ def add(verbs: Any) -> None:
         nargs="+",
         action="extend",
         metavar="IMAGE",
-        help="an image or several, or a folder of them",
+        help="one or more images, or folders of images",
     )
     search.add_argument(
         "--gallery", type=Path, required=True, help="folder of images to rank, with its subfolders"
@@ -38,20 +36,13 @@ def add(verbs: Any) -> None:
     search.add_argument(
         "--top", type=int, default=10, help="how many images to show for each query (default: 10)"
     )
-    search.add_argument("--html", type=Path, help="a page with thumbnails to write")
+    search.add_argument("--html", type=Path, help="the .html page to write, with thumbnails")
     search.add_argument(
         "--index",
         type=Path,
         help="an .npz file that keeps the gallery's embeddings: the next time only new and changed "
         "images are embedded",
     )
-    search.add_argument(
-        "--checkpoint",
-        choices=("last", "best"),
-        default="last",
-        help="which weights (default: last)",
-    )
-    add_trust_flag(search)
 
 
 def _search(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import (
+    CHECKPOINTS,
     CONFIG_FILE,
     add_trust_flag,
     config_of,
@@ -53,7 +54,7 @@ def add(verbs: Any) -> None:
     )
     train.add_argument(
         "--init-checkpoint",
-        choices=("last", "best"),
+        choices=CHECKPOINTS,
         default="last",
         help="which checkpoint of --init-from (default: last)",
     )
