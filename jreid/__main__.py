@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _take_local_paths(options)
         Trust.given = getattr(options, "trust_code", False)
         status = options.run(options) or 0
-        return status or (2 if output_is_lost() and not options.goes_on_unheard else 0)
+        return status or (2 if output_is_lost() and not options.may_lose_output else 0)
     except InputError as error:
         log.error("%s", error)
         return 2
@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("%s.", stopped)
         return stopped.status
     except KeyboardInterrupt:
-        log.error("interrupted; give the same command again to resume from the last checkpoint.")
+        log.error(
+            "interrupted; give the same command again: training resumes from its last checkpoint."
+        )
         return 130
 
 

@@ -37,7 +37,7 @@ def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.
     parser = verbs.add_parser(
         name, help=help, description=sentence, epilog=epilog, allow_abbrev=False
     )
-    parser.set_defaults(run=run, takes_config=config, goes_on_unheard=False)
+    parser.set_defaults(run=run, takes_config=config, may_lose_output=False)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from jreid.commands.common import (
     on_several_processes,
     verb,
 )
-from jreid.commands.features import keep_each, print_table, raise_incomplete
 from jreid.commands.other_data import add_flag, marks_of_data
+from jreid.commands.results import keep_each, print_rows, raise_incomplete
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
@@ -102,13 +102,6 @@ def evaluate_and_print(
     embed = f"embed --workdir={shlex.quote(str(run.workdir))} --split=test --output={output}"
     print(f"embeddings   python -m jreid {embed}")
     raise_incomplete(result, unwritten)
-
-
-def print_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a run's result rows."""
-    partial = ", partial dataset" if any(row.get("partial") for row in rows) else ""
-    seeds = f", mean of {rows[0]['of_seeds']} seeds" if rows and "of_seeds" in rows[0] else ""
-    print_table(f"{config.method} on {config.data.name}, test split{partial}{seeds}", rows)
 
 
 def _compare(first: Path, second: Path) -> None:

@@ -59,7 +59,7 @@ def _check(model: Any, variables: Any, reader: Any) -> None:
         draws = draw_protocols(model.config, dataset).test
         table, what = draws[0].table, f"the test split of {model.config.data.name}"
     except InputError as error:
-        log.warning("no rank-1, and the images of --check are noise: %s", error)
+        log.warning("--check measures no rank-1, and its images are noise: %s", error)
         draws, table, what = [], made_up_table(model), "noise"
     both = compare(reader, model, variables, table)
     print(f"check   {len(both.own):,} images of {what}")

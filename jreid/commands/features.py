@@ -1,12 +1,12 @@
 """`jreid evaluate --features`: features of any model, by every protocol."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from jreid.commands.results import keep_each, print_table, raise_incomplete
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
@@ -27,8 +27,8 @@ def add_flags(group: Any) -> None:
     group.add_argument(
         "--protocol",
         action="append",
-        help="sysu_mm01:search=all,shots=1 or regdb:split_number=1 or llcm or ..., or your own "
-        "function as package.module.function; may be repeated",
+        help="such as sysu_mm01:search=all,shots=1 or regdb:split_number=1 (`jreid list protocols` "
+        "shows all), or your own function as package.module.function; may be repeated",
     )
     group.add_argument(
         "--dataset",
@@ -47,8 +47,8 @@ def add_flags(group: Any) -> None:
     group.add_argument(
         "--rerank",
         action="append",
-        help="none, standard or query_only, or several, as in "
-        "none,standard:k1=20,k2=6,lambda=0.3 (default: none)",
+        help="none, standard or query_only, or a list such as "
+        "none,standard:k1=20,k2=6,lambda=0.3; one row for each (default: none)",
     )
     group.add_argument("--output", type=Path, help="the result file to write, .json")
     for flag in MOVED:
@@ -106,7 +106,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
 
         def evaluated(one: Wanted) -> dict[str, Any]:
             with explain_full_ranking(one.protocol, one.rerank, "--rerank=none"):
-                row = evaluate(features, table, index, *one[1:], bar=bar)
+                row = evaluate(features, table, index, one.protocol, one.rerank, bar=bar)
             return {"protocol_text": protocols[one.protocol], **row, **origin["row"]}
 
         results = (
@@ -165,40 +165,3 @@ def _dataset_of(protocols: Sequence[Any]) -> str:
             "--dataset=NAME."
         )
     return first
-
-
-def write_fault(write: Callable[[], None]) -> InputError | None:
-    """Why a result could not be written, so that its numbers can be printed before the error."""
-    try:
-        write()
-    except InputError as error:
-        return error
-    return None
-
-
-def keep_each(
-    results: Iterable[dict[str, Any]], write: Callable[[dict[str, Any]], None]
-) -> tuple[dict[str, Any], InputError | None]:
-    """Writes each result over the one before; returns the last, and why it was not written."""
-    result, unwritten = {}, None
-    for result in results:
-        unwritten = write_fault(partial(write, result))
-    return result, unwritten
-
-
-def raise_incomplete(result: Mapping[str, Any], unwritten: InputError | None) -> None:
-    """Raises InputError where a result could not be written or lacks re-ranked rows."""
-    if unwritten:
-        raise unwritten
-    if missing := result.get("missing"):
-        raise InputError(f"the result lacks re-ranked rows: {missing[0]}")
-
-
-def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints result rows under a title."""
-    from jreid.console import Console
-    from jreid.evaluation.results.tables import format_table
-
-    console = Console(width=max(Console().width, 200))
-    console.print(title, markup=False)
-    console.print(format_table(rows))

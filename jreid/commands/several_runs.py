@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jreid.commands.common import config_of
+from jreid.commands.results import print_rows, write_fault
 from jreid.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,6 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     Raises:
         InputError: flags that cannot be combined, or a run that fails.
     """
-    from jreid.commands.evaluate import print_rows
-    from jreid.commands.features import write_fault
     from jreid.distributed.processes import on_main_process
     from jreid.runs.finished import is_finished
     from jreid.runs.record import provenance

@@ -15,6 +15,7 @@ from jreid.commands.common import (
     on_several_processes,
     verb,
 )
+from jreid.commands.results import print_rows
 from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 def add(verbs: Any) -> None:
     """Adds both verbs."""
     train = verb(verbs, "train", _train, "train a method, then evaluate it", config=True)
-    train.set_defaults(goes_on_unheard=True)  # all that it prints is in its files
+    train.set_defaults(may_lose_output=True)  # its files have all that it prints
     train.add_argument(
         "--config",
         help=f"{CONFIG_FILE}; may be left out to resume",
@@ -111,7 +112,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     """Trains and evaluates one run."""
     import jax
 
-    from jreid.commands.evaluate import evaluate_and_print, print_rows
+    from jreid.commands.evaluate import evaluate_and_print
     from jreid.distributed.mesh import devices
     from jreid.distributed.processes import on_main_process
     from jreid.engine.device_check import check_device_once
@@ -149,7 +150,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
 def _log_changes(run: Any, config: Any) -> None:
     """Logs every field that changes in an existing run."""
     for change in run.changes(config):
-        log.info("%s: config.%s changes from %s to %s", run.workdir, *change[::2], change.ours)
+        values = change.field, change.theirs, change.ours
+        log.info("%s: config.%s changes from %s to %s", run.workdir, *values)
 
 
 def _import(options: argparse.Namespace) -> None:
