@@ -78,20 +78,22 @@ def find_symbol(source: str, name: str, choices: Mapping[str, T]) -> T:
     return cast(T, found)
 
 
-def call(source: str, function: Callable[..., Any], kind: type[T], *arguments: Any) -> T:
+def call(
+    source: str, function: Callable[..., Any], kind: type[T], /, *arguments: Any, **options: Any
+) -> T:
     """Calls a function, which may be outside of jreid, and checks the type of what it returns.
 
     Args:
         source: the function, for errors: `create of mylab.circle`.
         function: the function to call.
         kind: the type that it must return.
-        arguments: of the function.
+        arguments, options: of the function.
 
     Raises:
         InputError: a function outside of jreid raises something else, or it returns another type.
     """
     try:
-        value = function(*arguments)
+        value = function(*arguments, **options)
     except InputError:
         raise
     except Exception as error:

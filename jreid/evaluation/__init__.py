@@ -10,7 +10,8 @@ from jreid.evaluation.protocols.query_gallery import (
     query_gallery,
 )
 from jreid.evaluation.protocols.text import describe, read_protocol, read_protocols
-from jreid.evaluation.ranking.cmc import DISTANCES, Metrics, QueryScores, cmc_map, mean_metrics
+from jreid.evaluation.ranking.cmc import cmc_map
+from jreid.evaluation.ranking.inputs import DISTANCES
 from jreid.evaluation.ranking.nearest import nearest
 from jreid.evaluation.ranking.rerank import rerank, rerank_blocks
 from jreid.evaluation.ranking.rerank_options import (
@@ -20,6 +21,7 @@ from jreid.evaluation.ranking.rerank_options import (
     read_reranks,
     rerank_fault,
 )
+from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
 from jreid.evaluation.results.compare import compare, read_result
 from jreid.evaluation.results.feature_file import read_features
 from jreid.evaluation.results.raw_first import Wanted, raw_first

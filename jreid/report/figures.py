@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jreid.errors import InputError
-from jreid.evaluation.ranking.cmc import require_finite
+from jreid.evaluation.ranking.inputs import require_finite
 from jreid.files import write_whole
 
 MARKERS = {"visible": "o", "infrared": "^"}

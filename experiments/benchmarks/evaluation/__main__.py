@@ -27,7 +27,7 @@ from experiments.benchmarks.evaluation.methods import (
     installed,
     make_problem,
 )
-from jreid.evaluation.ranking.cmc import QueryScores, mean_metrics
+from jreid.evaluation import QueryScores, mean_metrics
 from jreid.process import configure
 
 

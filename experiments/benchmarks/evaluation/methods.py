@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreid.evaluation.ranking.cmc import QueryScores, cmc_map
+from jreid.evaluation import QueryScores, cmc_map
 
 # Queries, gallery images, identities, cameras.
 SIZES = {

@@ -9,12 +9,11 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from jreid.errors import InputError
-from jreid.evaluation.ranking.cmc import DISTANCES
+from jreid.evaluation.ranking.inputs import CMC_KINDS, DISTANCES
 
 DIRECTIONS = ("infrared_to_visible", "visible_to_infrared")
 
 MAX_TRIALS = 1000  # a hundred times the published rules; more would fill the memory
-
 
 # Earlier names of fields and values, which result files and fingerprints still use.
 STORED_NAMES = {
@@ -116,7 +115,7 @@ def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
         "ignore": ("nothing", "same_location", "identity_and_camera"),
         "split": ("test", "validation"),
         "direction": DIRECTIONS,
-        "cmc": ("identity", "image"),
+        "cmc": CMC_KINDS,
         "distance": DISTANCES,
     }
     for field, allowed in choices.items():

@@ -151,7 +151,7 @@ def _labels(table: Table, rows: np.ndarray, groups: np.ndarray) -> dict[int, str
     }
 
 
-def _pairs(*columns: np.ndarray) -> set[tuple[int, int]] | list[tuple[int, int]]:
+def _pairs(*columns: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 

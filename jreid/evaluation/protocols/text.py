@@ -10,7 +10,7 @@ from jreid.evaluation.protocols import PROTOCOLS
 from jreid.evaluation.protocols.protocol import Protocol, Rule, validated
 from jreid.evaluation.protocols.regdb import REGDB_TRIALS
 from jreid.evaluation.text import convert, parse
-from jreid.find import find_symbol, require_type
+from jreid.find import call, find_symbol
 
 EXAMPLE = "sysu_mm01:search=all,shots=1"
 
@@ -125,13 +125,7 @@ def _types(name: str, rule: Rule) -> dict[str, type]:
 
 def _call_outside(name: str, rule: Rule, split: str, values: dict[str, Any]) -> Protocol:
     """Calls a rule outside of jreid, and checks that it returns a Protocol of plain values."""
-    try:
-        protocol = rule(split, **values)
-    except InputError:
-        raise
-    except Exception as error:  # the user's code may raise anything
-        raise _unusable(name, f"raises {type(error).__name__} ({error})") from error
-    require_type(f"The protocol {name}", protocol, Protocol)
+    protocol = call(f"The protocol {name}", rule, Protocol, split, **values)
     try:
         json.dumps([hash(protocol), protocol])
     except TypeError as error:

@@ -13,29 +13,16 @@ from jreid.errors import InputError
 from jreid.evaluation.ranking import counting
 from jreid.evaluation.ranking.gallery import TILE, round_up
 from jreid.evaluation.ranking.inputs import (
-    DISTANCES,
     check_labels,
     check_options,
     check_pair,
     one_device,
     refuse_junk,
-    require_finite,
     rescale_for_float32,
 )
 from jreid.evaluation.ranking.queries import CACHED_TILES
-from jreid.evaluation.ranking.scores import Metrics, QueryScores, empty_scores, fill, mean_metrics
+from jreid.evaluation.ranking.scores import QueryScores, empty_scores, fill
 from jreid.evaluation.ranking.trials import rank_galleries
-
-__all__ = [
-    "DISTANCES",
-    "Metrics",
-    "QueryScores",
-    "cmc_map",
-    "mean_metrics",
-    "memory",
-    "require_finite",
-    "score_distances",
-]
 
 
 def cmc_map(

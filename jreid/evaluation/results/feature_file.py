@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from jreid.data.table import MODALITIES, Table
 from jreid.errors import InputError
-from jreid.evaluation.ranking.cmc import require_finite
+from jreid.evaluation.ranking.inputs import require_finite
 from jreid.paths import require_file
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")

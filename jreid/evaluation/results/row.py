@@ -23,15 +23,10 @@ from jreid.evaluation.protocols.query_gallery import (
 )
 from jreid.evaluation.protocols.regdb import REGDB_TRIALS
 from jreid.evaluation.protocols.text import describe
-from jreid.evaluation.ranking.cmc import (
-    Metrics,
-    QueryScores,
-    mean_metrics,
-    memory,
-    score_distances,
-)
+from jreid.evaluation.ranking.cmc import memory, score_distances
 from jreid.evaluation.ranking.rerank import require_possible, rerank_checked, rerank_memory
 from jreid.evaluation.ranking.rerank_options import Rerank
+from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
 from jreid.evaluation.ranking.trials import rank_trials
 from jreid.evaluation.results.checked import checked_features
 from jreid.files import write_text
