@@ -75,7 +75,7 @@ def _asked(options: argparse.Namespace) -> Several:
     """The runs that the flags ask for; InputError if the flags cannot be combined."""
     from jreid.evaluation.results.split_means import mean_over_seeds, mean_over_splits
 
-    if options.seeds is not None and options.trials is not None:
+    if None not in (options.seeds, options.trials):
         raise InputError(
             "--seeds and --trials cannot be combined; give --trials and one --config.seed, in a "
             "--workdir for each seed."
