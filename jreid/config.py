@@ -23,13 +23,12 @@ from jreid.defaults import Config, defaults
 from jreid.defaults import both_directions as both_directions
 from jreid.defaults import scale_down as scale_down
 from jreid.errors import InputError
+from jreid.files import parse_json
 from jreid.find import names_in, nearest
 from jreid.paths import local_path
 
-PLACES = {
-    "data.folder",
-    "data.prepared",
-}  # paths of data: a config with other paths counts as the same
+# The paths of data: a config with other paths counts as the same.
+PLACES = {"data.folder", "data.prepared"}
 PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
@@ -126,7 +125,7 @@ def read(path: Path) -> Config:
             default.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it is not a JSON object")
         config = ConfigDict(_tuples(_migrated(content))).lock()
@@ -145,10 +144,6 @@ def _check_types(config: Config, source: str) -> None:
     fault = wrong_type(config.to_dict(), defaults().to_dict())
     if fault:
         raise InputError(f"{source}config.{fault}.")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it has {name}, which is not JSON")
 
 
 def of_record(record: Mapping[str, Any], own: Config) -> Config:

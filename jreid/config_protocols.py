@@ -32,12 +32,8 @@ DEFAULTS = {
     "k2": 6,
     "rerank_weight": 0.3,
 }
-OPTIONAL = {
-    "sampling": "",
-    "trials": 10,
-    "cmc": "",
-    "distance": "",
-}  # not written if they have this value
+# Options that are not written if they have this value.
+OPTIONAL = {"sampling": "", "trials": 10, "cmc": "", "distance": ""}
 RERANK = {"k1": "k1", "k2": "k2", "lambda": "rerank_weight"}
 # The fields that were removed, and the fields that have their values now.
 MOVED = {

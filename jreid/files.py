@@ -1,18 +1,19 @@
 """Writes files and folders completely or not at all, even if the process or the power fails.
 
-Imports nothing of jreid but its errors.
+Also reads JSON strictly. Imports nothing of jreid but its errors.
 """
 
 import contextlib
 import errno
 import fcntl
 import glob
+import json
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from jreid.errors import InputError
 
@@ -78,6 +79,19 @@ def _remove_abandoned(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text in UTF-8; InputError as `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def parse_json(text: str) -> Any:
+    """The content of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON; Python's parser alone would accept NaN and infinity.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"it has {constant}, which is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def rename_whole(unfinished: Path, path: Path) -> None:

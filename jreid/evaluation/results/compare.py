@@ -7,6 +7,7 @@ from typing import Any
 
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
+from jreid.files import parse_json
 
 METRICS = ("R1", "mAP", "mINP")
 # Fields of an extraction that were added later, with the value for earlier results.
@@ -26,7 +27,7 @@ def read_result(path: Path) -> dict[str, Any]:
     jreid.errors.InputError: nothing.json cannot be read as a result ...
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as a result ({error}); give a result.json that jreid wrote."
@@ -172,7 +173,3 @@ def _is_row(row: Any) -> bool:
         )
     except (AttributeError, KeyError, TypeError):
         return False
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}")

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from jreid.data.table import MODALITIES, Table
 from jreid.errors import InputError
 from jreid.evaluation.ranking.inputs import require_finite
+from jreid.files import parse_json
 from jreid.paths import require_file
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")
@@ -90,7 +91,7 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
         if ORIGIN not in file:
             return {}
         try:
-            origin = json.loads(str(file[ORIGIN]), parse_constant=_refuse_constant)
+            origin = parse_json(str(file[ORIGIN]))
             written, labels = origin["row"], origin["labels"]
             row = {name: written[name] for name in OF_ROW if name in written}
         except Exception as error:  # as in `_read`
@@ -107,10 +108,6 @@ def labels_of(table: Table) -> str:
     """SHA-256 of a table's identities, cameras and modalities, for any order of its rows."""
     columns = (column.tolist() for column in (table.identity, table.camera, table.modality))
     return hashlib.sha256(json.dumps(sorted(zip(*columns, strict=True))).encode()).hexdigest()
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}")
 
 
 def _check(path: Path, features: np.ndarray, table: Table) -> None:
