@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jreid import config_protocols
 from jreid.config_argument import Argument as Argument
 from jreid.config_argument import read_argument as read_argument
 from jreid.config_file import run_config_file
+from jreid.config_older import MOVED, filled, migrated, new_name
 from jreid.config_types import wrong_type
 from jreid.defaults import Config, defaults
 from jreid.defaults import both_directions as both_directions
@@ -29,37 +29,12 @@ from jreid.paths import local_path
 
 # The paths of data: a config with other paths counts as the same.
 PLACES = {"data.folder", "data.prepared"}
-PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 
 # The fields that are lists of texts with commas, and an example of each.
 TEXTS = {
     "protocols": "sysu_mm01:search=all,shots=1",
     "evaluation.rerank": "none,standard:k1=20,k2=6,lambda=0.3",
-}
-
-# Names of fields and values in the records of earlier versions, and today's names. A block with a
-# learning rate describes an optimizer of any player.
-RENAMED_FIELDS = {
-    "data.trial": "split_number",
-    "evaluation.draw": "sampling",
-    "base_derivative.generator.start": "weight_init",
-    "pfinet.transformation.start": "weight_init",
-}
-RENAMED_OPTIMIZER_FIELDS = {
-    "scales": "lr_multipliers",
-    "decay": "lr_decay",
-    "warmup_start": "warmup_initial",
-}
-# Fields that were added later, with the values that reproduce the earlier behavior.
-LATER_FIELDS = {
-    "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0},
-    "image": {"gray_infrared": False},
-    "idkl": {"purifier": {"epsilon": 0.0}, "follow_batch": False},
-}
-RENAMED_VALUES = {
-    ("batch.sampler", "agw"): "identity_uniform",
-    ("evaluation.sampling", "agw"): "seeded",
 }
 
 
@@ -128,7 +103,7 @@ def read(path: Path) -> Config:
         content = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it is not a JSON object")
-        config = ConfigDict(_tuples(_migrated(content))).lock()
+        config = ConfigDict(_tuples(migrated(content))).lock()
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(
@@ -151,24 +126,7 @@ def of_record(record: Mapping[str, Any], own: Config) -> Config:
 
     A version of jreid with fewer fields recorded fewer.
     """
-    return ConfigDict(_tuples(_filled(_migrated(record), own.to_dict()))).lock()
-
-
-def _migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A recorded config with today's names, without fields that today only PFANet has.
-
-    Raises:
-        ValueError: another method used these fields.
-    """
-    later = {block: fields for block, fields in LATER_FIELDS.items() if block in content}
-    content = _filled(config_protocols.with_texts(_with_new_names(content)), later)
-    backbone = content.get("backbone")
-    if content.get("method") == "pfanet" or not isinstance(backbone, dict):
-        return content
-    if {backbone.get("attention", "none"), backbone.get("normalization", "none")} != {"none"}:
-        raise ValueError("today only PFANet has attention and normalization in config.backbone")
-    kept = {name: value for name, value in backbone.items() if name not in PFANET_ONLY}
-    return {**content, "backbone": kept}
+    return ConfigDict(_tuples(filled(migrated(record), own.to_dict()))).lock()
 
 
 def digest(config: ConfigDict) -> str:
@@ -244,20 +202,6 @@ def _with_local_paths(config: Config) -> Config:
     return config
 
 
-def _with_new_names(block: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """A config of an earlier version with the names and values of this one, of equal meaning."""
-    renamed = RENAMED_OPTIMIZER_FIELDS if "learning_rate" in block else {}
-    result = {}
-    for old, value in block.items():
-        name = RENAMED_FIELDS.get(path + old) or renamed.get(old, old)
-        if isinstance(value, dict):
-            value = _with_new_names(value, f"{path}{name}.")
-        elif isinstance(value, str):
-            value = RENAMED_VALUES.get((path + name, value), value)
-        result[name] = value
-    return result
-
-
 def _check_known(config: ConfigDict, field: str) -> None:
     known = flat(config.to_dict())
     if field in known:
@@ -265,13 +209,12 @@ def _check_known(config: ConfigDict, field: str) -> None:
     inside = [name for name in known if name.startswith(f"{field}.")]
     if inside:
         raise InputError(f"config.{field} is a group; set a field of it, such as {inside[0]}.")
-    group, _, last = field.rpartition(".")
-    if moved := config_protocols.MOVED.get(field):
+    if moved := MOVED.get(field):
         raise InputError(
             f"config.{field} is no longer a config field; it is part of config.{moved} now, such "
             f"as --config.{moved}={TEXTS[moved]}."
         )
-    renamed = f"{group}.{RENAMED_FIELDS.get(field) or RENAMED_OPTIMIZER_FIELDS.get(last)}"
+    renamed = new_name(field)
     meant = renamed if renamed in known else nearest(field, known)
     raise InputError(f"config.{field} is no config field; did you mean config.{meant}?")
 
@@ -285,15 +228,6 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = value
     return found
-
-
-def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The values; where one is missing, the one of `others`."""
-    filled = {**others, **values}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and isinstance(others.get(name), Mapping):
-            filled[name] = _filled(value, others[name])
-    return filled
 
 
 def _tuples(value: Any) -> Any:
