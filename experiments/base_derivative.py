@@ -1,15 +1,15 @@
-"""Base-Derivative's tables and weights, ours beside the paper's.
+"""Base-Derivative's tables and weights: our numbers and the paper's.
 
 python -m experiments.base_derivative table4 --data=synthetic --seeds=0,1,2
 
 The paper: Liu et al., A Base-Derivative Framework for Cross-Modality RGB-Infrared Person
 Re-Identification, ICPR 2020. Tables III and IV are of RegDB (`--data=regdb --trials=1-10`) and of
-SYSU-MM01, figure 6 is of RegDB, figure 7 of SYSU-MM01. On the authors' datasets say where they are,
-by --config.data.folder=DIR. AGW's row of table III is its own: `python -m jreid train
+SYSU-MM01, figure 6 is of RegDB, figure 7 of SYSU-MM01. Give the folder of the authors' datasets by
+--config.data.folder=DIR. For AGW's row of table III, train AGW: `python -m jreid train
 --config=agw:regdb`.
 
-The figures are bars and curves without numbers, and where they stand is lost in part: figure 6 has
-four proportions alpha : beta : gamma, of which 1:1:5 and 2:1:5 can be read; figure 7 has six
+The figures are bars and curves without numbers, and not all of their points can be read: figure 6
+has four proportions alpha : beta : gamma, of which 1:1:5 and 2:1:5 can be read; figure 7 has six
 weights of the multi-directional loss, the best at 1. The other points are our choice.
 """
 
@@ -29,12 +29,12 @@ SETTINGS = (REGDB_FROM_VISIBLE, SYSU_ALL, SYSU_INDOOR)
 
 
 def modalities(*names: str) -> str:
-    """The flag that trains with these."""
+    """The flag that trains with these modalities."""
     return f"--config.base_derivative.modalities={names}"
 
 
 def pairs(*names: tuple[str, str]) -> str:
-    """The flag that draws these pairs together."""
+    """The flag that brings these pairs of modalities together."""
     return f"--config.base_derivative.pairs={names}"
 
 

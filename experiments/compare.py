@@ -3,12 +3,14 @@
 python -m experiments.compare --data=synthetic --seeds=0,1,2
 
 Every method that has a module in `jreid/methods` and a config is trained by its config's defaults
-and evaluated raw and re-ranked: a table in Markdown, with what each costs, and the CMC curves. Runs
-are those of the papers' own tables with default options, in the same folders, and are not run
-again. Beside ours stand the numbers that the papers print, on the authors' dataset of the same
-layout: what may be compared with them on a synthetic dataset is the order alone.
+and evaluated raw and re-ranked. The output is a table in Markdown, with the cost of each method,
+and the CMC curves. The runs are shared with the papers' own tables: a row with default options is
+in the same folder, and a finished run is not run again. The table also has the numbers that the
+papers print, on the authors' dataset of the same layout. On a synthetic dataset only the order of
+the methods can be compared with them.
 
-A step's time is of this machine, its memory by XLA's own account, both at the method's own batch.
+A step's time is measured on this machine, its memory is XLA's estimate, both with the method's own
+batch.
 """
 
 import argparse
@@ -69,14 +71,14 @@ PRINTED = {
     },
 }
 
-Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by method, one a seed
+Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by method, one for each seed
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0],
-        epilog="config fields of every method are set as --config.field=value",
+        epilog="set config fields of every method by --config.field=value",
     )
     add_arguments(parser)
     options, flags = parser.parse_known_args(arguments)
@@ -112,7 +114,7 @@ def run_all(sweeps: Mapping[str, Sweep]) -> Results:
     """The results of all methods; runs what is not finished.
 
     Raises:
-        InputError: runs failed. The others were run.
+        InputError: runs failed, after all others were run.
     """
     results, failed = {}, []
     for name, sweep in sweeps.items():
@@ -178,7 +180,7 @@ def _values(
 
 
 def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
-    """What the numbers are of, and the fingerprints, which say whether they may be compared."""
+    """The dataset, protocols and seeds of the numbers; equal fingerprints can be compared."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, of_seeds in results.items():
         rows = [find(result, setting, kind) for kind in RERANKINGS for result in of_seeds]

@@ -1,20 +1,20 @@
-"""IDKL's tables and the curves of its figure 5, ours beside the paper's.
+"""IDKL's tables and the curves of its figure 5: our numbers and the paper's.
 
 python -m experiments.idkl table4 --data=synthetic --seeds=0,1,2
 python -m experiments.idkl table4 --data=synthetic,variant=code --seeds=0,1,2
 
 The paper: Ren and Zhang, Implicit Discriminative Knowledge Learning for Visible-Infrared Person
 Re-Identification, CVPR 2024. Its tables 1 and 4 and its figure 5 are of SYSU-MM01, table 2 is of
-RegDB (`--data=regdb --trials=1-10`), table 3 of LLCM. On the authors' datasets say where they are,
-by --config.data.folder=DIR, and allow for days on a GPU.
+RegDB (`--data=regdb --trials=1-10`), table 3 of LLCM. Give the folder of the authors' datasets by
+--config.data.folder=DIR, and allow for days on a GPU.
 
-Raw and re-ranked rows are apart. Which of them the paper's numbers are of is not known, so they
-stand beside both. For re-ranking: the released code always does it on SYSU-MM01 and LLCM; one user
-who switched it off reports about 71 instead of 81.42 for rank 1; and from one shot to ten the mAP
-falls by 1.6, where other methods, which do not re-rank, lose 5 to 7. Against it: the authors say
-that their own code, which is not public, does not. On SYSU-MM01 the released code looks for
-neighbors among the queries only, on LLCM among all images; RegDB's numbers are not re-ranked, and
-are of its first trial alone.
+Raw and re-ranked numbers are separate rows. It is not known which of them the paper prints, so its
+numbers are in both rows. These facts speak for re-ranking: the released code always does it on
+SYSU-MM01 and LLCM; one user who switched it off reports about 71 instead of 81.42 for rank 1; and
+from one shot to ten the mAP falls by 1.6, while other methods, which do not re-rank, lose 5 to 7.
+Against it: the authors say that their own code, which is not public, does not re-rank. On SYSU-MM01
+the released code searches neighbors among the queries only, on LLCM among all images. RegDB's
+numbers are not re-ranked, and are of its first trial only.
 """
 
 from experiments.sweep import main
@@ -37,12 +37,12 @@ LLCM_FROM_INFRARED = Setting("infrared to visible", "llcm", {"direction": "infra
 
 
 def weights(**values: float) -> tuple[str, ...]:
-    """The weights of losses."""
+    """The flags of the losses' weights."""
     return tuple(f"--config.idkl.weights.{name}={value}" for name, value in values.items())
 
 
 def both(name: str, flags: tuple[str, ...], printed: str, rerank: str) -> tuple[Row, Row]:
-    """A raw and a re-ranked row of the same runs, beside the same numbers of the paper."""
+    """A raw and a re-ranked row of the same runs, both with the same numbers of the paper."""
     return Row(name, flags, printed), Row(f"{name}, re-ranked", flags, printed, rerank)
 
 
@@ -131,7 +131,7 @@ TABLE_4 = Table(
 
 
 def curve(number: int, loss: str, field: str, best: float, values: tuple[float, ...]) -> Table:
-    """A curve of figure 5, of which the paper prints the maximum alone; the points are ours."""
+    """A curve of figure 5. The paper prints only its maximum; the other points are our choice."""
     rows = (
         both(
             f"{value}",

@@ -1,18 +1,18 @@
-"""Mutual prediction's tables and weights, ours beside the paper's; and its five readings.
+"""Mutual prediction's tables and weights: our numbers and the paper's; and its five readings.
 
 python -m experiments.mutual_prediction table4 --data=synthetic --seeds=0,1,2
 
 The paper: person re-identification by cross-modality identity mutual prediction learning and
-fine-grained feature learning. What we run is a reconstruction of it (`configs/mutual_prediction.py`
-says why), so table 4 has a row for each of the five readings of its mutual prediction: what they
-differ by is what the reading costs. Table 2 is of RegDB (`--data=regdb --trials=1-10`), table 3 of
-SYSU-MM01; table 4 is of both, of RegDB's first trial only. On the authors' datasets say where they
-are, by --config.data.folder=DIR. AGW's row is its own: `python -m jreid train
---config=agw:regdb`.
+fine-grained feature learning. Our method is a reconstruction of it (`configs/mutual_prediction.py`
+says why), so table 4 has a row for each of the five readings of its mutual prediction. Their
+differences show how much depends on the reading. Table 2 is of RegDB (`--data=regdb
+--trials=1-10`), table 3 of SYSU-MM01, table 4 of both, with RegDB's first trial only. Give the
+folder of the authors' datasets by --config.data.folder=DIR. For AGW's row, train AGW: `python -m
+jreid train --config=agw:regdb`.
 
-Figure 3 is four curves without numbers, of which only the best points can be read, in two ways: its
-other points, and those of the second reading at the end (12.2 and 35), are our choice. In table 3
-the paper prints MAC's RegDB numbers for its indoor search.
+Figure 3 is four curves without numbers. Only their best points can be read, and these in two ways.
+The other points, and those of the second reading at the end (12.2 and 35), are our choice. In table
+3 the paper prints MAC's RegDB numbers for its indoor search.
 """
 
 from experiments.sweep import main

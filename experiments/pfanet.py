@@ -1,13 +1,13 @@
-"""PFANet's tables, ours beside the paper's.
+"""PFANet's tables: our numbers and the paper's.
 
 python -m experiments.pfanet table2 --data=synthetic --seeds=0,1,2
 
 The paper: Learning Identity-Consistent Feature for Cross-Modality Person Re-Identification via
-Pixel and Feature Alignment, Mobile Information Systems 2022; both tables are of SYSU-MM01. On the
-authors' images say where they are, by --config.data.folder=DIR, and allow for days on a GPU.
+Pixel and Feature Alignment, Mobile Information Systems 2022; both tables are of SYSU-MM01. Give the
+folder of the authors' images by --config.data.folder=DIR, and allow for days on a GPU.
 
-Table 2's baseline is the generators, the joint discriminator and a plain ResNet-50; the gain of
-BNG is 5.57 points in the text, 5.47 by the table.
+Table 2's baseline has the generators, the joint discriminator and a plain ResNet-50. The text says
+that BNG gains 5.57 points, the table 5.47.
 """
 
 from experiments.sweep import main

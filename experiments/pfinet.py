@@ -1,14 +1,14 @@
-"""PFINet's tables, ours beside the paper's.
+"""PFINet's tables: our numbers and the paper's.
 
 python -m experiments.pfinet table3 --data=synthetic --seeds=0,1,2
 
 The paper: Pyramid Feature Integration Network for Visible-Infrared Person Re-ID, CVM 2022. Its
-tables 1, 3, 4 and 5 are of SYSU-MM01, table 2 is of RegDB (`--data=regdb --trials=1-10`). On the
-authors' datasets say where they are, by --config.data.folder=DIR, and allow for days on a GPU.
+tables 1, 3, 4 and 5 are of SYSU-MM01, table 2 is of RegDB (`--data=regdb --trials=1-10`). Give the
+folder of the authors' datasets by --config.data.folder=DIR, and allow for days on a GPU.
 
-Its re-ranked rows are measured with neighbors among the queries only on SYSU-MM01, among all
-images on RegDB, as the released code has them; SYSU-MM01's with neighbors among all images, which
-the paper does not have, are a row more.
+Its re-ranked rows search neighbors among the queries only on SYSU-MM01, and among all images on
+RegDB, as the released code does. We add a row for SYSU-MM01 with neighbors among all images, which
+the paper does not have.
 """
 
 from experiments.sweep import main
@@ -25,13 +25,13 @@ from experiments.tables import (
     others,
 )
 
-COLOURS = "--config.image.gray_visible=False"
+COLORS = "--config.image.gray_visible=False"
 BASELINE = "--config.pfinet.pyramid=none"
 
 
-def learnt(kind: str) -> tuple[str, str]:
-    """A learnt transformation in place of the fixed one."""
-    return COLOURS, f"--config.pfinet.transformation.kind={kind}"
+def learned(kind: str) -> tuple[str, str]:
+    """The flags of a learned transformation in place of the fixed one."""
+    return COLORS, f"--config.pfinet.transformation.kind={kind}"
 
 
 TABLE_1 = Table(
@@ -106,9 +106,9 @@ TABLE_3 = Table(
     "Table 3: the pyramid (PFI) and the task transformation (TT)",
     (SYSU_ALL,),
     (
-        Row("Baseline", (BASELINE, COLOURS), "58.17 56.69"),
+        Row("Baseline", (BASELINE, COLORS), "58.17 56.69"),
         Row("Baseline + TT", (BASELINE,), "65.67 62.50"),
-        Row("PFI", (COLOURS,), "63.43 62.41"),
+        Row("PFI", (COLORS,), "63.43 62.41"),
         Row("PFI + TT", (), "68.53 65.52"),
     ),
 )
@@ -118,8 +118,8 @@ TABLE_4 = Table(
     (SYSU_ALL,),
     (
         Row("fixed", (), "68.53 65.52"),
-        Row("learnt, a parameter a channel (LSP)", learnt("lsp"), "63.33 61.49"),
-        Row("learnt, many parameters (LMP)", learnt("lmp"), "57.96 57.42"),
+        Row("learned, one parameter for each channel (LSP)", learned("lsp"), "63.33 61.49"),
+        Row("learned, many parameters (LMP)", learned("lmp"), "57.96 57.42"),
     ),
 )
 

@@ -1,7 +1,7 @@
-"""Runs the rows of a paper's tables, each a `jreid train`, and prints ours beside the paper's.
+"""Runs the rows of a paper's tables by `jreid train`, and prints our numbers and the paper's.
 
-A row and seed is a run in a folder of its own, so that a sweep that was stopped goes on, finished
-runs are not run again, and rows that tables share are run once.
+Each row and seed is a run in its own folder. So a sweep that was stopped continues, finished runs
+are not run again, and rows that several tables share are run once.
 """
 
 import argparse
@@ -29,15 +29,15 @@ TINY = {known.layout: name for name, known in DATASETS.items() if known.scale ==
 
 
 class Sweep(NamedTuple):
-    """What all runs of a sweep share.
+    """The settings that all runs of a sweep share.
 
     Attributes:
         config: its name, or the path of a file: `pfinet`.
         data: its argument: `synthetic`, `regdb,trial=1`, ...
         flags: `--config.field=value` flags for every row.
-        seeds: a run of each row for each.
+        seeds: each row is run once for each seed.
         trials: RegDB's trials, as `jreid train --trials` takes them; empty for one.
-        folder: where the runs are.
+        folder: the folder of the runs.
     """
 
     config: str
@@ -54,20 +54,20 @@ def main(
     description: str | None,
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """The command line of an experiment: runs tables of it and prints them.
+    """The command line of an experiment: runs some of its tables and prints them.
 
     Args:
         config: the name of its config, or the path of a file.
-        tables: by the name that the command line has for each.
+        tables: by their names on the command line.
         description: the experiment's docstring.
-        arguments: the command line's, unless these are given.
+        arguments: None for those of the process.
     """
     configure()
     parser = argparse.ArgumentParser(
         description=(description or "").partition("\n")[0],
-        epilog="config fields of every row are set as --config.field=value",
+        epilog="set config fields of every row by --config.field=value",
     )
-    parser.add_argument("tables", nargs="+", choices=tables, help="which to run")
+    parser.add_argument("tables", nargs="+", choices=tables, help="tables to run")
     add_arguments(parser)
     options, flags = parser.parse_known_args(arguments)
     try:
@@ -80,19 +80,26 @@ def main(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of every sweep."""
     parser.add_argument("--data", default="synthetic", help="synthetic, sysu_mm01, regdb, ...")
-    parser.add_argument("--seeds", default="0", help="such as 0,1,2: a run of each row for each")
-    parser.add_argument("--trials", default="", help="of RegDB, such as 1-10")
     parser.add_argument(
-        "--scale", choices=("full", "tiny"), default="full", help="tiny: only whether all rows run"
+        "--seeds", default="0", help="seeds, such as 0,1,2: run each row once for each"
     )
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="where the runs go")
+    parser.add_argument("--trials", default="", help="splits of RegDB, such as 1-10")
+    parser.add_argument(
+        "--scale",
+        choices=("full", "tiny"),
+        default="full",
+        help="tiny: only test that all rows run",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs"), help="folder for the runs (default: runs)"
+    )
 
 
 def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
     """The sweep of a config that the command line asks for.
 
     Raises:
-        InputError: it asks for data or a config that do not exist.
+        InputError: the data or the config do not exist.
     """
     seeds = tuple(read_seeds(options.seeds))
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
@@ -135,10 +142,10 @@ def tiny(data: str, layout: str) -> str:
 
 
 def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
-    """The results of the table's rows, one a seed; runs what is not finished.
+    """The results of the table's rows, one for each seed; runs what is not finished.
 
     Raises:
-        InputError: runs failed, or a folder holds a run of another config. The others were run.
+        InputError: runs failed, after all others were run; or a folder has a run of another config.
     """
     failed = []
     results: dict[Row, list[dict[str, Any]]] = {}
@@ -159,7 +166,7 @@ def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
 
 
 def run_row(sweep: Sweep, row: Row, seed: int, label: str) -> dict[str, Any] | None:
-    """The result of one run, which is made unless it is there; None where it fails."""
+    """The result of one run, which is trained unless it is finished; None if it fails."""
     from jreid.runs.finished import is_finished
     from jreid.runs.run import Run
 
@@ -189,7 +196,7 @@ def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
 
 
 def render(sweep: Sweep) -> None:
-    """Renders the synthetic dataset, if it is asked for and missing."""
+    """Renders the sweep's dataset, if it is a synthetic one and its folder is missing."""
     data = load_config(sweep).data
     command = synthesize_command(data.name, data.folder, data.layout)
     if command and not Path(data.folder).exists():

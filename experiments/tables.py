@@ -1,4 +1,4 @@
-"""A paper's tables as data, and what was measured set beside what the paper prints."""
+"""A paper's tables as data, and tables that show our numbers next to the paper's."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +10,10 @@ from jreid.evaluation.results.marks import marks
 
 
 class Setting(NamedTuple):
-    """How some of a table's columns are measured.
+    """The protocol of some of a table's columns.
 
     Attributes:
-        title: what stands above them: `all search, single shot`.
+        title: their heading: `all search, single shot`.
         layout: of the dataset that the paper measured on: `sysu_mm01`, `regdb` or `llcm`.
         choice: fields of the protocol: `{"search": "all", "shots": 1}`.
         measures: the columns: `R1` to `R20`, `mAP`, `mINP`.
@@ -29,11 +29,11 @@ class Row(NamedTuple):
     """A row of a table.
 
     Attributes:
-        name: as the paper has it.
-        flags: the config flags that make it; None: another paper's method, which is not run.
-        printed: the paper's per cents in the order of the settings and their measures, `-` where
-            it has none; settings are separated by `|`.
-        rerank: which rows of a result it is: `none`, `standard` or `query_only`.
+        name: its name in the paper.
+        flags: the config flags of its runs; None: another paper's method, which is not run.
+        printed: the paper's numbers in per cent, in the order of the settings and their measures,
+            `-` where it has none; settings are separated by `|`.
+        rerank: the re-ranking of its numbers: `none`, `standard` or `query_only`.
     """
 
     name: str
@@ -68,7 +68,7 @@ def others(text: str) -> tuple[Row, ...]:
 
 
 def measured_by(table: Table, layout: str) -> tuple[Setting, ...]:
-    """The settings of a table that a dataset of this layout can be measured by.
+    """The settings of a table that belong to a dataset of this layout.
 
     Raises:
         InputError: there are none.
@@ -84,10 +84,10 @@ def measured_by(table: Table, layout: str) -> tuple[Setting, ...]:
 
 
 def find(result: Mapping[str, Any], setting: Setting, rerank: str) -> Mapping[str, Any]:
-    """The row of a run's result that a setting and a re-ranking ask for, of the last checkpoint.
+    """The row of a run's result with this setting and re-ranking, of the last checkpoint.
 
     Raises:
-        InputError: the run was not evaluated so.
+        InputError: there is no such row.
     """
     for row in result["rows"]:
         choice = {name: row["protocol"].get(name) for name in setting.choice}
@@ -112,11 +112,11 @@ def format_table(
     results: Mapping[Row, Sequence[Mapping[str, Any]]],
     seeds: Sequence[int],
 ) -> str:
-    """The table in Markdown: ours, mean and deviation over the seeds, beside the paper's.
+    """The table in Markdown: our mean and deviation over the seeds, and the paper's numbers.
 
     Args:
-        data: the dataset's name, which stands above our numbers.
-        results: of each row that was run, the result of each seed.
+        data: the dataset's name, for the heads of our columns.
+        results: for each row that was run, the result of each seed.
     """
     parts = [f"### {table.title}"]
     for setting in measured_by(table, layout):
@@ -132,7 +132,7 @@ def format_table(
 def _caption(
     setting: Setting, results: Mapping[Row, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> str:
-    """What our numbers are of: the split, the seeds, the protocols' fingerprints, and marks."""
+    """The split, the seeds, the protocols' fingerprints and the marks of our numbers."""
     found = [
         find(result, setting, row.rerank)["fingerprint"]
         for row, of_seeds in results.items()
@@ -168,7 +168,11 @@ def _printed(row: Row, setting: Setting, table: Table) -> Iterator[str]:
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
-    """Both with two digits; empty without values, and no deviation of a single one."""
+    """Both with two digits; empty without values. A single value has no deviation.
+
+    This deviation divides by one less than the number of values; `std` in results divides by their
+    number.
+    """
     if not values:
         return ""
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""

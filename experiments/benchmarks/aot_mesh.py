@@ -1,7 +1,7 @@
-"""Devices that need not be here: XLA compiles for them, and says what memory it assigns.
+"""Devices that this machine does not have: XLA compiles for them and reports the memory it assigns.
 
-That takes JAX's plugin for them (`pip install 'jax[cuda12]'` or `'jax[tpu]'`), and
-`JAX_PLATFORMS=cpu` where there are none.
+This needs JAX's plugin for them (`pip install 'jax[cuda12]'` or `'jax[tpu]'`), and
+`JAX_PLATFORMS=cpu` on a machine without such devices.
 """
 
 import os
@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from jreid.distributed.mesh import mesh_over
 
-# An H100 SXM as NVIDIA describes it, in XLA's words.
+# NVIDIA's numbers of an H100 SXM, in the fields of XLA.
 H100 = """
 platform_name: "CUDA"
 device_description_str: "H100"
@@ -44,9 +44,9 @@ gpu_device_info {
 
 
 def make_mesh(devices: str) -> Mesh:
-    """A mesh of devices for which steps can be compiled and not run.
+    """A mesh of devices for which steps can be compiled but not run.
 
-    Ends the program where JAX has no plugin for them, or looks for such devices and finds none.
+    Ends the program if JAX has no plugin for them, or searches this machine for them in vain.
 
     Args:
         devices: `8xH100`, or a TPU's topology such as `v5e:2x4`.
@@ -61,10 +61,11 @@ def make_mesh(devices: str) -> Mesh:
             )
         else:
             topology = topologies.get_topology_desc(devices, platform="tpu")
-    except (NotImplementedError, ValueError, RuntimeError) as error:
+    # Without the plugin JAX raises RuntimeError, or NotImplementedError, which is one.
+    except (ValueError, RuntimeError) as error:
         plugin, cause = "cuda12" if cards else "tpu", str(error).partition("\n")[0]
         sys.exit(
-            f"JAX cannot compile for an absent {devices} ({cause}): name it as 8xH100 or "
-            f"v5e:2x4, pip install 'jax[{plugin}]', and set JAX_PLATFORMS=cpu."
+            f"JAX cannot compile for an absent {devices} ({cause}): write 8xH100 or v5e:2x4, "
+            f"pip install 'jax[{plugin}]', and set JAX_PLATFORMS=cpu."
         )
     return mesh_over(topology.devices)

@@ -1,13 +1,13 @@
-"""Images a second that our pipeline and a plain PyTorch DataLoader decode and augment.
+"""Images per second that our pipeline and a plain PyTorch DataLoader decode and augment.
 
 python -m experiments.benchmarks.input [--images=N] [--rounds=R] [--folder=DIR]
 
-Each works as in training, on every core. Ours has one thread a core and reads the bytes of the JPEG
-files from memory, where a Table holds them. The DataLoader has one worker process a core, and its
-Dataset opens the files by path, as the released codes and torchvision's transforms do; the system
-keeps them in its cache. They take turns, and the best round of each counts. CPU seconds are those
-of the whole process and its workers, which other work on the machine changes less than the clock.
-Without --folder, files of SYSU-MM01's size are rendered into a temporary one.
+Both work as in training, on all cores. Ours has one thread for each core and reads the bytes of the
+JPEG files from memory, where a Table holds them. The DataLoader has one worker process for each
+core, and its Dataset opens the files by path, as the released codes and torchvision's transforms
+do; the system keeps them in its cache. They take turns, and the best round of each counts. CPU
+seconds are those of the whole process and its workers; other work on the machine changes them less
+than the clock. Without --folder, files of SYSU-MM01's size are rendered into a temporary folder.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from jreid.synthetic.pedestrians import sample_person
 from jreid.synthetic.photograph import photograph
 from jreid.synthetic.randomness import Purpose, generator
 
-P, K = 8, 4  # identities a step, images of an identity and modality
+P, K = 8, 4  # identities of a step, images of an identity and modality
 WARM_STEPS, STEPS = 6, 24
 ERASING = {"erase_area": (0.02, 0.33), "erase_ratio": (0.3, 3.3), "erase_fill": 0.0}
 OPTIONS = {
@@ -53,7 +53,7 @@ RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling
 
 
 class Speed(NamedTuple):
-    """Images by the clock and by the CPU time of all threads and processes."""
+    """Images per second, by the clock and by the CPU time of all threads and processes."""
 
     a_second: float
     a_cpu_second: float
@@ -62,9 +62,9 @@ class Speed(NamedTuple):
 def main() -> None:
     """Prints a line for each pipeline and each kind of augmentation."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--images", type=int, default=320, help="how many to render")
+    parser.add_argument("--images", type=int, default=320, help="number of images to render")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="JPEG files to read instead")
+    parser.add_argument("--folder", type=Path, help="folder of JPEG files (default: rendered ones)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         if not arguments.folder:
@@ -81,11 +81,11 @@ def main() -> None:
                 runs["PyTorch DataLoader"] = plain
             compare(label, runs, arguments.rounds)
     if not plain:
-        print("PyTorch is not installed, so that there is nothing to compare with.")
+        print("PyTorch is not installed, so there is nothing to compare with.")
 
 
 def render(folder: Path, images: int) -> None:
-    """JPEG files as SYSU-MM01's: crops of 250 to 500 pixels' height, about 5 to 30 kB."""
+    """Renders JPEG files like SYSU-MM01's: crops of 250 to 500 pixels' height, 5 to 30 kB."""
     for index in range(images):
         rng = np.random.default_rng([0, index])
         camera = CAMERAS[index % len(CAMERAS)]
@@ -108,8 +108,8 @@ def compare(label: str, runs: dict[str, Callable[[], Iterator[Any]]], rounds: in
     best = {name: Speed(*map(max, zip(*found, strict=True))) for name, found in speeds.items()}
     for name, (a_second, a_cpu_second) in best.items():
         print(
-            f"{label}: {name} {a_second:.0f} images/s, {a_second / cores():.0f} a core, "
-            f"{a_cpu_second:.0f} a CPU second"
+            f"{label}: {name} {a_second:.0f} images/s, {a_second / cores():.0f} per core, "
+            f"{a_cpu_second:.0f} per CPU second"
         )
     if len(best) == 2:
         clock, cpu = (mine / plain for mine, plain in zip(*best.values(), strict=True))
@@ -117,7 +117,7 @@ def compare(label: str, runs: dict[str, Callable[[], Iterator[Any]]], rounds: in
 
 
 def measure(batches: Iterator[Any]) -> Speed:
-    """The speed of a running pipeline: what was made before the clock starts is used up first."""
+    """The speed of a running pipeline; batches that are ready in advance are used first."""
     for _ in range(WARM_STEPS):
         next(batches)
     start, cpu = time.monotonic(), cpu_seconds()
@@ -167,7 +167,7 @@ def ours(
 
 
 def torch_loader(paths: list[Path], options: Augmentation) -> Callable[[], Iterator[Any]] | None:
-    """A DataLoader with a worker a core; None where PyTorch is missing."""
+    """A DataLoader with one worker for each core; None if PyTorch is missing."""
     try:
         from torch.utils.data import DataLoader
     except ImportError:
@@ -186,7 +186,7 @@ def torch_loader(paths: list[Path], options: Augmentation) -> Callable[[], Itera
 class TorchImages:
     """Files opened, decoded and augmented as the released loaders do: Pillow, then tensors.
 
-    Step by step what torchvision's transforms do, without which the benchmark runs, too.
+    The same steps as torchvision's transforms, so that the benchmark does not need torchvision.
     """
 
     def __init__(self, paths: list[Path], options: Augmentation) -> None:

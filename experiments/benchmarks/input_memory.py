@@ -2,10 +2,10 @@
 
 python -m experiments.benchmarks.input_memory [--folder=DIR] [--prepared=DIR]
 
-What counts is the resident set at its highest, all libraries with it, less the encoded bytes of the
-images: once for the process that packs the dataset on first use, once for a later one. Without
---folder, as many files as SYSU-MM01 has in each split and camera, and of its sizes, are made in a
-temporary one: 300 rendered pictures in turn, each file with a comment of its own.
+The number is the highest resident set, with all libraries, without the encoded bytes of the images:
+once for the process that packs the dataset on first use, once for a later one. Without --folder, a
+temporary folder gets as many files as SYSU-MM01 has in each split and camera, and of its sizes.
+They repeat 300 rendered pictures, each file with its own comment.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.input import OPTIONS, K, P, render
+from experiments.benchmarks.measure import peak
 from jreid.data.layouts.sysu_mm01 import COUNTS, SPLIT_FILES
 from jreid.process import configure
 
@@ -27,7 +28,7 @@ PICTURES, STEPS = 300, 20
 def main() -> None:
     """Prints a line for the first process and one for the second."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--folder", type=Path, help="SYSU-MM01, instead of files made up")
+    parser.add_argument("--folder", type=Path, help="folder of SYSU-MM01 (default: made-up files)")
     parser.add_argument("--prepared", type=Path, help="where packed images are kept")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def make_files(folder: Path) -> None:
-    """A folder of SYSU-MM01's layout and counts; only the files' bytes are made up."""
+    """Makes a folder of SYSU-MM01's layout and counts; only the files' bytes are made up."""
     with tempfile.TemporaryDirectory() as temporary:
         render(Path(temporary), PICTURES)
         pictures = [file.read_bytes() for file in sorted(Path(temporary).iterdir())]
@@ -59,7 +60,7 @@ def make_files(folder: Path) -> None:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(",".join(map(str, identities)) + "\n")
         for camera, count in counts.items():
-            # From both ends in turn, so that every identity is somewhere.
+            # Some cameras take the first identities, others the last, so that each one appears.
             chosen = identities[:: -1 if camera in (2, 5, 6) else 1][: count.identities]
             for image in range(count.images):
                 place = folder / f"cam{camera}" / f"{chosen[image % len(chosen)]:04d}"
@@ -70,13 +71,13 @@ def make_files(folder: Path) -> None:
 
 
 def with_comment(jpeg: bytes, text: str) -> bytes:
-    """The same picture in other bytes."""
+    """The same picture with a comment, so that its bytes are different."""
     comment = text.encode()
     return jpeg[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def measure(folder: Path, prepared: Path) -> None:
-    """Prints what this process takes for the images of `folder` and batches of them."""
+    """Prints the memory that this process needs for a folder's images and batches of them."""
     from jreid.data.dataset import Source, load
     from jreid.data.pipeline import training_batches
     from jreid.data.samplers import Plan
@@ -100,12 +101,6 @@ def measure(folder: Path, prepared: Path) -> None:
         f"MB when loaded, {(peak() - encoded) / 1e6:.0f} MB after {STEPS} steps of {label}",
         flush=True,
     )
-
-
-def peak() -> int:
-    """The highest resident set of this process so far, in bytes."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ python -m experiments.benchmarks.memory agw:sysu_mm01,batch.identities=16
 JAX_NUM_CPU_DEVICES=8 python -m experiments.benchmarks.memory agw:sysu_mm01
 JAX_PLATFORMS=cpu python -m experiments.benchmarks.memory --devices=8xH100 agw:sysu_mm01
 
-Without a config: every method's on SYSU-MM01, in float32, in bfloat16, and with the residual blocks
-computed anew in the backward pass.
+Without a config: every method on SYSU-MM01, in float32, in bfloat16, and with the residual blocks
+recomputed in the backward pass.
 
-Two accounts. JAX's, for all devices together: what the forward pass keeps for the backward pass of
-the player that keeps most, by the program as it is written. XLA's, of one device: all that the
-compiled step needs, its arguments too. XLA's is of the devices that are there, or of GPUs or TPUs
-that need not be (`experiments/benchmarks/aot_mesh.py`): for a CPU it undoes the computing anew.
-What convolutions work in on CPUs and GPUs is in neither account.
+There are two numbers. JAX's is for all devices together: the arrays that the forward pass keeps for
+the backward pass, of the player that keeps most, in the program before it is compiled. XLA's is for
+one device: all that the compiled step needs, with its arguments. XLA compiles for the devices of
+this machine, or for GPUs or TPUs that it does not have (`experiments/benchmarks/aot_mesh.py`). For
+a CPU, XLA undoes the recomputation. Neither number has the workspace of convolutions on CPUs and
+GPUs.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from jax.sharding import Mesh
 
 from experiments.benchmarks import aot_mesh
 from experiments.benchmarks.training import load_config
+from jreid.config_file import shipped_configs
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
@@ -34,9 +36,8 @@ from jreid.engine.step_cost import in_first_epoch, memory_of
 from jreid.methods import Player
 from jreid.process import configure
 
-METHODS = ("agw", "pfinet", "base_derivative", "pfanet", "idkl", "mutual_prediction")
 FORMS = ("", ",dtype=bfloat16", ",backbone.rematerialize=True")
-# XLA assigns memory before it makes code. The code is not run, so it need not be optimized.
+# XLA assigns memory before it generates code. The code is not run, so it is not optimized.
 QUICKLY = {"xla_backend_optimization_level": 0}
 
 
@@ -44,9 +45,9 @@ class Memory(NamedTuple):
     """Bytes of a method's last phase.
 
     Attributes:
-        state: parameters, statistics and optimizer state, whole on every device.
-        kept: between forward and backward pass, over all devices.
-        step: all that the step needs on a device, the state and its part of the batch among it.
+        state: parameters, statistics and optimizer state, of which every device has a copy.
+        kept: from the forward pass for the backward pass, over all devices.
+        step: all that the step needs on a device, with the state and its part of the batch.
     """
 
     state: int
@@ -57,11 +58,14 @@ class Memory(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a line for each config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("configs", nargs="*", help="a config and, after commas, its fields")
-    parser.add_argument("--devices", help="that need not be here, such as 8xH100 or v5e:2x4")
+    parser.add_argument("configs", nargs="*", help="configs, each with fields after commas")
+    parser.add_argument(
+        "--devices",
+        help="devices that may be absent, such as 8xH100 or v5e:2x4",
+    )
     options = parser.parse_args(arguments)
     mesh = aot_mesh.make_mesh(options.devices) if options.devices else make_mesh()
-    every = [f"{method}:sysu_mm01{form}" for method in METHODS for form in FORMS]
+    every = [f"{method}:sysu_mm01{form}" for method in shipped_configs() for form in FORMS]
     devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     for source in options.configs or every:
         config = load_config(source)
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def account(config: Any, mesh: Mesh) -> Memory:
-    """What the training of a config needs on a mesh.
+    """The memory that training a config needs on a mesh.
 
     Raises:
         InputError: the config cannot be built.
@@ -93,7 +97,7 @@ def account(config: Any, mesh: Mesh) -> Memory:
 
 
 def _kept(player: Player, state: Any, batch: Any) -> int:
-    """Bytes that the backward pass of a player's loss starts from."""
+    """Bytes that the forward pass keeps for the backward pass of a player's loss."""
 
     def backward(own: Any, params: Any, model_state: Any, batch: Any) -> Any:
         def loss(own: Any) -> jax.Array:

@@ -1,33 +1,30 @@
-"""Seconds of k-reciprocal re-ranking, beside the dense form that is public and a shortcut by faiss.
+"""Seconds of k-reciprocal re-ranking, of the public dense form, and of a shortcut by faiss.
 
 python -m experiments.benchmarks.reranking --sizes sysu,market
 
-Made-up features of 2,048 dimensions, seeded; k1 = 20, k2 = 6, lambda = 0.3. All methods run by
-turns in one process and the median round counts; memory is the growth of the peak of a process of
-its own. `faiss` needs faiss-cpu; its distance is another one, so that it agrees in ranks only.
+The features are random, of 2,048 dimensions, with a fixed seed; k1 = 20, k2 = 6, lambda = 0.3. All
+methods take turns in one process, and the median round counts. Memory is the growth of the peak of
+a separate process. `faiss` needs faiss-cpu; it uses another distance, so that only its ranks agree.
 """
 
 import argparse
 import importlib
 import importlib.util
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.evaluation.methods import SIZES, Problem, make_problem
+from experiments.benchmarks.measure import by_turns, growth, growth_in_a_process
 from jreid.evaluation import Rerank, mean_metrics, rerank
 from jreid.evaluation.ranking.cmc import score_distances
 from jreid.process import configure
 
 K1, K2, WEIGHT = 20, 6, 0.3
 ARRAYS = ("query", "gallery")
+MODULE = "experiments.benchmarks.reranking"
 
 
 def standard(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -36,7 +33,7 @@ def standard(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def query_only(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Ours, with neighbors among the queries alone."""
+    """Ours, with neighbors among the queries only."""
     return rerank(query, gallery, Rerank("query_only", K1, K2, WEIGHT))
 
 
@@ -59,7 +56,7 @@ def zhong(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def faiss(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Jaccard distance of lists that faiss finds, weighed by unscaled distances, without lambda."""
+    """Jaccard distance of lists that faiss finds, weighted by unscaled distances, no lambda."""
     features = np.concatenate([query, gallery])
     index = importlib.import_module("faiss").IndexFlatL2(features.shape[1])
     index.add(features)
@@ -105,14 +102,7 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
     here = [name for name in methods if name != "faiss" or importlib.util.find_spec("faiss")]
     # The first run compiles.
     metrics = {name: describe(METHODS[name](*problem[:2]), problem) for name in here}
-    walls: dict[str, list[float]] = {name: [] for name in here}
-    works: dict[str, list[float]] = {name: [] for name in here}
-    for _ in range(rounds):
-        for name in here:
-            wall, work = time.perf_counter(), time.process_time()
-            METHODS[name](*problem[:2])
-            walls[name].append(time.perf_counter() - wall)
-            works[name].append(time.process_time() - work)
+    seconds = by_turns({name: partial(METHODS[name], *problem[:2]) for name in here}, rounds)
     print(f"\n{size}: {len(problem.query)} x {len(problem.gallery)}")
     if {"standard", "zhong"} <= set(here):
         difference = standard(*problem[:2])
@@ -128,10 +118,11 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
         if name not in here:
             print(f"| {name} | not installed | | | | | | |")
             continue
-        wall, work = statistics.median(walls[name]), statistics.median(works[name])
-        ratio = wall / statistics.median(walls[here[0]])
-        times = f"{wall:.2f} | {min(walls[name]):.2f} | {work:.2f} | {ratio:.2f}"
-        peak = memory_in_a_process(name, problem) / 1e6
+        wall, work = map(statistics.median, seconds[name])
+        ratio = wall / statistics.median(seconds[here[0]].wall)
+        times = f"{wall:.2f} | {min(seconds[name].wall):.2f} | {work:.2f} | {ratio:.2f}"
+        arrays = {array: getattr(problem, array) for array in ARRAYS}
+        peak = growth_in_a_process(MODULE, name, arrays) / 1e6
         print(f"| {name} | {times} | {metrics[name]} | {peak:.0f} |", flush=True)
 
 
@@ -143,28 +134,9 @@ def describe(distance: np.ndarray, problem: Problem) -> str:
 
 
 def memory_of(method: str, folder: str) -> int:
-    """How much a method raises this process's peak, in bytes; its result included."""
+    """The bytes by which a method and its result raise this process's peak."""
     features = [np.load(f"{folder}/{name}.npy") for name in ARRAYS]
-    jnp.zeros(8).block_until_ready()
-    before = peak()
-    METHODS[method](*features)
-    return peak() - before
-
-
-def peak() -> int:
-    """The most bytes that this process held so far; Linux."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-
-def memory_in_a_process(method: str, problem: Problem) -> int:
-    """The same, in a new process."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ARRAYS:
-            np.save(f"{folder}/{name}.npy", getattr(problem, name))
-        command = [sys.executable, "-m", "experiments.benchmarks.reranking"]
-        command += ["--memory-of", f"{method},{folder}"]
-        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return growth(lambda: METHODS[method](*features))
 
 
 def _reciprocal(ranked: np.ndarray, i: int, k: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Images a second of whole training steps: ours, and the same step in PyTorch.
+"""Images per second of whole training steps: ours, and the same step in PyTorch.
 
 python -m experiments.benchmarks.training
 python -m experiments.benchmarks.training agw:synthetic idkl:synthetic
@@ -6,21 +6,20 @@ python -m experiments.benchmarks.training --data agw:synthetic
 python -m experiments.benchmarks.training --by-player pfanet:synthetic
 
 Without a config: ResNet-50 with a stem for each modality, BNNeck, cross-entropy and batch-hard
-triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weights. PyTorch has it
-channels-last, eager and compiled, on the same images. Its convolutions and matrix products are
-bfloat16 by autocast where ours are.
+triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weights. PyTorch's network
+is channels-last, eager and compiled, on the same images. Its convolutions and matrix products are
+bfloat16 by autocast if ours are.
 
-The operations of our step are those that XLA counts before it optimizes; they are set against the
-rate at which the same device multiplies two large matrices of the same dtype.
+XLA counts the operations of our step before it optimizes. Their rate is compared with the rate at
+which the same device multiplies two large matrices of the same dtype.
 
-With configs: these side by side, the first of them the measure. A config's fields follow its
-argument after commas: `agw:synthetic,dtype=bfloat16`. By player: each of a method's
-players alone, and its phases.
+With configs: each config, compared with the first one. A config's fields follow its argument after
+commas: `agw:synthetic,dtype=bfloat16`. With --by-player: each player of a method alone, and each of
+its phases.
 
-Batches are random and stay on the devices, so this is the step alone, unless `--data` is given:
-then JPEG files of SYSU-MM01's sizes are read and augmented too, by our pipeline for ours and by a
-DataLoader for PyTorch's, of the benchmark of reading. Rounds of all alternate, and the median round
-counts.
+Batches are random and stay on the devices, so only the step is measured. With `--data`, JPEG files
+of SYSU-MM01's sizes are read and augmented too, by our pipeline for our step and by a DataLoader
+for PyTorch's, both from `input.py`. All take turns, and the median round counts.
 """
 
 import argparse
@@ -58,15 +57,15 @@ class Contender(NamedTuple):
     """A training step ready to be timed.
 
     Attributes:
-        name: what is printed.
+        name: its name in the output.
         images: in a batch, of both modalities.
         parameters: of all networks.
-        compile_seconds: from nothing to the end of the first step.
-        memory: bytes a step needs by XLA's own account, or None.
+        compile_seconds: from the start to the end of the first step.
+        memory: bytes that a step needs, as XLA reports them, or None.
         operations: floating-point operations of a step, or None.
         dtype: of the convolutions.
-        step: a step.
-        batches: without end.
+        step: runs a step.
+        batches: an endless iterator.
     """
 
     name: str
@@ -81,14 +80,14 @@ class Contender(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a line for each contender: images a second, and the ratio to the first."""
+    """Prints a line for each contender: images per second, and the ratio to the first."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("configs", nargs="*", help="instead of ResNet-50 beside PyTorch's")
-    parser.add_argument("--by-player", action="store_true", help="each player and phase")
-    parser.add_argument("--data", action="store_true", help="read the images too")
+    parser.add_argument("configs", nargs="*", help="configs (default: ResNet-50 and PyTorch's)")
+    parser.add_argument("--by-player", action="store_true", help="measure each player and phase")
+    parser.add_argument("--data", action="store_true", help="read the images, too")
     parser.add_argument("--dtypes", default="float32,bfloat16", help="of ResNet-50")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=2, help="a round")
+    parser.add_argument("--steps", type=int, default=2, help="steps of a round")
     options = parser.parse_args(arguments)
     with TemporaryDirectory() as folder:
         images = Path(folder) if options.data else None
@@ -115,8 +114,8 @@ def compare(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
         ours = ""
         if contender.operations:
             reached, rate = contender.operations * speed / contender.images, rates[contender.dtype]
-            ours = f", {reached / 1e12:.3g} TFLOP/s: {reached / rate:.2f} of the product's"
-        memory = f", {contender.memory / 1e6:.0f} MB a step" if contender.memory else ""
+            ours = f", {reached / 1e12:.3g} TFLOP/s: {reached / rate:.2f} of the matrix product's"
+        memory = f", {contender.memory / 1e6:.0f} MB per step" if contender.memory else ""
         print(
             f"{contender.name}: {speed:.1f} images/s, {speed / medians[0]:.2f} of the first; "
             f"{contender.parameters / 1e6:.2f} M parameters, first step after "
@@ -125,7 +124,7 @@ def compare(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
 
 
 def matrix_rate(dtype: str) -> float:
-    """Operations a second at which the default device multiplies two square matrices."""
+    """Operations per second of the default device when it multiplies two square matrices."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     left, right = jax.random.normal(jax.random.key(0), (2, size, size), dtype)
     product = jax.jit(jax.numpy.matmul)
@@ -139,7 +138,7 @@ def matrix_rate(dtype: str) -> float:
 
 
 def measure(contender: Contender, steps: int) -> float:
-    """Images a second; what was read before the clock starts is used up first."""
+    """Images per second; batches that are ready in advance are used first."""
     contender.step(next(contender.batches))
     start = time.monotonic()
     for _ in range(steps):
@@ -220,7 +219,7 @@ def _contender(
 
 
 def operations(model: Model, phase: Phase | None, batch: Any) -> float:
-    """Floating-point operations of a step, as XLA counts them for a CPU; for a GPU it does not."""
+    """Floating-point operations of a step, which XLA counts for a CPU and not for a GPU."""
     mesh = Mesh(np.array(jax.devices("cpu")[:1]), ("data",), axis_types=(AxisType.Auto,))
     seeded: Any = make_train_step(
         model.method, model.optimizers, in_first_epoch, model.config.seed, mesh, phase

@@ -40,7 +40,7 @@ class Bottleneck(nn.Module):
 
 
 class Network(nn.Module):
-    """ResNet-50 with a stem a modality and a last stride of 1, mean pooling, BNNeck, classifier."""
+    """ResNet-50: a stem for each modality, a last stride of 1, mean pooling, BNNeck, classifier."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

@@ -1,22 +1,17 @@
-"""Seconds of CMC, mAP and mINP by counting, beside other ways to rank a gallery.
+"""Seconds of CMC, mAP and mINP by counting, compared with other ways to rank a gallery.
 
 python -m experiments.benchmarks.evaluation --sizes sysu,regdb,market,msmt
 
-Made-up features of 2,048 dimensions, seeded. All methods run by turns in one process and the median
-round counts; memory is the growth of the peak of a process of its own. The bare product, which
-ranks nothing, is the floor of all that compute the distances exactly.
+The features are random, of 2,048 dimensions, with a fixed seed. All methods take turns in one
+process, and the median round counts. Memory is the growth of the peak of a separate process. The
+bare product ranks nothing; no method that computes the distances exactly can be faster.
 """
 
 import argparse
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.evaluation.methods import (
@@ -27,8 +22,11 @@ from experiments.benchmarks.evaluation.methods import (
     installed,
     make_problem,
 )
+from experiments.benchmarks.measure import by_turns, growth, growth_in_a_process
 from jreid.evaluation import QueryScores, mean_metrics
 from jreid.process import configure
+
+MODULE = "experiments.benchmarks.evaluation"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,14 +52,7 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
     problem = make_problem(*SIZES[size])
     here = [name for name in methods if installed(name)]
     results = {name: METHODS[name](problem) for name in here}  # compiles too
-    walls: dict[str, list[float]] = {name: [] for name in here}
-    works: dict[str, list[float]] = {name: [] for name in here}
-    for _ in range(rounds):
-        for name in here:
-            wall, work = time.perf_counter(), time.process_time()
-            METHODS[name](problem)
-            walls[name].append(time.perf_counter() - wall)
-            works[name].append(time.process_time() - work)
+    seconds = by_turns({name: partial(METHODS[name], problem) for name in here}, rounds)
     print(f"\n{size}: {len(problem.query)} x {len(problem.gallery)} x {DIMENSIONS}")
     print("| method | s | processor s | of ours | rank-1 | mAP | equal ranks | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
@@ -69,10 +60,10 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
         if name not in here:
             print(f"| {name} | not installed | | | | | | |")
             continue
-        wall, work = statistics.median(walls[name]), statistics.median(works[name])
-        ratio = wall / statistics.median(walls[here[0]])
+        wall, work = map(statistics.median, seconds[name])
+        ratio = wall / statistics.median(seconds[here[0]].wall)
         agreement = describe(results[name], results[here[0]])
-        peak = memory_in_a_process(name, problem) / 1e6
+        peak = growth_in_a_process(MODULE, name, problem._asdict()) / 1e6
         print(f"| {name} | {wall:.3f} | {work:.3f} | {ratio:.2f} | {agreement} | {peak:.0f} |")
 
 
@@ -87,30 +78,10 @@ def describe(result: QueryScores | None, ours: QueryScores | None) -> str:
     return f"{metrics.cmc[1]:.6f} | {metrics.mean_average_precision:.6f} | {equal}"
 
 
-def memory_of(method: str, file: str) -> int:
-    """How much a method raises this process's peak, in bytes."""
-    # Load the problem from a file, since making it has its own peak of memory.
-    problem = Problem(*(np.load(f"{file}/{field}.npy") for field in Problem._fields))
-    jnp.zeros(8).block_until_ready()
-    before = peak()
-    METHODS[method](problem)
-    return peak() - before
-
-
-def peak() -> int:
-    """The most bytes that this process held so far; Linux. (getrusage begins at the parent's.)"""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-
-def memory_in_a_process(method: str, problem: Problem) -> int:
-    """The same, in a new process."""
-    with tempfile.TemporaryDirectory() as folder:
-        for field, values in problem._asdict().items():
-            np.save(f"{folder}/{field}.npy", values)
-        command = [sys.executable, "-m", "experiments.benchmarks.evaluation"]
-        command += ["--memory-of", f"{method},{folder}"]
-        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def memory_of(method: str, folder: str) -> int:
+    """The bytes by which a method raises this process's peak."""
+    problem = Problem(*(np.load(f"{folder}/{field}.npy") for field in Problem._fields))
+    return growth(lambda: METHODS[method](problem))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ DIMENSIONS, BLOCK = 2_048, 256
 
 
 class Problem(NamedTuple):
-    """Features, identities, and places: a query ignores its identity's images of its camera."""
+    """Features, identities and groups: a query ignores its identity's images of its camera."""
 
     query: np.ndarray
     gallery: np.ndarray
@@ -55,7 +55,7 @@ def ours(problem: Problem) -> QueryScores:
 
 
 def bare_product(problem: Problem) -> None:
-    """The distances alone, by blocks of queries, and thrown away."""
+    """Only the distances, by blocks of queries; they are not kept."""
     gallery = jnp.asarray(problem.gallery)
     for start in range(0, len(problem.query), 2 * BLOCK):
         _product(gallery, problem.query[start : start + 2 * BLOCK]).block_until_ready()
@@ -79,8 +79,10 @@ def jax_argsort(problem: Problem) -> QueryScores:
 
 
 def torchmetrics(problem: Problem) -> QueryScores:
-    """Its average precision, query by query; it has no CMC. Scores are moved above 0, since it
-    takes what lies below for no match."""
+    """Its average precision, query by query; it has no CMC.
+
+    It takes scores below 0 for no match, so all scores are moved above 0.
+    """
     import torch
 
     retrieval = importlib.import_module("torchmetrics.functional.retrieval")
@@ -99,8 +101,10 @@ def torchmetrics(problem: Problem) -> QueryScores:
 
 
 def open_metric_learning(problem: Problem) -> QueryScores:
-    """Its nearest neighbors, as many as the gallery, and its CMC and average precision of them;
-    places are its sequences. Its CMC says only which ranks are 1: the others are looked up."""
+    """Its nearest neighbors, as many as the gallery, and their CMC and average precision.
+
+    Groups are its sequences. Its CMC gives only the ranks that are 1; the others are searched here.
+    """
     import torch
 
     neighbors = importlib.import_module("oml.functional.knn")
