@@ -216,7 +216,7 @@ def _check_known(config: ConfigDict, field: str) -> None:
         )
     renamed = new_name(field)
     meant = renamed if renamed in known else nearest(field, known)
-    raise InputError(f"config.{field} is no config field; did you mean config.{meant}?")
+    raise InputError(f"config.{field} is not a config field; did you mean config.{meant}?")
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -69,13 +69,13 @@ def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> t
         if word in FREE_WORDS:
             return "dataset" if word in DATASETS else "scale", word
         raise InputError(
-            f"{word!r} is no dataset and no scale; did you mean {nearest(word, FREE_WORDS)}? There "
-            f"are: {', '.join(FREE_WORDS)}"
+            f"{word!r} is neither a dataset nor a scale; did you mean {nearest(word, FREE_WORDS)}? "
+            f"Choices: {', '.join(FREE_WORDS)}"
         )
     if name not in options:
         raise InputError(
-            f"{word!r} is no option of this config; did you mean {nearest(name, options)}=? There "
-            f"are: {', '.join(options)}"
+            f"{word!r} is not an option of this config; did you mean {nearest(name, options)}=? "
+            f"Choices: {', '.join(options)}"
         )
     choices = options[name]
     if choices is None:
@@ -83,7 +83,7 @@ def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> t
             raise InputError(f"{word!r} is not understood; {name} takes a number, as in {name}=3")
     elif value not in (choices := [*choices]):
         raise InputError(
-            f"{word!r} does not exist; did you mean {name}={nearest(value, choices)}? {name} is "
-            f"one of {', '.join(choices)}"
+            f"{word!r} does not exist; did you mean {name}={nearest(value, choices)}? Choices: "
+            f"{', '.join(choices)}"
         )
     return name, value

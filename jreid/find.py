@@ -157,7 +157,7 @@ def require_name(source: str, name: str, choices: Iterable[str]) -> None:
     choices = sorted(choices)
     if name not in choices:
         raise InputError(
-            f"{source}={name} does not exist; did you mean {nearest(name, choices)}? There are: "
+            f"{source}={name} does not exist; did you mean {nearest(name, choices)}? Choices: "
             f"{', '.join(choices)}."
         )
 

@@ -33,7 +33,7 @@ def test_overrides_keep_the_types_of_fields():
     ("flag", "message"),
     [
         ("--config.optimizer.learning_rat=1", "did you mean config.optimizer.learning_rate"),
-        ("--config.nothing.like.it=1", "no config field"),
+        ("--config.nothing.like.it=1", "not a config field"),
         ("--config.epochs=1.5", "1.5"),
         ("--config.epochs", "config.epochs"),
         ("--config.data=synthetic", "config.data is a group"),
@@ -107,16 +107,16 @@ def test_an_argument_is_words_between_commas(argument, dataset, scale, trial, va
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("regbd", "'regbd' is no dataset and no scale; did you mean regdb?"),
+        ("regbd", "'regbd' is neither a dataset nor a scale; did you mean regdb?"),
         ("llcm,smal", "did you mean small?"),
-        ("llcm,variant=both", "variant is one of paper, code"),
-        ("llcm,variant=", "variant is one of paper, code"),
+        ("llcm,variant=both", "Choices: paper, code"),
+        ("llcm,variant=", "Choices: paper, code"),
         ("llcm,variant=code,variant=paper", "gives the variant twice: code and paper"),
         ("llcm,regdb", "gives the dataset twice: llcm and regdb"),
         ("llcm,trial=1", "has a trial, which only RegDB has, not llcm"),
         ("regdb,trial=one", "trial takes a number"),
         ("regdb,trail=1", "did you mean trial=?"),
-        ("llcm,", "'' is no dataset"),
+        ("llcm,", "'' is neither a dataset"),
     ],
 )
 def test_a_word_of_an_argument_that_is_not_understood_is_named(argument, message):
@@ -148,7 +148,7 @@ def test_jreids_own_configs_have_names_in_every_directory(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("awg:tiny", "--config=awg does not exist; did you mean agw? There are: agw, base_"),
+        ("awg:tiny", "--config=awg does not exist; did you mean agw? Choices: agw, base_"),
         ("configs/pfinnet.py", "--config=pfinet:synthetic"),
         ("old.py", "from jreid.config import defaults"),
     ],

@@ -57,7 +57,7 @@ def test_a_config_that_is_none_ends_no_other_check(capsys):
     out, err = capsys.readouterr()
     assert "GB of memory" in out
     assert "config        FAULT: " in out
-    assert "'market' is no dataset" in out
+    assert "'market' is neither a dataset" in out
     assert err == "jreid: 1 of 3 checks found a fault.\n"
 
 

@@ -103,8 +103,8 @@ def test_the_command_line_explains_itself(capsys):
     for arguments, message in [
         (["table9", "--seeds=one"], "--seeds=one is not a list of seeds"),
         (["table9", "--data=synthetic_regdb"], "not regdb; choose another --data"),
-        (["table9", "--config.no_such_field=1"], "is no config field; did you mean"),
-        (["table9", "--data=nowhere"], "'nowhere' is no dataset"),
+        (["table9", "--config.no_such_field=1"], "is not a config field; did you mean"),
+        (["table9", "--data=nowhere"], "'nowhere' is neither a dataset"),
         (["table9", "--data=folder", "--scale=tiny"], "has no dataset of the layout folder"),
     ]:
         with pytest.raises(SystemExit) as stopped:

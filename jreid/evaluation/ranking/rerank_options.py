@@ -75,9 +75,10 @@ def read_rerank(text: str) -> Rerank | None:
     if parsed.name in KEYS:
         raise InputError(f"{text} has no value; write key=value, as in {EXAMPLE}.")
     if parsed.name not in (NONE, *KINDS):
+        choices = NONE, *KINDS
         raise InputError(
-            f"{parsed.name} is no re-ranking; did you mean {nearest(parsed.name, (NONE, *KINDS))}? "
-            f"Choose one of {NONE}, {', '.join(KINDS)}; the last two take keys, as in {EXAMPLE}."
+            f"{parsed.name} is not a re-ranking; did you mean {nearest(parsed.name, choices)}? "
+            f"Choices: {', '.join(choices)}; the last two take keys, as in {EXAMPLE}."
         )
     values = convert(text, parsed, {} if parsed.name == NONE else KEYS)
     if parsed.name == NONE:
