@@ -20,10 +20,9 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 The paper's weights alpha and beta can be read in two ways, with and without a decimal point: `A` is
 the default; choose `B` as in `mutual_prediction:sysu_mm01,preset=B` (or `regdb,trial=3,preset=B`).
 If training with B's large alpha diverges, add --config.mutual_prediction.normalize=True. Each
-weight can be set alone, as in
---config.mutual_prediction.alpha=0.8. Table 4's baseline is --config.mutual_prediction.parts.n=0
---config.mutual_prediction.alpha=0.0 --config.mutual_prediction.beta=0.0
---config.mutual_prediction.embedding=global.
+weight can be set alone, as in --config.mutual_prediction.alpha=0.8. Table 4's baseline is
+--config.mutual_prediction.parts.n=0 --config.mutual_prediction.alpha=0.0
+--config.mutual_prediction.beta=0.0 --config.mutual_prediction.embedding=global.
 
 --config.backbone.split_stages is the number of stages that each modality has for itself: from 1,
 the stem, to 5, all. Two released codes have such a loss: MPANet's uses `kl_ema` with weight 2.5,

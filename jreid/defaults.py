@@ -96,7 +96,8 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             },
             "pooling": "generalized_mean",  # generalized_mean, average or max
             "triplet": {
-                "kind": "weighted_regularized",  # weighted_regularized or batch_hard
+                # weighted_regularized, weighted_regularized_released or batch_hard
+                "kind": "weighted_regularized",
                 "margin": 0.3,  # of batch_hard
             },
             "optimizer": {

@@ -177,7 +177,7 @@ def outside_version(name: str) -> tuple[str, str]:
 
     For code that is not installed, the module and the SHA-256 of its file.
     """
-    path = re.split("[:(]", name)[0]
+    path = re.split("[:(]", name)[0].strip()
     for package in importlib.metadata.packages_distributions().get(path.partition(".")[0], ()):
         return package, importlib.metadata.version(package)
     file = _file_of(path)

@@ -49,6 +49,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", lambda *_: [result])
     run = Run(tmp_path / "my run")
     run.result.mkdir(parents=True)
+    run.metrics.mkdir()
     capsys.readouterr()
     config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
     with pytest.raises(InputError, match=r"result\.json"):

@@ -96,8 +96,9 @@ def evaluate_and_print(
     print_rows(config, result["rows"])
     if not unwritten:
         print(f"result       {run.workdir / name}")
-    print(f"metrics      {run.metrics / 'metrics.jsonl'}")
-    print(f"TensorBoard  tensorboard --logdir={shlex.quote(str(run.metrics))}")
+    if run.metrics.is_dir():  # an imported run has none
+        print(f"metrics      {run.metrics / 'metrics.jsonl'}")
+        print(f"TensorBoard  tensorboard --logdir={shlex.quote(str(run.metrics))}")
     output = shlex.quote(f"{run.workdir / 'test.npz'}")
     embed = f"embed --workdir={shlex.quote(str(run.workdir))} --split=test --output={output}"
     print(f"embeddings   python -m jreid {embed}")
