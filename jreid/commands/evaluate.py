@@ -36,7 +36,8 @@ def add(verbs: Any) -> None:
         nargs=2,
         type=Path,
         metavar=("A.json", "B.json"),
-        help="two result files, whose rows of equal fingerprint are printed side by side",
+        help="two results or runs, whose rows of equal fingerprint are printed side by side, with "
+        "intervals of their differences; for several seeds: A1.json,A2.json B1.json,B2.json",
     )
     add_flag(evaluate.add_argument_group("with --workdir"))
     features.add_flags(evaluate.add_argument_group("with --features"))
@@ -107,11 +108,24 @@ def evaluate_and_print(
 
 def _compare(first: Path, second: Path) -> None:
     from jreid.console import Console
-    from jreid.evaluation.results.compare import compare, extraction_differences, read_result
+    from jreid.evaluation.results.compare import compare, extraction_differences
+    from jreid.evaluation.results.intervals import compare_intervals, lines
     from jreid.evaluation.results.tables import format_comparison
 
-    results = read_result(first), read_result(second)
+    results, names = (_side(first), _side(second)), (f"{first}", f"{second}")
     rows = compare(*results)
+    intervals = compare_intervals(*results, names)
     Console(width=max(Console().width, 250)).print(format_comparison(rows))
-    for message in extraction_differences(*results, [f"{first}", f"{second}"]):
+    for message in (*lines(intervals), *extraction_differences(*results, names)):
         print(message)
+
+
+def _side(given: Path) -> Mapping[str, Any]:
+    """The result of a side of `--compare`: of one file, or the mean of several with commas."""
+    from jreid.evaluation.results.compare import read_result
+    from jreid.evaluation.results.intervals import mean_of_runs
+
+    paths = [given] if given.exists() else [Path(part) for part in f"{given}".split(",")]
+    files = [path / "result.json" if path.is_dir() else path for path in paths]
+    results = [read_result(file) for file in files]
+    return mean_of_runs(results, [*map(str, files)]) if len(files) > 1 else results[0]

@@ -60,7 +60,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     {'R1': 0.0, 'mAP': 25.0, 'mINP': 0.0}
     """
     ours, theirs = _rows(first, "The first file"), _rows(second, "The second file")
-    pairs = [(a, b) for a in ours for b in theirs if _same_experiment(a, b)]
+    pairs = [(a, b) for a in ours for b in theirs if same_experiment(a, b)]
     if not pairs:
         raise InputError(f"The results cannot be compared: {_why_not(ours, theirs)}.")
     for a, b in pairs:
@@ -75,6 +75,12 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
         *(_row(a, None) for a in ours if not any(a is pair[0] for pair in pairs)),
         *(_row(None, b) for b in theirs if not any(b is pair[1] for pair in pairs)),
     ]
+
+
+def same_experiment(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two rows have one fingerprint, and one checkpoint if both record it."""
+    checkpoints = {row["checkpoint"] for row in (a, b) if "checkpoint" in row}
+    return a["fingerprint"] == b["fingerprint"] and len(checkpoints) < 2
 
 
 def extraction_differences(
@@ -117,11 +123,6 @@ def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
     values = row["cmc"]["1"], row["mAP"], row["mINP"]
     return {metric: 100 * value for metric, value in zip(METRICS, values, strict=True)}
-
-
-def _same_experiment(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    checkpoints = {row["checkpoint"] for row in (a, b) if "checkpoint" in row}
-    return a["fingerprint"] == b["fingerprint"] and len(checkpoints) < 2
 
 
 def _why_not(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> str:

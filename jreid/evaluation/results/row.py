@@ -29,6 +29,7 @@ from jreid.evaluation.ranking.rerank_options import Rerank
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
 from jreid.evaluation.ranking.trials import rank_trials
 from jreid.evaluation.results.checked import checked_features
+from jreid.evaluation.results.identity_scores import pack, sum_by_identity
 from jreid.files import write_text
 from jreid.progress import ProgressBar, silent
 
@@ -69,7 +70,8 @@ def evaluate(
         as text -> fraction), `mAP`, `mINP`, `std`: these three, as standard deviations over trials,
         divided by their number; `trials`, `of_trials`: how many the dataset asks for; `queries`,
         `valid_queries`, and `unmatched`: why the others are not valid, both of the trial with the
-        fewest valid ones.
+        fewest valid ones; and `scores`: a list of one entry, the packed sums of the queries' scores
+        by identity and trial, for intervals.
 
     Raises:
         InputError: the table does not allow the protocol, features hold NaN or infinity, or there
@@ -99,6 +101,7 @@ def evaluate(
     trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
     text = str(rerank) if rerank else "none"
     lost = most_unmatched(drawn, table)
+    scores = sum_by_identity(rankings, table.identity[drawn.query_rows])
     return {
         "protocol": protocol.stored(),
         "label": describe(protocol),
@@ -114,6 +117,7 @@ def evaluate(
         "unmatched": dict(
             zip(("identity_not_in_gallery", "only_in_ignored_images"), lost, strict=True)
         ),
+        "scores": [pack(scores)],
     }
 
 

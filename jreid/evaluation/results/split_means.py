@@ -93,6 +93,8 @@ def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]
     first = rows[0]
     # Nor have steps, unless all are the same.
     of_one = of_one | {name for name in STEPS if len({row.get(name) for row in rows}) > 1}
+    scores = [one for row in rows for one in row.get("scores", [])]
+    of_one |= {"scores"}
     return {
         **{name: first[name] for name in first if name not in of_one},
         **{name: True for name in MARKED if any(row.get(name) for row in rows)},
@@ -102,6 +104,8 @@ def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]
         "valid_queries": min(row["valid_queries"] for row in rows),
         "partial": any(row.get("partial") for row in rows),
         "skipped_images": sum(row.get("skipped_images", 0) for row in rows),
+        # Earlier results have none.
+        **({"scores": scores} if len(scores) == len(rows) else {}),
     }
 
 

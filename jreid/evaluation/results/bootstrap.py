@@ -1,0 +1,165 @@
+"""Is a difference real? A paired bootstrap over people, trials and runs.
+
+Each sample draws identities with replacement, each with all of its queries, because a person's
+images are alike; it draws trials, because their galleries were drawn; and runs, if a side has
+several. Both sides have the same identities and trials in a sample, and runs of their own.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jreid.errors import InputError
+from jreid.evaluation.results.identity_scores import IdentityScores
+
+METRICS = ("R1", "mAP", "mINP")
+SAMPLES = 2000
+LEVEL = 0.95
+
+Weights = Int[np.ndarray, "_ _"]  # how often each sample has each thing
+
+
+class Interval(NamedTuple):
+    """A value in per cent, or a difference in points, and its 95 % interval.
+
+    Attributes:
+        value: of the data as they are.
+        low: the 2.5 % quantile of the samples.
+        high: the 97.5 % quantile.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval leaves out 0: the difference is more than chance."""
+        return self.low > 0 or self.high < 0
+
+
+def mean_interval(
+    runs: Sequence[IdentityScores], splits: bool = False, samples: int = SAMPLES
+) -> dict[str, Interval]:
+    """R1, mAP and mINP of one or several runs in per cent, with their intervals.
+
+    Args:
+        runs: the scores of each run by one protocol.
+        splits: whether each run has its own identities, as on RegDB's splits; else all have the
+            same, as runs of several seeds do.
+        samples: how many the bootstrap draws; the same ones each time.
+
+    Raises:
+        InputError: the runs do not have the same identities and trials.
+
+    >>> one = IdentityScores(np.array([4, 7]), *np.array([[[2, 2]], [[2, 0]]]), *np.ones((2, 1, 2)))
+    >>> mean_interval([one])["R1"]
+    Interval(value=50.0, low=0.0, high=100.0)
+    """
+    value, sampled = _sides([runs], splits, samples)
+    return _intervals(value[0], sampled[0])
+
+
+def difference_interval(
+    first: Sequence[IdentityScores],
+    second: Sequence[IdentityScores],
+    splits: bool = False,
+    samples: int = SAMPLES,
+) -> dict[str, Interval]:
+    """The differences second less first in R1, mAP and mINP in points, with their intervals.
+
+    With one run on each side the interval says whether these two models differ, not whether other
+    seeds would.
+
+    Args:
+        first: the scores of each run of a side by one protocol.
+        second: of the other side.
+        splits: as in `mean_interval`; then both sides have the same splits in the same order.
+        samples: how many the bootstrap draws; the same ones each time.
+
+    Raises:
+        InputError: the runs do not have the same identities and trials.
+
+    >>> bad = IdentityScores(np.array([4, 7]), *np.array([[[2, 2]], [[0, 0]]]), *np.ones((2, 1, 2)))
+    >>> difference = difference_interval([bad], [bad._replace(first_hits=bad.queries)])
+    >>> difference["R1"], difference["R1"].holds, difference["mAP"].holds
+    (Interval(value=100.0, low=100.0, high=100.0), True, False)
+    """
+    (a, b), (sampled_a, sampled_b) = _sides([first, second], splits, samples)
+    return _intervals(b - a, sampled_b - sampled_a)
+
+
+def _intervals(
+    value: Float[np.ndarray, " m"], sampled: Float[np.ndarray, "b m"]
+) -> dict[str, Interval]:
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(sampled, [tail, 1 - tail], axis=0)
+    columns = zip(METRICS, value, low, high, strict=True)
+    return {name: Interval(*(100 * float(number) for number in row)) for name, *row in columns}
+
+
+def _sides(
+    sides: Sequence[Sequence[IdentityScores]], splits: bool, samples: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """For each side the metrics `[3]`, and those of each sample `[B, 3]`."""
+    _require_same(sides, splits)
+    random = np.random.default_rng(0)
+    # Of each split, or else of all runs alike.
+    weights = [_draw_both(random, run, samples) for run in sides[0][: None if splits else 1]]
+    shares = _draw(random, len(sides[0]), samples)
+    values, sampled = [], []
+    for number, runs in enumerate(sides):
+        if number and not splits:  # its runs have other seeds
+            shares = _draw(random, len(runs), samples)
+        ones = [[np.ones((1, n), int) for n in run.queries.shape] for run in runs]
+        each = weights if splits else weights * len(runs)
+        whole, drawn = (
+            np.array([_metrics(run, *one) for run, one in zip(runs, some, strict=True)])
+            for some in (ones, each)
+        )
+        values.append(whole.mean(axis=0)[0])
+        sampled.append(np.einsum("br,rbm->bm", shares, drawn) / len(runs))
+    return values, sampled
+
+
+def _draw_both(
+    random: np.random.Generator, run: IdentityScores, samples: int
+) -> tuple[Weights, Weights]:
+    """The weights of trials and of identities."""
+    T, P = run.queries.shape
+    return _draw(random, T, samples), _draw(random, P, samples)
+
+
+def _draw(random: np.random.Generator, n: int, samples: int) -> Weights:
+    return random.multinomial(n, np.full(n, 1 / n), samples)
+
+
+def _metrics(run: IdentityScores, trials: Weights, identities: Weights) -> np.ndarray:
+    """R1, mAP and mINP `[B, 3]`: means over the trials of the means over their valid queries."""
+    queries = identities @ run.queries.T  # [B, T]
+    valid = queries > 0  # a small sample may have no query with a match in some trial
+    trials = trials * valid
+    with np.errstate(invalid="ignore"):
+        parts = run.first_hits, run.average_precision, run.inverse_negative_penalty
+        means = [(identities @ part.T) / np.where(valid, queries, 1) for part in parts]
+        return np.stack([(trials * one).sum(axis=1) / trials.sum(axis=1) for one in means], axis=1)
+
+
+def _require_same(sides: Sequence[Sequence[IdentityScores]], splits: bool) -> None:
+    """Raises InputError if runs that share their identities and trials do not have the same."""
+    first, last = sides[0], sides[-1]
+    if splits:
+        fits = len(first) == len(last) and all(map(_alike, first, last))
+    else:
+        fits = all(_alike(first[0], run) for runs in sides for run in runs)
+    if not fits:
+        raise InputError(
+            "The runs do not have the scores of the same identities and trials; evaluate all of "
+            "them again on the same data by the same protocol."
+        )
+
+
+def _alike(a: IdentityScores, b: IdentityScores) -> bool:
+    return a.queries.shape == b.queries.shape and bool((a.identity == b.identity).all())

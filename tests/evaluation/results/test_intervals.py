@@ -1,0 +1,115 @@
+"""`jreid evaluate --compare` says whether a difference is more than chance."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.oracle import make_index, make_table
+
+from jreid.__main__ import main
+from jreid.errors import InputError
+from jreid.evaluation import evaluate
+from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
+from jreid.evaluation.results.identity_scores import unpack
+from jreid.evaluation.results.intervals import compare_intervals, lines, mean_of_runs
+
+COUNTS = {(camera, identity): 2 for camera in (1, 3, 4, 6) for identity in range(1, 13)}
+TABLE, INDEX = make_table(COUNTS), make_index(COUNTS)
+
+
+def result(noise, seed=0, shots=1, **fields):
+    random = np.random.default_rng(seed)
+    centers = random.normal(size=(13, 8))[TABLE.identity]
+    features = (centers + noise * random.normal(size=centers.shape)).astype(np.float32)
+    row = evaluate(features, TABLE, INDEX, sysu_mm01(shots=shots, trials=3))
+    row["checkpoint"] = "last"
+    return {"method": "agw", "seed": seed, "extraction": {"flip": False}, "rows": [row]} | fields
+
+
+GOOD, BAD = result(0.3), result(2.0)
+
+
+@pytest.fixture
+def files(tmp_path):
+    def written(**results):
+        for name, content in results.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        return [str(tmp_path / f"{name}.json") for name in results]
+
+    return written
+
+
+def test_the_scores_of_a_row_give_its_metrics():
+    (row,) = BAD["rows"]
+    scores = unpack(row["scores"][0])
+    assert scores.queries.sum(axis=1).min() == row["valid_queries"]
+    for name, part in (
+        ("mAP", scores.average_precision),
+        ("mINP", scores.inverse_negative_penalty),
+    ):
+        assert (part.sum(axis=1) / scores.queries.sum(axis=1)).mean() == pytest.approx(row[name])
+    first = (scores.first_hits.sum(axis=1) / scores.queries.sum(axis=1)).mean()
+    assert first == pytest.approx(row["cmc"]["1"])
+
+
+def test_a_large_difference_holds(files, capsys):
+    assert main(["evaluate", "--compare", *files(bad=BAD, good=GOOD)]) == 0
+    out = capsys.readouterr().out
+    difference = 100 * (GOOD["rows"][0]["mAP"] - BAD["rows"][0]["mAP"])
+    assert f"mAP   {difference:+7.2f}" in out and "holds" in out
+    assert "people and trials" in out and "other seeds" in out
+
+
+def test_a_model_does_not_differ_from_itself():
+    (row,) = compare_intervals(GOOD, GOOD, ("a", "b"))
+    assert not any(interval.holds for interval in row["difference"].values())
+    assert "may be chance" in "\n".join(lines([row]))
+
+
+def test_several_seeds_on_a_side(files, capsys):
+    seeds = files(a=result(1.5, 1), b=result(1.5, 2), c=result(0.2, 3), d=result(0.2, 4))
+    assert main(["evaluate", "--compare", ",".join(seeds[:2]), ",".join(seeds[2:])]) == 0
+    out = capsys.readouterr().out
+    assert "people, trials and runs" in out and "other seeds" not in out
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (result(0.3, 0), "same seed"),
+        (result(0.3, 1, method="idkl"), "different method"),
+        (result(0.3, 1, extraction={"flip": True}), "extracted differently"),
+        (result(0.3, 1, shots=10), "same protocols"),
+    ],
+)
+def test_results_that_are_not_seeds_of_one_method(other, message):
+    with pytest.raises(InputError, match=message):
+        mean_of_runs([GOOD, other], ["a.json", "b.json"])
+
+
+def test_an_older_result_is_compared_without_an_interval(files, capsys):
+    old = json.loads(json.dumps(BAD))
+    del old["rows"][0]["scores"]
+    assert main(["evaluate", "--compare", *files(old=old, good=GOOD)]) == 0
+    out = capsys.readouterr().out
+    assert "old.json" in out and "evaluate again" in out and "good.json: this" not in out
+    assert f"{100 * GOOD['rows'][0]['mAP']:.2f}" in out
+
+
+def test_scores_of_another_program_are_named(files, capsys):
+    spoiled = json.loads(json.dumps(BAD))
+    spoiled["rows"][0]["scores"][0]["packed"] = "?"
+    assert main(["evaluate", "--compare", *files(spoiled=spoiled, good=GOOD)]) == 2
+    assert "spoiled.json" in capsys.readouterr().err
+    spoiled["rows"][0]["scores"] = 7
+    assert main(["evaluate", "--compare", *files(spoiled=spoiled, good=GOOD)]) == 2
+
+
+def test_results_of_different_protocols_are_refused(files, capsys):
+    assert main(["evaluate", "--compare", *files(one=GOOD, ten=result(0.3, shots=10))]) == 2
+    assert "differ in shots: 1, 10" in capsys.readouterr().err
+
+
+def test_a_folder_stands_for_its_result(files, tmp_path):
+    files(result=GOOD)
+    assert main(["evaluate", "--compare", str(tmp_path), str(tmp_path)]) == 0
