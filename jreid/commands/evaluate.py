@@ -35,7 +35,7 @@ def add(verbs: Any) -> None:
         "--compare",
         nargs=2,
         type=Path,
-        metavar=("A.json", "B.json"),
+        metavar=("A", "B"),
         help="two results or runs, whose rows of equal fingerprint are printed side by side, with "
         "intervals of their differences; for several seeds: A1.json,A2.json B1.json,B2.json",
     )
@@ -110,12 +110,14 @@ def _compare(first: Path, second: Path) -> None:
     from jreid.console import Console
     from jreid.evaluation.results.compare import compare, extraction_differences
     from jreid.evaluation.results.intervals import compare_intervals, lines
-    from jreid.evaluation.results.tables import format_comparison
+    from jreid.evaluation.results.tables import WIDTH, format_comparison
 
     results, names = (_side(first), _side(second)), (f"{first}", f"{second}")
     rows = compare(*results)
     intervals = compare_intervals(*results, names)
-    Console(width=max(Console().width, 250)).print(format_comparison(rows))
+    for number, name, result in zip(("first", "second"), names, results, strict=True):
+        print(f"{number:6}  {name}{_about(result)}")
+    Console(width=WIDTH).print(format_comparison(rows))
     for message in (*lines(intervals), *extraction_differences(*results, names)):
         print(message)
 
@@ -126,6 +128,12 @@ def _side(given: Path) -> Mapping[str, Any]:
     from jreid.evaluation.results.intervals import mean_of_runs
 
     paths = [given] if given.exists() else [Path(part) for part in f"{given}".split(",")]
-    files = [path / "result.json" if path.is_dir() else path for path in paths]
-    results = [read_result(file) for file in files]
-    return mean_of_runs(results, [*map(str, files)]) if len(files) > 1 else results[0]
+    results = [*map(read_result, paths)]
+    return mean_of_runs(results, [*map(str, paths)]) if len(paths) > 1 else results[0]
+
+
+def _about(result: Mapping[str, Any]) -> str:
+    """The method, dataset and seed of a result, if it says them."""
+    names = {"method": "", "dataset": "on ", "seed": "seed "}
+    known = [f"{word}{result[name]}" for name, word in names.items() if name in result]
+    return f" ({', '.join(known)})" if known else ""

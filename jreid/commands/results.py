@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
+
+# The quickstart's first row: its fingerprint, and the rank-1 of three seeds and three machines.
+QUICKSTART, QUICKSTART_RANK1 = "850d64771ffa", (33, 44)
 
 
 def write_fault(write: Callable[[], None]) -> InputError | None:
@@ -26,6 +30,11 @@ def keep_each(
     return result, unwritten
 
 
+def document(result: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
+    """What `--json` prints: the content of the result file, and its path if it was written."""
+    return {**result, "result": file}
+
+
 def raise_incomplete(result: Mapping[str, Any], unwritten: InputError | None) -> None:
     """Raises InputError where a result could not be written or lacks re-ranked rows."""
     if unwritten:
@@ -37,15 +46,31 @@ def raise_incomplete(result: Mapping[str, Any], unwritten: InputError | None) ->
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints result rows under a title."""
     from jreid.console import Console
-    from jreid.evaluation.results.tables import format_table
+    from jreid.evaluation.results.tables import WIDTH, format_results
 
-    console = Console(width=max(Console().width, 200))
-    console.print(title)
-    console.print(format_table(rows))
+    Console(width=WIDTH).print(format_results(title, rows))
 
 
 def print_rows(config: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a run's result rows."""
+    """Prints a run's result rows; of the quickstart also what to expect."""
     marked = ", partial dataset" if any(row.get("partial") for row in rows) else ""
     seeds = f", mean of {rows[0]['of_seeds']} seeds" if rows and "of_seeds" in rows[0] else ""
     print_table(f"{config.method} on {config.data.name}, test split{marked}{seeds}", rows)
+    if sentence := _expected(config, rows):
+        print(sentence)
+
+
+def _expected(config: Any, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the quickstart gave before, if these rows are of its config and its images."""
+    from jreid import config as configs
+
+    row = next((row for row in rows if row.get("fingerprint") == QUICKSTART), None)
+    if row is None or configs.differences(config, configs.load("agw:synthetic")):
+        return ""
+    low, high = QUICKSTART_RANK1
+    found = 100 * row["cmc"]["1"]
+    inside = "is in this range" if low <= found <= high else "is not: compare the versions"
+    return (
+        f"Expected: rank-1 {low} to {high} in {row['label']}, re-ranking {row['rerank']}, by "
+        f"processor and seed; {found:.2f} {inside}."
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
-from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.marks import marks, repeats_last
 from jreid.files import parse_json
 
 METRICS = ("R1", "mAP", "mINP")
@@ -15,7 +15,7 @@ LATER_EXTRACTION = {"image.gray_infrared": False}
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """The content of a result file.
+    """The content of a result file, or of a run's `result.json` if its folder is given.
 
     Raises:
         InputError: it cannot be read, or is not a result.
@@ -26,6 +26,7 @@ def read_result(path: Path) -> dict[str, Any]:
     ...
     jreid.errors.InputError: nothing.json cannot be read as a result ...
     """
+    path = path / "result.json" if path.is_dir() else path
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -38,6 +39,8 @@ def read_result(path: Path) -> dict[str, Any]:
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Pairs the rows of two results by fingerprint, and by checkpoint if both record it.
+
+    Rows of a best checkpoint that is the last one are left out.
 
     Args:
         first: the content of a result file, with `rows`.
@@ -60,24 +63,41 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     {'R1': 0.0, 'mAP': 25.0, 'mINP': 0.0}
     """
     ours, theirs = _rows(first, "The first file"), _rows(second, "The second file")
-    pairs = [(a, b) for a in ours for b in theirs if same_experiment(a, b)]
-    if not pairs:
+    pairs = row_pairs(ours, theirs)
+    if not any(a and b for a, b in pairs):
         raise InputError(f"The results cannot be compared: {_why_not(ours, theirs)}.")
     for a, b in pairs:
-        if a.get("images") and b.get("images") and a["images"] != b["images"]:
+        if a and b and a.get("images") and b.get("images") and a["images"] != b["images"]:
             raise InputError(
                 f"The results cannot be compared: in {a['label']} they use different images under "
                 f"the same names and labels ({a['images'][:12]} and {b['images'][:12]}); evaluate "
                 "both on one copy of the dataset."
             )
-    return [
-        *(_row(a, b) for a, b in pairs),
-        *(_row(a, None) for a in ours if not any(a is pair[0] for pair in pairs)),
-        *(_row(None, b) for b in theirs if not any(b is pair[1] for pair in pairs)),
+    return [_row(a, b) for a, b in pairs]
+
+
+def row_pairs(
+    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]:
+    """The rows of two results by experiment; None for a row without a partner in the other.
+
+    Rows of a best checkpoint that is the last one are left out: they say what the last's say.
+    """
+    pairs = [(a, b) for a in ours for b in theirs if _same_experiment(a, b)]
+    alone = [
+        *((a, None) for a in ours if not any(a is pair[0] for pair in pairs)),
+        *((None, b) for b in theirs if not any(b is pair[1] for pair in pairs)),
     ]
 
+    def repeats(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> bool:
+        sides = ((row, rows) for row, rows in ((a, ours), (b, theirs)) if row)
+        of_best = [(row, rows) for row, rows in sides if row.get("checkpoint") == "best"]
+        return bool(of_best) and all(repeats_last(row, rows) for row, rows in of_best)
 
-def same_experiment(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    return [pair for pair in [*pairs, *alone] if not repeats(*pair)]
+
+
+def _same_experiment(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two rows have one fingerprint, and one checkpoint if both record it."""
     checkpoints = {row["checkpoint"] for row in (a, b) if "checkpoint" in row}
     return a["fingerprint"] == b["fingerprint"] and len(checkpoints) < 2

@@ -5,7 +5,7 @@ from typing import Any
 
 from jreid.errors import InputError
 from jreid.evaluation.results.bootstrap import METRICS, Interval, difference_interval
-from jreid.evaluation.results.compare import extraction_differences, same_experiment
+from jreid.evaluation.results.compare import extraction_differences, row_pairs
 from jreid.evaluation.results.identity_scores import unpack
 from jreid.evaluation.results.split_means import mean_over_seeds
 
@@ -25,12 +25,7 @@ def compare_intervals(
         side, and `difference`: by metric an `Interval` of second less first, in points. It is None
         for rows without scores, and `missing` says why.
     """
-    return [
-        _intervals(a, b, names)
-        for a in first["rows"]
-        for b in second["rows"]
-        if same_experiment(a, b)
-    ]
+    return [_intervals(a, b, names) for a, b in row_pairs(first["rows"], second["rows"]) if a and b]
 
 
 def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Marks of a result row: restrictions that its other columns do not show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -23,3 +23,12 @@ def marks(row: Mapping[str, Any]) -> list[str]:
     elif row.get("checkpoint") == "last" and None not in (step, steps) and step != steps:
         words.append(f"stopped before step {steps}")
     return words
+
+
+def repeats_last(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a row of the best checkpoint equals one of the last: it is the same checkpoint.
+
+    Args:
+        rows: of the same result.
+    """
+    return row.get("checkpoint") == "best" and {**row, "checkpoint": "last"} in rows

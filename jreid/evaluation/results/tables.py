@@ -1,92 +1,189 @@
-"""Result rows as tables for the terminal."""
+"""Result rows as tables for a terminal of 80 columns."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import rich.box
 import rich.table
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from jreid.evaluation.results.compare import METRICS
-from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.marks import marks, repeats_last
 
-RANKS = (1, 5, 10, 20)  # that tables show
+WIDTH = 80  # columns that every table fits
+SAME = 1e-9  # a smaller deviation is rounding: every trial has the same numbers
+REPEATED = "The best checkpoint on the validation identities is the last one: the same rows."
 
 
-def format_comparison(
-    rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ("first", "second")
-) -> rich.table.Table:
-    """The rows for the terminal: for each metric both numbers in percent, and the difference.
+def format_results(title: str, rows: Iterable[Mapping[str, Any]]) -> Group:
+    """Result rows under a title: a table for each checkpoint, and notes.
 
-    >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
-    >>> row |= {"cmc": {"1": 0.5}, "mAP": 0.25, "mINP": 0.25}
-    >>> table = format_comparison(compare({"rows": [row]}, {"rows": [row]}))
-    >>> table.row_count, [column.header for column in table.columns][3:6]
-    (1, ['R1 first', 'R1 second', 'difference'])
+    Rows of the best checkpoint are left out if it is the last one, which a note says.
+
+    >>> metrics = {"cmc": {"1": 0.5, "10": 1.0}, "mAP": 0.25, "mINP": 0.25}
+    >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", **metrics}
+    >>> row |= {"std": metrics, "trials": 1, "of_trials": 1, "queries": 9, "valid_queries": 8}
+    >>> last, best = ({**row, "checkpoint": kind, "step": 5} for kind in ("last", "best"))
+    >>> title, table, *notes = format_results("agw", [last, best]).renderables
+    >>> str(title), table.row_count, str(notes[1])
+    ('agw, last checkpoint (step 5)', 1, '8 of 9 queries have a match.')
     """
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("checkpoint", "protocol", "rerank"):
-        table.add_column(name, no_wrap=True)
-    for metric in METRICS:
-        for name in (*(f"{metric} {name}" for name in names), "difference"):
-            table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("fingerprint", no_wrap=True)
-    rows = list(rows)
-    marked = any(row["marks"] for row in rows)
-    if marked:
-        table.add_column("marks")
-    for row in rows:
-        cells = [
-            format(row[side][metric], form) if row[side] else "-"
-            for metric in METRICS
-            for side, form in (("first", ".2f"), ("second", ".2f"), ("difference", "+.2f"))
-        ]
-        labels = row["checkpoint"], row["label"], row["rerank"]
-        last = [", ".join(row["marks"])] if marked else []
-        table.add_row(*labels, *cells, row["fingerprint"], *last)
-    return table
+    rows = [*rows]
+    shown = [row for row in rows if not repeats_last(row, rows)]
+    kinds = dict.fromkeys(row.get("checkpoint", "") for row in shown)
+    groups = {kind: [row for row in shown if row.get("checkpoint", "") == kind] for kind in kinds}
+    notes = {kind: _notes(some) for kind, some in groups.items()}
+    parts: list[RenderableType] = []
+    for number, (kind, some) in enumerate(groups.items()):
+        later = [note for other in [*groups][number + 1 :] for note in notes[other]]
+        own = [note for note in notes[kind] if note not in later]
+        parts += [Text(title + _checkpoint(some[0])), format_table(some), *map(Text, own)]
+    if len(shown) < len(rows):
+        parts.append(Text(REPEATED))
+    return Group(*(parts or [Text(title)]))
 
 
 def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
-    """The rows for the terminal, in percent, R1 and mAP with their standard deviation.
+    """The rows in percent, rank 1 and mAP with their deviation over trials or runs.
 
-    The deviation is over the trials of a run, or over several runs. The last column has the marks,
-    if there are any.
+    There is no deviation where all of these have the same numbers.
 
-    >>> metrics = {"cmc": {"1": 0.5, "5": 0.5, "10": 1.0, "20": 1.0}, "mAP": 0.25, "mINP": 0.25}
+    >>> metrics = {"cmc": {"1": 0.5, "10": 1.0}, "mAP": 0.25, "mINP": 0.25}
     >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", **metrics}
     >>> row |= {"std": metrics, "trials": 1, "of_trials": 1, "queries": 9, "valid_queries": 8}
     >>> [*format_table([row]).columns[2].cells]
     ['50.00']
     """
-    rows = list(rows)
-    of_runs, marked = any("checkpoint" in row for row in rows), any(map(marks, rows))
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    names = ["protocol", "rerank", *(f"R{rank}" for rank in RANKS), "mAP", "mINP", "trials"]
-    names = [*(["checkpoint", "step"] if of_runs else []), *names, "queries", "fingerprint"]
-    for name in [*names, *(["marks"] if marked else [])]:
-        table.add_column(name, no_wrap=True)
+    rows = [*rows]
+    short = _short_rerankings(rows)
+    table = _table("protocol", "re-ranking", "R1", "R10", "mAP", "mINP")
+    table.add_column("fingerprint", no_wrap=True)
     for row in rows:
-        run = [row.get("checkpoint", ""), str(row.get("step", ""))] if of_runs else []
-        table.add_row(*run, *_cells(row), *([", ".join(marks(row))] if marked else []))
+        cmc, std = row["cmc"], row["std"]
+        table.add_row(
+            row["label"],
+            short[row["rerank"]],
+            _percent(row, cmc["1"], std["cmc"]["1"]),
+            f"{100 * cmc['10']:.1f}",
+            _percent(row, row["mAP"], std["mAP"]),
+            f"{100 * row['mINP']:.2f}",
+            row["fingerprint"],
+        )
     return table
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    trials, of_trials, std = row["trials"], row["of_trials"], row["std"]
-    of_several = max(trials, row.get("of_seeds", 1)) > 1
-    first, *further = (str(rank) for rank in RANKS)
+def format_comparison(
+    rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ("first", "second")
+) -> Group:
+    """The rows of `compare`: for each metric both numbers in percent, and the difference.
 
-    def with_deviation(value: float, deviation: float) -> str:
-        return f"{100 * value:.2f}" + (f"±{100 * deviation:.2f}" if of_several else "")
+    >>> row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
+    >>> row |= {"cmc": {"1": 0.5}, "mAP": 0.25, "mINP": 0.25}
+    >>> table = format_comparison(compare({"rows": [row]}, {"rows": [row]})).renderables[0]
+    >>> table.row_count, [column.header for column in table.columns][2:6]
+    (3, ['metric', 'first', 'second', 'difference'])
+    """
+    rows = [*rows]
+    short = _short_rerankings(rows)
+    table = _table("protocol", "re-ranking", "metric", *names, "difference")
+    table.add_column("fingerprint", no_wrap=True)
+    notes = _reranking_notes(rows)
+    for row in rows:
+        label = row["label"] + (", best" if row["checkpoint"] == "best" else "")
+        heads = [(label, short[row["rerank"]], row["fingerprint"]), *2 * [("", "", "")]]
+        for metric, (protocol, rerank, fingerprint) in zip(METRICS, heads, strict=True):
+            cells = [
+                format(row[side][metric], form) if row[side] else "-"
+                for side, form in (("first", ".2f"), ("second", ".2f"), ("difference", "+.2f"))
+            ]
+            table.add_row(protocol, rerank, metric, *cells, fingerprint)
+        if row["marks"]:
+            notes.append(f"{label}, {short[row['rerank']]}: {', '.join(row['marks'])}")
+    return Group(table, *map(Text, notes))
 
+
+def _table(*columns: str) -> rich.table.Table:
+    """A table whose first two columns, protocol and re-ranking, may be broken into lines."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for number, name in enumerate(columns):
+        left = number < 3 or name == "mAP"  # with a deviation
+        table.add_column(
+            name, no_wrap=number > 1, overflow="fold", justify="left" if left else "right"
+        )
+    return table
+
+
+def _checkpoint(row: Mapping[str, Any]) -> str:
+    kind, step = row.get("checkpoint"), row.get("step")
+    if kind is None:
+        return ""
+    return f", {kind} checkpoint" + ("" if step is None else f" (step {step})")
+
+
+def _percent(row: Mapping[str, Any], value: float, deviation: float) -> str:
+    return f"{100 * value:.2f}" + (f"±{100 * deviation:.2f}" if _varies(row) else "")
+
+
+def _varies(row: Mapping[str, Any]) -> bool:
+    """Whether the trials, or the runs, have different numbers."""
+    std = row["std"]
+    return _repetitions(row)[0] > 1 and max(*std["cmc"].values(), std["mAP"], std["mINP"]) > SAME
+
+
+def _repetitions(row: Mapping[str, Any]) -> tuple[int, str]:
+    """What the numbers are a mean over: how many, and their description."""
+    if "of_seeds" in row:
+        return row["of_seeds"], f"{row['of_seeds']} seeds"
+    trials, of_trials = row["trials"], row["of_trials"]
+    return trials, f"{trials} trials" if trials == of_trials else f"{trials} of {of_trials} trials"
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the columns do not show; a note that is not about all rows names its protocols."""
+    of_rows: dict[str, list[str]] = {}
+    for row in rows:
+        for note in _notes_of(row):
+            of_rows.setdefault(note, []).append(row["label"])
     return [
-        row["label"],
-        row["rerank"],
-        with_deviation(row["cmc"][first], std["cmc"][first]),
-        *(f"{100 * row['cmc'][rank]:.1f}" for rank in further),
-        with_deviation(row["mAP"], std["mAP"]),
-        f"{100 * row['mINP']:.2f}",
-        str(trials) if trials == of_trials else f"{trials} of {of_trials}",
-        f"{row['valid_queries']}/{row['queries']}",
-        row["fingerprint"],
+        "In percent." if not any(map(_varies, rows)) else "In percent; ± is the deviation.",
+        *(
+            note if len(labels) == len(rows) else f"{'; '.join(dict.fromkeys(labels))}: {note}"
+            for note, labels in of_rows.items()
+        ),
+        *_reranking_notes(rows),
+    ]
+
+
+def _notes_of(row: Mapping[str, Any]) -> list[str]:
+    number, repetitions = _repetitions(row)
+    notes = []
+    if _varies(row):
+        notes.append(f"Mean and deviation over {repetitions}.")
+    elif number > 1:
+        notes.append(f"The same numbers in all {repetitions}.")
+    elif number < row["of_trials"]:
+        notes.append(f"{repetitions}.")
+    if row["valid_queries"] < row["queries"]:
+        notes.append(f"{row['valid_queries']} of {row['queries']} queries have a match.")
+    return notes + [f"Marked: {mark}." for mark in marks(row)]
+
+
+def _short_rerankings(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Each re-ranking without its parameters, unless two differ in these alone."""
+    texts = dict.fromkeys(row["rerank"] for row in rows)
+    kinds = [text.partition("(")[0] for text in texts]
+    return {
+        text: kind if kinds.count(kind) == 1 else text
+        for text, kind in zip(texts, kinds, strict=True)
+    }
+
+
+def _reranking_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The parameters that `_short_rerankings` leaves out."""
+    return [
+        f"{kind}: {re.sub(',', ', ', text[len(kind) + 1 : -1])}"
+        for text, kind in _short_rerankings(rows).items()
+        if kind != text
     ]
