@@ -32,8 +32,8 @@ def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> ran
     return range(warm + 1, config.epochs if end is None else end)
 
 
-def of_trained(*warnings: tuple[float, MetricWarning]) -> tuple[MetricWarning, ...]:
-    """The warnings whose loss has a weight, the first of each pair, other than 0."""
+def of_trained(*warnings: tuple[object, MetricWarning]) -> tuple[MetricWarning, ...]:
+    """The second of each pair whose first holds, such as the weight of the loss."""
     return tuple(warning for weight, warning in warnings if weight)
 
 
