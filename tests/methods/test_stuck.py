@@ -47,7 +47,13 @@ STUCK = [
     ("idkl:synthetic", "model/shared_triplet", 1.3, "1.3", "warmup_epochs"),
     ("idkl:synthetic", "model/purified_triplet", 1.31, "1.31", "warmup_epochs"),
     ("idkl:synthetic", "model/specific_identity", 4.8, "4.8", "learning_rate"),
-    ("idkl:synthetic", "model/distillation_share", 0.6, "0.6", "idkl.divergence.reduce=mean"),
+    (
+        "idkl:synthetic idkl.divergence.reduce=sum",
+        "model/distillation_share",
+        0.6,
+        "0.6",
+        "idkl.divergence.reduce=mean",
+    ),
     (
         "idkl:synthetic,variant=code",
         "model/distillation_share",

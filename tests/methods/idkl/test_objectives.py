@@ -55,7 +55,7 @@ def halves(x):
 
 
 def test_distillation_is_as_equations_17_19_and_20_have_it():
-    out, found = output(), terms("paper")
+    out, found = output(), terms("paper", "idkl.divergence.reduce=sum")
     (v, i), (v_sp, i_sp) = halves(out.shared.feature), halves(out.specific.feature)
     expected = graph_alignment(v_sp, v) + graph_alignment(i_sp, i)
     np.testing.assert_allclose(found["tgsa"], (0.6, expected), rtol=1e-5)
@@ -64,6 +64,9 @@ def test_distillation_is_as_equations_17_19_and_20_have_it():
     expected = semantic_alignment(v, v_sp) + semantic_alignment(i, i_sp)
     np.testing.assert_allclose(found["csa"], (0.8, expected), rtol=1e-5)
     np.testing.assert_allclose(found["mdr_csa"], (1, semantic_alignment(v, i)), rtol=1e-5)
+    by_default = terms("paper")
+    for name in TGSA | CSA:  # 8 rows of each modality
+        assert by_default[name] == pytest.approx((found[name][0], found[name][1] / 8))
 
 
 def test_distillation_is_as_the_released_code_has_it():
@@ -136,7 +139,7 @@ TGSA, CSA = {"tgsa", "mdr_tgsa"}, {"csa", "mdr_csa"}
         ("idkl.csa.forms=('sample','stacked')", CSA),
         ("idkl.csa.temperature=2.0", CSA),
         ("idkl.divergence.symmetric=True", TGSA | CSA),
-        ("idkl.divergence.reduce=mean", TGSA | CSA),
+        ("idkl.divergence.reduce=sum", TGSA | CSA),
         ("idkl.weights.purifier=0.3", {"enhancement", "reduction", "purified_reid"}),
         ("idkl.weights.tgsa=0.0", {"tgsa"}),
         ("idkl.weights.mdr_csa=0.0", {"mdr_csa"}),
