@@ -102,7 +102,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     _set_lengths(config, STEPS, FALL)
     scale = scale_down(config, argument)
     if scale:
-        _scale_down(config, tiny=scale == "tiny")
+        _scale_down(config, scale)
     return config
 
 
@@ -120,7 +120,8 @@ def _set_lengths(config: Config, steps: dict[str, int], fall: int) -> None:
         player.optimizer.milestones = (generation + round(fall / epoch),)
 
 
-def _scale_down(config: Config, tiny: bool) -> None:
+def _scale_down(config: Config, scale: str) -> None:
+    tiny = scale == "tiny"
     config.batch.identities = min(8, config.batch.identities)
     config.image.update(size=(32, 16) if tiny else (64, 32), padding=0)
     config.pfanet.reid_size = (32, 16) if tiny else (96, 48)
@@ -136,10 +137,16 @@ def _scale_down(config: Config, tiny: bool) -> None:
     config.pfanet.classifier.dropout = 0.0
     config.pfanet.triplet.update(metric="euclidean", margin=0.3)
     config.backbone.bng.reduction = config.backbone.mmm.reduction = 4
+    config.evaluation.every_epochs = 1 if tiny else 20
+    config.checkpoint_every_epochs = 1 if tiny else 10
+    if scale == "long":  # the phases' shares are those of the small scale
+        features, generation = (round(share * config.epochs) for share in (3 / 11, 6 / 11))
+        config.pfanet.warm_ups.update(features=features, generation=generation)
+        for player in (config.pfanet.generator, config.pfanet.discriminator):
+            player.optimizer.milestones = config.optimizer.milestones
+        return
     config.optimizer.warmup_epochs = 0
     lengths = {"features": 300, "generation": 300, "joint": 500}
     if tiny:
         lengths = {"features": 2, "generation": 2, "joint": 4}
     _set_lengths(config, lengths, fall=lengths["joint"] * 4 // 5)
-    config.evaluation.every_epochs = 1 if tiny else 20
-    config.checkpoint_every_epochs = 1 if tiny else 10

@@ -52,6 +52,12 @@ def _dataset(argument: Argument) -> Config:
     return ConfigDict(block)
 
 
+# The epochs of the scale `long` by sampler: on the synthetic dataset 1,800 steps of 64 images, or
+# as many images in batches of another size.
+LONG_EPOCHS = {"random_identity": 40, "uniform": 120}
+OTHER_LONG_EPOCHS = 17  # identity_uniform, and samplers outside of jreid
+
+
 def defaults(argument: str | Argument = "sysu_mm01") -> Config:
     """The shared config, its `data` block set by the argument: `sysu_mm01`, `regdb,trial=3`.
 
@@ -138,7 +144,7 @@ def scale_down(config: Config, argument: str | Argument) -> str:
     method's config sets its own.
 
     Returns:
-        That scale, `small` or `tiny`; empty if the paper's own scale stays.
+        That scale, `small`, `long` or `tiny`; empty if the paper's own scale stays.
     """
     scale = read_argument(argument).scale
     if scale == "full":
@@ -148,6 +154,8 @@ def scale_down(config: Config, argument: str | Argument) -> str:
     config.backbone.update(depth=18, width=16)
     config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
     config.evaluation.every_epochs = 3
+    if scale == "long":
+        _set_length(config, LONG_EPOCHS.get(config.batch.sampler, OTHER_LONG_EPOCHS))
     if scale == "tiny":
         config.image.update(size=(32, 16), padding=2)
         config.backbone.width = 8
@@ -160,3 +168,14 @@ def scale_down(config: Config, argument: str | Argument) -> str:
         )
         config.optimizer.milestones = (2,)
     return scale
+
+
+def _set_length(config: Config, epochs: int) -> None:
+    """Sets the epochs; the rate rises from a tenth for a tenth of them, and falls twice."""
+    config.epochs = epochs
+    config.optimizer.update(
+        warmup_epochs=max(1, round(0.1 * epochs)),
+        warmup_initial=0.1,
+        milestones=(round(0.7 * epochs), round(0.9 * epochs)),
+    )
+    config.evaluation.every_epochs = max(1, epochs // 4)

@@ -96,6 +96,7 @@ def test_another_place_of_the_data_is_no_difference():
         ("tiny", "tiny", "tiny", 0, "paper"),
         ("small", "sysu_mm01", "small", 0, "paper"),
         ("folder,small", "folder", "small", 0, "paper"),
+        ("long,synthetic,variant=code", "synthetic", "long", 0, "code"),
     ],
 )
 def test_an_argument_is_words_between_commas(argument, dataset, scale, trial, variant):
