@@ -67,5 +67,10 @@ def test_a_wheel_renders_trains_evaluates_and_embeds(jreid):
     jreid("train", "--config=agw:tiny", "--config.data.folder=my data", *small, run)
     assert "all, 1-shot" in jreid("evaluate", run)
     jreid("embed", run, "--split=test", "--output=test features.npz")
+    protocol = "--protocol=sysu_mm01:search=all,shots=1,trials=2,sampling=seeded"
+    features = ["--features=test features.npz", protocol, "--output=own.json"]
+    assert "all, 1-shot" in jreid("evaluate", *features)
+    own = json.loads((jreid.place / "own.json").read_text())["rows"]
+    assert own[0]["fingerprint"] and own[0]["mAP"] > 0
     record = json.loads((jreid.place / "my runs" / "one" / "run.json").read_text())
     assert record["revision"] is None

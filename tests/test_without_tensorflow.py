@@ -13,6 +13,7 @@ from helpers.paths import ROOT
 from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
+from jreid.commands.overview import KINDS
 
 PROTOCOL = "sysu_mm01:search=all,shots=1,trials=2,sampling=seeded"
 # A process in which TensorFlow cannot be imported, for any number of jreid's commands.
@@ -57,6 +58,7 @@ def test_embed_and_evaluate_work_and_training_says_what_it_needs(run, tiny_folde
         ],
         ["evaluate", "--workdir", workdir, "--trust-code"],
         ["evaluate", "--features", str(split), f"--protocol={PROTOCOL}"],
+        *(["list", kind] for kind in KINDS),
         ["train", *flags, "--workdir", str(tmp_path / "run")],
         ["data", "prepare", "synthetic", "--source", str(tiny_folder)],
         ["import", *flags[:1], "--checkpoint", str(tmp_path / "no.pth"), "--workdir=x"],
@@ -69,7 +71,7 @@ def test_embed_and_evaluate_work_and_training_says_what_it_needs(run, tiny_folde
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     statuses = [line[-1] for line in done.stdout.splitlines() if line.startswith("status")]
-    assert statuses == [*"0000222"], done.stderr
+    assert statuses == [*"0000", *["0"] * len(KINDS), *"222"], done.stderr
     sentences = [line for line in done.stderr.splitlines() if line.startswith("jreid:")]
     training, preparing, importing = sentences
     for sentence in (training, preparing):
