@@ -59,5 +59,5 @@ def test_folders_without_images_are_refused(tmp_path):
 def test_a_pipe_and_a_link_to_nowhere_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "gone.png").symlink_to("nowhere")
-    with pytest.raises(InputError, match=r"gone\.png is a link.*pipe\.jpg is a link"):
+    with pytest.raises(InputError, match=r"gone\.png is a broken link.*pipe\.jpg is a broken link"):
         read_folder(tmp_path)

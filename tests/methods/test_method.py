@@ -15,7 +15,9 @@ class Identity(nn.Module):
     @nn.compact
     def __call__(self, images, train):
         self.param("unused", nn.initializers.zeros, ())
-        return jnp.concatenate([jax.nn.one_hot(x[:, 0, 0, 0], 8) for x in images.values()])
+        return jnp.concatenate(
+            [jax.nn.one_hot(x[:, 0, 0, 0].astype(jnp.int32), 8) for x in images.values()]
+        )
 
 
 @pytest.mark.parametrize(("order", "accuracy"), [(jnp.tile, 1.0), (jnp.repeat, 0.25)])

@@ -148,7 +148,11 @@ def test_counts_are_the_published_totals(folder):
         (TRAIN_VIS, "vis/0001/a.jpg 1", "gives identity 1 the label 1, but earlier 0"),
         (TRAIN_VIS, "vis/0002/a.jpg 1", "gives identity 2 the label 1, which identity 4 has"),
         (TRAIN_VIS, "vis/0002/a.jpg 9", "has the label 9, but those of 3 identities are 0 to 2"),
-        (TEST_NIR, "test_vis/cam1/0003/a.jpg 3", "names 'test_vis/cam1/0003/a.jpg', which is no"),
+        (
+            TEST_NIR,
+            "test_vis/cam1/0003/a.jpg 3",
+            "names 'test_vis/cam1/0003/a.jpg', which does not",
+        ),
     ],
 )
 def test_a_wrong_line_is_reported_with_its_number(folder, file, line, message):
@@ -178,7 +182,7 @@ def test_an_identity_in_training_and_test_is_wrong(folder):
     [
         (
             "3,20,21",
-            "idx/test_id.txt:1 names identity 21, which the lists of test images do not",
+            "idx/test_id.txt:1 names identity 21, which the lists of test images do not have",
         ),
         ("3", "idx/test_vis.txt:5 names identity 20, which idx/test_id.txt does not have"),
         ("3,20,3", "idx/test_id.txt:1 names identity 3 twice"),
