@@ -130,7 +130,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
                 "every_epochs": 5,  # on the validation identities; 0 for never
                 "batch_size": 128,
                 "flip": False,  # add the features of an image and of its mirror image
-                # One row for each: none, standard or query_only; standard:k1=20,k2=6,lambda=0.3.
+                # One row for each, such as none or standard:k1=20,k2=6,lambda=0.3.
                 "rerank": ("none", "standard"),
             },
         }

@@ -1,4 +1,4 @@
-"""Seconds of k-reciprocal re-ranking, of the public dense form, and of a shortcut by faiss.
+"""Seconds of k-reciprocal re-ranking, of the public dense forms, and of a shortcut by faiss.
 
 python -m experiments.benchmarks.reranking --sizes sysu,market
 
@@ -16,9 +16,10 @@ from functools import partial
 
 import numpy as np
 
+from experiments.benchmarks import dense_reranking as dense
 from experiments.benchmarks.evaluation.methods import SIZES, Problem, make_problem
 from experiments.benchmarks.measure import by_turns, growth, growth_in_a_process
-from jreid.evaluation import Rerank, mean_metrics, rerank
+from jreid.evaluation import KINDS, Rerank, mean_metrics, rerank
 from jreid.evaluation.ranking.cmc import score_distances
 from jreid.process import configure
 
@@ -27,32 +28,14 @@ ARRAYS = ("query", "gallery")
 MODULE = "experiments.benchmarks.reranking"
 
 
-def standard(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Ours."""
-    return rerank(query, gallery, Rerank("standard", K1, K2, WEIGHT))
+def ours(query: np.ndarray, gallery: np.ndarray, kind: str, k3: int | None = None) -> np.ndarray:
+    """By sparse codes."""
+    return rerank(query, gallery, Rerank(kind, K1, K2, WEIGHT, k3))
 
 
-def query_only(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Ours, with neighbors among the queries only."""
-    return rerank(query, gallery, Rerank("query_only", K1, K2, WEIGHT))
-
-
-def zhong(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """The usual numpy form: N x N distances, ranks and weights in float32, and a loop over rows."""
-    features = np.concatenate([query, gallery])
-    Q, N = len(query), len(features)
-    norm = np.square(features).sum(axis=1)
-    distance = norm[:, None] + norm - 2 * (features @ features.T)
-    distance = (distance / distance.max(axis=0)).T
-    ranked = np.argsort(distance).astype(np.int32)
-    weights = np.zeros((N, N), np.float32)
-    for i in range(N):
-        members = _expand(i, lambda j, k: _reciprocal(ranked, j, k))
-        weight = np.exp(-distance[i, members])
-        weights[i, members] = weight / weight.sum()
-    weights = np.array([weights[ranked[i, :K2]].mean(axis=0) for i in range(N)])
-    final = (1 - WEIGHT) * _jaccard(weights, Q)
-    return final + WEIGHT * distance[:Q, Q:]
+def by_dense_form(query: np.ndarray, gallery: np.ndarray, kind: str) -> np.ndarray:
+    """By N x N distances, ranks and weights."""
+    return dense.rerank(query, gallery, kind, K1, K2, WEIGHT)
 
 
 def faiss(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -62,21 +45,21 @@ def faiss(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     index.add(features)
     ranked = index.search(features, K1)[1]
     N = len(features)
-    near = [_reciprocal(ranked, i, K1 - 1) for i in range(N)]
-    half = [_reciprocal(ranked, i, round(K1 / 2) - 1) for i in range(N)]
+    near, half = ([_reciprocal(ranked, i, k - 1) for i in range(N)] for k in (K1, round(K1 / 2)))
     weights = np.zeros((N, N), np.float32)
     for i in range(N):
-        members = _expand(i, lambda j, k: near[j] if k == K1 else half[j])
+        members = dense.expand(near[i], half.__getitem__)
         weight = np.exp(2 * (features[members] @ features[i]) - 2)
         weights[i, members] = weight / weight.sum()
     weights = np.array([weights[ranked[i, :K2]].mean(axis=0) for i in range(N)])
-    return _jaccard(weights, len(query))
+    return dense.jaccard(weights, len(query))
 
 
+DENSE = ("standard", "extended", "constrained")
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "standard": standard,
-    "query_only": query_only,
-    "zhong": zhong,
+    **{kind: partial(ours, kind=kind) for kind in KINDS},
+    "extended_ma_lqe": partial(ours, kind="extended", k3=2),
+    **{f"dense_{kind}": partial(by_dense_form, kind=kind) for kind in DENSE},
     "faiss": faiss,
 }
 
@@ -104,14 +87,15 @@ def compare(size: str, methods: list[str], rounds: int) -> None:
     metrics = {name: describe(METHODS[name](*problem[:2]), problem) for name in here}
     seconds = by_turns({name: partial(METHODS[name], *problem[:2]) for name in here}, rounds)
     print(f"\n{size}: {len(problem.query)} x {len(problem.gallery)}")
-    if {"standard", "zhong"} <= set(here):
-        difference = standard(*problem[:2])
-        difference -= zhong(*problem[:2])
-        np.abs(difference, out=difference)
-        print(
-            f"standard - zhong: largest {difference.max():.1e}, mean {difference.mean():.1e}, "
-            f"{(difference > 1e-5).mean():.1e} of all above 1e-5"
-        )
+    for kind in DENSE:
+        if {kind, f"dense_{kind}"} <= set(here):
+            difference = METHODS[kind](*problem[:2])
+            difference -= METHODS[f"dense_{kind}"](*problem[:2])
+            np.abs(difference, out=difference)
+            print(
+                f"{kind} - dense: largest {difference.max():.1e}, mean {difference.mean():.1e}, "
+                f"{(difference > 1e-5).mean():.1e} of all above 1e-5"
+            )
     print("| method | s | least | processor s | of first | rank-1 | mAP | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
     for name in methods:
@@ -142,28 +126,6 @@ def memory_of(method: str, folder: str) -> int:
 def _reciprocal(ranked: np.ndarray, i: int, k: int) -> np.ndarray:
     forward = ranked[i, : k + 1]
     return forward[np.nonzero(ranked[forward, : k + 1] == i)[0]]
-
-
-def _expand(i: int, reciprocal: Callable[[int, int], np.ndarray]) -> np.ndarray:
-    near = reciprocal(i, K1)
-    members = near
-    for j in near:
-        half = reciprocal(j, round(K1 / 2))
-        if len(np.intersect1d(half, near)) > 2 / 3 * len(half):
-            members = np.append(members, half)
-    return np.unique(members)
-
-
-def _jaccard(weights: np.ndarray, Q: int) -> np.ndarray:
-    gallery = weights[Q:]
-    inverted = [np.nonzero(column)[0] for column in gallery.T]
-    result = np.zeros((Q, len(gallery)), np.float32)
-    for i in range(Q):
-        shared = np.zeros(len(gallery), np.float32)
-        for j in np.nonzero(weights[i])[0]:
-            shared[inverted[j]] += np.minimum(weights[i, j], gallery[inverted[j], j])
-        result[i] = 1 - shared / (2 - shared)
-    return result
 
 
 if __name__ == "__main__":

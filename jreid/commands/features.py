@@ -47,8 +47,8 @@ def add_flags(group: Any) -> None:
     group.add_argument(
         "--rerank",
         action="append",
-        help="none, standard or query_only, or a list such as "
-        "none,standard:k1=20,k2=6,lambda=0.3; one row for each (default: none)",
+        help="such as none,standard:k1=20,k2=6,lambda=0.3 (`jreid list rerankings` shows all); one "
+        "row for each (default: none)",
     )
     group.add_argument("--output", type=Path, help="the result file to write, .json")
     for flag in MOVED:

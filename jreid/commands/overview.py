@@ -11,7 +11,7 @@ from jreid.commands.common import CONFIG_FILE, verb
 
 def add(verbs: Any) -> None:
     """Adds both verbs."""
-    help = "list the available methods, datasets, protocols, losses or configs"
+    help = "list the available methods, datasets, protocols, re-rankings, losses or configs"
     listing = verb(verbs, "list", _list, help, config=False)
     listing.add_argument("kind", choices=KINDS, help="what to list")
     listing.add_argument(
@@ -70,6 +70,20 @@ def _protocols(names: list[str]) -> dict[str, str]:
     return _functions(names, "--protocol", PROTOCOLS)
 
 
+def _rerankings(names: list[str]) -> dict[str, str]:
+    from jreid.errors import InputError
+    from jreid.evaluation.ranking.rerank_options import ABOUT, PUBLISHED
+
+    if names:
+        raise InputError(f"re-rankings are jreid's own; leave {' '.join(names)} out.")
+    published = {
+        f"{kind}:published={name}": f"{one}, chosen by its authors on the TEST data of this dataset"
+        for kind, presets in PUBLISHED.items()
+        for name, one in presets.items()
+    }
+    return {"none": "the distances as they are", **ABOUT, **published}
+
+
 def _losses(names: list[str]) -> dict[str, str]:
     from jreid import losses
 
@@ -112,6 +126,7 @@ KINDS: Mapping[str, Callable[[list[str]], dict[str, str]]] = {
     "methods": _methods,
     "datasets": _datasets,
     "protocols": _protocols,
+    "rerankings": _rerankings,
     "losses": _losses,
     "configs": _configs,
 }

@@ -27,6 +27,16 @@ def test_a_line_for_each_of_what_there_is(kind, line, capsys):
     assert all(re.fullmatch(r"\w+ +\S.*", line) for line in out.splitlines())
 
 
+def test_re_rankings_say_which_were_chosen_on_test_data(capsys):
+    assert main(["list", "rerankings"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["none", "standard", "query_only"]
+    published = [line for line in lines if "published=" in line]
+    assert published and all("TEST data" in line for line in published)
+    assert main(["list", "rerankings", "mylab.rerank"]) == 2
+    assert "mylab.rerank" in capsys.readouterr().err
+
+
 def test_dotted_names_are_listed_too(tmp_path, monkeypatch, capsys):
     code = '"""A module of somebody else\'s.\n\nMore."""\n\n\ndef create(config): "A method."\n'
     (tmp_path / "listed_of_this_test.py").write_text(code)

@@ -4,7 +4,7 @@ A tile serves both of its sides. The devices compute the tiles, and the host sel
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -34,14 +34,29 @@ class Neighbors(NamedTuple):
     """Each image's nearest candidates, the nearest first and ties by number.
 
     Attributes:
-        index: `[N, k]` int32; the image itself, if it is a candidate, comes first.
-        distance: `[N, k]` squared distances.
-        largest: `[N]` the largest squared distance to any image that was compared; 1 if all are 0.
+        index: `[N, k]` int32; the image itself, if it is a candidate, comes first; -1 where there
+            are fewer candidates.
+        distance: `[N, k]` squared distances; infinite there.
     """
 
     index: Int[np.ndarray, "n k"]
     distance: Float[np.ndarray, "n k"]
-    largest: Float[np.ndarray, " n"]
+
+
+class Found(NamedTuple):
+    """The neighbors among each set of candidates, and what else the comparison has found.
+
+    Attributes:
+        lists: the neighbors among each set of candidates.
+        farthest: `[2, N]` the largest squared distance to any query and to any gallery image that
+            was compared.
+        kept: some tiles of queries and gallery by the first rows of both, at most
+            `CACHED_DISTANCES` distances in all.
+    """
+
+    lists: list[Neighbors]
+    farthest: Float[np.ndarray, "2 n"]
+    kept: dict[tuple[int, int], Float[np.ndarray, "a b"]]
 
 
 def put_blocks(
@@ -72,39 +87,45 @@ def tiles(pairs: Iterable[tuple[Block, Block]]) -> Iterator[Float[np.ndarray, "a
 
 
 def find_neighbors(
-    queries: list[Block], gallery: list[Block], k: int, only_queries: bool
-) -> tuple[Neighbors, dict[tuple[int, int], Float[np.ndarray, "a b"]]]:
-    """Compares all images with the candidates: the queries, or else all images.
+    queries: list[Block], gallery: list[Block], k: int, candidates: Sequence[list[Block]]
+) -> Found:
+    """Compares all images with each set of candidates: the queries, the gallery, or all images.
 
     A tile serves both of its sides, so only half of the N x N distances are computed.
-
-    Returns:
-        The neighbors, and some tiles of queries and gallery by the first rows of both, at most
-        `CACHED_DISTANCES` distances in all.
     """
     blocks = queries + gallery
-    N = blocks[-1].rows.stop
-    keys = np.full((N, k), NONE)
-    largest = np.zeros(N, np.float32)
-    candidates = blocks[: len(queries) if only_queries else None]
-    pairs = [(a, b) for i, a in enumerate(candidates) for b in blocks[i:]]
+    N, Q = blocks[-1].rows.stop, gallery[0].rows.start
+    keys = [np.full((N, k), NONE) for _ in candidates]
+    sets = [{block.rows.start for block in some} for some in candidates]
+    farthest = np.zeros((2, N), np.float32)
+    asked = [block for block in blocks if any(block.rows.start in some for some in sets)]
+    pairs = [(a, b) for i, a in enumerate(asked) for b in blocks[i:]]
     kept, room = {}, CACHED_DISTANCES
     for (a, b), tile in zip(pairs, tiles(pairs), strict=True):
-        largest[a.rows] = np.maximum(largest[a.rows], tile.max(axis=1))
-        largest[b.rows] = np.maximum(largest[b.rows], tile.max(axis=0))
-        if a.rows.stop <= gallery[0].rows.start <= b.rows.start and tile.size <= room:
+        for rows, others, axis in ((a.rows, b.rows, 1), (b.rows, a.rows, 0)):
+            largest = farthest[int(others.start >= Q), rows]
+            np.maximum(largest, tile.max(axis=axis), out=largest)
+        if a.rows.start < Q <= b.rows.start and tile.size <= room:
             kept[a.rows.start, b.rows.start] = tile
             room -= tile.size
         if a is b:
             tile = tile.copy()
             np.fill_diagonal(tile, 0)
-        else:
-            keys[b.rows] = _merge(keys[b.rows], tile, a.rows.start, axis=1)
-        if b.rows.stop <= candidates[-1].rows.stop:
-            keys[a.rows] = _merge(keys[a.rows], tile, b.rows.start, axis=0)
-    largest[largest <= SMALLEST] = 1
-    index = (keys & np.uint64(2**32 - 1)).astype(np.int32)
-    return Neighbors(index, _distance(keys), largest), kept
+        for near, some in zip(keys, sets, strict=True):
+            if a is not b and a.rows.start in some:
+                near[b.rows] = _merge(near[b.rows], tile, a.rows.start, axis=1)
+            if b.rows.start in some:
+                near[a.rows] = _merge(near[a.rows], tile, b.rows.start, axis=0)
+    return Found([_neighbors(near) for near in keys], farthest, kept)
+
+
+def join(first: Neighbors, second: Neighbors) -> Neighbors:
+    """The nearest of two sets of candidates, of which the first has the smaller numbers."""
+    k = first.index.shape[1]
+    index = np.hstack([first.index, second.index])
+    distance = np.hstack([first.distance, second.distance])
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    return Neighbors(*(np.take_along_axis(part, order, axis=1) for part in (index, distance)))
 
 
 def query_gallery_tiles(
@@ -162,6 +183,12 @@ def _bound(tile: Float[np.ndarray, "a b"], k: int, axis: int) -> Float[np.ndarra
     else:
         minima = tile[: size * groups].reshape(size, groups, -1).min(axis=0).T
     return np.partition(minima, k - 1, axis=1)[:, k - 1]
+
+
+def _neighbors(keys: UInt[np.ndarray, "n k"]) -> Neighbors:
+    return Neighbors(
+        (keys & np.uint64(2**32 - 1)).astype(np.uint32).view(np.int32), _distance(keys)
+    )
 
 
 def _distance(keys: UInt[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -14,26 +14,54 @@ SHARED = 2**18  # entries of codes compared at once, few enough to stay in a pro
 
 
 def encode(
-    near: Neighbors, query: np.ndarray, gallery: np.ndarray, distance: str, k1: int, k2: int
+    sets: scipy.sparse.csr_array,
+    half: scipy.sparse.csr_array,
+    averaged: Int[np.ndarray, "n m"] | None,
+    known: Neighbors,
+    largest: Float[np.ndarray, " n"],
+    sides: tuple[np.ndarray, np.ndarray],
+    distance: str,
 ) -> scipy.sparse.csr_array:
     """The codes `[N, N]` float32: Gaussian weights of the expanded k-reciprocal sets (eq. 3 to 7),
-    averaged over each image's k2 nearest (eq. 11)."""
-    N = len(near.index)
-    sets, half = _reciprocal(near, k1 + 1), _reciprocal(near, round(k1 / 2) + 1)
+    averaged over each image's nearest (eq. 11). The code of an empty set is 0.
+
+    Args:
+        sets: `[N, N]` the k-reciprocal sets, as 0 and 1.
+        half: `[N, N]` those for half of k1, which may be added.
+        averaged: the images whose codes are averaged; None: only the image's own.
+        known: distances that are known already.
+        largest: the squared distance that the weights are relative to.
+        sides: the features of the queries and of the gallery.
+        distance: `cosine` or `euclidean`.
+    """
+    N = len(largest)
     shared = sets.multiply(sets @ half.T).tocoo()
     i, j = shared.coords
     most = 3 * shared.data > 2 * half.sum(axis=1)[j]
     expanding = _ones(i[most], j[most], N)
     i, j = (sets + expanding @ half).tocoo().coords
-    squared, unknown = _known_distances(near, i, j)
-    squared[unknown] = _far_distances(query, gallery, distance, i[unknown], j[unknown])
-    weight = np.exp(-squared / near.largest[i])
+    squared, unknown = _known_distances(known, i, j)
+    squared[unknown] = _far_distances(*sides, distance, i[unknown], j[unknown])
+    weight = np.exp(-squared / largest[i])
     weight /= np.bincount(i, weight, N)[i]
     codes = scipy.sparse.csr_array((weight.astype(np.float32), (i, j)), (N, N))
-    if k2 == 1:
+    if averaged is None:
         return codes
-    nearest = _ones(np.repeat(np.arange(N), k2), near.index[:, :k2].ravel(), N)
-    return scipy.sparse.csr_array(nearest.astype(np.float32) @ codes / np.float32(k2))
+    nearest = members(averaged).astype(np.float32)
+    return scipy.sparse.csr_array(nearest @ codes / np.float32(averaged.shape[1]))
+
+
+def members(index: Int[np.ndarray, "n m"]) -> scipy.sparse.csr_array:
+    """`[N, N]`: 1 where a row names an image; -1 names none."""
+    row, column = np.repeat(np.arange(len(index)), index.shape[1]), index.ravel()
+    named = column >= 0
+    return _ones(row[named], column[named], len(index))
+
+
+def reciprocal(index: Int[np.ndarray, "n m"]) -> scipy.sparse.csr_array:
+    """`[N, N]`: 1 if two images name each other (eq. 2), else 0."""
+    forward = members(index)
+    return forward.multiply(forward.T).tocsr()
 
 
 def shared_weight(
@@ -50,13 +78,6 @@ def shared_weight(
     return result
 
 
-def _reciprocal(near: Neighbors, k: int) -> scipy.sparse.csr_array:
-    """1 if two images are among each other's k nearest (eq. 2), else 0."""
-    N = len(near.index)
-    forward = _ones(np.repeat(np.arange(N), k), near.index[:, :k].ravel(), N)
-    return forward.multiply(forward.T).tocsr()
-
-
 def _ones(row: np.ndarray, column: np.ndarray, N: int) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((np.ones(len(row), np.int32), (row, column)), (N, N))
 
@@ -66,8 +87,9 @@ def _known_distances(
 ) -> tuple[Float[np.ndarray, " p"], Int[np.ndarray, " u"]]:
     """Squared distances of pairs, and the pairs that are not neighbors."""
     N, k = near.index.shape
-    place = (np.repeat(np.arange(N), k), near.index.ravel())
-    number = scipy.sparse.csr_array((np.arange(1, N * k + 1), place), (N, N))[i, j]
+    named = np.flatnonzero(near.index >= 0)
+    place = named // k, near.index.ravel()[named]
+    number = scipy.sparse.csr_array((named + 1, place), (N, N))[i, j]
     return near.distance.ravel()[number - 1], np.flatnonzero(number == 0)
 
 

@@ -1,13 +1,16 @@
-"""k-reciprocal re-ranking (Zhong et al., CVPR 2017), exact and sparse."""
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017) and its cross-modality kinds; exact, sparse."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
+import scipy.sparse
 from jax.sharding import Mesh
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from jreid.errors import InputError
+from jreid.evaluation.ranking.codes import domains, relative_to
 from jreid.evaluation.ranking.distance_tiles import (
     CACHED_DISTANCES,
     PREFETCHED_TILES,
@@ -16,8 +19,14 @@ from jreid.evaluation.ranking.distance_tiles import (
     query_gallery_tiles,
 )
 from jreid.evaluation.ranking.inputs import Features, check_pair, one_device, rescale_for_float32
-from jreid.evaluation.ranking.jaccard import SHARED, encode, shared_weight
-from jreid.evaluation.ranking.rerank_options import STANDARD, Rerank, rerank_fault
+from jreid.evaluation.ranking.jaccard import SHARED, shared_weight
+from jreid.evaluation.ranking.rerank_options import (
+    AMONG_QUERIES,
+    BY_SIDE,
+    STANDARD,
+    Rerank,
+    rerank_fault,
+)
 
 
 def rerank(
@@ -63,6 +72,16 @@ def rerank_blocks(
     gallery; but each image is its own nearest, also if others equal it. A distance below the
     rounding error of a float32 product counts as 0.
 
+    The kinds `extended`, `constrained` and `divided` are those of CMKR (YYDS, arXiv 2403.04183, and
+    its released code), which find other neighbors; lambda and d are the same in all of them.
+    `extended` adds to each image's set those of the other side that are reciprocal when only this
+    side is looked at. `constrained` is the mean of two Jaccard distances: over neighbors in the
+    gallery, and over neighbors among the queries. What the released code calls `divided` has
+    neighbors among the queries only, so that it is `query_only` but for the scale of its weights.
+    `k3` is MA-LQE: codes are averaged over the k2 - k3 nearest queries and the k3 nearest gallery
+    images. With lambda = 0, gallery images that share no neighbor with a query are all at distance
+    1, and such ties count against the model.
+
     Args:
         query: `[Q, D]` floating-point features, of numpy or jax.
         gallery: `[G, D]` floating-point features.
@@ -100,7 +119,8 @@ def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> 
         + 4 * 2 * PREFETCHED_TILES * block**2
         + 24 * min(block, Q) * G
     )
-    codes = (Q + G) * (64 * (rerank.k1 + 1) + 32 * rerank.k1 * rerank.k2)
+    lists = 2 if _needs_both_sides(rerank) else 1  # of neighbors, and so of entries of codes
+    codes = (Q + G) * lists * (64 * (rerank.k1 + 1) + 32 * rerank.k1 * rerank.k2)
     compiled = 2**25
     return features + tiles + codes + 64 * SHARED + compiled
 
@@ -126,17 +146,34 @@ def rerank_checked(
     Q, G = len(query), len(gallery)
     queries = put_blocks(query, 0, distance, block, mesh)
     images = put_blocks(gallery, Q, distance, block, mesh)
-    near, kept = find_neighbors(queries, images, rerank.k1 + 1, rerank.kind == "query_only")
-    query, gallery = np.asarray(query), np.asarray(gallery)
-    codes = encode(near, query, gallery, distance, rerank.k1, rerank.k2)
-    inverted = codes[Q:].tocsc()
-    tiles = query_gallery_tiles(queries, images, kept)
+    if _needs_both_sides(rerank):
+        candidates = [queries, images]
+    else:
+        candidates = [queries if rerank.kind in AMONG_QUERIES else queries + images]
+    found = find_neighbors(queries, images, rerank.k1 + 1, candidates)
+    largest = relative_to(found.farthest.max(axis=0))
+    sides = np.asarray(query), np.asarray(gallery)
+    codes = [(one, one[Q:].tocsc()) for one in domains(rerank, found, sides, distance)]
+    tiles = query_gallery_tiles(queries, images, found.kept)
     for a in queries:
-        result = shared_weight(codes[a.rows], inverted, G)
-        np.divide(result, 2 - result, out=result)
-        result *= rerank.weight - 1
+        parts = [_overlap(code[a.rows], inverted, G) for code, inverted in codes]
+        result = functools.reduce(np.add, parts)
+        result *= (rerank.weight - 1) / len(codes)
         result += 1 - rerank.weight
-        share = np.float32(rerank.weight) / near.largest[a.rows, None]
+        share = np.float32(rerank.weight) / largest[a.rows, None]
         for b in images:
             result[:, b.rows.start - Q : b.rows.stop - Q] += share * next(tiles)
         yield result
+
+
+def _needs_both_sides(rerank: Rerank) -> bool:
+    """Whether neighbors are sought among the queries and among the gallery apart."""
+    return rerank.kind in (*BY_SIDE, "extended") or rerank.k3 is not None
+
+
+def _overlap(
+    codes: scipy.sparse.csr_array, inverted: scipy.sparse.csc_array, G: int
+) -> Float[np.ndarray, "b g"]:
+    """1 less the Jaccard distance: the shared weight of the union of both codes."""
+    shared = shared_weight(codes, inverted, G)
+    return np.divide(shared, 2 - shared, out=shared)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jreid.evaluation.ranking.rerank_options import TUNED, is_tuned
+
 
 def marks(row: Mapping[str, Any]) -> list[str]:
     """The row's marks in words; empty for a row without restrictions."""
@@ -17,6 +19,8 @@ def marks(row: Mapping[str, Any]) -> list[str]:
         words.append("perhaps trained on")
     if row.get("of_split", "test") != "test":
         words.append(f"{row['of_split']} split")
+    if is_tuned(row.get("rerank", ""), row.get("dataset", "")):
+        words.append(TUNED)
     step, asked, steps = (row.get(name) for name in ("step", "asked_step", "of_steps"))
     if row.get("fallback"):
         words.append(f"step {asked} is damaged" if asked is not None else "a step is damaged")

@@ -16,6 +16,7 @@ from jreid.errors import InputError
 from jreid.evaluation import KINDS, Rerank, rerank, rerank_blocks
 from jreid.evaluation.ranking import distance_tiles
 from jreid.evaluation.ranking import jaccard as reciprocal
+from jreid.evaluation.ranking.rerank_options import AMONG_QUERIES, BY_SIDE, WITH_K3
 
 FOUR = Mesh(np.array(jax.devices()[:4]), ("gallery",))
 
@@ -40,11 +41,11 @@ def assert_as_oracle(query, gallery, how, distance="cosine", **options):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 999),
     Q=st.integers(2, 40),
-    G=st.integers(1, 40),
+    G=st.integers(2, 40),
     kind=st.sampled_from(KINDS),
     shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     weight=st.sampled_from([0.0, 0.3, 1.0]),
@@ -54,10 +55,13 @@ def assert_as_oracle(query, gallery, how, distance="cosine", **options):
 )
 def test_any_problem_as_the_oracle(seed, Q, G, kind, shares, weight, distance, block, mesh):
     query, gallery = sides(seed, Q, G)
-    candidates = Q if kind == "query_only" else Q + G
+    candidates = Q if kind in AMONG_QUERIES else min(Q, G) if kind in BY_SIDE else Q + G
     k1 = 1 + int(shares[0] * min(candidates - 2, 24))
     k2 = 1 + int(shares[1] * k1)
-    how = Rerank(kind, k1, k2, weight)
+    k3 = None
+    if kind in WITH_K3 and seed % 3:
+        k3 = int(min(k2, G, max(k2 - Q, seed % 7)))
+    how = Rerank(kind, k1, k2, weight, k3)
     assert_as_oracle(query, gallery, how, distance, block=block, mesh=mesh)
 
 
@@ -177,6 +181,14 @@ def test_its_text():
         (Rerank("standard", 3, 0), r"k2=0,.*4"),
         (Rerank("standard", 3, 2, 1.1), r"lambda=1\.1.*0 to 1"),
         (Rerank("standard", 3, 2, float("nan")), r"lambda=nan.*0 to 1"),
+        (Rerank("divided", 4, 2), r"k1=4,.* 4 .*1 to 3"),
+        (Rerank("constrained", 4, 2), r"k1=4,.* 4 .*1 to 3"),
+        (Rerank("constrained_released", 3, 5), r"k2=5,.*4"),
+        (Rerank("extended", 9, 2), r"k1=9,.* 9 images.* 1 to 8"),
+        (Rerank("constrained", 3, 2, k3=1), r"k3=1,.*only standard and extended"),
+        (Rerank("extended", 3, 2, k3=3), r"k3=3,.*0 to k2 = 2"),
+        (Rerank("extended", 7, 6, k3=1), r"k3=1,.* 4 queries"),
+        (Rerank("extended", 7, 6, k3=6), r"k3=6,.* 5 gallery images"),
     ],
 )
 def test_numbers_out_of_range_are_refused_at_once(how, sentence):
@@ -184,9 +196,10 @@ def test_numbers_out_of_range_are_refused_at_once(how, sentence):
         rerank_blocks(features(0, 4), features(1, 5), how)
 
 
-def test_a_single_query_has_no_neighbors_under_query_only():
+@pytest.mark.parametrize("kind", [*AMONG_QUERIES, *BY_SIDE])
+def test_a_single_query_has_no_neighbors(kind):
     with pytest.raises(InputError, match="two"):
-        rerank(features(0, 1), features(1, 5), Rerank("query_only", 1, 1))
+        rerank(features(0, 1), features(1, 5), Rerank(kind, 1, 1))
 
 
 def test_features_that_cannot_be_compared_are_refused():
