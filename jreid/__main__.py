@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jreid
-from jreid.commands import data, doctor, embed, evaluate, export, overview, pictures, search, train
+from jreid.commands import (
+    data,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    overview,
+    pictures,
+    publish,
+    search,
+    train,
+)
 from jreid.errors import InputError, Stopped
 from jreid.find import Trust
 from jreid.paths import local_path
@@ -106,8 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"jreid {jreid.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for commands in (train, evaluate, embed, export, search, pictures, data, doctor, overview):
+    for commands in (train, evaluate, embed, search, pictures, export, publish, data, doctor):
         commands.add(verbs)
+    overview.add(verbs)
     return parser
 
 

@@ -52,8 +52,9 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     run.metrics.mkdir()
     capsys.readouterr()
     config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
+    dataset = SimpleNamespace(fingerprint="0" * 64)
     with pytest.raises(InputError, match=r"result\.json"):
-        evaluate_and_print(config, run, SimpleNamespace(fingerprint="0" * 64), None)
+        evaluate_and_print(SimpleNamespace(), config, run, dataset, None)
     out = capsys.readouterr().out
     assert result["rows"][0]["fingerprint"] in out
     assert "metrics.jsonl" in out

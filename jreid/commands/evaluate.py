@@ -1,6 +1,7 @@
 """`jreid evaluate`: a run's checkpoints, features of any model, or two results side by side."""
 
 import argparse
+import logging
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,11 @@ from jreid.commands.common import (
     verb,
 )
 from jreid.commands.other_data import add_flag, marks_of_data
-from jreid.commands.results import keep_each, print_rows, raise_incomplete
+from jreid.commands.results import document, keep_each, print_rows, raise_incomplete
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
+
+log = logging.getLogger(__name__)
 
 
 def add(verbs: Any) -> None:
@@ -59,7 +62,7 @@ def _evaluate(options: argparse.Namespace) -> None:
                 "--config.protocols and --config.evaluation fields."
             )
     if options.compare:
-        _compare(*options.compare)
+        _compare(options, *options.compare)
     else:
         _evaluate_run(options)
 
@@ -72,15 +75,21 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     config = config_of_run(options)
     dataset = dataset_of(config)
     marks = marks_of_data(run, config, dataset, "test", options.other_data, dataset_of)
-    evaluate_and_print(config, run, dataset, draw_protocols(config, dataset), marks)
+    evaluate_and_print(options, config, run, dataset, draw_protocols(config, dataset), marks)
 
 
 def evaluate_and_print(
-    config: Any, run: Any, dataset: Any, draws: Any, marks: Mapping[str, Any] | None = None
+    options: argparse.Namespace,
+    config: Any,
+    run: Any,
+    dataset: Any,
+    draws: Any,
+    marks: Mapping[str, Any] | None = None,
 ) -> None:
     """Scores the run's last and best checkpoints on the test split, writes and prints the rows.
 
     Args:
+        options: of the verb; `document` is set to the result.
         draws: the queries and galleries that the config's protocols sample.
         marks: fields for every row, if the data are not the run's own.
 
@@ -91,22 +100,31 @@ def evaluate_and_print(
     from jreid.runs.evaluate import evaluate_run
 
     name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
+
+    def write(result: Mapping[str, Any]) -> None:
+        if not run.is_bundle:
+            run.write_result(result, name)
+
     with TerminalBar() as bar:
         results = evaluate_run(config, run, dataset, draws, bar, marks)
-        result, unwritten = keep_each(results, lambda result: run.write_result(result, name))
+        result, unwritten = keep_each(results, write)
+    file = None if unwritten or run.is_bundle else run.workdir / name
+    options.document = document(result, file)
     print_rows(config, result["rows"])
-    if not unwritten:
-        print(f"result       {run.workdir / name}")
+    if run.is_bundle:
+        log.info("%s is a bundle, which stays as it is: this result is not written", run.workdir)
+    if file:
+        print(f"result       {file}")
     if run.metrics.is_dir():  # an imported run has none
         print(f"metrics      {run.metrics / 'metrics.jsonl'}")
         print(f"TensorBoard  tensorboard --logdir={shlex.quote(str(run.metrics))}")
-    output = shlex.quote(f"{run.workdir / 'test.npz'}")
+    output = "test.npz" if run.is_bundle else shlex.quote(f"{run.workdir / 'test.npz'}")
     embed = f"embed --workdir={shlex.quote(str(run.workdir))} --split=test --output={output}"
     print(f"embeddings   python -m jreid {embed}")
     raise_incomplete(result, unwritten)
 
 
-def _compare(first: Path, second: Path) -> None:
+def _compare(options: argparse.Namespace, first: Path, second: Path) -> None:
     from jreid.console import Console
     from jreid.evaluation.results.compare import compare, extraction_differences
     from jreid.evaluation.results.intervals import compare_intervals, lines
@@ -115,10 +133,17 @@ def _compare(first: Path, second: Path) -> None:
     results, names = (_side(first), _side(second)), (f"{first}", f"{second}")
     rows = compare(*results)
     intervals = compare_intervals(*results, names)
+    extraction = extraction_differences(*results, names)
+    options.document = {
+        **dict(zip(("first", "second"), names, strict=True)),
+        "rows": rows,
+        "intervals": [_plain(row) for row in intervals],
+        "extraction_differences": extraction,
+    }
     for number, name, result in zip(("first", "second"), names, results, strict=True):
         print(f"{number:6}  {name}{_about(result)}")
     Console(width=WIDTH).print(format_comparison(rows))
-    for message in (*lines(intervals), *extraction_differences(*results, names)):
+    for message in (*lines(intervals), *extraction):
         print(message)
 
 
@@ -137,3 +162,9 @@ def _about(result: Mapping[str, Any]) -> str:
     names = {"method": "", "dataset": "on ", "seed": "seed "}
     known = [f"{word}{result[name]}" for name, word in names.items() if name in result]
     return f" ({', '.join(known)})" if known else ""
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of intervals with these as objects, for JSON."""
+    difference = row["difference"] or {}
+    return {**row, "difference": {name: one._asdict() for name, one in difference.items()}}

@@ -15,7 +15,7 @@ from jreid.commands.common import (
     on_several_processes,
     verb,
 )
-from jreid.commands.results import print_rows
+from jreid.commands.results import document, print_rows
 from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
 
@@ -130,7 +130,9 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         run.check_start(place_of_run(options.init_from, options.init_checkpoint))
     if not options.profile and is_finished(run, config):
         log.info("%s is finished: it was trained and evaluated before", run.workdir)
-        print_rows(config, on_main_process(lambda: run.read_result()["rows"]))
+        result = on_main_process(run.read_result)
+        options.document = document(result, run.result)
+        print_rows(config, result["rows"])
         print(f"result       {run.result}")
         return
     log.info("on %s", devices())
@@ -144,7 +146,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         for line in draws.sentences():
             log.info(line)
         train(config, run, dataset, draws, start, options.profile, options.grace)
-        evaluate_and_print(config, run, dataset, draws)
+        evaluate_and_print(options, config, run, dataset, draws)
 
 
 def _log_changes(run: Any, config: Any) -> None:
@@ -187,6 +189,7 @@ def _import(options: argparse.Namespace) -> None:
         checkpoints.save(state)
         checkpoints.finish()
         run.claim(config, None, start=start.record, protocols=described(config))
+    options.document = {"workdir": run.workdir, "entries": len(entries)}
     print(f"{run.workdir}: a new run with the {len(entries)} entries of {options.checkpoint}")
 
 

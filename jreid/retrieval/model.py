@@ -29,8 +29,9 @@ from jreid.retrieval.sources import (
     sources,
 )
 from jreid.runs.check_config import check_config
-from jreid.runs.checkpoints import KINDS
+from jreid.runs.checkpoint_folder import KINDS
 from jreid.runs.chosen import checkpoint_variables
+from jreid.runs.hub import PREFIX, fetch
 from jreid.runs.run import Run
 
 FEW = 8  # images of a small batch, which takes less time than one of the config's size
@@ -208,16 +209,18 @@ class TrainedModel:
 def load(
     run: str | os.PathLike[str], *, checkpoint: str = "last", trust_code: bool = False
 ) -> TrainedModel:
-    """The trained model of a run.
+    """The trained model of a run, or of a bundle.
 
     Args:
-        run: the folder that `jreid train` or `jreid import` made.
+        run: the folder that `jreid train`, `jreid import` or `jreid publish` made; or
+            `hf:owner/name@revision`, a bundle on a hub.
         checkpoint: `last`, or `best` on the validation identities.
         trust_code: whether to import and run, with your rights, the code outside of jreid that
             the run's config names.
 
     Raises:
-        InputError: there is no run, it has no such checkpoint, or its config cannot be used.
+        InputError: there is no run, it has no such checkpoint, its config cannot be used, or a
+            file of a bundle has changed.
         ValueError: an unknown checkpoint.
 
     Example:
@@ -225,7 +228,8 @@ def load(
     """
     if checkpoint not in KINDS:
         raise ValueError(f"checkpoint={checkpoint!r} is unknown: choose one of {', '.join(KINDS)}.")
-    there = Run(_path(run, "run"))
+    address = os.fspath(run)
+    there = Run(fetch(address) if address.startswith(PREFIX) else _path(address, "run"))
     config = _config(there, trust_code)
     with there.explain_revision():
         check_config(config)

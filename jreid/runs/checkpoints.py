@@ -16,9 +16,9 @@ from jreid.distributed.processes import is_main_process, on_main_process, wait_f
 from jreid.engine.state import TrainState
 from jreid.errors import InputError
 from jreid.methods import Variables
+from jreid.runs.arrays import by_path, require_same
 from jreid.runs.checkpoint_folder import Chosen, StepFolders
 
-KINDS = ("last", "best")  # newest, and best on the validation identities
 # One file for each array: then the bytes of a checkpoint depend on its values alone, except those
 # of _CHECKPOINT_METADATA (time) and commit_success.txt (place).
 # Folders are made at once: if that fails later, Orbax's threads wait 5 minutes for them.
@@ -189,19 +189,7 @@ class Checkpoints:
         """Raises InputError with the arrays that differ from `like` in shape or type."""
         place = str(self._folders.path(step).resolve())
         there: Any = orbax.checkpointables_metadata(place).metadata
-        ours, theirs = _shapes(like), _shapes({part: there[part] for part in like})
-        differ = [
-            f"{path}: {ours.get(path, 'none')}, {theirs.get(path, 'none')}"
-            for path in sorted(ours | theirs)
-            if ours.get(path) != theirs.get(path)
-        ]
-        if differ:
-            count = "1 array differs" if len(differ) == 1 else f"{len(differ)} arrays differ"
-            raise InputError(
-                f"{place} belongs to another network or optimizer than the config's, so nothing is "
-                f"loaded ({count}, by the config and in the checkpoint: {'; '.join(differ[:5])}); "
-                "give the run's own config, or choose another --workdir."
-            )
+        require_same(place, by_path(like), by_path({part: there[part] for part in like}))
 
     def _written(self, step: int, write: Callable[[], Any]) -> Any:
         """The result of `write`; if it fails, removes the unfinished files and names the step."""
@@ -219,16 +207,3 @@ class Checkpoints:
 
 def _model(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "model_state": state.model_state}
-
-
-def shape_of(array: Any) -> str:
-    """An array's type and shape, such as `float32[64, 8]`."""
-    return f"{array.dtype}{[*array.shape]}"
-
-
-def _shapes(tree: Any) -> dict[str, str]:
-    """The type and shape of each array, by path."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): shape_of(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }

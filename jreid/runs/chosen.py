@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.methods import Variables
-from jreid.runs.checkpoint_folder import Chosen
-from jreid.runs.checkpoints import KINDS, Checkpoints
+from jreid.runs.bundle import PUBLISHED, BundleWeights
+from jreid.runs.checkpoint_folder import KINDS, Chosen
 from jreid.runs.run import Run
 
 
@@ -45,14 +45,35 @@ def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[
     ]
 
 
+def open_checkpoints(run: Run) -> Any:
+    """The checkpoints of a run, or the one of a bundle, to read: a context manager."""
+    if run.is_bundle:
+        return BundleWeights(run.workdir, run.record()[PUBLISHED])
+    from jreid.runs.checkpoints import Checkpoints  # imports Orbax, which takes seconds
+
+    return Checkpoints(run.checkpoints)
+
+
+def choose(checkpoints: Folders, run: Run, kind: str) -> dict[str, Any]:
+    """The `checkpoint_fields` of the checkpoint of a kind; a bundle's only one is its last, too.
+
+    Raises:
+        InputError: there is none.
+    """
+    of_kinds = checkpoint_fields(checkpoints, run.record())
+    if run.is_bundle and kind == "last":
+        return of_kinds[0]
+    for fields in of_kinds:
+        if fields["checkpoint"] == kind:
+            return fields
+    raise InputError(
+        f"{run.workdir} has no {kind} checkpoint; a run has 'last' after training, and 'best' if "
+        "its config holds out validation identities."
+    )
+
+
 def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and its fields for result rows."""
-    with run.explain_revision(), Checkpoints(run.checkpoints) as checkpoints:
-        of_kinds = checkpoint_fields(checkpoints, run.record())
-        fields = next((one for one in of_kinds if one["checkpoint"] == kind), None)
-        if fields is None:
-            raise InputError(
-                f"{run.workdir} has no {kind} checkpoint; a run has 'last' after training, and "
-                "'best' if its config holds out validation identities."
-            )
+    with run.explain_revision(), open_checkpoints(run) as checkpoints:
+        fields = choose(checkpoints, run, kind)
         return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields

@@ -12,8 +12,7 @@ from jreid.evaluation import Wanted, raw_first
 from jreid.methods import Config
 from jreid.progress import ProgressBar, silent
 from jreid.runs import score
-from jreid.runs.checkpoints import Checkpoints
-from jreid.runs.chosen import checkpoint_fields
+from jreid.runs.chosen import checkpoint_fields, open_checkpoints
 from jreid.runs.protocols import Draws, rerankings
 from jreid.runs.record import provenance
 from jreid.runs.run import Run
@@ -57,7 +56,7 @@ def evaluate_run(
     """
     with run.explain_revision():
         model = Model(config)
-    with Checkpoints(run.checkpoints) as checkpoints:
+    with open_checkpoints(run) as checkpoints:
         of_kinds = checkpoint_fields(checkpoints, run.record())
         if not of_kinds:
             raise InputError(

@@ -13,8 +13,9 @@ from jreid.distributed.processes import on_main_process
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.methods import Variables
+from jreid.runs.arrays import shape_of
 from jreid.runs.check_config import check_config
-from jreid.runs.checkpoints import Checkpoints, shape_of
+from jreid.runs.chosen import checkpoint_variables, choose, open_checkpoints
 from jreid.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,8 @@ def start_of_run(other: Path, kind: str) -> Start:
     """
     run = Run(other)
     run.config()  # raises if there is no run
-    with Checkpoints(run.checkpoints) as checkpoints:
-        chosen = checkpoints.chosen(kind)
-    if chosen.step is None:
-        raise InputError(f"{other} has no {kind} checkpoint; choose another --init-from.")
+    with open_checkpoints(run) as checkpoints:
+        chosen = checkpoints.chosen(choose(checkpoints, run, kind)["checkpoint"])
 
     def fill(variables: Variables) -> Variables:
         loaded = load_matching(variables, other, kind)
@@ -117,13 +116,7 @@ def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
     config = run.config()
     check_config(config)
     model = Model(config)
-    with Checkpoints(run.checkpoints) as checkpoints:
-        step = checkpoints.step(kind)
-        if step is None:
-            raise InputError(f"{other} has no {kind} checkpoint; choose another --init-from.")
-        found: Any = jax.device_get(
-            checkpoints.restore_variables(step, model.shapes(), model.sharding)
-        )
+    found: Any = jax.device_get(checkpoint_variables(model, run, kind)[0])
     ours, theirs = flatten_dict(variables, sep="/"), flatten_dict(found, sep="/")
     same = {
         path for path in theirs if path in ours and shape_of(ours[path]) == shape_of(theirs[path])

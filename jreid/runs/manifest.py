@@ -1,6 +1,7 @@
 """The manifest of a folder: the SHA-256 of each of its files, in the format of `sha256sum`."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from jreid.files import write_text
@@ -32,6 +33,27 @@ def fault(folder: Path) -> str | None:
         if before[name] != now[name]:
             return f"{name} has changed since it was written"
     return f"its {MANIFEST} has changed since it was written"
+
+
+def fault_of_listed(folder: Path, needed: Iterable[str]) -> str | None:
+    """As `fault`, but files that are not in the manifest do not count.
+
+    Args:
+        needed: names that the manifest must have.
+    """
+    try:
+        sealed = _by_name((folder / MANIFEST).read_bytes())
+    except OSError:
+        return f"it has no {MANIFEST}"
+    for name in needed:
+        if name not in sealed:
+            return f"{name} is not in its {MANIFEST}"
+    for name, digest in sealed.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            return f"{name} is missing"
+        if _sum(folder / name) != digest:
+            return f"{name} has changed since it was written"
+    return None
 
 
 def digest(folder: Path, prefixes: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from jreid.evaluation import read_result, write_result
 from jreid.files import UNFINISHED, write_text
 from jreid.find import Trust
 from jreid.methods import Config
+from jreid.runs.bundle import WEIGHTS, require_sound
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
 from jreid.runs.lock import LOCK_FILE
 from jreid.runs.record import (
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Run:
-    """The files and folders in a working directory."""
+    """The files and folders in a working directory, which may be a bundle."""
 
     def __init__(self, workdir: Path, allow_drift: bool = False) -> None:
         """`allow_drift`: allows resuming with another config or on other data."""
@@ -43,6 +44,7 @@ class Run:
         self.spikes = workdir / "spikes"
         self.profile = workdir / "profile"
         self.result = workdir / "result.json"
+        self.is_bundle = (workdir / WEIGHTS).is_file()
 
     def config(self) -> Config:
         """The config of the existing run.
@@ -68,6 +70,8 @@ class Run:
                 f"{self.workdir} holds no run (no config.json); give the --workdir of a run that "
                 "`jreid train` or `jreid import` made."
             )
+        if self.is_bundle:
+            require_sound(self.workdir)
         with self.explain_revision():
             config = configs.read(self.config_file)
         edited = configs.differences(config, self._trained_by(config))
@@ -177,8 +181,14 @@ class Run:
         """Checks that this config may be trained here.
 
         Raises:
-            InputError: the folder has a run with another config, or files that are not a run.
+            InputError: the folder has a run with another config, a bundle, or files that are not
+                a run.
         """
+        if self.is_bundle:
+            raise InputError(
+                f"{self.workdir} is a bundle, which is not trained further; train in another "
+                f"--workdir with --init-from={self.workdir}."
+            )
         changed = self.changes(config)
         if changed and not self.allow_drift:
             raise InputError(

@@ -1,0 +1,49 @@
+"""The arrays of a network by their paths, and whether stored ones are of the same network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from jreid.errors import InputError
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by their paths, such as `params/Conv_0/bias`."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def shape_of(array: Any) -> str:
+    """An array's type and shape, such as `float32[64, 8]`."""
+    return f"{array.dtype}{[*array.shape]}"
+
+
+def require_same(place: object, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Checks that stored arrays have the paths, types and shapes of a config's network.
+
+    Args:
+        place: where the arrays are stored, for the error.
+        ours: arrays by path, or their shapes.
+        theirs: the stored ones.
+
+    Raises:
+        InputError: with the arrays that differ.
+    """
+    asked, found = (
+        {path: shape_of(leaf) for path, leaf in leaves.items()} for leaves in (ours, theirs)
+    )
+    differ = [
+        f"{path}: {asked.get(path, 'none')}, {found.get(path, 'none')}"
+        for path in sorted(asked | found)
+        if asked.get(path) != found.get(path)
+    ]
+    if differ:
+        count = "1 array differs" if len(differ) == 1 else f"{len(differ)} arrays differ"
+        raise InputError(
+            f"{place} belongs to another network or optimizer than the config's, so nothing is "
+            f"loaded ({count}, by the config and in the checkpoint: {'; '.join(differ[:5])}); "
+            "give the run's own config, or choose another --workdir."
+        )

@@ -1,0 +1,244 @@
+"""Bundles: the run's embeddings, no trace of the machine, and whole or not at all."""
+
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import huggingface_hub
+import numpy as np
+import pytest
+from helpers.untrained_run import make_run
+
+import jreid
+from jreid.__main__ import main
+from jreid.errors import InputError
+from jreid.runs import bundle, hub
+from jreid.runs.run import Run
+
+ROW = {
+    "label": "all, 1-shot",
+    "rerank": "none",
+    "fingerprint": "850d64771ffa",
+    "protocol": {},
+    "cmc": {"1": 0.3885, "10": 0.86},
+    "mAP": 0.4261,
+    "mINP": 0.3335,
+    "dataset": "synthetic",
+    "checkpoint": "last",
+    "step": 0,
+}
+SECRET = "/home/ada/faces"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An untrained run, whose files name a folder of this machine, with a result."""
+    flags = [f"--config.data.folder={SECRET}/images", f"--config.weights={SECRET}/r50.pth"]
+    workdir = make_run(tmp_path_factory.mktemp("bundle") / "run", *flags)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jreid.find.Trust.given", True)
+        fields = jreid.load(workdir, trust_code=True).checkpoint
+    result = {"method": "agw", "command": f"jreid --x={SECRET}", "config_hash": "0"}
+    rows = [{**ROW, "weights": fields["weights"]}, {**ROW, "weights": "0", "fingerprint": "f"}]
+    (workdir / "result.json").write_text(json.dumps({**result, "rows": rows}))
+    record = json.loads((workdir / "run.json").read_text())
+    record["start"] = {"kind": "file", "path": f"{SECRET}/r50.pth", "sha256": "a" * 64}
+    record["drifts"] = [{"step": 3, "changed": [f"weights: {SECRET}, none"]}]
+    (workdir / "run.json").write_text(json.dumps(record))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def published(run):
+    output = run.parent / "bundle"
+    flags = [f"--workdir={run}", f"--output={output}", "--license=cc-by-4.0", "--trust-code"]
+    assert main(["publish", *flags]) == 0
+    return output
+
+
+@pytest.fixture
+def copy(published, tmp_path):
+    return shutil.copytree(published, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 255, (3, 40, 20, 3), dtype=np.uint8)
+
+
+def test_a_bundle_gives_the_runs_embeddings_bit_for_bit(run, published, images):
+    ours, theirs = (jreid.load(one, trust_code=True) for one in (run, published))
+    for modality in ("visible", "infrared"):
+        embeddings = [model.embed(images, modality=modality) for model in (ours, theirs)]
+        np.testing.assert_array_equal(*embeddings)
+    assert theirs.checkpoint["weights"] == ours.checkpoint["weights"]
+    assert theirs.checkpoint["step"] == 0
+
+
+def test_a_bundle_has_no_optimizer_and_no_trace_of_the_machine(published, run):
+    assert {path.name for path in published.iterdir()} == {*bundle.FILES}
+    for path in published.iterdir():
+        content = path.read_bytes()
+        for secret in (SECRET, str(run.parent)):
+            assert secret.encode() not in content, path
+    arrays = bundle.safetensors.numpy.load_file(published / bundle.WEIGHTS)
+    assert {name.split("/")[0] for name in arrays} == {"params", "batch_stats"}
+
+
+def test_the_card_is_one_that_hubs_read(published):
+    card = huggingface_hub.ModelCard.load(published / "README.md")
+    data = card.data
+    assert (data.license, data.library_name) == ("cc-by-4.0", "jreid")
+    assert data.pipeline_tag == "image-feature-extraction"
+    values = [(result.metric_type, result.metric_value) for result in data.eval_results]
+    assert values == [("rank-1", 38.85), ("mAP", 42.61), ("mINP", 33.35)]
+    assert card.text.count("850d64771ffa") == 1 and "helpers.small_method" in card.text
+    assert len(json.loads((published / "result.json").read_text())["rows"]) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in bundle.FILES if name != "SHA256SUMS"])
+def test_a_changed_byte_is_one_sentence(copy, name):
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} has changed") as refused:
+        jreid.load(copy, trust_code=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_else_is_no_bundle(copy):
+    sums = copy / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    for text, part in (
+        ("".join(line for line in lines if "config" not in line), "config.json is not in"),
+        ("".join([*lines, f"{'0' * 64}  ../run.json\n"]), "../run.json is missing"),
+    ):
+        sums.write_text(text)
+        with pytest.raises(InputError, match=part):
+            jreid.load(copy, trust_code=True)
+    sums.unlink()
+    with pytest.raises(InputError, match="it has no SHA256SUMS"):
+        jreid.load(copy, trust_code=True)
+
+
+def test_files_of_a_hub_beside_a_bundle_do_no_harm(copy):
+    (copy / ".gitattributes").write_text("x")
+    assert jreid.load(copy, trust_code=True).checkpoint["step"] == 0
+
+
+def test_a_bundles_config_is_not_trusted(published):
+    with pytest.raises(InputError, match="names code outside of jreid"):
+        jreid.load(published)
+
+
+def test_weights_of_another_network_are_refused(copy):
+    arrays = bundle.safetensors.numpy.load_file(copy / bundle.WEIGHTS)
+    arrays.popitem()
+    bundle.safetensors.numpy.save_file(arrays, copy / bundle.WEIGHTS)
+    bundle.manifest.seal(copy)
+    with pytest.raises(InputError, match="1 array differs"):
+        jreid.load(copy, trust_code=True)
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(
+    run, tmp_path, monkeypatch, capsys
+):
+    output = tmp_path / "there"
+    publish = ["publish", f"--workdir={run}", "--trust-code", f"--output={output}"]
+    output.mkdir()
+    assert main(publish) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+    output.rmdir()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jreid.runs.manifest.seal", full)
+    assert main(publish) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_run_without_such_a_checkpoint_is_not_published(run, published, tmp_path, capsys):
+    publish = ["publish", f"--output={tmp_path / 'b'}", "--trust-code", "--checkpoint=best"]
+    for workdir in (run, published):
+        assert main([*publish, f"--workdir={workdir}"]) == 2
+        assert "has no best checkpoint" in capsys.readouterr().err
+
+
+def test_verbs_that_need_only_weights_take_a_bundle(published, images, tmp_path, capsys):
+    import PIL.Image
+
+    (tmp_path / "gallery").mkdir()
+    PIL.Image.fromarray(images[0]).save(tmp_path / "gallery" / "a.png")
+    bundle_flags, gallery = [f"--workdir={published}", "--trust-code"], tmp_path / "gallery"
+    before = {path.name: path.stat().st_mtime_ns for path in published.iterdir()}
+    for verb, *flags in (
+        ("search", f"--query={gallery / 'a.png'}", f"--gallery={gallery}"),
+        ("embed", f"--images={gallery}", "--modality=visible", f"--output={tmp_path / 'x.npz'}"),
+        ("export", "--format=stablehlo", f"--output={tmp_path / 'm.stablehlo'}"),
+    ):
+        assert main([verb, *bundle_flags, *flags]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["evaluate", *bundle_flags, f"--config.data.folder={tmp_path / 'no'}"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert main(["train", *bundle_flags]) == 2
+    assert "is a bundle, which is not trained further" in capsys.readouterr().err
+    assert before == {path.name: path.stat().st_mtime_ns for path in published.iterdir()}
+
+
+def test_another_run_starts_from_a_bundle(published, monkeypatch):
+    from jreid.runs.init_from import start_of_run
+
+    monkeypatch.setattr("jreid.find.Trust.given", True)
+    assert len(start_of_run(published, "last").record["sha256"]) == 64
+    assert Run(published).record()["data_fingerprint"] is None
+
+
+class TestHub:
+    ADDRESS = "hf:ada/agw@v1"
+
+    def test_an_address_is_downloaded_at_its_revision(self, published, monkeypatch, images):
+        asked = []
+
+        def download(repository, **options):
+            asked.append((repository, options["revision"]))
+            assert {*options["allow_patterns"]} == {*bundle.FILES}
+            return str(published)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        model = jreid.load(self.ADDRESS, trust_code=True)
+        assert asked == [("ada/agw", "v1")]
+        assert model.embed(images, modality="visible").shape == (3, 16)
+
+    @pytest.mark.parametrize("address", ["hf:ada/agw", "hf:agw@v1", "hf:ada/agw@", "hf:"])
+    def test_a_revision_is_needed(self, address):
+        with pytest.raises(InputError, match="give hf:owner/name@revision"):
+            hub.fetch(address)
+
+    def test_the_extra_is_named_where_it_is_missing(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+        with pytest.raises(InputError, match=r"jreid\[hub\]"):
+            hub.fetch(self.ADDRESS)
+
+    @pytest.mark.parametrize(
+        ("kind", "part"),
+        [
+            ("RevisionNotFoundError", "no such revision"),
+            ("RepositoryNotFoundError", "no such repository"),
+            ("LocalEntryNotFoundError", "cannot be reached"),
+        ],
+    )
+    def test_what_the_hub_refuses_is_one_sentence(self, monkeypatch, kind, part):
+        error = getattr(huggingface_hub.errors, kind)
+
+        def download(*_, **__):
+            if kind == "LocalEntryNotFoundError":
+                raise error("offline\nand more")
+            raise error("no\nsuch", response=SimpleNamespace(headers={}, request=None))
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        with pytest.raises(InputError, match=part) as refused:
+            hub.fetch(self.ADDRESS)
+        assert "\n" not in str(refused.value) and self.ADDRESS in str(refused.value)
