@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jreid.commands.output import add_json_flag
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
@@ -30,7 +31,10 @@ FIELDS = "set config fields by --config.field=value, for example --config.batch.
 
 
 def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.ArgumentParser:
-    """Adds a verb that runs a function, which returns the exit status where that is not 0."""
+    """Adds a verb that runs a function, which returns the exit status where that is not 0.
+
+    The function sets `options.document` to what `--json` prints: plain values.
+    """
     sentence = f"{help[0].upper()}{help[1:]}."
     epilog = FIELDS if config else None
     # No abbreviations: `--trial` of an earlier version would be taken for `--trials`.
@@ -38,6 +42,7 @@ def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.
         name, help=help, description=sentence, epilog=epilog, allow_abbrev=False
     )
     parser.set_defaults(run=run, takes_config=config, may_lose_output=False)
+    add_json_flag(parser)
     return parser
 
 

@@ -92,6 +92,8 @@ def _synthesize(options: argparse.Namespace) -> None:
     with TerminalBar() as bar:
         progress = partial(bar, "rendering")
         synthesize(options.output, options.preset, options.seed, progress, layout=options.layout)
+    fields = ("output", "layout", "preset", "seed")
+    options.document = {name: getattr(options, name) for name in fields}
     print(
         f"{options.output}: the synthetic dataset, layout {options.layout}, preset "
         f"{options.preset}, seed {options.seed}"
@@ -105,6 +107,13 @@ def _check(options: argparse.Namespace) -> int:
     source = _source_of(options)
     with TerminalBar() as bar:
         report = check(source, bar)
+    options.document = {
+        "dataset": options.dataset,
+        "folder": source.folder,
+        "ok": report.sound,
+        "faults": [fault._asdict() for fault in report.faults],
+        "counts": _counts(report),
+    }
     Console().print(format_report(report))
     for fault in report.faults:
         print(f"{'note: ' if fault.kind == 'warning' else ''}{fault}")
@@ -122,6 +131,13 @@ def _prepare(options: argparse.Namespace) -> None:
     require("packing a dataset for training")
     dataset = _load(options, options.allow_partial)
     mark = " (partial)" if dataset.partial else ""
+    options.document = {
+        "dataset": options.dataset,
+        "prepared": options.prepared,
+        "images": len(dataset.table.name),
+        "partial": dataset.partial,
+        "data_fingerprint": dataset.fingerprint,
+    }
     images = counted(len(dataset.table.name), "images")
     print(f"{options.prepared}: {images} of {options.dataset}{mark}")
 
@@ -134,8 +150,23 @@ def _show(options: argparse.Namespace) -> None:
     format_of(options.output)  # before the work, not after it
     dataset = _load(options, allow_partial=True)
     contact_sheet(dataset.table, options.output, names=dataset.names)
-    Console().print(format_report(survey(_source_of(options))))
+    report = survey(_source_of(options))
+    options.document = {"output": options.output, "counts": _counts(report)}
+    Console().print(format_report(report))
     print(f"{options.output}: people by row, cameras by column")
+
+
+def _counts(report: Any) -> list[dict[str, Any]]:
+    """Identities and images of each split, modality and camera (0: all), expected and found."""
+    groups = sorted({*report.expected, *report.found})
+    return [
+        {
+            **group._asdict(),
+            "found": report.found[group]._asdict() if group in report.found else None,
+            "expected": report.expected[group]._asdict() if group in report.expected else None,
+        }
+        for group in groups
+    ]
 
 
 def _load(options: argparse.Namespace, allow_partial: bool) -> Any:

@@ -36,14 +36,19 @@ def _doctor(options: argparse.Namespace) -> int:
             ("step", _step(config)),
             ("numbers", _numbers(config)),
         ]
-    failed = 0
+    found = []
     for name, check in checks:
+        lines, fault = [], None
         try:
             for line in check:
+                lines.append(line)
                 print(f"{name:<12}  {line}", flush=True)
         except Exception as error:  # an exception is reported as a fault, and the next check runs
-            failed += 1
-            print(f"{name:<12}  FAULT: {_sentence(error)}", flush=True)
+            fault = _sentence(error)
+            print(f"{name:<12}  FAULT: {fault}", flush=True)
+        found.append({"check": name, "lines": lines, "fault": fault})
+    failed = sum(one["fault"] is not None for one in found)
+    options.document = {"ok": not failed, "checks": found}
     if failed:
         log.error("%d of %d checks found a fault.", failed, len(checks))
     return 1 if failed else 0

@@ -49,6 +49,7 @@ def _embed(options: argparse.Namespace) -> None:
         dataset = dataset_of(config)
         marks = marks_of_data(run, config, dataset, options.split, options.other_data, dataset_of)
         count = embed_split(config, run, options.checkpoint, dataset, options.split, output, marks)
+        options.document = {"output": output, "images": count, "split": options.split}
         print(
             f"{output}: embeddings of the {counted(count, 'images')} of the {options.split} split"
         )
@@ -56,4 +57,5 @@ def _embed(options: argparse.Namespace) -> None:
     for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
         raise InputError(f"{flag} goes only with --split; leave it out.")
     count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
+    options.document = {"output": output, "images": count, "modality": options.modality}
     print(f"{output}: {options.modality} embeddings of {counted(count, 'images')}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from jreid.commands.common import add_run_flags, config_of_run, dataset_of, verb
 from jreid.errors import InputError
+from jreid.files import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,17 @@ def _export(options: argparse.Namespace) -> None:
     variables, checkpoint = checkpoint_variables(model, Run(options.workdir), options.checkpoint)
     log.info("exporting the %s checkpoint, step %s", options.checkpoint, checkpoint["step"])
     content = export(options.format, model, variables, checkpoint, options.output)
+    card = parse_json(card_of(options.output).read_text(encoding="utf-8"))
+    options.document = {"output": options.output, "card": card, "check": None}
     print(f"export  {options.output} ({len(content) / 1e6:.1f} MB)")
     print(f"card    {card_of(options.output)}")
     if options.check:
-        _check(model, variables, FORMATS[options.format].Reader(content))
+        reader = FORMATS[options.format].Reader(content)
+        options.document["check"] = _check(model, variables, reader)
 
 
-def _check(model: Any, variables: Any, reader: Any) -> None:
-    """Prints how the export differs from the model."""
+def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
+    """Prints how the export differs from the model, and returns that."""
     from jreid.export.check import compare, made_up_table
     from jreid.runs.protocols import draw_protocols
     from jreid.runs.score import score
@@ -65,9 +69,19 @@ def _check(model: Any, variables: Any, reader: Any) -> None:
     print(f"check   {len(both.own):,} images of {what}")
     print(f"        largest difference of a component of a unit vector: {both.difference:.1e}")
     print(f"        images a second: {both.exported_rate:.1f} (the model: {both.own_rate:.1f})")
+    rank1: list[dict[str, Any]] = []
     for drawn in draws:
         own, exported = (
             100 * score(model, dataset, drawn, features)["cmc"]["1"]
             for features in (both.own, both.exported)
         )
+        rank1.append({"protocol": drawn.text, "exported": exported, "own": own})
         print(f"        rank-1, {drawn.text}: {exported:.2f} (the model: {own:.2f})")
+    return {
+        "images": len(both.own),
+        "of": what,
+        "largest_difference": float(both.difference),
+        "images_per_second": both.exported_rate,
+        "own_images_per_second": both.own_rate,
+        "rank1": rank1,
+    }

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.results import keep_each, print_table, raise_incomplete
+from jreid.commands.results import document, keep_each, print_table, raise_incomplete
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
@@ -118,6 +118,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
             )
         )
         result, unwritten = keep_each(results, write)
+    options.document = document(result, None if unwritten else output)
     print_table(str(options.features), result["rows"])
     if output and not unwritten:
         print(f"result       {output}")

@@ -31,6 +31,7 @@ def add(verbs: Any) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     lines = KINDS[options.kind](options.names)
+    options.document = {options.kind: [{"name": n, "about": line} for n, line in lines.items()]}
     width = max(map(len, lines))
     for name, line in lines.items():
         print(f"{name:{width}}  {line}")
@@ -45,9 +46,12 @@ def _show(options: argparse.Namespace) -> None:
     config = configs.load(options.config, options.overrides).to_dict()
     own = configs.flat(defaults.defaults().to_dict())
     comments = comments_of([file_of(options.config), Path(defaults.__file__)])
+    fields = options.document = {}
     for field, value in configs.flat(config).items():
         other = field in own and own[field] != value and not field.startswith("data.")
-        notes = [comment_of(field, comments), f"default: {own[field]!r}" if other else ""]
+        comment = comment_of(field, comments)
+        fields[field] = {"value": value, "default": own.get(field), "comment": comment}
+        notes = [comment, f"default: {own[field]!r}" if other else ""]
         note = "; ".join(filter(None, notes))
         print(f"config.{field} = {value!r}" + (f"  # {note}" if note else ""))
 

@@ -33,5 +33,6 @@ def _pictures(options: argparse.Namespace) -> None:
     run = Run(options.workdir)
     config = config_of_run(options)
     dataset, model = dataset_of(config), Model(config)
-    for path in draw_run(run, model, dataset, options.split, options.checkpoint, options.images):
-        print(path)
+    files = draw_run(run, model, dataset, options.split, options.checkpoint, options.images)
+    options.document = {"files": files}
+    print(*files, sep="\n")

@@ -72,6 +72,14 @@ def _search(options: argparse.Namespace) -> None:
         modality=options.modality,
         gallery_modality=options.gallery_modality,
     )
+    options.document = {
+        "checkpoint": model.checkpoint,
+        "gallery_images": len(hits.gallery.names),
+        "queries": [
+            {"name": name, "hits": [hit._asdict() for hit in found]}
+            for name, found in zip(hits.query.names, hits, strict=True)
+        ],
+    }
     print(hits)
     if options.html is not None:
         hits.save_html(options.html)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jreid.commands.common import config_of
-from jreid.commands.results import print_rows, write_fault
+from jreid.commands.results import document, print_rows, write_fault
 from jreid.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     extraction = results[0]["extraction"]
     result = {**provenance(config), **several.fields, "extraction": extraction, "rows": rows}
     unwritten = write_fault(lambda: whole.write_result(result))
+    options.document = document(result, None if unwritten else whole.result)
     print_rows(config, rows)
     if unwritten:
         raise unwritten
