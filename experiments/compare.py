@@ -23,22 +23,25 @@ from typing import Any
 
 import jax
 
-from experiments.sweep import Sweep, add_arguments, load_config, render, run_table, sweep_of
+from experiments.intervals import difference, mean_and_deviation
+from experiments.sweep import Sweep, add_arguments, load_config, report, run_tables, sweep_of
 from experiments.tables import (
+    COMPARED,
+    DIFFERENCE,
     REGDB_FROM_VISIBLE,
     SYSU_ALL,
     Row,
     Setting,
     Table,
     find,
-    mean_and_deviation,
+    mean_training_accuracy,
     measured_by,
     per_cent,
 )
 from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
-from jreid.errors import InputError
+from jreid.errors import InputError, Stopped
 from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
 from jreid.find import own_modules
@@ -84,10 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, flags = parser.parse_known_args(arguments)
     configure()
     try:
-        _compare({name: sweep_of(name, options, flags) for name in methods()})
-    except InputError as error:
-        log.error("%s", error)
-        sys.exit(2)
+        _compare({name: sweep_of(name, options, flags) for name in methods()}, options.workers)
+    except (InputError, Stopped) as error:
+        sys.exit(report(error))
 
 
 def methods() -> list[str]:
@@ -96,10 +98,10 @@ def methods() -> list[str]:
     return sorted(names, key=lambda name: (name != BASELINE, name))
 
 
-def _compare(sweeps: Mapping[str, Sweep]) -> None:
+def _compare(sweeps: Mapping[str, Sweep], workers: int) -> None:
     configs = [load_config(sweep) for sweep in sweeps.values()]
     (setting,) = measured_by(TABLE, configs[0].data.layout)
-    results = run_all(sweeps)
+    results = run_all(sweeps, workers)
     costs = dict(zip(sweeps, measure(configs), strict=True))
     first = sweeps[BASELINE]
     folder = first.folder.parent.parent / "compare" / first.folder.name
@@ -110,37 +112,34 @@ def _compare(sweeps: Mapping[str, Sweep]) -> None:
     print(f"\n{text}\n{folder / 'methods.md'}\n{folder / 'cmc.png'}")
 
 
-def run_all(sweeps: Mapping[str, Sweep]) -> Results:
-    """The results of all methods; runs what is not finished.
-
-    Raises:
-        InputError: runs failed, after all others were run.
-    """
-    results, failed = {}, []
-    for name, sweep in sweeps.items():
-        render(sweep)
-        try:
-            table = TABLE._replace(title=name)
-            (results[name],) = run_table(sweep, table).values()
-        except InputError as error:
-            failed.append(f"{name}: {error}")
-    if failed:
-        raise InputError("\n".join(failed))
-    return results
+def run_all(sweeps: Mapping[str, Sweep], workers: int = 1) -> Results:
+    """The results of all methods; runs what is not finished. Errors are those of `run_tables`."""
+    tables = [(sweep, TABLE._replace(title=name)) for name, sweep in sweeps.items()]
+    found = run_tables(tables, workers)
+    return {name: next(iter(rows.values())) for name, rows in zip(sweeps, found, strict=True)}
 
 
 def format_methods(
     setting: Setting, sweep: Sweep, results: Results, costs: Mapping[str, Costs]
 ) -> str:
     """The table in Markdown: mean and deviation over the seeds, then the papers' numbers."""
-    heads = [f"{measure}{', re-ranked' * (kind != 'none')}" for kind, measure in _columns()]
+    heads = []
+    for kind, name in _columns():
+        heads.append(f"{name}{', re-ranked' * (kind != 'none')}")
+        heads += ["difference"] if _compared(kind, name) else []
     paper = f"paper, {TITLES[setting.layout]}"
     costly = ["parameters, M", "step, ms", "step's memory, MB"]
-    rows = [["", *heads, f"R1, {paper}", f"mAP, {paper}", *costly]]
+    rows = [["", *heads, "training accuracy", f"R1, {paper}", f"mAP, {paper}", *costly]]
     rows.append(["---"] * len(rows[0]))
     for name, of_seeds in results.items():
         printed = PRINTED.get(setting.layout, {}).get(name)
-        cells = [mean_and_deviation(_values(of_seeds, setting, *one)) for one in _columns()]
+        cells = []
+        for one in _columns():
+            ours, theirs = (_values(runs, setting, *one) for runs in (of_seeds, results[BASELINE]))
+            cells.append(mean_and_deviation(ours))
+            if _compared(*one):
+                cells.append(difference(ours, theirs) if name != BASELINE else "")
+        cells.append(mean_training_accuracy(of_seeds))
         cells += [f"{value:.2f}" for value in printed] if printed else ["", ""]
         parameters, seconds, memory = costs[name]
         cells += [f"{parameters / 1e6:.2f}", f"{1e3 * seconds:.0f}", f"{memory / 1e6:.0f}"]
@@ -173,6 +172,11 @@ def _columns() -> Iterator[tuple[str, str]]:
     return ((kind, measure) for kind in RERANKINGS for measure in MEASURES)
 
 
+def _compared(kind: str, measure: str) -> bool:
+    """Whether a column has one with the differences to the baseline beside it."""
+    return kind == "none" and measure in COMPARED
+
+
 def _values(
     of_seeds: Sequence[Mapping[str, Any]], setting: Setting, kind: str, measure: str
 ) -> list[float]:
@@ -200,7 +204,7 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
         f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± deviation over "
-        f"{_seeds(sweep)}; "
+        f"{_seeds(sweep)}; {DIFFERENCE} {BASELINE}; "
         f"{'; '.join(protocols)}{''.join(dict.fromkeys(marked))}; steps on {device}."
     )
 

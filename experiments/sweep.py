@@ -1,10 +1,12 @@
 """Runs the rows of a paper's tables by `jreid train`, and prints our numbers and the paper's.
 
 Each row and seed is a run in its own folder. So a sweep that was stopped continues, finished runs
-are not run again, and rows that several tables share are run once.
+are not run again, and rows that several tables share are run once. With `--workers=N`, N runs train
+side by side, each on cores of its own.
 """
 
 import argparse
+import itertools
 import logging
 import re
 import shlex
@@ -14,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.accuracy import training_accuracy
 from experiments.tables import Row, Table, format_table, measured_by
+from experiments.workers import Job, last_line, run_jobs
 from jreid import config as configs
 from jreid.commands.several_runs import read_seeds
 from jreid.data.layouts.synthetic_label import synthesize_command
 from jreid.datasets import DATASETS
-from jreid.errors import InputError
+from jreid.errors import InputError, Stopped
 from jreid.files import write_text
 from jreid.process import configure
 
@@ -72,9 +76,17 @@ def main(
     options, flags = parser.parse_known_args(arguments)
     try:
         _run(config, [tables[name] for name in options.tables], options, flags)
-    except InputError as error:
-        log.error("%s", error)
-        sys.exit(2)
+    except (InputError, Stopped) as error:
+        sys.exit(report(error))
+
+
+def report(error: InputError | Stopped) -> int:
+    """Logs why a sweep ended, and returns the exit status."""
+    if isinstance(error, Stopped):
+        log.info("%s", error)
+        return error.status
+    log.error("%s", error)
+    return 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +101,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("full", "tiny"),
         default="full",
         help="tiny: only test that all rows run",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs to train side by side on a CPU, each on its own share of the cores (default: 1)",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("runs"), help="folder for the runs (default: runs)"
@@ -118,9 +137,8 @@ def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str
     layout = load_config(sweep).data.layout
     for table in tables:
         measured_by(table, layout)
-    render(sweep)
-    for table in tables:
-        results = run_table(sweep, table)
+    all_results = run_tables([(sweep, table) for table in tables], options.workers)
+    for table, results in zip(tables, all_results, strict=True):
         text = format_table(table, sweep.data, layout, results, sweep.seeds)
         file = sweep.folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
         write_text(file, text)
@@ -141,52 +159,74 @@ def tiny(data: str, layout: str) -> str:
     return ",".join([TINY[layout], *(word for word in data.split(",") if "=" in word)])
 
 
-def run_table(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
-    """The results of the table's rows, one for each seed; runs what is not finished.
+def run_tables(
+    tables: Sequence[tuple[Sweep, Table]], workers: int = 1
+) -> list[dict[Row, list[dict[str, Any]]]]:
+    """For each table the results of its rows, one for each seed; runs what is not finished.
+
+    All sweeps have the same seeds.
 
     Raises:
         InputError: runs failed, after all others were run; or a folder has a run of another config.
+        Stopped: after Ctrl-C or SIGTERM.
     """
-    failed = []
-    results: dict[Row, list[dict[str, Any]]] = {}
-    runs = [(row, seed) for row in table.rows if row.flags is not None for seed in sweep.seeds]
-    for number, (row, seed) in enumerate(runs, 1):
-        label = f"{table.title.split(':')[0]}, run {number} of {len(runs)}: {row.name}, seed {seed}"
-        result = run_row(sweep, row, seed, label)
-        if result:
-            results.setdefault(row, []).append(result)
-        else:
-            failed.append(f"{workdir(sweep, row, seed)}.log")
+    jobs: dict[Path, Job] = {}
+    for sweep, _ in tables:
+        render(sweep)
+    # Each row's first seed compiles what the others then find in the cache.
+    for seed, (sweep, table) in itertools.product(tables[0][0].seeds, tables):
+        for row in _own_rows(table):
+            folder = workdir(sweep, row, seed)
+            if folder not in jobs and (job := _job(sweep, table, row, seed)):
+                jobs[folder] = job
+    failed = run_jobs([*jobs.values()], workers)
+    for job in failed:
+        log.error("%s failed: %s", job.label, last_line(job.output))
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(runs)} runs failed; see {' '.join(failed)}, and give the same "
-            "command again."
+            f"{len(failed)} of {len(jobs)} runs failed; see "
+            f"{' '.join(str(job.output) for job in failed)}, and give the same command again."
         )
-    return results
+    return [_results(sweep, table) for sweep, table in tables]
 
 
-def run_row(sweep: Sweep, row: Row, seed: int, label: str) -> dict[str, Any] | None:
-    """The result of one run, which is trained unless it is finished; None if it fails."""
+def _job(sweep: Sweep, table: Table, row: Row, seed: int) -> Job | None:
+    """The training of a row; None if it is finished."""
     from jreid.runs.finished import is_finished
     from jreid.runs.run import Run
 
     folder = workdir(sweep, row, seed)
     source = f"{sweep.config}:{sweep.data}"
     flags = [*sweep.flags, *(row.flags or ()), f"--config.seed={seed}"]
-    run = Run(folder)
-    config = configs.load(source, flags)
     if not sweep.trials:
+        run, config = Run(folder), configs.load(source, flags)
         run.check(config)
-    if sweep.trials or not is_finished(run, config):
-        log.info("%s (%s)", label, folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        trials = [f"--trials={sweep.trials}"] if sweep.trials else []
-        command = ["train", f"--config={source}", f"--workdir={folder}", *trials, *flags]
-        with open(f"{folder}.log", "w") as file:
-            code = subprocess.run(_jreid(command), stdout=file, stderr=file, check=False).returncode
-        if code:
+        if is_finished(run, config):
             return None
-    return run.read_result()
+    trials = [f"--trials={sweep.trials}"] if sweep.trials else []
+    command = ["train", f"--config={source}", f"--workdir={folder}", *trials, *flags]
+    label = f"{table.title.split(':')[0]}: {row.name}, seed {seed} ({folder})"
+    return Job(label, _jreid(command), Path(f"{folder}.log"))
+
+
+def _own_rows(table: Table) -> list[Row]:
+    return [row for row in table.rows if row.flags is not None]
+
+
+def _results(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
+    return {
+        row: [_result(workdir(sweep, row, seed)) for seed in sweep.seeds]
+        for row in _own_rows(table)
+    }
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    """A run's result, and with it `training_accuracy` in per cent, None if it is not known."""
+    from jreid.runs.run import Run
+
+    run = Run(folder)
+    accuracy = training_accuracy(run.metrics / "metrics.jsonl")
+    return {**run.read_result(), "training_accuracy": accuracy}
 
 
 def workdir(sweep: Sweep, row: Row, seed: int) -> Path:

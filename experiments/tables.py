@@ -1,9 +1,9 @@
 """A paper's tables as data, and tables that show our numbers next to the paper's."""
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from experiments.intervals import difference, mean_and_deviation
 from jreid.datasets import TITLES
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
@@ -34,12 +34,14 @@ class Row(NamedTuple):
         printed: the paper's numbers in per cent, in the order of the settings and their measures,
             `-` where it has none; settings are separated by `|`.
         rerank: the re-ranking of its numbers: `none`, `standard` or `query_only`.
+        against: the name of the row that it is compared with; empty for the first row that is run.
     """
 
     name: str
     flags: tuple[str, ...] | None = ()
     printed: str = ""
     rerank: str = "none"
+    against: str = ""
 
 
 class Table(NamedTuple):
@@ -59,6 +61,10 @@ SYSU_INDOOR_TEN = Setting(
 REGDB_FROM_VISIBLE = Setting("visible to infrared", "regdb", {"direction": "visible_to_infrared"})
 REGDB_FROM_INFRARED = Setting("infrared to visible", "regdb", {"direction": "infrared_to_visible"})
 FOUR = ("R1", "R10", "R20", "mAP")
+COMPARED = ("R1", "mAP")  # measures with a column for the difference to another row
+
+
+DIFFERENCE = "differences with 95 % intervals over the seeds (Welch's t) to"
 
 
 def others(text: str) -> tuple[Row, ...]:
@@ -114,6 +120,8 @@ def format_table(
 ) -> str:
     """The table in Markdown: our mean and deviation over the seeds, and the paper's numbers.
 
+    Each row is compared with another one, and its accuracy on the training images is stated.
+
     Args:
         data: the dataset's name, for the heads of our columns.
         results: for each row that was run, the result of each seed.
@@ -121,9 +129,12 @@ def format_table(
     parts = [f"### {table.title}"]
     for setting in measured_by(table, layout):
         ours, paper = f"ours, {data}", f"paper, {TITLES[layout]}"
-        heads = [f"{measure} {whose}" for measure in setting.measures for whose in (ours, paper)]
-        rows = [["", *heads], ["---"] * (1 + len(heads))]
-        rows += [_cells(row, setting, table, results.get(row)) for row in table.rows]
+        heads = [""]
+        for measure in setting.measures:
+            compared = ["difference"] if measure in COMPARED else []
+            heads += [f"{measure} {ours}", *compared, f"{measure} {paper}"]
+        rows = [[*heads, "training accuracy"], ["---"] * (len(heads) + 1)]
+        rows += [_cells(row, setting, table, results) for row in table.rows]
         text = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
         parts += [f"{setting.title}; {_caption(setting, results, seeds)}", text]
     return "\n\n".join(parts) + "\n"
@@ -146,34 +157,48 @@ def _caption(
     ]
     kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
     number = f"mean ± deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    message = f"test split, last checkpoint, {number}; protocol {kinds}"
+    message = (
+        f"test split, last checkpoint, {number}; {DIFFERENCE} the first row, unless another is "
+        f"named; protocol {kinds}"
+    )
     return "; ".join([message, *dict.fromkeys(marked)])
 
 
 def _cells(
-    row: Row, setting: Setting, table: Table, results: Sequence[Mapping[str, Any]] | None
+    row: Row,
+    setting: Setting,
+    table: Table,
+    results: Mapping[Row, Sequence[Mapping[str, Any]]],
 ) -> list[str]:
-    printed = _printed(row, setting, table)
+    printed, base = _printed(row, setting, table), _compared_with(row, table)
     cells = [row.name]
     for measure in setting.measures:
-        values = [per_cent(find(r, setting, row.rerank), measure) for r in results or ()]
-        cells += [mean_and_deviation(values), next(printed, "")]
-    return cells
+        ours, theirs = (
+            [per_cent(find(r, setting, one.rerank), measure) for r in results.get(one, ())]
+            for one in (row, base)
+        )
+        cells.append(mean_and_deviation(ours))
+        if measure in COMPARED:
+            named = f" to {row.against}" if row.against else ""
+            compared = ours and theirs and base.flags != row.flags
+            cells.append(difference(ours, theirs) + named if compared else "")
+        cells.append(next(printed, ""))
+    return [*cells, mean_training_accuracy(results.get(row, ()))]
+
+
+def _compared_with(row: Row, table: Table) -> Row:
+    """The row of the same re-ranking that `against` names, or else the first that is run."""
+    rows = [one for one in table.rows if one.flags is not None and one.rerank == row.rerank]
+    return next((one for one in rows if row.against in ("", one.name)), row)
+
+
+def mean_training_accuracy(results: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and deviation over the runs, in per cent; empty if a run does not have it."""
+    values = [result.get("training_accuracy") for result in results]
+    return mean_and_deviation([value for value in values if value is not None])
 
 
 def _printed(row: Row, setting: Setting, table: Table) -> Iterator[str]:
     blocks = row.printed.split("|") if row.printed else []
     place = table.settings.index(setting)
     return iter(blocks[place].split() if place < len(blocks) else [])
-
-
-def mean_and_deviation(values: Sequence[float]) -> str:
-    """Both with two digits; empty without values. A single value has no deviation.
-
-    This deviation divides by one less than the number of values; `std` in results divides by their
-    number.
-    """
-    if not values:
-        return ""
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{deviation}"

@@ -1,7 +1,7 @@
 """A sweep runs what is missing and nothing twice; a failed run is reported and does not stop it."""
 
 import json
-import subprocess
+import re
 
 import pytest
 from helpers.paths import ROOT
@@ -21,6 +21,7 @@ RESULT_ROW = {
     "mAP": 0.5,
     "mINP": 0.5,
 }
+FAILING = []  # folders of runs that fail
 TABLE = Table(
     "Table 9: made up",
     (SYSU_ALL,),
@@ -38,65 +39,82 @@ def runs(tmp_path, monkeypatch):
     """A sweep whose trainings write a result, or fail, and the list of their flags."""
     asked = []
 
-    honest = sweep.subprocess.run
+    def run_jobs(jobs, workers):
+        failed = []
+        for job in jobs:
+            arguments = {
+                name: value for name, _, value in (flag.partition("=") for flag in job.command[4:])
+            }
+            asked.append(arguments)
+            folder = tmp_path / arguments["--workdir"]
+            if folder in FAILING:
+                job.output.write_text("step 1\nthe disk is full\n\n")
+                failed.append(job)
+                continue
+            folder.mkdir(parents=True)
+            config = sweep.configs.load(
+                arguments["--config"],
+                [flag for flag in job.command if flag.startswith("--config.")],
+            )
+            (folder / "config.json").write_text(sweep.configs.to_text(config))
+            result = {"rows": [RESULT_ROW], "seed": config.seed}
+            (folder / "result.json").write_text(json.dumps(result))
+        return failed
 
-    def run(command, **options):
-        if command[0] == "git":
-            return honest(command, **options)
-        arguments = {
-            name: value for name, _, value in (flag.partition("=") for flag in command[4:])
-        }
-        asked.append(arguments)
-        if "--fail" in arguments:
-            return subprocess.CompletedProcess(command, 1)
-        folder = tmp_path / arguments["--workdir"]
-        folder.mkdir(parents=True)
-        config = sweep.configs.load(
-            arguments["--config"],
-            [flag for flag in command if flag.startswith("--config.")],
-        )
-        (folder / "config.json").write_text(sweep.configs.to_text(config))
-        result = {"rows": [RESULT_ROW], "seed": config.seed}
-        (folder / "result.json").write_text(json.dumps(result))
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(sweep.subprocess, "run", run)
+    monkeypatch.setattr(sweep, "run_jobs", run_jobs)
+    monkeypatch.setattr(sweep, "render", lambda sweep: None)
     monkeypatch.setattr(finished, "is_finished", lambda run, config: run.result.is_file())
+    FAILING.clear()
     file = f"{ROOT}/configs/agw.py"
     return sweep.Sweep(file, "tiny", (), (0, 1), "", tmp_path / "runs"), asked
 
 
 def test_each_row_and_seed_runs_once_and_equal_rows_share(runs):
     job, asked = runs
-    results = sweep.run_table(job, TABLE)
-    assert len(asked) == 4  # two kinds of rows, two seeds
+    (results,) = sweep.run_tables([(job, TABLE)])
+    # Two kinds of rows, two seeds; the first seed of all rows comes first.
+    assert [flags["--config.seed"] for flags in asked] == ["0", "0", "1", "1"]
     assert [len(of_seeds) for of_seeds in results.values()] == [2, 2, 2]
     assert [r["seed"] for r in results[TABLE.rows[0]]] == [0, 1]
-    sweep.run_table(job, TABLE)
+    sweep.run_tables([(job, TABLE)])
     assert len(asked) == 4
+
+
+def test_tables_share_their_runs(runs):
+    job, asked = runs
+    of_both = sweep.run_tables([(job, TABLE), (job, TABLE._replace(rows=TABLE.rows[:1]))])
+    assert [len(results) for results in of_both] == [3, 1]
+    assert len(asked) == 4
+
+
+def test_the_accuracy_on_the_training_images_is_beside_a_result(runs):
+    job, _ = runs
+    sweep.run_tables([(job, TABLE)])
+    folder = sweep.workdir(job, TABLE.rows[0], 1) / "metrics"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 5, "epoch": 0, "model/accuracy": 0.25}\n')
+    (results,) = sweep.run_tables([(job, TABLE)])
+    assert [one["training_accuracy"] for one in results[TABLE.rows[0]]] == [None, 25.0]
 
 
 def test_a_finished_run_of_another_config_is_refused(runs):
     job, _ = runs
-    sweep.run_table(job, TABLE)
+    sweep.run_tables([(job, TABLE)])
     with pytest.raises(InputError, match="another config"):
-        sweep.run_table(job._replace(flags=("--config.batch.images=3",)), TABLE)
+        sweep.run_tables([(job._replace(flags=("--config.batch.images=3",)), TABLE)])
 
 
-def test_failed_runs_are_reported_after_the_others_ran(runs, monkeypatch):
+def test_failed_runs_are_reported_after_the_others_ran(runs, caplog):
     job, asked = runs
-    honest = sweep.subprocess.run
-
-    def run(command, **options):
-        fails = "--config.triplet.margin=0.0" in command and "--config.seed=0" in command
-        return honest([*command, "--fail"] if fails else command, **options)
-
-    monkeypatch.setattr(sweep.subprocess, "run", run)
+    folder = sweep.workdir(job, TABLE.rows[2], 0)
+    folder.parent.mkdir(parents=True)
+    FAILING.append(folder)
     with pytest.raises(
-        InputError, match=r"1 of 6 runs failed; see .*triplet.margin=0.0/seed_0.log"
+        InputError, match=r"1 of 4 runs failed; see .*triplet.margin=0.0/seed_0.log"
     ):
-        sweep.run_table(job, TABLE)
+        sweep.run_tables([(job, TABLE)])
     assert len(asked) == 4
+    assert re.search(r"no triplet margin, seed 0 .*failed: the disk is full", caplog.text)
 
 
 def test_the_command_line_explains_itself(capsys):

@@ -77,11 +77,39 @@ def test_ours_stand_beside_the_papers_by_setting():
     found = [result(0.25, 0.5), result(0.75, 0.5)]
     found = [{"rows": r["rows"] + result(0.1, 0.2, "indoor")["rows"]} for r in found]
     text = format_table(table, "synthetic", "sysu_mm01", {table.rows[0]: found}, (0, 1))
-    assert "| ours | 50.00 ± 35.36 | 50.5 | 50.00 ± 0.00 | 40 |" in text
-    assert "| ours | 10.00 ± 0.00 | - | 20.00 ± 0.00 | 30 |" in text
-    assert "| theirs |  | 1.5 |  | 2 |" in text
-    assert "R1 ours, synthetic | R1 paper, SYSU-MM01" in text
+    assert "| ours | 50.00 ± 35.36 |  | 50.5 | 50.00 ± 0.00 |  | 40 |  |" in text
+    assert "| ours | 10.00 ± 0.00 |  | - | 20.00 ± 0.00 |  | 30 |  |" in text
+    assert "| theirs |  |  | 1.5 |  |  | 2 |  |" in text
+    assert "R1 ours, synthetic | difference | R1 paper, SYSU-MM01" in text
     assert "`of all`" in text and "`of indoor`" in text
+
+
+def test_rows_are_compared_with_the_first_or_the_one_they_name():
+    rows = Row("A"), Row("B", ("--b",)), Row("C", ("--c",), against="B"), Row("A again")
+    measures = SYSU_ALL._replace(measures=("R1", "R10", "mAP"))
+    found = {
+        row: [{"training_accuracy": rank1, **result(rank1 / 100, 0.5)} for rank1 in of_row]
+        for row, of_row in zip(
+            rows, ((10, 12, 14), (20, 22, 24), (20, 23, 29), (10, 12, 14)), strict=True
+        )
+    }
+    for results in found.values():
+        for one in results:
+            one["rows"][0]["cmc"]["10"] = 0.9
+    table = Table("Table 9", (measures,), rows)
+    text = format_table(table, "synthetic", "sysu_mm01", found, (0, 1, 2))
+    even = "90.00 ± 0.00 |  | 50.00 ± 0.00"
+    assert f"| A | 12.00 ± 2.00 |  |  | {even} |  |  | 12.00 ± 2.00 |" in text
+    assert f"| B | 22.00 ± 2.00 | +10.00 [+5.47, +14.53] |  | {even} | +0.00 [" in text
+    assert "| C | 24.00 ± 4.58 | +2.00 [" in text and "] to B |" in text
+    assert f"| A again | 12.00 ± 2.00 |  |  | {even} |  |  |" in text
+
+
+@pytest.mark.parametrize(("name", "table"), ALL, ids=lambda value: getattr(value, "title", value))
+def test_a_row_is_compared_with_one_that_exists(name, table):
+    for row in table.rows:
+        own = [one.name for one in table.rows if one.rerank == row.rerank and one.flags is not None]
+        assert row.against in ("", *own)
 
 
 def test_a_setting_that_was_not_evaluated_is_reported():

@@ -1,0 +1,89 @@
+"""Jobs run side by side on cores of their own; what is stopped has been asked to save."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from experiments import workers
+from experiments.workers import Job, last_line, run_jobs
+from jreid.errors import InputError, Stopped
+
+CORES = len(os.sched_getaffinity(0))
+needs_two = pytest.mark.skipif(CORES < 2, reason="two workers need two cores")
+# Says when it is ready, saves when it is asked to, and ends by itself after a minute.
+SAVES = """
+import signal, sys, time, pathlib
+def save(number, _):
+    print("saved", flush=True)
+    sys.exit(128 + number)
+signal.signal(signal.SIGTERM, save); signal.signal(signal.SIGINT, save)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+
+
+def job(tmp_path, name, code, *arguments):
+    command = [sys.executable, "-S", "-c", code, *map(str, arguments)]
+    return Job(name, command, tmp_path / "logs" / f"{name}.log")
+
+
+def test_every_job_runs_and_those_that_fail_are_returned(tmp_path):
+    codes = ("print(1)", "print('the disk is full\\n'); raise SystemExit(3)", "print(3)")
+    jobs = [job(tmp_path, f"job{number}", code) for number, code in enumerate(codes)]
+    assert run_jobs(jobs, 1) == [jobs[1]]
+    assert [last_line(one.output) for one in jobs] == ["1", "the disk is full", "3"]
+    assert last_line(jobs[0].output.with_name("job0.log")) == "1"
+    jobs[0].output.write_text("")
+    assert last_line(jobs[0].output) == "no output"
+
+
+@needs_two
+def test_jobs_run_side_by_side_each_on_its_own_cores(tmp_path):
+    # Each waits for the other one, so both fail if they run one after the other.
+    code = """
+import os, pathlib, sys, time
+own, other = map(pathlib.Path, sys.argv[1:])
+own.touch()
+for _ in range(200):
+    time.sleep(0.05)
+    if other.exists(): break
+else: sys.exit("alone")
+print(sorted(os.sched_getaffinity(0)))
+"""
+    first, second = tmp_path / "first", tmp_path / "second"
+    jobs = [job(tmp_path, "a", code, first, second), job(tmp_path, "b", code, second, first)]
+    before = os.sched_getaffinity(0)
+    assert run_jobs(jobs, 2) == []
+    assert os.sched_getaffinity(0) == before
+    cores = [{*map(int, last_line(one.output).strip("[]").split(","))} for one in jobs]
+    assert cores[0] | cores[1] == before and not cores[0] & cores[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_running_job_after_it_saved_and_starts_no_other(tmp_path, number):
+    ready = tmp_path / "ready"
+
+    def stop():
+        while not ready.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    jobs = [job(tmp_path, name, SAVES, ready) for name in ("first", "second")]
+    threading.Thread(target=stop).start()
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Stopped) as stopped:
+        run_jobs(jobs, 1)
+    assert stopped.value.status == 128 + number
+    assert last_line(jobs[0].output) == "saved"
+    assert not jobs[1].output.exists()
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.parametrize("count", [0, -1, CORES + 1])
+def test_workers_need_cores(count):
+    with pytest.raises(InputError, match=f"--workers={count} does not fit"):
+        workers.run_jobs([], count)
