@@ -1,0 +1,112 @@
+"""Chooses each method's learning rate on the validation identities, with the same few tries.
+
+python -m experiments.rates --data=synthetic,long --workers=2
+
+Each method is trained at half its config's rate, at that rate and at twice that rate, with one
+seed. The rate of the best mAP on the validation identities, at the end of training, is the chosen
+one; the test split plays no part. The runs are shared with the other experiments.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.accuracy import last_value, training_accuracy
+from experiments.compare import TABLE, methods
+from experiments.sweep import (
+    Sweep,
+    add_arguments,
+    load_config,
+    report,
+    run_tables,
+    sweep_of,
+    workdir,
+)
+from experiments.tables import Row
+from jreid.errors import InputError, Stopped
+from jreid.files import write_text
+from jreid.process import configure
+
+log = logging.getLogger(__name__)
+FACTORS = (0.5, 1, 2)
+
+
+class Try(NamedTuple):
+    """A learning rate and how well it did, in per cent.
+
+    Attributes:
+        rate: the learning rate.
+        validation: the mAP on the validation identities after the last epoch.
+        training: the accuracy on the training images in the last epoch.
+    """
+
+    rate: float
+    validation: float
+    training: float | None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="set config fields of every method by --config.field=value",
+    )
+    add_arguments(parser)
+    options, flags = parser.parse_known_args(arguments)
+    configure()
+    try:
+        sweeps = {name: sweep_of(name, options, flags) for name in methods()}
+        text = format_tries({name: tries for name, tries in run(sweeps, options.workers)})
+    except (InputError, Stopped) as error:
+        sys.exit(report(error))
+    file = options.output / "rates" / f"{options.data.replace(',', '_')}.md"
+    write_text(file, text)
+    print(f"\n{text}\n{file}")
+
+
+def rows_of(config: Any) -> dict[float, Row]:
+    """The row of each rate; the config's own rate needs no flag."""
+    own = config.optimizer.learning_rate
+    rates = [float(f"{factor * own:.6g}") for factor in FACTORS]
+    flags = {rate: (f"--config.optimizer.learning_rate={rate}",) for rate in rates}
+    return {rate: Row(str(rate), () if rate == own else flags[rate]) for rate in rates}
+
+
+def run(sweeps: Mapping[str, Sweep], workers: int) -> Iterable[tuple[str, list[Try]]]:
+    """The tries of each method; errors are those of `run_tables`."""
+    rows = {name: rows_of(load_config(sweep)) for name, sweep in sweeps.items()}
+    tables = [
+        (sweep, TABLE._replace(title=name, rows=(*rows[name].values(),)))
+        for name, sweep in sweeps.items()
+    ]
+    run_tables(tables, workers)
+    for name, sweep in sweeps.items():
+        folders = {rate: workdir(sweep, row, sweep.seeds[0]) for rate, row in rows[name].items()}
+        yield name, [_tried(rate, folder) for rate, folder in folders.items()]
+
+
+def _tried(rate: float, folder: Path) -> Try:
+    metrics = folder / "metrics" / "metrics.jsonl"
+    validation = last_value(metrics, "validation/mAP")
+    if validation is None:
+        raise InputError(f"{metrics} has no validation/mAP; set config.evaluation.every_epochs.")
+    return Try(rate, 100 * validation, training_accuracy(metrics))
+
+
+def format_tries(tries: Mapping[str, Sequence[Try]]) -> str:
+    """The tries in Markdown, the best of each method in bold."""
+    rows = [["", "rate", "mAP, validation", "training accuracy"], ["---"] * 4]
+    for name, of_method in tries.items():
+        best = max(of_method, key=lambda one: one.validation)
+        for one in of_method:
+            cells = [f"{one.rate:g}", f"{one.validation:.2f}", f"{one.training or 0:.1f}"]
+            rows.append([name, *(f"**{cell}**" if one is best else cell for cell in cells)])
+    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return f"### Learning rates, chosen on the validation identities\n\n{lines}\n"
+
+
+if __name__ == "__main__":
+    main()

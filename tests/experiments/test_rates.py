@@ -1,0 +1,44 @@
+"""Learning rates are chosen on the validation identities; the config's own rate needs no flag."""
+
+import json
+
+import pytest
+from helpers.paths import ROOT
+
+from experiments import rates
+from experiments.sweep import Sweep, load_config, workdir
+from experiments.tables import Row
+from jreid.errors import InputError
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(rates, "run_tables", lambda tables, workers: None)
+    return Sweep(f"{ROOT}/configs/agw.py", "synthetic", (), (0,), "", tmp_path)
+
+
+def write_metrics(sweep, row, *scores):
+    folder = workdir(sweep, row, 0) / "metrics"
+    folder.mkdir(parents=True)
+    lines = [{"step": 1, "epoch": 0, "model/accuracy": 0.5}]
+    lines += [{"step": 1, "validation/mAP": score} for score in scores]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_the_best_rate_on_the_validation_identities_is_marked(sweep):
+    rows = rates.rows_of(load_config(sweep))
+    assert [*rows] == [0.05, 0.1, 0.2]
+    assert rows[0.1].flags == Row("").flags
+    for row, scores in zip(rows.values(), ([0.2], [0.9, 0.3], [0.25]), strict=True):
+        write_metrics(sweep, row, *scores)
+    text = rates.format_tries(dict(rates.run({"agw": sweep}, 1)))
+    assert "| agw | 0.05 | 20.00 | 50.0 |" in text
+    assert "| agw | **0.1** | **30.00** | **50.0** |" in text
+    assert text.count("**") == 6
+
+
+def test_a_run_without_validation_is_reported(sweep):
+    for row in rates.rows_of(load_config(sweep)).values():
+        write_metrics(sweep, row)
+    with pytest.raises(InputError, match="has no validation/mAP; set"):
+        dict(rates.run({"agw": sweep}, 1))
