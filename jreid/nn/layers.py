@@ -92,7 +92,8 @@ class Conv(nn.Module):
 
     def _convolve(self, x: Array, kernel: Array) -> Array:
         if self.size == 1 and self.groups == 1 and self.product:
-            x = x[:, :: self.stride, :: self.stride]
+            if self.stride > 1:  # not x[:, ::2, ::2]: with a symbolic number of images, it gathers
+                x = lax.slice(x, (0, 0, 0, 0), x.shape, (1, self.stride, self.stride, 1))
             return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
         return lax.conv_general_dilated(
             x,
