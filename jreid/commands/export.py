@@ -17,7 +17,7 @@ def add(verbs: Any) -> None:
     help = "export a run's model as one file, preprocessing inside, that runs without jreid"
     export = verb(verbs, "export", _export, help, config=True)
     add_run_flags(export)
-    export.add_argument("--format", required=True, help="stablehlo (needs JAX to run)")
+    export.add_argument("--format", required=True, help="stablehlo (needs JAX to run), or onnx")
     export.add_argument(
         "--output", type=Path, required=True, help="file to write; a card is written to FILE.json"
     )
@@ -30,12 +30,13 @@ def add(verbs: Any) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from jreid.engine.model import Model
-    from jreid.export.export import FORMATS, card_of, check_output, export
+    from jreid.export.export import FORMATS, card_of, check_output, check_packages, export
     from jreid.find import require_name
     from jreid.runs.chosen import checkpoint_variables
     from jreid.runs.run import Run
 
     require_name("--format", options.format, FORMATS)
+    check_packages(options.format)
     check_output(options.output)
     config = config_of_run(options)
     model = Model(config)

@@ -1,6 +1,7 @@
 """Writes an export, and a JSON card next to it that describes it."""
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +15,30 @@ from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD
 from jreid.data.table import MODALITIES
 from jreid.engine.model import Model
 from jreid.errors import InputError
-from jreid.export import stablehlo
+from jreid.export import onnx, stablehlo
 from jreid.export.embedder import make_embedder
 from jreid.files import write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.versions import installed, revision
 
 # By name: each has `write(embedder)`, the content of a file; `Reader(content)`, which embeds by it;
-# `ABOUT`, fields of the card.
-FORMATS = {"stablehlo": stablehlo}
+# `ABOUT`, fields of the card; `PACKAGES`, which the extra of the format's name installs.
+FORMATS = {"onnx": onnx, "stablehlo": stablehlo}
 
 
 def card_of(output: Path) -> Path:
     """The path of the card of an export."""
     return output.with_name(f"{output.name}.json")
+
+
+def check_packages(format: str) -> None:
+    """Raises InputError if a package is not installed that a format needs."""
+    for package in FORMATS[format].PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"--format={format} needs the package {package}, which is not installed; install "
+                f'it by `pip install "jreid[{format}]"`.'
+            )
 
 
 def check_output(output: Path) -> None:
@@ -64,7 +75,7 @@ def export(
         "config": model.config.to_dict(),
         "jreid": jreid.__version__,
         "revision": revision(),
-        "versions": installed(("jax", "jaxlib", "flax")),
+        "versions": installed(("jax", "jaxlib", "flax", *FORMATS[format].PACKAGES)),
         **FORMATS[format].ABOUT,
     }
     write_text(card_of(output), json.dumps(card, indent=2) + "\n")

@@ -16,6 +16,7 @@ COMPATIBILITY = (
     "run, and export it again."
 )
 ABOUT = {"platforms": PLATFORMS, "compatibility": COMPATIBILITY}
+PACKAGES = ()
 
 
 def write(embedder: Embedder) -> bytes:

@@ -13,8 +13,8 @@ from jreid import config as configs
 from jreid.data.table import MODALITIES
 from jreid.distributed.mesh import mesh_over
 from jreid.engine.model import Model
-from jreid.export import stablehlo
 from jreid.export.embedder import make_embedder
+from jreid.export.export import FORMATS
 
 METHODS = ["base_derivative", "idkl", "mutual_prediction", "pfanet", "pfinet"]
 
@@ -28,13 +28,15 @@ def test_an_exported_method_embeds_as_the_model(name):
     model = Model(config, mesh_over(jax.devices()[:1]))
     shapes = model.shapes()
     variables = filled({"params": shapes.params, **shapes.model_state})
-    read = stablehlo.Reader(stablehlo.write(make_embedder(config, model.method, variables)))
+    embedder = make_embedder(config, model.method, jax.device_get(variables))
+    readers = [format.Reader(format.write(embedder)) for format in FORMATS.values()]
     H, W = config.image.size
     pixels = np.random.default_rng(0).integers(0, 256, (4, 2 * H, 2 * W, 3), np.uint8)
     for number, modality in enumerate(MODALITIES):
         own = model.embed(variables, [*map(png, pixels)], [*"abcd"], modality)
         own /= np.linalg.norm(own, axis=1, keepdims=True)
-        np.testing.assert_allclose(read(pixels, number), own, rtol=0, atol=1e-5)
+        for read in readers:
+            np.testing.assert_allclose(read(pixels, number), own, rtol=0, atol=1e-5)
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -1,0 +1,28 @@
+"""Embeds images with a file of `jreid export --format=onnx`, by onnxruntime and without jreid.
+
+python examples/onnx_embed.py model.onnx infrared query.jpg ...
+
+It prints the cosine similarity of each image to the first. Pillow reads the images.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+
+def embed(model: Path, modality: str, images: list[Path]) -> np.ndarray:
+    """Unit vectors `[N, D]` of N images of one modality, visible or infrared, of any sizes."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    number = np.array(["visible", "infrared"].index(modality), np.int32)
+    pixels = [np.asarray(Image.open(image).convert("RGB"))[None] for image in images]
+    outputs = [session.run(None, {"pixels": one, "modality": number})[0] for one in pixels]
+    return np.concatenate([np.asarray(features) for features in outputs])
+
+
+if __name__ == "__main__":
+    features = embed(Path(sys.argv[1]), sys.argv[2], [Path(name) for name in sys.argv[3:]])
+    for name, similarity in zip(sys.argv[3:], features @ features[0], strict=True):
+        print(f"{similarity:6.3f}  {name}")
