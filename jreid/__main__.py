@@ -21,6 +21,7 @@ from jreid.commands import (
     pictures,
     publish,
     search,
+    serve,
     train,
 )
 from jreid.errors import InputError, Stopped
@@ -117,7 +118,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"jreid {jreid.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for commands in (train, evaluate, embed, search, pictures, export, publish, data, doctor):
+    for commands in (
+        train,
+        evaluate,
+        embed,
+        search,
+        serve,
+        pictures,
+        export,
+        publish,
+        data,
+        doctor,
+    ):
         commands.add(verbs)
     overview.add(verbs)
     return parser

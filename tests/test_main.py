@@ -53,6 +53,8 @@ def refused(capsys, *arguments):
         ["evaluate"],
         ["embed"],
         ["search"],
+        ["serve"],
+        ["export"],
         ["import"],
         ["pictures"],
         ["data"],

@@ -60,6 +60,7 @@ def run_with(folder, field, value):
         ["embed", "--workdir=run", "--split=test", "--output=x.npz"],
         ["embed", "--workdir=run", "--images=.", "--modality=visible", "--output=x.npz"],
         ["search", "--workdir=run", "--query=.", "--gallery=."],
+        ["serve", "--workdir=run", "--gallery=.", "--port=0"],
         ["pictures", "--workdir=run"],
         ["train", "--workdir=run"],
     ],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def jreid(tmp_path_factory):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    run.place = place
+    run.place, run.files = place, zipfile.ZipFile(wheel).namelist()
     return run
 
 
@@ -55,6 +56,7 @@ def pip(python: str, *arguments: str | Path) -> None:
 
 def test_a_wheel_has_configs_and_knows_its_version(jreid):
     assert "+clone" not in jreid("--version")
+    assert {f"jreid/serve/page.{kind}" for kind in ("css", "html", "js")} <= {*jreid.files}
     assert "pfinet" in jreid("list", "configs")
     assert "config.seed = 0" in jreid("config", "show", "agw:synthetic")
 

@@ -82,14 +82,15 @@ def fragment(hits: Hits, most: int | None = None) -> str:
 def _figure(hits: Hits, is_query: bool, row: int, caption: str) -> str:
     side = hits.query if is_query else hits.gallery
     name = _text(side.names[row])
-    data = _thumbnail(side.sources[row]) if side.sources else None
+    content = thumbnail(side.sources[row]) if side.sources else None
+    data = base64.b64encode(content).decode() if content else ""
     image = f'<img alt="{name}" src="data:image/jpeg;base64,{data}">' if data else ""
     kind = ' class="query"' if is_query else ""
     return f"<figure{kind}>{image}<figcaption>{caption}<br>{name}</figcaption></figure>"
 
 
-def _thumbnail(source: Source) -> str | None:
-    """A small JPEG in base64; None if the image can no longer be read."""
+def thumbnail(source: Source) -> bytes | None:
+    """A small JPEG; None if the image can no longer be read."""
     try:
         image = PIL.Image.fromarray(decode(source.read()))
     except ImageError:
@@ -97,7 +98,7 @@ def _thumbnail(source: Source) -> str | None:
     image.thumbnail(SIZE)
     content = io.BytesIO()
     image.save(content, "JPEG", quality=80)
-    return base64.b64encode(content.getvalue()).decode()
+    return content.getvalue()
 
 
 def _text(text: str) -> str:

@@ -32,6 +32,7 @@ def browser(width: int = 1400, height: int = 900, dark: bool = False) -> Iterato
         "--no-sandbox",
         "--disable-dev-shm-usage",
         "--disable-gpu",
+        "--hide-scrollbars",
         "--disable-background-networking",
         "--disable-component-update",
         "--no-first-run",

@@ -1,0 +1,41 @@
+"""What every response gets: headers for safety, and a place in the counters."""
+
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    # The page loads its own files and shows the user's query, and nothing else.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # Another gallery may be served at the same address later.
+    "Cache-Control": "no-store",
+    # A connection carries one request, so that none is kept open by a client that sends nothing.
+    "Connection": "close",
+}
+
+
+class Guard:
+    """Wraps the whole application, also what refuses a request before it reaches a route."""
+
+    def __init__(self, app: ASGIApp, count: Callable[[str, int], None]) -> None:
+        self._app, self._count = app, count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+                # Not the path itself: anybody could add any number of labels.
+                self._count(getattr(scope.get("route"), "path", "other"), message["status"])
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)

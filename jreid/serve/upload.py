@@ -1,0 +1,93 @@
+"""Reads an uploaded image, within limits on its type, bytes, pixels and time."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import PIL.Image
+from fastapi import HTTPException, Request
+from jaxtyping import UInt8
+from starlette.requests import ClientDisconnect
+
+from jreid.data.pixels import FORMATS, ImageError, decode
+from jreid.retrieval.sources import decodable
+from jreid.serve.worker import Busy
+
+MAX_BYTES = 16 << 20
+MAX_PIXELS = 24_000_000  # resizing takes 12 bytes for each
+MAX_HELD = 128 << 20  # bytes of all uploads that are being read or wait
+READ_SECONDS = 20
+
+
+class Uploads:
+    """The uploads that are in memory; nothing is written to a disk.
+
+    Attributes:
+        held: their bytes.
+    """
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytes]:
+        """The body of a request, an image file, in memory until the context ends.
+
+        Raises:
+            HTTPException: 415, 413, 408 or 400: another type, too large, too slow, or cut off.
+            Busy: too many other uploads are in memory.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        if not kind.lower().startswith("image/"):
+            raise HTTPException(
+                415, "Send the image itself as the body, with a Content-Type such as image/png."
+            )
+        content = bytearray()
+        try:
+            yield await self._read(request, content)
+        finally:
+            self.held -= len(content)
+
+    async def _read(self, request: Request, content: bytearray) -> bytes:
+        received = 0
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                # What is too large is read on for a while, or the client would not see the answer.
+                async for chunk in request.stream():
+                    received += len(chunk)
+                    if received <= MAX_BYTES:
+                        content += chunk
+                        self.held += len(chunk)
+                    if self.held > MAX_HELD:
+                        raise Busy
+                    if received > 4 * MAX_BYTES:
+                        break
+        except TimeoutError:
+            raise HTTPException(
+                408, f"The image did not arrive within {READ_SECONDS} seconds."
+            ) from None
+        except ClientDisconnect:
+            raise HTTPException(
+                400, "The connection was closed before the image arrived."
+            ) from None
+        if received > MAX_BYTES:
+            raise HTTPException(413, f"The image has more than {MAX_BYTES >> 20} MiB.")
+        return bytes(content)
+
+
+def pixels_of(content: bytes, depth_range: tuple[int, ...]) -> UInt8[np.ndarray, "h w 3"]:
+    """An image file's pixels, RGB; ImageError if it is not an image, or is too large."""
+    try:
+        with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+    except PIL.UnidentifiedImageError:
+        raise ImageError("is not a JPEG, PNG or BMP image") from None
+    except PIL.Image.DecompressionBombError:
+        raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"cannot be read ({error})") from error
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    return decode(decodable(content, depth_range))

@@ -1,0 +1,47 @@
+"""Runs slow work in threads, a bounded number of pieces at a time."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Busy(Exception):  # noqa: N818
+    """There is too much work already, or this piece took too long."""
+
+
+class Worker:
+    """Threads, and a queue of limited length in front of them.
+
+    Attributes:
+        pending: how many pieces of work run or wait.
+    """
+
+    def __init__(self, threads: int, most: int, seconds: float) -> None:
+        """At most `most` pieces run or wait; `run` gives one up after so many seconds."""
+        self._pool = ThreadPoolExecutor(threads)
+        self._most, self._seconds = most, seconds
+        self.pending = 0
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """The result of the work; Busy if the queue is full or the time is over."""
+        if self.pending >= self._most:
+            raise Busy
+        self.pending += 1
+        loop = asyncio.get_running_loop()
+        future = self._pool.submit(work)
+
+        def done(_: Future[Result]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._one_less)
+
+        future.add_done_callback(done)
+        try:  # a piece that still waits is cancelled; one that runs counts until it ends
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
+        except TimeoutError:
+            raise Busy from None
+
+    def _one_less(self) -> None:
+        self.pending -= 1
