@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jreid.find import call, find_module
+from jreid.methods.attention import grad_cam_of
 
 # A locked ml_collections.ConfigDict: a type checker cannot know its fields.
 Config = Any
@@ -213,9 +214,13 @@ def images_of(batch: Batch) -> Mapping[str, jax.Array]:
 def load(config: Config) -> Method:
     """The method that `config.method` names: `create(config)` of the module of that name.
 
+    A method without a picture `grad_cam` gets that of `jreid.methods.attention`.
+
     Raises:
         InputError: no method has this name (the message suggests the nearest), or a module outside
             of jreid cannot be imported or has no such function.
     """
     create = find_module("config.method", config.method, "jreid.methods", "create").create
-    return call(f"create of {config.method}", create, Method, config)
+    method = call(f"create of {config.method}", create, Method, config)
+    pictures = {"grad_cam": grad_cam_of(method.embed), **method.pictures}
+    return method._replace(pictures=pictures)

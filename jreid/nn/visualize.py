@@ -23,8 +23,14 @@ def grad_cam(
         maps: of n images.
         score: `maps` to one number for each image, which depends only on that image's map.
     """
-    gradient = jax.grad(lambda x: score(x).sum())(maps).astype(jnp.float32)
-    weights = gradient.mean((1, 2), keepdims=True)
+    return grad_cam_heat(maps, jax.grad(lambda x: score(x).sum())(maps))
+
+
+def grad_cam_heat(
+    maps: Float[Array, "n h w c"], gradient: Float[Array, "n h w c"]
+) -> Float[Array, "n h w"]:
+    """`grad_cam` of maps whose score has this gradient."""
+    weights = gradient.astype(jnp.float32).mean((1, 2), keepdims=True)
     heat = jax.nn.relu((weights * maps.astype(jnp.float32)).sum(-1))
     return heat / jnp.maximum(heat.max((1, 2), keepdims=True), SMALLEST_HEAT)
 

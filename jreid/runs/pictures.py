@@ -33,6 +33,9 @@ class Sheets:
 
     A visible and an infrared image of a person are side by side, each with the method's pictures of
     it. The images depend only on the Table, so the sheets of all steps and runs show the same ones.
+
+    Attributes:
+        labels: of the people, one for each row.
     """
 
     def __init__(
@@ -52,14 +55,12 @@ class Sheets:
             names: labels of people in place of their numbers.
 
         Raises:
-            InputError: the method has no pictures, or no person has images of both modalities.
+            InputError: no person has images of both modalities.
         """
         self._model, self._folder = model, folder
-        if not model.method.pictures:
-            raise InputError(f"config.method={model.config.method} draws no pictures.")
         rows = _same_people(table, people)
         shown = table.identity[rows[MODALITIES[0]]].tolist()
-        self._labels = [shortened(names.get(person, f"{person:04d}")) for person in shown]
+        self.labels = [shortened(names.get(person, f"{person:04d}")) for person in shown]
         self._shown = {modality: table.take(rows[modality]) for modality in MODALITIES}
         self._functions: Mapping[str, Callable[..., Any]] = {
             name: jax.jit(function, static_argnums=2)
@@ -80,7 +81,23 @@ class Sheets:
         return [*map(Path, paths)]
 
     def _draw(self, variables: Variables, step: int) -> list[Path]:
-        written, refused = [], []
+        written = []
+        for name, sheet in self.images(variables).items():
+            path = self._folder / f"{name}_step_{step:06d}.png"
+            write_whole(path, partial(sheet.save, format="png"))
+            written.append(path)
+        return written
+
+    def images(self, variables: Variables) -> dict[str, Image.Image]:
+        """The sheet of each picture by name, drawn by this process alone.
+
+        Args:
+            variables: on the host, or on devices that this process has.
+
+        Raises:
+            InputError: as `draw`.
+        """
+        sheets, refused = {}, []
         for name, function in self._functions.items():
             columns = {}
             for modality, shown in self._shown.items():
@@ -92,13 +109,10 @@ class Sheets:
                 else:
                     columns[modality] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
             if columns:
-                sheet = _sheet(columns, self._labels)
-                path = self._folder / f"{name}_step_{step:06d}.png"
-                write_whole(path, partial(sheet.save, format="png"))
-                written.append(path)
-        if refused and not written:
+                sheets[name] = _sheet(columns, self.labels)
+        if refused and not sheets:
             raise refused[0]
-        return written
+        return sheets
 
 
 def draw_run(
