@@ -85,6 +85,7 @@ def evaluate_and_print(
     dataset: Any,
     draws: Any,
     marks: Mapping[str, Any] | None = None,
+    embedded: Any = None,
 ) -> None:
     """Scores the run's last and best checkpoints on the test split, writes and prints the rows.
 
@@ -92,6 +93,7 @@ def evaluate_and_print(
         options: of the verb; `document` is set to the result.
         draws: the queries and galleries that the config's protocols sample.
         marks: fields for every row, if the data are not the run's own.
+        embedded: the test split, if it is embedded already.
 
     Raises:
         InputError: the result cannot be written, or a re-ranking has failed; the rows that are
@@ -106,7 +108,7 @@ def evaluate_and_print(
             run.write_result(result, name)
 
     with TerminalBar() as bar:
-        results = evaluate_run(config, run, dataset, draws, bar, marks)
+        results = evaluate_run(config, run, dataset, draws, bar, marks, embedded)
         result, unwritten = keep_each(results, write)
     file = None if unwritten or run.is_bundle else run.workdir / name
     options.document = document(result, file)

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.evaluation import Wanted, raw_first
-from jreid.methods import Config
+from jreid.methods import Config, Variables
 from jreid.progress import ProgressBar, silent
 from jreid.runs import score
 from jreid.runs.chosen import checkpoint_fields, open_checkpoints
@@ -30,6 +33,54 @@ EXTRACTION = (
 )
 
 
+class EmbeddedRun(NamedTuple):
+    """The images of the test split, embedded by a run's checkpoints.
+
+    Attributes:
+        model: the run's model.
+        checkpoints: the fields of a result row that describe each checkpoint, the last one first.
+        variables: of the last checkpoint.
+        features: `[N, D]` embeddings of the split, by the checkpoint's step.
+    """
+
+    model: Model
+    checkpoints: list[dict[str, Any]]
+    variables: Variables
+    features: dict[int, Float[np.ndarray, "n d"]]
+
+    @property
+    def last(self) -> Float[np.ndarray, "n d"]:
+        """The embeddings by the last checkpoint."""
+        return self.features[self.checkpoints[0]["step"]]
+
+
+def embed_test_split(config: Config, run: Run, dataset: Dataset, every: bool = True) -> EmbeddedRun:
+    """Embeds the test split by the run's last checkpoint, and by the best on validation.
+
+    Args:
+        every: whether to use both; else the last one only.
+
+    Raises:
+        InputError: the run has no checkpoint.
+    """
+    with run.explain_revision():
+        model = Model(config)
+    with open_checkpoints(run) as checkpoints:
+        of_kinds = checkpoint_fields(checkpoints, run.record())[: None if every else 1]
+        if not of_kinds:
+            raise InputError(
+                f"{run.workdir} has no undamaged checkpoint; train it first{run.other_revision()}."
+            )
+        embedded, last = {}, {}
+        for step in {fields["step"] for fields in of_kinds}:
+            with run.explain_revision():
+                variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
+            _, embedded[step] = score.split_embeddings(model, variables, dataset, "test")
+            if step == of_kinds[0]["step"]:
+                last = variables
+    return EmbeddedRun(model, of_kinds, last, embedded)
+
+
 def evaluate_run(
     config: Config,
     run: Run,
@@ -37,6 +88,7 @@ def evaluate_run(
     draws: Draws,
     bar: ProgressBar = silent,
     marks: Mapping[str, Any] | None = None,
+    embedded: EmbeddedRun | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The result on the test split, of the last checkpoint and of the best on validation.
 
@@ -47,6 +99,7 @@ def evaluate_run(
         draws: the queries and galleries that the config's protocols sample.
         bar: as in `jreid.evaluation.evaluate`.
         marks: fields for every row.
+        embedded: the test split, if it is embedded already.
 
     Yields:
         `provenance`, `stands_for`, `rows`, and, if re-rankings have failed, `missing`: the reasons.
@@ -54,32 +107,20 @@ def evaluate_run(
     Raises:
         InputError: the run has no checkpoint, or there is no row.
     """
-    with run.explain_revision():
-        model = Model(config)
-    with open_checkpoints(run) as checkpoints:
-        of_kinds = checkpoint_fields(checkpoints, run.record())
-        if not of_kinds:
-            raise InputError(
-                f"{run.workdir} has no undamaged checkpoint; train it first{run.other_revision()}."
-            )
-        embedded = {}
-        for step in {fields["step"] for fields in of_kinds}:
-            with run.explain_revision():
-                variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
-            _, embedded[step] = score.split_embeddings(model, variables, dataset, "test")
-
+    embedded = embedded or embed_test_split(config, run, dataset)
     drawn = {one.protocol: one for one in draws.test}
 
     def row(one: Wanted) -> dict[str, Any]:
-        features = embedded[one.features]
-        return score.score(model, dataset, drawn[one.protocol], features, one.rerank, bar)
+        features = embedded.features[one.features]
+        return score.score(embedded.model, dataset, drawn[one.protocol], features, one.rerank, bar)
 
     each = [*product(drawn, rerankings(config))]
     origin = {**provenance(config), **stands_for(config, dataset)}
-    for rows, missing in raw_first([Wanted(step, *one) for step in embedded for one in each], row):
+    wanted_rows = [Wanted(step, *one) for step in embedded.features for one in each]
+    for rows, missing in raw_first(wanted_rows, row):
         written = [
             {**fields, **rows[wanted], **(marks or {})}
-            for fields in of_kinds
+            for fields in embedded.checkpoints
             for one in each
             if (wanted := Wanted(fields["step"], *one)) in rows
         ]
