@@ -20,6 +20,7 @@ from jreid.commands import (
     overview,
     pictures,
     publish,
+    report,
     search,
     serve,
     train,
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     for commands in (
         train,
         evaluate,
+        report,
         embed,
         search,
         serve,

@@ -40,6 +40,14 @@ def strict_dtypes(request):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_reports():
+    """Trainings within the tests write no report, unless a test gives back the function."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jreid.commands.report.report_training", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """The synthetic dataset's tiny preset."""

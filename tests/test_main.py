@@ -57,6 +57,7 @@ def refused(capsys, *arguments):
         ["export"],
         ["import"],
         ["pictures"],
+        ["report"],
         ["data"],
         ["list"],
         ["config"],

@@ -81,6 +81,9 @@ def add(verbs: Any) -> None:
         "and the last checkpoint is the one that resumes (default: three times the slowest of "
         "the last 20 steps, at least 8; ignored with several processes)",
     )
+    train.add_argument(
+        "--no-report", action="store_true", help="do not write report.html at the end"
+    )
     add_trust_flag(train)
     on_several_processes(train, saves_on_sigterm=True)
 
@@ -113,9 +116,11 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     import jax
 
     from jreid.commands.evaluate import evaluate_and_print
+    from jreid.commands.report import report_training
     from jreid.distributed.mesh import devices
     from jreid.distributed.processes import on_main_process
     from jreid.engine.device_check import check_device_once
+    from jreid.runs.evaluate import embed_test_split
     from jreid.runs.finished import is_finished
     from jreid.runs.init_from import place_of_run
     from jreid.runs.lock import locked
@@ -146,7 +151,10 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         for line in draws.sentences():
             log.info(line)
         train(config, run, dataset, draws, start, options.profile, options.grace)
-        evaluate_and_print(options, config, run, dataset, draws)
+        embedded = embed_test_split(config, run, dataset)
+        evaluate_and_print(options, config, run, dataset, draws, embedded=embedded)
+        if not options.no_report:
+            report_training(config, run, dataset, draws, embedded)
 
 
 def _log_changes(run: Any, config: Any) -> None:

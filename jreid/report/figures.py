@@ -67,7 +67,8 @@ def project(features: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarr
             "t-SNE needs scikit-learn, which is not installed: `pip install scikit-learn`."
         ) from error
     neighbors = min(MAX_NEIGHBORS, (len(features) - 1) / 3)
-    start = "pca" if features.shape[1] > 1 else "random"
+    has_plane = features.shape[1] > 1 and np.ptp(features, axis=0).any()
+    start = "pca" if has_plane else "random"
     tsne = TSNE(perplexity=neighbors, init=start, random_state=seed)
     return tsne.fit_transform(features.astype(np.float32))
 

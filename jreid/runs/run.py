@@ -45,6 +45,7 @@ class Run:
         self.profile = workdir / "profile"
         self.result = workdir / "result.json"
         self.is_bundle = (workdir / WEIGHTS).is_file()
+        self.report = workdir / "report.html"
 
     def config(self) -> Config:
         """The config of the existing run.

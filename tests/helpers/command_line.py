@@ -25,7 +25,7 @@ SMALL_EVALUATION = [
 def tiny_flags(folder: Path, prepared: Path) -> list[str]:
     """AGW on the tiny dataset with little evaluation."""
     places = [f"--config.data.folder={folder}", f"--config.data.prepared={prepared}"]
-    return [f"--config={ROOT}/configs/agw.py:tiny", *places, *SMALL_EVALUATION]
+    return [f"--config={ROOT}/configs/agw.py:tiny", "--no-report", *places, *SMALL_EVALUATION]
 
 
 class Finished(NamedTuple):

@@ -31,6 +31,10 @@ def test_groups_stay_together_in_the_plane():
     np.testing.assert_array_equal(points, project(features))
 
 
+def test_equal_features_have_places_too():
+    assert np.isfinite(project(np.ones((12, 4), np.float32))).all()
+
+
 @pytest.fixture
 def flat(monkeypatch):
     """The features' first two numbers in place of t-SNE, which takes seconds."""

@@ -1,0 +1,209 @@
+"""The report of several runs side by side: means over seeds, and the fields that differ."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jreid import config as configs
+from jreid.errors import InputError
+from jreid.evaluation import compare
+from jreid.evaluation.results.intervals import compare_intervals, lines, mean_of_runs
+from jreid.evaluation.results.marks import marks
+from jreid.files import write_text
+from jreid.methods import Config
+from jreid.report.charts import Chart, Line, line_chart
+from jreid.report.page import render
+from jreid.report.run_report import protocol_in_words, shown_rows
+from jreid.report.training_curves import read_metrics
+from jreid.runs.run import Run
+
+METRICS = {
+    "rank-1": lambda row: row["cmc"]["1"],
+    "rank-10": lambda row: row["cmc"].get("10"),
+    "mAP": lambda row: row["mAP"],
+    "mINP": lambda row: row["mINP"],
+}
+MOST_LINES = 10  # in a chart
+
+
+class Side(NamedTuple):
+    """One of the runs.
+
+    Attributes:
+        name: its folder as the user gave it.
+        config: its config.
+        result: the content of its `result.json`.
+        metrics: its training's.
+    """
+
+    name: str
+    config: Config
+    result: Mapping[str, Any]
+    metrics: Mapping[str, Line]
+
+    def row(self, kind: str, fingerprint: str) -> Mapping[str, Any] | None:
+        """The row of a kind of checkpoint and a fingerprint."""
+        rows = self.result["rows"]
+        both = (row for row in rows if row["fingerprint"] == fingerprint)
+        return next((row for row in both if row.get("checkpoint", "last") == kind), None)
+
+
+def write_comparison(output: Path, runs: Sequence[Run]) -> None:
+    """Writes the page.
+
+    Raises:
+        InputError: a folder is not a run or has no result, a run is given twice, two results cannot
+            be compared, or the file cannot be written.
+    """
+    write_text(output, comparison_page([*map(_side, runs)]))
+
+
+def _side(run: Run) -> Side:
+    if not run.config_file.is_file():
+        raise InputError(
+            f"{run.workdir} holds no run (no config.json); give the folders of runs that `jreid "
+            "train` made, such as its subfolders seed_0 and seed_1."
+        )
+    config, result = configs.read(run.config_file), run.read_result()
+    return Side(str(run.workdir), config, result, read_metrics(run.metrics / "metrics.jsonl"))
+
+
+def comparison_page(sides: Sequence[Side]) -> str:
+    """The page as HTML.
+
+    Raises:
+        InputError: a run is given twice, or two results cannot be compared.
+    """
+    for number, side in enumerate(sides):
+        if side.name in [other.name for other in sides[:number]]:
+            raise InputError(f"{side.name} is given twice; give each run once.")
+    first, *others = sides
+    for other in others:
+        try:
+            compare(first.result, other.result)
+        except InputError as error:
+            raise InputError(f"{first.name} and {other.name}: {error}") from error
+    groups = grouped(sides)
+    keys = [
+        (row.get("checkpoint", "last"), row["fingerprint"])
+        for row in shown_rows(first.result["rows"])
+    ]
+    shared = [key for key in keys if all(side.row(*key) for side in sides)]
+    every = {key for side in sides for key in _keys(side)}
+    return render(
+        "comparison.html",
+        sides=sides,
+        groups=groups,
+        tables=[_table(key, groups) for key in shared],
+        left_out=len(every - {*shared}),
+        fields=differing_fields(sides),
+        intervals=_intervals(groups),
+        charts=_charts(sides, shared[0]),
+    )
+
+
+def _keys(side: Side) -> list[tuple[str, str]]:
+    rows = shown_rows(side.result["rows"])
+    return [(row.get("checkpoint", "last"), row["fingerprint"]) for row in rows]
+
+
+def grouped(sides: Sequence[Side]) -> list[list[Side]]:
+    """The runs in groups whose configs differ by their seeds alone, in their order.
+
+    Runs of one seed are not averaged: the second one begins a group of its own.
+    """
+    groups: list[list[Side]] = []
+    for side in sides:
+        for group in groups:
+            differing = configs.differences(side.config, group[0].config)
+            seeds = [other.config.seed for other in group]
+            if [one.field for one in differing] == ["seed"] and side.config.seed not in seeds:
+                group.append(side)
+                break
+        else:
+            groups.append([side])
+    return groups
+
+
+def differing_fields(sides: Sequence[Side]) -> dict[str, list[Any]]:
+    """The config fields, except the paths of data, whose values are not the same in all runs."""
+    fields = [configs.flat(side.config.to_dict()) for side in sides]
+    first = sides[0].config
+    names = {one.field for side in sides for one in configs.differences(side.config, first)}
+    return {name: [values.get(name, "-") for values in fields] for name in sorted(names)}
+
+
+def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, Any]:
+    """The rows of one experiment: those of the runs, and each group's mean and deviation."""
+    rows, first = [], groups[0][0].row(*key)
+    for number, group in enumerate(groups, 1):
+        found = [(side, row) for side in group if (row := side.row(*key))]
+        for side, row in found:
+            cells = [_percent(value(row)) for value in METRICS.values()]
+            rows.append(
+                (f"{side.name}", f"{side.config.seed}", cells, ", ".join(marks(row)), False)
+            )
+        if len(group) > 1:
+            cells = [_mean([value(row) for _, row in found]) for value in METRICS.values()]
+            name = f"mean of group {number}" if len(groups) > 1 else "mean"
+            rows.append((name, f"{len(group)} seeds", cells, "", True))
+    assert first is not None  # the key is shared
+    kind = f"{key[0]} checkpoint"
+    rerank = "" if first["rerank"] == "none" else f", re-ranked: {first['rerank']}"
+    return {
+        "title": f"{first['label']}{rerank}, {kind}",
+        "words": protocol_in_words(first),
+        "fingerprint": key[1],
+        "header": [*METRICS],
+        "rows": rows,
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    numbers = [100 * value for value in values if value is not None]
+    return f"{np.mean(numbers):.2f} ± {np.std(numbers):.2f}" if numbers else ""
+
+
+def _intervals(groups: Sequence[Sequence[Side]]) -> list[str]:
+    """Whether the difference of two groups may be chance, in sentences."""
+    if len(groups) != 2:
+        return []
+    names = [", ".join(side.name for side in group) for group in groups]
+    try:
+        first, second = map(_mean_result, groups)
+        return [*lines(compare_intervals(first, second, names))]
+    except InputError as error:
+        return [f"{error}"]
+
+
+def _mean_result(group: Sequence[Side]) -> Mapping[str, Any]:
+    results, names = [side.result for side in group], [side.name for side in group]
+    return mean_of_runs(results, names) if len(group) > 1 else results[0]
+
+
+def _charts(sides: Sequence[Side], key: tuple[str, str]) -> list[Chart]:
+    """CMC of one experiment, and the trainings, a line for each run."""
+    shown = sides[:MOST_LINES]
+    rows = {side.name: row for side in shown if (row := side.row(*key))}
+    curves = {name: _curve(row) for name, row in rows.items()}
+    charts = [line_chart("CMC", "rank", "queries (%)", curves)]
+    for title, metric, factor, label in (
+        ("Validation rank-1", "validation/rank1", 100, "%"),
+        ("Loss", "model/loss", 1, "value"),
+    ):
+        found = {side.name: side.metrics[metric] for side in shown if metric in side.metrics}
+        if found:
+            scaled = {name: (x, [factor * value for value in y]) for name, (x, y) in found.items()}
+            charts.append(line_chart(title, "step", label, scaled))
+    return charts
+
+
+def _curve(row: Mapping[str, Any]) -> Line:
+    ranks = sorted(map(int, row["cmc"]))
+    return ranks, [100 * row["cmc"][str(rank)] for rank in ranks]

@@ -1,0 +1,71 @@
+"""A result row's protocol in plain sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jreid.errors import counted
+
+
+def protocol_in_words(row: Mapping[str, Any]) -> str:
+    """What a row's numbers measure: queries, gallery, what is skipped, how matches are counted.
+
+    Args:
+        row: of a result; fields that an older version did not write are left out.
+    """
+    rule = row["protocol"]
+    queries, _, gallery = rule.get("direction", "infrared_to_visible").partition("_to_")
+    sentences = [
+        f"Queries: {_drawn(rule, 'query')}{queries} images{_cameras(rule, 'query')}{_count(row)}.",
+        f"Gallery: {_drawn(rule, 'gallery')}{gallery} images{_cameras(rule, 'gallery')}.",
+    ]
+    if rule.get("ignore") == "place":
+        rooms = [f"camera {a} skips camera {b}" for a, b in rule.get("rooms", [])]
+        where = f" ({', '.join(rooms)})" if rooms else ""
+        sentences.append(f"A query skips the gallery images from its own place{where}.")
+    elif rule.get("ignore") == "identity_and_camera":
+        sentences.append("A query skips images of its own person from its own camera.")
+    counts = {
+        "identity": "CMC counts each person once, at the nearest image.",
+        "image": "CMC counts every gallery image.",
+    }
+    sentences.append(counts.get(rule.get("cmc", ""), ""))
+    sentences.append(f"Distance: {rule.get('distance', 'cosine')}.")
+    sentences.append(_trials(row))
+    rerank = row.get("rerank", "none")
+    sentences.append("" if rerank == "none" else f"Distances are re-ranked: {rerank}.")
+    return " ".join(filter(None, sentences))
+
+
+def _drawn(rule: Mapping[str, Any], role: str) -> str:
+    if rule.get("drawn") != role or not rule.get("shots"):
+        return "all "
+    shots = counted(rule["shots"], "images")
+    draws = {"official": "by the dataset's own list", "agw": "at random by a fixed seed"}
+    how = draws.get(rule.get("draw", ""), "")
+    return f"{shots} of each person and camera, chosen {how}, of the ".replace(" ,", ",")
+
+
+def _cameras(rule: Mapping[str, Any], role: str) -> str:
+    cameras: Sequence[int] = rule.get(f"{role}_cameras") or ()
+    if not cameras:
+        return ""
+    return f" from camera{'s' * (len(cameras) > 1)} {', '.join(map(str, cameras))}"
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    queries, valid = row.get("queries"), row.get("valid_queries")
+    if queries is None:
+        return ""
+    if valid in (None, queries):
+        return f" ({queries:,})"
+    return f" ({queries:,}, of which {valid:,} have a match and count)"
+
+
+def _trials(row: Mapping[str, Any]) -> str:
+    trials, of_trials = row.get("trials", 1), row.get("of_trials", 1)
+    if trials == of_trials == 1:
+        return ""
+    number = row["protocol"].get("trial")
+    if trials == 1 and isinstance(number, int) and number:
+        return f"This is split {number} of {of_trials}: papers report the mean over all."
+    return f"The numbers are means over {counted(trials, 'galleries')}."

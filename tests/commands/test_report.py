@@ -1,0 +1,54 @@
+"""The report at the end of a training: it is written, can be left out, and never fails the run."""
+
+import pytest
+from helpers.command_line import SMALL_EVALUATION
+from helpers.paths import ROOT
+
+from jreid.__main__ import main
+from jreid.commands.report import report_training
+
+METHOD = "--config.method=helpers.small_method"
+
+
+@pytest.fixture
+def train(tiny_folder, prepared, tmp_path, capsys, monkeypatch):
+    """Trains no epoch, and returns the run's folder and what was printed."""
+    # The other tests train without a report: tests/conftest.py.
+    monkeypatch.setattr("jreid.commands.report.report_training", report_training)
+    monkeypatch.setattr("jreid.report.run_report.project", lambda features: features[:, :2])
+
+    def train(*flags):
+        places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
+        config = [f"--config={ROOT}/configs/agw.py:tiny", METHOD, "--config.epochs=0"]
+        workdir = tmp_path / "run"
+        flags = [*config, *places, *SMALL_EVALUATION, f"--workdir={workdir}", *flags]
+        assert main(["train", *flags]) == 0
+        return workdir, capsys.readouterr()
+
+    return train
+
+
+def test_training_writes_a_report_and_says_so(train):
+    workdir, printed = train()
+    (line,) = [line for line in printed.out.splitlines() if line.startswith("report ")]
+    assert line.endswith(f"{workdir}/report.html")
+    page = (workdir / "report.html").read_text()
+    assert 'id="lists"' in page and "helpers.small_method on" in page
+
+
+def test_a_report_can_be_left_out(train):
+    workdir, printed = train("--no-report")
+    assert "report.html" not in printed.out + printed.err
+    assert not (workdir / "report.html").exists()
+
+
+def test_training_does_not_fail_for_its_report(train, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no room\nfor it")
+
+    monkeypatch.setattr("jreid.report.run_report.run_page", broken)
+    workdir, printed = train()
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("jreid: ")]
+    assert "RuntimeError: no room for it" in line
+    assert f"jreid report --workdir={workdir}" in line
+    assert (workdir / "result.json").is_file()
