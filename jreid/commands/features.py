@@ -159,7 +159,8 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
 def _dataset_of(protocols: Sequence[Any]) -> str:
     from jreid.data.known_counts import dataset_of_protocol
 
-    first, *others = dict.fromkeys(dataset_of_protocol(protocol.name) for protocol in protocols)
+    names = (one.dataset or dataset_of_protocol(one.name) for one in protocols)
+    first, *others = dict.fromkeys(names)
     if others:
         raise InputError(
             f"the protocols belong to {first} and {others[0]}; give the dataset of the features by "

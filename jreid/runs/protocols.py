@@ -73,7 +73,8 @@ def protocols(config: Config, split: str) -> dict[Protocol, str]:
         InputError: as `read_protocols`.
     """
     with _naming("config.protocols"):
-        return read_protocols(config.protocols, split, config.data.split_number)
+        data = config.data
+        return read_protocols(config.protocols, split, data.split_number, data.layout)
 
 
 def described(config: Config) -> list[str]:
@@ -129,7 +130,7 @@ def _check_rerank(rerank: Rerank, draws: Sequence[Drawn]) -> None:
     for one in draws:
         drawn = one.query_gallery
         Q, G = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
-        fault = rerank_fault(rerank, Q, G)
+        fault = rerank_fault(rerank, Q, G, mixed=one.protocol.share is not None)
         if fault:
             parameter, why = fault
             raise InputError(

@@ -23,6 +23,8 @@ STORED_NAMES = {
     "split_number": "trial",
 }
 STORED_VALUES = {("sampling", "seeded"): "agw", ("ignore", "same_location"): "place"}
+# Fields that were added later: they are stored only where they have another value.
+LATER_FIELDS = {"dataset": "", "share": None, "images": 0, "queries": ""}
 
 
 class Protocol(NamedTuple):
@@ -35,19 +37,24 @@ class Protocol(NamedTuple):
             such choice.
         shots: images sampled for each identity and camera; 0 for every image.
         sampling: how the images are chosen: `official`, the dataset's own permutation file;
-            `seeded`, the random choice of AGW's and LLCM's released code; or `every`: all images
-            take part.
+            `seeded`, the random choice of AGW's and LLCM's released code; `by_name`, an order by
+            hashes of the names; or `every`: all images take part.
         sampled: which images are chosen: the `gallery`, the `query` images, or `none`.
         direction: `infrared_to_visible` or the reverse: the queries' modality to the gallery's.
         query_cameras: where queries come from; empty for every camera.
         gallery_cameras: where the gallery comes from; empty for every camera.
         ignore: the gallery images that a query skips: those of its `same_location`, whoever they
-            show; those of its `identity_and_camera`; or `nothing`.
+            show; those of its `identity_and_camera` or `identity_and_location`; or `nothing`.
         location_of_camera: (camera, location) of cameras that stand where another one does.
         trials: how many draws; the metrics are averaged over them.
         split_number: which of RegDB's ten splits the model was trained for, from 1; else 0.
         cmc: what is counted: `identity` (each counts once, at its nearest image) or `image`.
         distance: `cosine` or `euclidean`.
+        dataset: the layout of the dataset, if a rule for all datasets needs to know it.
+        share: of a gallery of both modalities, the share that is of the queries' modality; None for
+            a gallery of the other modality only.
+        images: of such a gallery, the images of an identity.
+        queries: of such a gallery, which images are queries: `common` or `own`.
     """
 
     name: str
@@ -65,6 +72,10 @@ class Protocol(NamedTuple):
     split_number: int = 0
     cmc: str = "identity"
     distance: str = "cosine"
+    dataset: str = ""
+    share: float | None = None
+    images: int = 0
+    queries: str = ""
 
     def stored(self) -> dict[str, Any]:
         """The rule in fingerprints and result files, with the names of the first version.
@@ -74,6 +85,7 @@ class Protocol(NamedTuple):
         return {
             STORED_NAMES.get(name, name): STORED_VALUES.get((name, value), value)
             for name, value in self._asdict().items()
+            if name not in LATER_FIELDS or value != LATER_FIELDS[name]
         }
 
 
@@ -112,7 +124,7 @@ def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
     choices |= {
         "sampling": choices.get("sampling", ("every", "official", "seeded")),
         "sampled": ("none", "gallery", "query"),
-        "ignore": ("nothing", "same_location", "identity_and_camera"),
+        "ignore": ("nothing", "same_location", "identity_and_camera", "identity_and_location"),
         "split": ("test", "validation"),
         "direction": DIRECTIONS,
         "cmc": CMC_KINDS,

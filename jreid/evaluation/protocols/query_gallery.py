@@ -11,6 +11,7 @@ from jaxtyping import Int
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.evaluation.protocols.draws import GalleryIndex, draw
+from jreid.evaluation.protocols.mixed import draw_mixed
 from jreid.evaluation.protocols.protocol import Protocol
 from jreid.evaluation.ranking.inputs import JUNK, exact_integers
 
@@ -64,13 +65,16 @@ def query_gallery(table: Table, gallery_index: GalleryIndex, protocol: Protocol)
         "query": (query_modality, protocol.query_cameras),
         "gallery": (gallery_modality, protocol.gallery_cameras),
     }
-    drawn = {}
+    drawn, of_role = {}, {}
     for role, (modality, cameras) in roles.items():
-        rows = _rows(table, protocol, role, modality, cameras)
+        of_role[role] = rows = _rows(table, protocol, role, modality, cameras)
         if protocol.sampled == role:
             drawn[role] = draw(table, gallery_index, protocol, rows, cameras)
         else:
             drawn[role] = np.tile(rows, (protocol.trials, 1))
+    if protocol.share is not None:
+        both = draw_mixed(table, protocol, of_role["query"], of_role["gallery"])
+        drawn = dict(zip(roles, both, strict=True))
     result = QueryGallery(drawn["query"], drawn["gallery"], *_groups(table, protocol))
     _require_matches(result, table, protocol)
     return result
@@ -184,15 +188,17 @@ def _groups(table: Table, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """The codes that define the skipped pairs."""
     if protocol.ignore == "nothing":
         return np.zeros_like(table.camera), np.ones_like(table.camera)
+    place = table.camera.copy()
+    for camera, location in protocol.location_of_camera:
+        place[table.camera == camera] = location
     if protocol.ignore == "same_location":
-        group = table.camera.copy()
-        for camera, location in protocol.location_of_camera:
-            group[table.camera == camera] = location
-    elif protocol.ignore == "identity_and_camera":
-        pairs = np.stack([table.identity, table.camera], axis=1)
-        group = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-    else:
+        return place, place
+    if protocol.ignore not in ("identity_and_camera", "identity_and_location"):
         raise ValueError(f"Protocol.ignore={protocol.ignore!r} does not exist.")
+    if protocol.ignore == "identity_and_camera":
+        place = table.camera
+    pairs = np.stack([table.identity, place], axis=1)
+    group = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
     return group, group
 
 

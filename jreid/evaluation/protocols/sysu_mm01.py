@@ -4,6 +4,7 @@ from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol, validated
 
 SYSU_MM01_SEARCHES = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
+SYSU_MM01_LOCATIONS = ((3, 2),)  # camera 3 stands where camera 2 does
 
 
 def sysu_mm01(
@@ -38,7 +39,7 @@ def sysu_mm01(
         query_cameras=(3, 6),
         gallery_cameras=SYSU_MM01_SEARCHES.get(search, ()),
         ignore="same_location",
-        location_of_camera=((3, 2),),
+        location_of_camera=SYSU_MM01_LOCATIONS,
         trials=trials,
         cmc=cmc,
         distance=distance,

@@ -16,7 +16,7 @@ EXAMPLE = "sysu_mm01:search=all,shots=1"
 
 
 def read_protocols(
-    texts: Iterable[str], split: str = "test", split_number: int = 0
+    texts: Iterable[str], split: str = "test", split_number: int = 0, dataset: str = ""
 ) -> dict[Protocol, str]:
     """The protocols of the texts, and the text of each, in their order.
 
@@ -28,7 +28,7 @@ def read_protocols(
     """
     result: dict[Protocol, str] = {}
     for text in texts:
-        protocol = read_protocol(text, split, split_number)
+        protocol = read_protocol(text, split, split_number, dataset)
         if protocol in result:
             raise InputError(
                 f"{result[protocol]} and {text} are the same protocol; leave one of them out."
@@ -37,7 +37,9 @@ def read_protocols(
     return result
 
 
-def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Protocol:
+def read_protocol(
+    text: str, split: str = "test", split_number: int = 0, dataset: str = ""
+) -> Protocol:
     """The protocol of a text.
 
     Args:
@@ -45,10 +47,12 @@ def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Prot
             parameters; the others have the rule's defaults. `split` is the next argument.
         split: `test` or `validation`.
         split_number: the number of RegDB's split, if the text does not give it; 0 for none.
+        dataset: the layout of the dataset, likewise, for rules that need it.
 
     Raises:
         InputError: the text is not understood, no rule has this name, the rule does not have a key
-            or a value, the split number differs; or an outside rule cannot be imported or used.
+            or a value, the split number or the dataset differs; or an outside rule cannot be
+            imported or used.
 
     >>> read_protocol("sysu_mm01:search=indoor,shots=10").gallery_cameras
     (1, 2)
@@ -69,6 +73,12 @@ def read_protocol(text: str, split: str = "test", split_number: int = 0) -> Prot
         )
     if split_number and "split_number" in types:
         values["split_number"] = split_number
+    takes_dataset = "dataset" in types and rule is PROTOCOLS.get(parsed.name)
+    if dataset and takes_dataset and values.setdefault("dataset", dataset) != dataset:
+        raise InputError(
+            f"{text} is for {values['dataset']}, but the dataset's layout is {dataset}; leave "
+            "dataset out."
+        )
     if rule is PROTOCOLS.get(parsed.name):
         return rule(split, **values)
     return _call_outside(parsed.name, rule, split, values)
@@ -96,6 +106,12 @@ def describe(protocol: Protocol) -> str:
     rule = PROTOCOLS.get(protocol.name)
     parameters = inspect.signature(rule).parameters if rule else {}
     own = {name: parameter.default for name, parameter in parameters.items()}
+    if protocol.share is not None:
+        parts.insert(-1, f"mixed {protocol.share:g}")
+        if own.get("images") != protocol.images:
+            parts.append(f"{protocol.images} images")
+        if own.get("queries") != protocol.queries:
+            parts.append(f"{protocol.queries} queries")
     if own.get("sampling", protocol.sampling) != protocol.sampling:
         parts.append(f"{protocol.sampling} sampling")
     if own.get("cmc", protocol.cmc) != protocol.cmc:

@@ -86,6 +86,18 @@ def tiles(pairs: Iterable[tuple[Block, Block]]) -> Iterator[Float[np.ndarray, "a
         yield _on_host(*computed)
 
 
+def distance_blocks(
+    query: Features, gallery: Features, distance: str, mesh: Mesh, block: int = 1024
+) -> Iterator[Float[np.ndarray, "b g"]]:
+    """The squared distances to the whole gallery, by blocks of queries in their order."""
+    queries, images = (put_blocks(side, 0, distance, block, mesh) for side in (query, gallery))
+    if distance == "cosine":  # a zero feature too is at squared distance 2 from unit vectors
+        queries, images = map(_of_unit_norm, (queries, images))
+    computed = query_gallery_tiles(queries, images, {})
+    for _ in queries:
+        yield np.hstack([next(computed) for _ in images])
+
+
 def find_neighbors(
     queries: list[Block], gallery: list[Block], k: int, candidates: Sequence[list[Block]]
 ) -> Found:
@@ -139,6 +151,13 @@ def query_gallery_tiles(
     for a, b in pairs:
         key = a.rows.start, b.rows.start
         yield kept.pop(key) if key in kept else next(others)
+
+
+def _of_unit_norm(blocks: list[Block]) -> list[Block]:
+    def unit(images: Images) -> Images:
+        return images._replace(norm=jnp.where(images.norm == jnp.inf, jnp.inf, 1.0))
+
+    return [block._replace(images=[*map(unit, block.images)]) for block in blocks]
 
 
 def _merge(

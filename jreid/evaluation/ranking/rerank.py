@@ -125,9 +125,9 @@ def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> 
     return features + tiles + codes + 64 * SHARED + compiled
 
 
-def require_possible(rerank: Rerank, Q: int, G: int) -> None:
-    """Raises InputError if Q queries and G gallery images are too few for the re-ranking."""
-    fault = rerank_fault(rerank, Q, G)
+def require_possible(rerank: Rerank, Q: int, G: int, mixed: bool = False) -> None:
+    """Raises InputError if a re-ranking cannot be used; arguments as in `rerank_fault`."""
+    fault = rerank_fault(rerank, Q, G, mixed)
     if fault:
         parameter, why = fault
         raise InputError(f"The re-ranking is {rerank}, but {parameter} cannot be used: {why}.")

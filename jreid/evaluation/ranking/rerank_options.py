@@ -156,8 +156,10 @@ def read_rerank(text: str) -> Rerank | None:
     return rerank
 
 
-def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
+def rerank_fault(rerank: Rerank, Q: int, G: int, mixed: bool = False) -> tuple[str, str] | None:
     """A parameter that cannot be used with Q queries and G gallery images, and its allowed values.
+
+    `mixed` is whether the gallery has both modalities.
 
     >>> rerank_fault(Rerank(k1=20), Q=4, G=6)
     ('k1', 'with 10 images among which the neighbors are sought it must be 1 to 9')
@@ -165,6 +167,8 @@ def rerank_fault(rerank: Rerank, Q: int, G: int) -> tuple[str, str] | None:
     """
     if rerank.kind not in KINDS:
         return "kind", f"it must be one of {', '.join(KINDS)}"
+    if mixed and (rerank.kind != "standard" or rerank.k3 is not None):
+        return "kind", "the gallery has both modalities, for which only standard without k3 is made"
     candidates = Q + G
     if rerank.kind in AMONG_QUERIES:
         candidates = Q

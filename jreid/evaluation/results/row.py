@@ -24,6 +24,9 @@ from jreid.evaluation.protocols.query_gallery import (
 from jreid.evaluation.protocols.regdb import REGDB_TRIALS
 from jreid.evaluation.protocols.text import describe
 from jreid.evaluation.ranking.cmc import memory, score_distances
+from jreid.evaluation.ranking.distance_tiles import distance_blocks
+from jreid.evaluation.ranking.inputs import one_device
+from jreid.evaluation.ranking.mixed import mean_mixed, watch
 from jreid.evaluation.ranking.rerank import require_possible, rerank_checked, rerank_memory
 from jreid.evaluation.ranking.rerank_options import Rerank
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
@@ -70,7 +73,9 @@ def evaluate(
         as text -> fraction), `mAP`, `mINP`, `std`: these three, as standard deviations over trials,
         divided by their number; `trials`, `of_trials`: how many the dataset asks for; `queries`,
         `valid_queries`, and `unmatched`: why the others are not valid, both of the trial with the
-        fewest valid ones; and `scores`: a list of one entry, the packed sums of the queries' scores
+        fewest valid ones; `mixed`, for a gallery of both modalities: `share`, the share of the
+        queries' modality that the gallery really has, `cross_modality_mAP` and `confusion`; and
+        `scores`: a list of one entry, the packed sums of the queries' scores
         by identity and trial, for intervals.
 
     Raises:
@@ -92,12 +97,12 @@ def evaluate(
     queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
     features = checked_features(features, table, drawn, protocol)
     if rerank:
-        require_possible(rerank, queries, gallery)
+        require_possible(rerank, queries, gallery, mixed=protocol.share is not None)
     what, needed = _size(queries, gallery, features.shape[1], rerank)
     if needed > LARGE:
         log.info(what)
     progress = partial(bar, what)
-    rankings = _rank(features, table, drawn, protocol, rerank, mesh, progress)
+    rankings, of_mixed = _rank(features, table, drawn, protocol, rerank, mesh, progress)
     trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
     text = str(rerank) if rerank else "none"
     lost = most_unmatched(drawn, table)
@@ -111,12 +116,16 @@ def evaluate(
         **_over_trials(trials, np.mean),
         "std": _over_trials(trials, np.std),
         "trials": protocol.trials,
-        "of_trials": REGDB_TRIALS if protocol.split_number else protocol.trials,
+        # Of a mixed gallery, the trials are its draws.
+        "of_trials": REGDB_TRIALS
+        if protocol.split_number and protocol.share is None
+        else protocol.trials,
         "queries": queries,
         "valid_queries": queries - sum(lost),
         "unmatched": dict(
             zip(("identity_not_in_gallery", "only_in_ignored_images"), lost, strict=True)
         ),
+        **of_mixed,
         "scores": [pack(scores)],
     }
 
@@ -154,25 +163,42 @@ def _rank(
     rerank: Rerank | None,
     mesh: Mesh | None,
     progress: Callable[[int, int], None],
-) -> list[QueryScores]:
-    """The ranking of each trial, by the features' distances or by re-ranked ones."""
+) -> tuple[list[QueryScores], dict[str, Any]]:
+    """The ranking of each trial, by the features' distances or by re-ranked ones.
+
+    Returns:
+        The rankings, and the field `mixed` of a row if the gallery has both modalities.
+    """
     kind: dict[str, Any] = {"cmc": protocol.cmc}
-    if rerank is None:
+    is_mixed = protocol.share is not None
+    if rerank is None and not is_mixed:
         kind |= {"distance": protocol.distance, "mesh": mesh, "progress": progress}
-        return rank_trials(features, table.identity, *drawn, **kind)
-    rankings = []
+        return rank_trials(features, table.identity, *drawn, **kind), {}
+    rankings, found, shares = [], [], []
     progress(0, len(drawn.query_rows))
     for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
-        blocks = rerank_checked(features[query], features[gallery], rerank, protocol.distance, mesh)
+        sides = features[query], features[gallery]
+        if rerank:
+            blocks = rerank_checked(*sides, rerank, protocol.distance, mesh)
+        else:
+            blocks = distance_blocks(*sides, protocol.distance, mesh or one_device(features))
         labels = (
             table.identity[query],
             table.identity[gallery],
             drawn.query_group[query],
             drawn.gallery_group[gallery],
         )
+        if is_mixed:
+            own = table.modality[gallery] == protocol.direction.partition("_to_")[0]
+            shares.append(own.mean())
+            found.append([])
+            blocks = watch(blocks, labels, own, found[-1])
         rankings.append(score_distances(blocks, *labels, **kind))
         progress(len(rankings), len(drawn.query_rows))
-    return rankings
+    if not is_mixed:
+        return rankings, {}
+    measures = mean_mixed([*zip(rankings, found, strict=True)])
+    return rankings, {"mixed": {"share": float(np.mean(shares)), **measures}}
 
 
 def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:

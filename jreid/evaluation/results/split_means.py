@@ -94,7 +94,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]
     # Nor have steps, unless all are the same.
     of_one = of_one | {name for name in STEPS if len({row.get(name) for row in rows}) > 1}
     scores = [one for row in rows for one in row.get("scores", [])]
-    of_one |= {"scores"}
+    of_one |= {"scores", "mixed"}
     return {
         **{name: first[name] for name in first if name not in of_one},
         **{name: True for name in MARKED if any(row.get(name) for row in rows)},
@@ -104,9 +104,19 @@ def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]
         "valid_queries": min(row["valid_queries"] for row in rows),
         "partial": any(row.get("partial") for row in rows),
         "skipped_images": sum(row.get("skipped_images", 0) for row in rows),
+        **({"mixed": _mean_mixed([row["mixed"] for row in rows])} if "mixed" in first else {}),
         # Earlier results have none.
         **({"scores": scores} if len(scores) == len(rows) else {}),
     }
+
+
+def _mean_mixed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def over(name: str) -> dict[str, float] | None:
+        values = [row[name]["mean"] for row in rows if row[name]]
+        return {"mean": float(np.mean(values)), "std": float(np.std(values))} if values else None
+
+    measures = {name: over(name) for name in ("cross_modality_mAP", "confusion")}
+    return {"share": float(np.mean([row["share"] for row in rows])), **measures}
 
 
 def _over(rows: Sequence[Mapping[str, Any]], statistic: str) -> dict[str, Any]:

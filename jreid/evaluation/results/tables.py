@@ -167,6 +167,15 @@ def _notes_of(row: Mapping[str, Any]) -> list[str]:
         notes.append(f"{repetitions}.")
     if row["valid_queries"] < row["queries"]:
         notes.append(f"{row['valid_queries']} of {row['queries']} queries have a match.")
+    if mixed := row.get("mixed"):
+        cross, confusion = (
+            "-" if mixed[name] is None else f"{100 * mixed[name]['mean']:.2f}"
+            for name in ("cross_modality_mAP", "confusion")
+        )
+        notes.append(
+            f"re-ranking {row['rerank'].partition('(')[0]}: cross-modality mAP {cross}, confusion "
+            f"{confusion}; {100 * mixed['share']:.1f} of the gallery is of the queries' modality."
+        )
     return notes + [f"Marked: {mark}." for mark in marks(row)]
 
 

@@ -15,7 +15,8 @@ from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
 
 def test_every_rule_is_plain_values():
     for name, rule in PROTOCOLS.items():
-        protocol = rule(split_number=1) if name == "regdb" else rule()
+        needed = {"regdb": {"split_number": 1}, "mixed": {"dataset": "folder"}}
+        protocol = rule(**needed.get(name, {}))
         assert protocol.name == name
         assert "split" in inspect.signature(rule).parameters
         assert json.loads(json.dumps(protocol))[0] == name

@@ -217,6 +217,10 @@ def test_fingerprints_tell_every_field_apart():
         "split_number": 1,
         "cmc": "image",
         "distance": "euclidean",
+        "dataset": "llcm",
+        "share": 0.0,
+        "images": 4,
+        "queries": "own",
     }
     assert set(others) == set(Protocol._fields)
     changed = [protocol._replace(**{field: value}) for field, value in others.items()]

@@ -159,9 +159,8 @@ def test_labels():
     assert describe(sysu_mm01("validation", cmc="image")) == "validation, all, 1-shot, CMC by image"
     assert describe(regdb(split_number=3)) == "visible to infrared, trial 3 of 10"
     assert describe(llcm(distance="euclidean")) == "llcm, infrared to visible, euclidean"
-    rules = [
-        rule(split_number=1) if name == "regdb" else rule() for name, rule in PROTOCOLS.items()
-    ]
+    needed = {"regdb": {"split_number": 1}, "mixed": {"dataset": "folder"}}
+    rules = [rule(**needed.get(name, {})) for name, rule in PROTOCOLS.items()]
     assert len({describe(rule) for rule in rules}) == len(rules)
 
 
@@ -170,6 +169,6 @@ def test_every_rule_keeps_the_contract(name):
     rule: Rule = PROTOCOLS[name]
     first, *values = inspect.signature(rule).parameters.values()
     assert (first.name, first.default) == ("split", "test")
-    assert all(one.annotation in (str, int) for one in values)
+    assert all(one.annotation in (str, int, float) for one in values)
     assert all(type(one.default) is one.annotation for one in values)
     assert rule.__doc__ and len(rule.__doc__.splitlines()[0]) < 100
