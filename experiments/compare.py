@@ -23,7 +23,7 @@ from typing import Any
 
 import jax
 
-from experiments.intervals import difference, mean_and_deviation
+from experiments.intervals import difference, mean_and_deviation, per_cent
 from experiments.sweep import Sweep, add_arguments, load_config, report, run_tables, sweep_of
 from experiments.tables import (
     COMPARED,
@@ -36,7 +36,6 @@ from experiments.tables import (
     find,
     mean_training_accuracy,
     measured_by,
-    per_cent,
 )
 from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
@@ -134,11 +133,14 @@ def format_methods(
     for name, of_seeds in results.items():
         printed = PRINTED.get(setting.layout, {}).get(name)
         cells = []
-        for one in _columns():
-            ours, theirs = (_values(runs, setting, *one) for runs in (of_seeds, results[BASELINE]))
-            cells.append(mean_and_deviation(ours))
-            if _compared(*one):
-                cells.append(difference(ours, theirs) if name != BASELINE else "")
+        for kind, column in _columns():
+            ours, base = (
+                [find(result, setting, kind) for result in of_method]
+                for of_method in (of_seeds, results[BASELINE])
+            )
+            cells.append(mean_and_deviation([per_cent(row, column) for row in ours]))
+            if _compared(kind, column):
+                cells.append(difference(ours, base, column) if name != BASELINE else "")
         cells.append(mean_training_accuracy(of_seeds))
         cells += [f"{value:.2f}" for value in printed] if printed else ["", ""]
         parameters, seconds, memory = costs[name]
@@ -175,12 +177,6 @@ def _columns() -> Iterator[tuple[str, str]]:
 def _compared(kind: str, measure: str) -> bool:
     """Whether a column has one with the differences to the baseline beside it."""
     return kind == "none" and measure in COMPARED
-
-
-def _values(
-    of_seeds: Sequence[Mapping[str, Any]], setting: Setting, kind: str, measure: str
-) -> list[float]:
-    return [per_cent(find(result, setting, kind), measure) for result in of_seeds]
 
 
 def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:

@@ -1,10 +1,18 @@
-"""Means over seeds, and the interval of their difference."""
+"""Means over seeds, and differences with their intervals."""
 
-import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-CONFIDENCE = 0.95
+from jreid.evaluation.results.bootstrap import difference_interval
+from jreid.evaluation.results.identity_scores import unpack
+
+Rows = Sequence[Mapping[str, Any]]  # of results, one for each run
+
+
+def per_cent(row: Mapping[str, Any], measure: str) -> float:
+    """`R1` to `R20`, `mAP` or `mINP` of a result row."""
+    return 100 * (row["cmc"][measure[1:]] if measure.startswith("R") else row[measure])
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
@@ -19,26 +27,16 @@ def mean_and_deviation(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.2f}{deviation}"
 
 
-def difference(ours: Sequence[float], base: Sequence[float]) -> str:
-    """`+3.10 [-1.20, +7.40]`: the difference of the means, and its interval by Welch's t.
+def difference(ours: Rows, base: Rows, measure: str) -> str:
+    """`+3.10 [-1.20, +7.40]`: ours less the base, in points, and its 95 % interval.
 
-    The interval is over seeds; with one seed on a side there is none.
+    The interval is the paired bootstrap's over people, trials and runs. There is none if a row of
+    an earlier jreid lacks its scores.
     """
-    shift = statistics.mean(ours) - statistics.mean(base)
-    if min(len(ours), len(base)) < 2:
-        return f"{shift:+.2f}"
-    half = welch_half_width(ours, base)
-    return f"{shift:+.2f} [{shift - half:+.2f}, {shift + half:+.2f}]"
-
-
-def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:
-    """Half the width of the 95 % confidence interval of the difference of two means."""
-    from scipy.special import stdtrit
-
-    parts = [statistics.variance(values) / len(values) for values in (a, b)]
-    if not sum(parts):
-        return 0.0
-    degrees = sum(parts) ** 2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (a, b), strict=True)
-    )
-    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * math.sqrt(sum(parts))
+    if not all(row.get("scores") for row in (*ours, *base)):
+        means = (statistics.mean(per_cent(row, measure) for row in rows) for rows in (ours, base))
+        return f"{next(means) - next(means):+.2f}"
+    sides = ([unpack(one) for row in rows for one in row["scores"]] for rows in (base, ours))
+    splits = isinstance(base[0]["protocol"].get("trial"), list)
+    found = difference_interval(*sides, splits=splits)[measure]
+    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

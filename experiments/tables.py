@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.intervals import difference, mean_and_deviation
+from experiments.intervals import difference, mean_and_deviation, per_cent
 from jreid.datasets import TITLES
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
@@ -64,7 +64,7 @@ FOUR = ("R1", "R10", "R20", "mAP")
 COMPARED = ("R1", "mAP")  # measures with a column for the difference to another row
 
 
-DIFFERENCE = "differences with 95 % intervals over the seeds (Welch's t) to"
+DIFFERENCE = "differences with 95 % intervals (bootstrap over people, trials and runs) to"
 
 
 def others(text: str) -> tuple[Row, ...]:
@@ -104,11 +104,6 @@ def find(result: Mapping[str, Any], setting: Setting, rerank: str) -> Mapping[st
         f"A run was not evaluated by {setting.title}, re-ranking {rerank}; add these to "
         "config.protocols and config.evaluation.rerank, and choose another --output."
     )
-
-
-def per_cent(row: Mapping[str, Any], measure: str) -> float:
-    """`R1` to `R20`, `mAP` or `mINP` of a result row."""
-    return 100 * (row["cmc"][measure[1:]] if measure.startswith("R") else row[measure])
 
 
 def format_table(
@@ -172,16 +167,16 @@ def _cells(
 ) -> list[str]:
     printed, base = _printed(row, setting, table), _compared_with(row, table)
     cells = [row.name]
+    ours, theirs = (
+        [find(result, setting, one.rerank) for result in results.get(one, ())]
+        for one in (row, base)
+    )
+    compared = ours and theirs and base.flags != row.flags
+    named = f" to {row.against}" if row.against else ""
     for measure in setting.measures:
-        ours, theirs = (
-            [per_cent(find(r, setting, one.rerank), measure) for r in results.get(one, ())]
-            for one in (row, base)
-        )
-        cells.append(mean_and_deviation(ours))
+        cells.append(mean_and_deviation([per_cent(one, measure) for one in ours]))
         if measure in COMPARED:
-            named = f" to {row.against}" if row.against else ""
-            compared = ours and theirs and base.flags != row.flags
-            cells.append(difference(ours, theirs) + named if compared else "")
+            cells.append(difference(ours, theirs, measure) + named if compared else "")
         cells.append(next(printed, ""))
     return [*cells, mean_training_accuracy(results.get(row, ()))]
 

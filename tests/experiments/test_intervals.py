@@ -1,23 +1,39 @@
-"""Intervals of differences over seeds, beside scipy's; and the accuracy at the end of training."""
+"""Differences with their intervals, and the accuracy at the end of training."""
 
+import numpy as np
 import pytest
-from scipy.stats import ttest_ind
 
 from experiments.accuracy import training_accuracy
-from experiments.intervals import difference, mean_and_deviation, welch_half_width
+from experiments.intervals import difference, mean_and_deviation
+from jreid.evaluation.results.bootstrap import difference_interval
+from jreid.evaluation.results.identity_scores import IdentityScores, pack, unpack
 
 
-def test_the_interval_is_welchs():
-    a, b = [50.1, 53.2, 47.9], [44.0, 45.2, 40.9, 46.7]
-    expected = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert 2 * welch_half_width(a, b) == pytest.approx(expected.high - expected.low)
-    assert difference(a, b) == f"+6.20 [{expected.low:+.2f}, {expected.high:+.2f}]"
+def row(rank1, scores=True):
+    """The row of a run in which this share of 40 people has its matches first."""
+    first = np.zeros((1, 40), int)
+    first[:, : round(40 * rank1)] = 20
+    ones = np.ones((1, 40))
+    packed = pack(IdentityScores(np.arange(40), 20 * ones, first, 10 * ones, 10 * ones))
+    return {"cmc": {"1": rank1}, "mAP": 0.5, "protocol": {}, "scores": [packed] * scores}
 
 
-def test_one_seed_has_no_interval():
-    assert difference([5.0], [7.0, 8.0]) == "-2.50"
-    assert difference([5.0, 5.0], [7.0, 7.0]) == "-2.00 [-2.00, -2.00]"
+def test_a_difference_has_the_bootstraps_interval():
+    ours, base = [row(0.6), row(0.65), row(0.7)], [row(0.4), row(0.4)]
+    sides = ([unpack(one["scores"][0]) for one in rows] for rows in (base, ours))
+    expected = difference_interval(*sides)["R1"]
+    assert expected.low > 0 and expected.value == pytest.approx(25)
+    assert difference(ours, base, "R1") == f"+25.00 [{expected.low:+.2f}, {expected.high:+.2f}]"
+    assert difference(ours, base, "mAP") == "+0.00 [+0.00, +0.00]"
+
+
+def test_a_result_without_scores_has_no_interval():
+    assert difference([row(0.6)], [row(0.4), row(0.45, scores=False)], "R1") == "+17.50"
+
+
+def test_a_single_seed_has_no_deviation():
     assert (mean_and_deviation([5.0]), mean_and_deviation([])) == ("5.00", "")
+    assert mean_and_deviation([5.0, 7.0]) == "6.00 ± 1.41"
 
 
 def test_the_accuracy_is_that_of_the_last_epochs_steps(tmp_path):
