@@ -150,8 +150,6 @@ class Graph:
 
     def _apply(self, equation: core.JaxprEqn, inputs: list[Value]) -> Sequence[Value]:
         name, params = equation.primitive.name, equation.params
-        if name == "cond":
-            return self._branch(equation, *inputs)
         for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
             if key in params:
                 inner = params[key]
@@ -170,32 +168,6 @@ class Graph:
             )
         found = self.operators[name](self, equation, *inputs)
         return found if isinstance(found, list) else [found]
-
-    def _branch(self, equation: core.JaxprEqn, index: Value, *inputs: Value) -> Sequence[Value]:
-        """An `If` of a choice between two functions."""
-        branches = equation.params["branches"]
-        if len(branches) != 2:
-            raise InputError(f"ONNX exports need a choice of 2 branches, not of {len(branches)}.")
-        graphs = []
-        for branch in branches:
-            inner = Graph(self.operators, self)
-            found = inner.walk(branch.jaxpr, branch.consts, inputs)
-            # An output must be made by the subgraph itself.
-            names = [inner.add("Identity", value) for value in found]
-            outputs = [
-                helper.make_tensor_value_info(
-                    name,
-                    helper.np_dtype_to_tensor_dtype(onnx_type(one.dtype)),
-                    [size if isinstance(size, int) else str(size) for size in one.shape],
-                )
-                for name, one in zip(names, branch.out_avals, strict=True)
-            ]
-            graphs.append(helper.make_graph(used(inner.nodes, names), self.new_name(), [], outputs))
-        second = self.add("Equal", index, np.ones((), np.int32))
-        outputs = len(equation.outvars)
-        return self.add_many(
-            "If", second, outputs=outputs, then_branch=graphs[1], else_branch=graphs[0]
-        )
 
 
 def used(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:

@@ -8,6 +8,7 @@ import numpy as np
 from onnx import helper
 
 from jreid.errors import InputError
+from jreid.export.onnx_branch import branch
 from jreid.export.onnx_graph import Graph, Value, is_static, onnx_type
 from jreid.export.onnx_linear import build_pointwise, convolution, max_pool, product
 
@@ -223,6 +224,7 @@ OPERATORS: dict[str, Callable[..., Value | list[str]]] = {
     "convert_element_type": _cast,
     "dim_as_value": _size_as_value,
     "iota": _iota,
+    "cond": branch,
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "squeeze": _reshape,

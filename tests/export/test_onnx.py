@@ -6,6 +6,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
 import pytest
 from jax import lax
 
@@ -96,7 +97,7 @@ def test_every_operator_of_the_table_is_tested():
         text = str(jax.make_jaxpr(function)(jnp.zeros((2, 6, 4, 3))))
         used |= {*re.findall(r"= (\w+)[ \[]", text)}
     # These are in every embedder: the sizes of the pixels, and the choice of the modality.
-    assert OPERATORS.keys() - used <= {"clamp", "dim_as_value", "iota"}
+    assert OPERATORS.keys() - used <= {"clamp", "cond", "dim_as_value", "iota"}
 
 
 def test_what_has_no_counterpart_is_named():
@@ -104,9 +105,36 @@ def test_what_has_no_counterpart_is_named():
         write(embedder(lambda x: jnp.cumsum(x, axis=1)))
 
 
+def operators_of(content):
+    return [node.op_type for node in onnx.load_from_string(content).graph.node]
+
+
 def test_both_modalities_share_the_weights():
     content = write(embedder(lambda x: x.reshape(-1, 72) @ kernel(72, 1000)))
     assert len(content) < 72 * 1000 * 4 * 1.5
+    assert "If" not in operators_of(content)
+
+
+@pytest.mark.parametrize(("trunk", "operator"), [(400, "Where"), (4, "If")])
+def test_a_stem_of_each_modality_is_chosen_by_its_weights_if_they_are_few(trunk, operator):
+    """As a whole, the functions are chosen: runtimes compute that more slowly."""
+
+    def stem(number, pixels):
+        means = pixels.astype(jnp.float32).max((1, 2)) / 255
+        hidden = means @ kernel(2, 3, 24)[number]
+        return jax.nn.relu(hidden) @ kernel(24, trunk) + (5 if number else 3)
+
+    branches = [functools.partial(stem, number) for number in range(2)]
+
+    def embed(pixels, modality):
+        return lax.switch(modality, branches, pixels)
+
+    content = write(embed)
+    assert operator in operators_of(content)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 2, 5, 3), np.uint8)
+    for modality in range(2):
+        found, expected = Reader(content)(pixels, modality), jax.jit(embed)(pixels, modality)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_is_computed_in_float32():
