@@ -10,6 +10,7 @@ from jreid.data.table import MODALITIES
 from jreid.retrieval.hits import Embedded, Hit
 from jreid.retrieval.model import TrainedModel
 from jreid.retrieval.page import thumbnail
+from jreid.serve.app import MAX_TOP
 from jreid.serve.upload import pixels_of
 
 KEPT = 1000  # thumbnails in memory
@@ -38,7 +39,7 @@ class Searcher:
         blank = np.zeros((*model.config.image.size, 3), np.uint8)
         for modality in MODALITIES:
             hits = model.search(
-                blank, given, top=1, modality=modality, gallery_modality=gallery_modality
+                blank, given, top=MAX_TOP, modality=modality, gallery_modality=gallery_modality
             )
             given = hits.gallery
         self.gallery: Embedded = given
@@ -59,10 +60,11 @@ class Searcher:
             ImageError: the bytes are not an image that the model can embed.
         """
         pixels = pixels_of(content, self._model.config.data.depth_range)
+        # Each query searches for as many, since JAX compiles a search for each number.
         (hits,) = self._model.search(
-            pixels, self.gallery, top=top, modality=modality, progress=False
+            pixels, self.gallery, top=MAX_TOP, modality=modality, progress=False
         )
-        return hits
+        return hits[:top]
 
     def _thumbnail(self, row: int) -> bytes | None:
         """A small JPEG of an image of the gallery; None if it can no longer be read."""
