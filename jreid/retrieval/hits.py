@@ -9,8 +9,11 @@ from jaxtyping import Float, Int
 
 from jreid.evaluation import nearest
 from jreid.files import write_text
+from jreid.retrieval.approximate import Approximate
 from jreid.retrieval.sources import Source
 from jreid.terminal import one_line
+
+PART = 32768  # images of the gallery that are compared at once: only these are copied
 
 
 class Embedded(NamedTuple):
@@ -21,12 +24,14 @@ class Embedded(NamedTuple):
         features: `[N, D]` floating point, not normalized.
         sources: the images themselves, for thumbnails, if they were given.
         model: the hash of the config and of the checkpoint that made them; empty if not known.
+        approximate: finds nearest images by a graph; None: exactly.
     """
 
     names: list[str]
     features: Float[np.ndarray, "n d"]
     sources: Sequence[Source] | None = None
     model: str = ""
+    approximate: Approximate | None = None
 
 
 class Hit(NamedTuple):
@@ -54,10 +59,12 @@ class Hits:
         gallery: the images that were searched.
         rows: `[Q, k]` int32 rows of the gallery.
         similarities: `[Q, k]` float32 cosines, -1 to 1.
+        recall: of an approximate search the share of the nearest images that it found, measured
+            with at most 32 of the queries; None for an exact search.
     """
 
     def __init__(self, query: Embedded, gallery: Embedded, top: int) -> None:
-        """Searches exactly for the `top` nearest images, or for all if the gallery is smaller.
+        """Searches for the `top` nearest images, or for all if the gallery is smaller.
 
         Raises:
             InputError: features hold NaN or infinity.
@@ -66,8 +73,13 @@ class Hits:
         self.query, self.gallery = query, gallery
         k = min(top, len(gallery.features))
         self.rows: Int[np.ndarray, "q k"]
-        self.rows, distances = nearest(query.features, gallery.features, k)
-        self.similarities: Float[np.ndarray, "q k"] = 1 - distances
+        self.similarities: Float[np.ndarray, "q k"]
+        self.recall: float | None = None
+        if gallery.approximate is None:
+            self.rows, self.similarities = _exactly(query.features, gallery.features, k)
+        else:
+            self.rows, self.similarities = gallery.approximate.search(query.features, k)
+            self.recall = gallery.approximate.recall(query.features, self.rows)
 
     @property
     def names(self) -> list[list[str]]:
@@ -92,6 +104,8 @@ class Hits:
                 f"{rank:4d}  {hit.similarity:7.4f}  {one_line(hit.name)}"
                 for rank, hit in enumerate(hits, 1)
             ]
+        if self.recall is not None:
+            lines.append(f"approximate: {self.recall:.1%} of what the exact search finds")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -108,3 +122,19 @@ class Hits:
         from jreid.retrieval.page import page
 
         write_text(Path(file), page(self))
+
+
+def _exactly(
+    query: Float[np.ndarray, "q d"], gallery: Float[np.ndarray, "g d"], k: int
+) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+    """The k nearest rows and their cosines; at equal ones the lower row comes first."""
+    rows = np.empty((len(query), 0), np.int32)
+    distances = np.empty((len(query), 0), np.float32)
+    for start in range(0, len(gallery), PART):
+        part = gallery[start : start + PART]
+        found, least = nearest(query, part, min(k, len(part)))
+        rows = np.concatenate([rows, found + np.int32(start)], axis=1)
+        distances = np.concatenate([distances, least], axis=1)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        rows, distances = (np.take_along_axis(one, order, axis=1) for one in (rows, distances))
+    return rows, 1 - distances

@@ -137,7 +137,7 @@ def update_index(
                 [names[row] for row in kept],
                 [digests[row] for row in kept],
                 stamps[kept],
-                np.stack([known[digests[row]] for row in kept]),
+                _stacked([digests[row] for row in kept], known, before),
             )
             if not _same(index, before):
                 _write(file, index)
@@ -180,6 +180,15 @@ def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> bytes:
     if hashlib.sha256(content).hexdigest() != digest:
         raise ImageError("changes while it is read")
     return decodable(content, depth_range)
+
+
+def _stacked(
+    digests: list[str], known: Mapping[str, Float[np.ndarray, " d"]], before: Index | None
+) -> Float[np.ndarray, "n d"]:
+    """The embeddings of the digests; if nothing changed those of the file, without a copy."""
+    if before and digests == before.digests:
+        return before.features
+    return np.stack([known[digest] for digest in digests])
 
 
 def _same(one: Index, other: Index | None) -> bool:

@@ -18,6 +18,7 @@ from jreid.find import Trust
 from jreid.methods import Config, Variables
 from jreid.paths import local_path
 from jreid.progress import ProgressBar, TerminalBar
+from jreid.retrieval.approximate import read_or_build
 from jreid.retrieval.hits import Embedded, Hits
 from jreid.retrieval.index import read_index, update_index
 from jreid.retrieval.sources import (
@@ -88,7 +89,7 @@ class TrainedModel:
             features = jreid.load("runs/quickstart").embed("photos/", modality="visible")
         """
         with TerminalBar(progress) as bar:
-            return self._embed(images, modality, bar).features
+            return self._embed(images, modality, bar, keep=False).features
 
     def search(
         self,
@@ -100,7 +101,9 @@ class TrainedModel:
         gallery_modality: str = "visible",
         progress: bool = True,
     ) -> Hits:
-        """For each query the `top` nearest images of a gallery, by cosine similarity, exactly.
+        """For each query the `top` nearest images of a gallery, by cosine similarity.
+
+        Exactly, unless the gallery is an index for approximate search.
 
         Args:
             query: images, as `embed` takes them, or their features `[Q, D]`.
@@ -129,6 +132,7 @@ class TrainedModel:
         file: str | os.PathLike[str],
         *,
         modality: str = "visible",
+        approximate: bool = False,
         progress: bool = True,
     ) -> Embedded:
         """The embeddings of a folder's images, kept in a file, as a gallery for `search`.
@@ -139,10 +143,14 @@ class TrainedModel:
             folder: of the images, with its subfolders.
             file: an `.npz` file; it is created, or updated.
             modality: `visible` or `infrared`, of all images.
+            approximate: whether `search` follows a graph of neighbors instead of comparing a query
+                with every image: faster for hundreds of thousands of images, but it misses some.
+                The graph is kept in `file` with the suffix `.graph.npz`. Needs faiss.
             progress: as in `embed`.
 
         Raises:
-            InputError: as `embed`; or the file is of another model, modality or gallery.
+            InputError: as `embed`; the file is of another model, modality or gallery; or faiss is
+                needed and missing.
             ValueError: an unknown modality.
         """
         _check_modality(modality)
@@ -151,10 +159,12 @@ class TrainedModel:
         with TerminalBar(progress) as bar:
             embed = partial(self._in_parts, modality=modality, bar=bar)
             index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
+            graph = kept.with_suffix(".graph.npz")
+            found = read_or_build(graph, index.features, bar) if approximate else None
         shown = [
             Source(name, partial(read_image, place / name, depth_range)) for name in index.names
         ]
-        return Embedded(index.names, index.features, shown, self._id)
+        return Embedded(index.names, index.features, shown, self._id, found)
 
     def _taken(self, given: Query | Gallery, modality: str, bar: ProgressBar) -> Embedded:
         """The embeddings of anything that `search` takes."""
@@ -170,15 +180,35 @@ class TrainedModel:
             return Embedded([*map(str, range(len(features)))], features)
         return self._embed(cast(Images, given), modality, bar)
 
-    def _embed(self, images: Images, modality: str, bar: ProgressBar) -> Embedded:
+    def _embed(
+        self, images: Images, modality: str, bar: ProgressBar, keep: bool = True
+    ) -> Embedded:
+        """The embeddings of images.
+
+        Args:
+            keep: whether the images are kept for thumbnails. A path is small, but an image that was
+                given as pixels is not.
+        """
         _check_modality(modality)
-        given = sources(images, self.config.data.depth_range)
-        parts = [*self._in_parts(given, modality, bar, count(images))]
-        if not parts:
+        given: Iterable[Source] = sources(images, self.config.data.depth_range)
+        total = count(images)
+        if isinstance(images, str | os.PathLike):
+            given = [*given]  # the paths of a folder
+            total = len(given)
+        features, done, everything = np.empty((0, 0), np.float32), 0, []
+        for some, part in self._in_parts(given, modality, bar, total):
+            if not done:
+                features = np.empty((total or 0, part.shape[1]), np.float32)
+            if done + len(part) > len(features):  # of a generator
+                more = np.empty((done + len(part), part.shape[1]), np.float32)
+                features = np.concatenate([features[:done], more])
+            features[done : done + len(part)] = part
+            done += len(part)
+            everything += some if keep else ()
+        if not done:
             raise ValueError("There is no image to embed; give one or more.")
-        everything = [source for some, _ in parts for source in some]
-        features = np.concatenate([features for _, features in parts])
-        return Embedded([source.name for source in everything], features, everything, self._id)
+        names = [source.name for source in everything]
+        return Embedded(names, features[:done], everything, self._id)
 
     def _in_parts(
         self,

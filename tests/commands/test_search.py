@@ -74,6 +74,15 @@ def test_an_index_is_used_and_refused_for_another_checkpoint(search, gallery, tm
     assert index.read_bytes() == before
 
 
+def test_an_approximate_search_prints_its_recall(search, gallery, tmp_path, capsys):
+    pytest.importorskip("faiss")
+    flags = [f"--query={gallery / 'sub/a.jpg'}", f"--index={tmp_path / 'i.npz'}"]
+    for _ in range(2):
+        assert main([*search, *flags, "--approximate"]) == 0
+        assert "approximate: 100.0%" in capsys.readouterr().out
+    assert (tmp_path / "i.graph.npz").is_file()
+
+
 @pytest.mark.parametrize("indexed", [False, True])
 def test_files_that_are_left_out_are_named_once(search, gallery, indexed, tmp_path, capsys):
     (gallery / "scan.tif").write_bytes(b"II")
@@ -88,6 +97,7 @@ def test_files_that_are_left_out_are_named_once(search, gallery, indexed, tmp_pa
         (["--top=0"], "--top=0"),
         (["--html=page"], ".html"),
         (["--index=i.txt"], ".npz"),
+        (["--approximate"], "--index"),
         (["--query=nowhere.png"], "nowhere.png"),
         (["--gallery=pyproject.toml"], "not a folder"),
     ],
