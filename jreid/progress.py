@@ -1,9 +1,17 @@
-"""Progress of long work, shown through one interface, `ProgressBar`."""
+"""Progress of long work: `ProgressBar` for what can be counted, `explained` for what cannot."""
 
+import contextlib
+import logging
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TypeVar
 
 Item = TypeVar("Item")
+COMPILING = "compiling {}, up to some minutes for a large network; this is done once"
+SILENCE = 2.0  # seconds of work without a word, at most
+PAUSE = 30.0  # seconds between two lines of progress where no terminal shows a bar
+log = logging.getLogger(__name__)
 
 # Called with the name of the work, the amount done, and the total.
 ProgressBar = Callable[[str, int, int], None]
@@ -21,22 +29,42 @@ def with_progress(items: Iterable[Item], what: str, total: int, bar: ProgressBar
         bar(what, done, total)
 
 
-class TerminalBar:
-    """A `ProgressBar` on standard error, if that is a terminal. A context manager.
+@contextlib.contextmanager
+def explained(sentence: str) -> Iterator[None]:
+    """Logs a sentence if the block takes longer than two seconds, such as a compilation."""
+    timer = threading.Timer(SILENCE, log.info, (sentence,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
-    The bar disappears at the end. Lines that are printed meanwhile appear above it.
+
+class TerminalBar:
+    """A `ProgressBar` on standard error. A context manager.
+
+    On a terminal or in a notebook it disappears at the end, and lines that are printed meanwhile
+    appear above it. Elsewhere it logs a line after two seconds, and then every 30 seconds.
 
     Attributes:
-        shown: whether there is a terminal that can show it.
+        shown: whether there is a terminal or a notebook that can show it.
     """
 
-    def __init__(self, wanted: bool = True) -> None:
+    def __init__(self, wanted: bool = True, lines: bool = True) -> None:
+        """
+        Args:
+            wanted: whether anything is shown.
+            lines: whether lines are logged where no bar can be shown.
+        """
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         from jreid.console import Console
 
         console = Console(stderr=True)
-        self.shown = wanted and console.is_terminal and not console.is_dumb_terminal
+        terminal = console.is_terminal and not console.is_dumb_terminal
+        self.shown = wanted and (terminal or console.is_jupyter)
+        self._lines = wanted and lines and not self.shown
         columns = (
             BarColumn(),
             TextColumn("{task.completed}/{task.total} {task.description}"),
@@ -44,14 +72,25 @@ class TerminalBar:
         )
         self._progress = Progress(*columns, console=console, transient=True, disable=not self.shown)
         self._task = self._progress.add_task("", total=None)
-        self._done = 0
+        self._what, self._done = "", 0
+        self._next_line = 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Shows the name of the work, and `done` of `total`."""
         if done < self._done:  # new work, of unknown speed
             self._progress.reset(self._task)
-        self._done = done
+        if self._lines:
+            self._log(what, done, total)
+        self._what, self._done = what, done
         self._progress.update(self._task, description=what, completed=done, total=total)
+
+    def _log(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._what or done < self._done:
+            self._next_line = now + SILENCE
+        elif now >= self._next_line and done < total:
+            log.info("%d/%d %s", done, total, what)
+            self._next_line = now + PAUSE
 
     def __enter__(self) -> Self:
         self._progress.start()

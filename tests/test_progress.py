@@ -1,11 +1,14 @@
 """One interface for all progress bars, and the bar on a terminal."""
 
 import io
+import logging
 import sys
+import time
 
 import pytest
 
-from jreid.progress import TerminalBar, with_progress
+from jreid import progress
+from jreid.progress import TerminalBar, explained, with_progress
 
 
 def test_items_are_counted_as_they_are_done():
@@ -52,3 +55,32 @@ def test_a_terminal_shows_what_is_done_and_lines_above_it(shown):
 )
 def test_elsewhere_lines_alone_are_shown(shown, stream, term, wanted):
     assert shown(stream(), term, wanted) == (False, "a line\n")
+
+
+def test_long_work_is_explained_and_short_work_is_not(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "SILENCE", 0.05)
+    with caplog.at_level(logging.INFO, "jreid"):
+        with explained("short work"):
+            pass
+        with explained("compiling the step"):
+            time.sleep(0.3)
+        time.sleep(0.1)
+    assert [record.getMessage() for record in caplog.records] == ["compiling the step"]
+
+
+def test_without_a_terminal_long_work_logs_lines(monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with caplog.at_level(logging.INFO, "jreid"):
+        for bar in (TerminalBar(), TerminalBar(lines=False), TerminalBar(wanted=False)):
+            for done in range(70):
+                bar("images embedded", done, 69)
+                now[0] += 1
+            bar("images embedded", 0, 1)  # other work, which is short
+            bar("images embedded", 1, 1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "2/69 images embedded",
+        "32/69 images embedded",
+        "62/69 images embedded",
+    ]

@@ -15,6 +15,7 @@ from jreid.commands.common import (
 )
 from jreid.commands.other_data import add_flag, marks_of_data
 from jreid.errors import InputError, counted
+from jreid.progress import TerminalBar
 
 
 def add(verbs: Any) -> None:
@@ -48,7 +49,10 @@ def _embed(options: argparse.Namespace) -> None:
         config = config_of_run(options)
         dataset = dataset_of(config)
         marks = marks_of_data(run, config, dataset, options.split, options.other_data, dataset_of)
-        count = embed_split(config, run, options.checkpoint, dataset, options.split, output, marks)
+        with TerminalBar() as bar:
+            count = embed_split(
+                config, run, options.checkpoint, dataset, options.split, output, marks, bar
+            )
         options.document = {"output": output, "images": count, "split": options.split}
         print(
             f"{output}: embeddings of the {counted(count, 'images')} of the {options.split} split"
@@ -56,6 +60,7 @@ def _embed(options: argparse.Namespace) -> None:
         return
     for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
         raise InputError(f"{flag} goes only with --split; leave it out.")
-    count = embed_folder(run, options.checkpoint, options.images, options.modality, output)
+    with TerminalBar() as bar:
+        count = embed_folder(run, options.checkpoint, options.images, options.modality, output, bar)
     options.document = {"output": output, "images": count, "modality": options.modality}
     print(f"{output}: {options.modality} embeddings of {counted(count, 'images')}")

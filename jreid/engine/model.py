@@ -19,7 +19,7 @@ from jreid.engine.state import TrainState, check_owners, create
 from jreid.engine.step import make_embed
 from jreid.errors import InputError
 from jreid.methods import Batch, Config, Variables, load
-from jreid.progress import ProgressBar, silent
+from jreid.progress import COMPILING, ProgressBar, explained, silent
 
 EMBEDDING = "images embedded"
 
@@ -82,11 +82,13 @@ class Model:
             for name, player in self.method.players_by_name.items()
         }
         self._embed = make_embed(self.method, self.mesh, config.evaluation.flip)
+        self._compiled: set[tuple[str, int]] = set()  # modality and images in a batch
 
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
         # On the host of each process; together they become one array on the mesh.
-        return jax.device_get(jax.jit(self._init)(np.uint32(self.config.seed % 2**32)))
+        with explained(COMPILING.format("the network's initialization")):
+            return jax.device_get(jax.jit(self._init)(np.uint32(self.config.seed % 2**32)))
 
     def state(self, variables: Variables) -> TrainState:
         """The state before the first step, on every device."""
@@ -117,7 +119,12 @@ class Model:
         batches = self._batches(images, names, modality, rows, own_rows(rows))
 
         def embed(batch: jax.Array) -> jax.Array:
-            return self._embed(variables, batch, modality)
+            if (modality, rows) in self._compiled:
+                return self._embed(variables, batch, modality)
+            with explained(COMPILING.format(f"the network for {modality} images")):
+                features = self._embed(variables, batch, modality).block_until_ready()
+            self._compiled.add((modality, rows))
+            return features
 
         remedy = "lower config.evaluation.batch_size"
         with explain_out_of_memory(f"a batch of {rows} images", remedy):

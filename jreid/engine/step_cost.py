@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from jreid.distributed.mesh import split
 from jreid.engine.model import Model
 from jreid.engine.step import make_train_step
+from jreid.progress import COMPILING, explained
 
 ROUNDS, STEPS = 5, 5
 
@@ -52,7 +53,8 @@ class _Step:
             model.method, model.optimizers, in_first_epoch, config.seed, model.mesh
         )
         state = model.state(variables)
-        compiled = seeded.func.lower(*seeded.args, state, self.batch).compile()
+        with explained(COMPILING.format("the training step")):
+            compiled = seeded.func.lower(*seeded.args, state, self.batch).compile()
         self.memory = memory_of(compiled)
         self.step = partial(compiled, *seeded.args)
         self.state, _ = self.step(state, self.batch)

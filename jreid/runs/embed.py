@@ -20,6 +20,7 @@ from jreid.errors import InputError
 from jreid.evaluation.results.feature_file import labels_of
 from jreid.files import write_whole
 from jreid.methods import Config
+from jreid.progress import ProgressBar, silent, with_progress
 from jreid.runs.check_config import check_config
 from jreid.runs.chosen import checkpoint_variables
 from jreid.runs.evaluate import stands_for
@@ -35,6 +36,7 @@ def embed_folder(
     folder: Path,
     modality: str,
     output: Path,
+    bar: ProgressBar = silent,
 ) -> int:
     """Writes the embeddings of a folder's images and returns how many there are.
 
@@ -45,6 +47,7 @@ def embed_folder(
         kind: `last` or `best`, the run's checkpoint.
         folder: searched for images, with its subfolders.
         modality: `visible` or `infrared`, for all images.
+        bar: shows how many images are read and embedded.
 
     Raises:
         InputError: no run, no image, a file that is not an image, or an image from a camera of the
@@ -59,7 +62,8 @@ def embed_folder(
     rows = [
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
     ]
-    images = list(read_images(rows, config.data.depth_range))
+    reading = read_images(rows, config.data.depth_range)
+    images = list(with_progress(reading, "images read", len(rows), bar))
     faults = [
         Fault(
             str(image.row.path.relative_to(folder)),
@@ -71,7 +75,8 @@ def embed_folder(
     raise_faults(faults, folder)
     model = Model(config)
     variables, _ = checkpoint_variables(model, run, kind)
-    features = model.embed(variables, [image.content for image in images], names, modality)
+    contents = [image.content for image in images]
+    features = model.embed(variables, contents, names, modality, bar=bar)
     _write(output, features, names=names, modalities=[modality] * len(names), **labels)
     return len(names)
 
@@ -84,6 +89,7 @@ def embed_split(
     split: str,
     output: Path,
     marks: Mapping[str, Any],
+    bar: ProgressBar = silent,
 ) -> int:
     """Writes the embeddings of a dataset's split, as `embed_folder` does, always with labels.
 
@@ -92,6 +98,7 @@ def embed_split(
 
     Args:
         marks: additional fields of `origin`.
+        bar: shows how many images are embedded.
 
     Raises:
         InputError: no such checkpoint, or no image in the split.
@@ -103,7 +110,7 @@ def embed_split(
         )
     model = Model(config)
     variables, checkpoint = checkpoint_variables(model, run, kind)
-    features = embed_table(model, variables, table)
+    features = embed_table(model, variables, table, bar)
     row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
     row |= {**checkpoint, **marks_of(dataset), **marks}
     if split != "test":

@@ -54,11 +54,14 @@ class EmbeddedRun(NamedTuple):
         return self.features[self.checkpoints[0]["step"]]
 
 
-def embed_test_split(config: Config, run: Run, dataset: Dataset, every: bool = True) -> EmbeddedRun:
+def embed_test_split(
+    config: Config, run: Run, dataset: Dataset, every: bool = True, bar: ProgressBar = silent
+) -> EmbeddedRun:
     """Embeds the test split by the run's last checkpoint, and by the best on validation.
 
     Args:
         every: whether to use both; else the last one only.
+        bar: shows how many images are embedded.
 
     Raises:
         InputError: the run has no checkpoint.
@@ -75,7 +78,7 @@ def embed_test_split(config: Config, run: Run, dataset: Dataset, every: bool = T
         for step in {fields["step"] for fields in of_kinds}:
             with run.explain_revision():
                 variables = checkpoints.restore_variables(step, model.shapes(), model.sharding)
-            _, embedded[step] = score.split_embeddings(model, variables, dataset, "test")
+            _, embedded[step] = score.split_embeddings(model, variables, dataset, "test", bar)
             if step == of_kinds[0]["step"]:
                 last = variables
     return EmbeddedRun(model, of_kinds, last, embedded)
@@ -107,7 +110,7 @@ def evaluate_run(
     Raises:
         InputError: the run has no checkpoint, or there is no row.
     """
-    embedded = embedded or embed_test_split(config, run, dataset)
+    embedded = embedded or embed_test_split(config, run, dataset, bar=bar)
     drawn = {one.protocol: one for one in draws.test}
 
     def row(one: Wanted) -> dict[str, Any]:

@@ -18,13 +18,15 @@ from jreid.progress import ProgressBar, silent
 from jreid.runs.protocols import Drawn
 
 
-def embed_table(model: Model, variables: Variables, table: Table) -> Float[np.ndarray, "n d"]:
+def embed_table(
+    model: Model, variables: Variables, table: Table, bar: ProgressBar = silent
+) -> Float[np.ndarray, "n d"]:
     """Embeddings of a Table's images, each through the stem of its modality."""
     parts = []
     for modality in MODALITIES:
         rows = np.flatnonzero(table.modality == modality)
         images, names = table.image[rows].tolist(), table.name[rows].tolist()
-        parts.append((rows, model.embed(variables, images, names, modality)))
+        parts.append((rows, model.embed(variables, images, names, modality, bar=bar)))
     joined = np.empty((len(table.name), parts[0][1].shape[1]), np.float32)
     for rows, features in parts:
         joined[rows] = features
@@ -32,11 +34,11 @@ def embed_table(model: Model, variables: Variables, table: Table) -> Float[np.nd
 
 
 def split_embeddings(
-    model: Model, variables: Variables, dataset: Dataset, split: str
+    model: Model, variables: Variables, dataset: Dataset, split: str, bar: ProgressBar = silent
 ) -> tuple[Table, Float[np.ndarray, "n d"]]:
     """The images of a dataset's split and their embeddings."""
     table = dataset.table.take(dataset.table.split == split)
-    return table, embed_table(model, variables, table)
+    return table, embed_table(model, variables, table, bar)
 
 
 def marks_of(dataset: Dataset) -> dict[str, Any]:

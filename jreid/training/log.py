@@ -117,7 +117,7 @@ class StepProgress(Observer):
     def __init__(self, start: int, steps: int, images: int) -> None:
         """For a run of `steps` steps of `images` images each, `start` of which are done."""
         self._start, self._steps, self._images = start, steps, images
-        self._bar, self._text = TerminalBar(is_main_process()), "steps, compiling"
+        self._bar, self._text = TerminalBar(is_main_process(), lines=False), "steps"
 
     def __enter__(self) -> Self:
         if self._start:

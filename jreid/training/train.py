@@ -13,9 +13,11 @@ from jreid.distributed.mesh import check_divisible, split
 from jreid.distributed.preemption import StopSignals
 from jreid.engine.model import Model
 from jreid.engine.out_of_memory import SMALLER_STEP, explain_out_of_memory
+from jreid.engine.state import TrainState
 from jreid.engine.step import TrainStep, make_train_step
 from jreid.errors import InputError
-from jreid.methods import Config
+from jreid.methods import Batch, Config, Metrics
+from jreid.progress import COMPILING, explained
 from jreid.runs.checkpoints import Checkpoints
 from jreid.runs.init_from import Start
 from jreid.runs.pictures import PEOPLE, Sheets
@@ -139,16 +141,23 @@ def _step_functions(model: Model, plan: Plan) -> Callable[[int], TrainStep]:
         )
         for phase in phases
     }
-    logged: set[str] = set()
+    begun: set[str] = set()
 
     def of_epoch(epoch: int) -> TrainStep:
         name = model.method.phase_at(epoch).name
-        if len(phases) > 1 and name not in logged:
+        if name in begun:
+            return functions[name]
+        if len(phases) > 1:
             log.info("epoch %d: phase %s", epoch + 1, name)
-            logged.add(name)
-        return functions[name]
+        begun.add(name)
+        return partial(_first_step, functions[name])
 
     return of_epoch
+
+
+def _first_step(step: TrainStep, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    with explained(COMPILING.format("the training step")):
+        return step(state, batch)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from jreid.data.dataset import Dataset
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.evaluation.results.collapse import CollapseWarning
+from jreid.progress import explained
 from jreid.runs import score
 from jreid.runs.checkpoints import Checkpoints
 from jreid.runs.pictures import Sheets
@@ -53,7 +54,8 @@ class Validation(Observer):
         """Raises Stopped where the run is asked to stop meanwhile."""
         if self._drawn is None or not self._cadence.scores(step.epochs_done):
             return
-        with self._checkpointer.interruptible(step):
+        scoring = explained(f"epoch {step.epochs_done}: scoring the validation identities")
+        with self._checkpointer.interruptible(step), scoring:
             table, features = score.split_embeddings(
                 self._model, step.state.variables, self._dataset, "validation"
             )
