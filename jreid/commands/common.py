@@ -30,10 +30,14 @@ MODALITIES = ("visible", "infrared")
 FIELDS = "set config fields by --config.field=value, for example --config.batch.images=8"
 
 
-def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.ArgumentParser:
+def verb(
+    verbs: Any, name: str, run: Verb, help: str, config: bool, prints: bool = True
+) -> argparse.ArgumentParser:
     """Adds a verb that runs a function, which returns the exit status where that is not 0.
 
-    The function sets `options.document` to what `--json` prints: plain values.
+    Args:
+        config: whether the verb takes `--config.field=value`.
+        prints: whether the function sets `options.document` to what `--json` prints: plain values.
     """
     sentence = f"{help[0].upper()}{help[1:]}."
     epilog = FIELDS if config else None
@@ -42,7 +46,8 @@ def verb(verbs: Any, name: str, run: Verb, help: str, config: bool) -> argparse.
         name, help=help, description=sentence, epilog=epilog, allow_abbrev=False
     )
     parser.set_defaults(run=run, takes_config=config, may_lose_output=False)
-    add_json_flag(parser)
+    if prints:
+        add_json_flag(parser)
     return parser
 
 

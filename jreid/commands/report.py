@@ -12,6 +12,7 @@ from jreid.commands.common import (
     verb,
 )
 from jreid.errors import InputError
+from jreid.progress import TerminalBar
 
 COMPARISON = "comparison.html"
 log = logging.getLogger(__name__)
@@ -45,7 +46,9 @@ def _report(options: argparse.Namespace) -> None:
         return
     if options.overrides:
         raise InputError(f"{options.overrides[0]} goes only with one run; leave it out.")
-    _compare(runs, options.output or Path(COMPARISON))
+    output = options.output or Path(COMPARISON)
+    options.document = {"report": output}
+    _compare(runs, output)
 
 
 def _compare(workdirs: list[Path], output: Path) -> None:
@@ -72,6 +75,7 @@ def _report_run(options: argparse.Namespace) -> None:
     result = run.read_result()
     output = options.output or run.report
     write_run_report(output, run, config, result, _seen(config, run, result))
+    options.document = {"report": output}
     print(f"report       {output}")
 
 
@@ -89,7 +93,9 @@ def _seen(config: Any, run: Any, result: Any) -> Any:
                 "folder by --config.data.folder."
             )
         drawn = draw_protocols(config, dataset).test[0]
-        return Seen(dataset, drawn, embed_test_split(config, run, dataset, every=False))
+        with TerminalBar() as bar:
+            embedded = embed_test_split(config, run, dataset, every=False, bar=bar)
+        return Seen(dataset, drawn, embedded)
     except InputError as error:
         return str(error)
 

@@ -16,7 +16,7 @@ PORTS = range(1 << 16)
 def add(verbs: Any) -> None:
     """Adds the verb."""
     help = "search a folder of images on a page in your browser"
-    serve = verb(verbs, "serve", _serve, help, config=False)
+    serve = verb(verbs, "serve", _serve, help, config=False, prints=False)
     add_run_flags(serve)
     serve.add_argument(
         "--gallery", type=Path, required=True, help="folder of images to rank, with its subfolders"

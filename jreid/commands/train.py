@@ -18,6 +18,7 @@ from jreid.commands.common import (
 from jreid.commands.results import document, print_rows
 from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
+from jreid.progress import TerminalBar
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         for line in draws.sentences():
             log.info(line)
         train(config, run, dataset, draws, start, options.profile, options.grace)
-        embedded = embed_test_split(config, run, dataset)
+        with TerminalBar() as bar:
+            embedded = embed_test_split(config, run, dataset, bar=bar)
         evaluate_and_print(options, config, run, dataset, draws, embedded=embedded)
         if not options.no_report:
             report_training(config, run, dataset, draws, embedded)

@@ -18,11 +18,11 @@ WITHOUT = {"import"}  # needs a published checkpoint
 
 
 def verbs():
-    """The words of each verb."""
+    """The words of each verb that has the flag."""
 
     def words(parser, before):
         actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-        if not actions:
+        if any("--json" in action.option_strings for action in parser._actions):
             yield " ".join(before)
         for action in actions:
             for name, verb in action.choices.items():
@@ -72,6 +72,7 @@ def cases(home, tiny_folder, prepared):
             [*untrained, "--format=stablehlo", f"--output={home / 'm.stablehlo'}"],
             {"output", "card"},
         ),
+        ("report", [*run, f"--output={home / 'r.html'}"], {"report"}),
         ("publish", [*untrained, f"--output={home / 'bundle'}"], {"output", "files"}),
         (
             "data synthesize",
