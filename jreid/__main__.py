@@ -101,11 +101,15 @@ def _other_revision(options: argparse.Namespace) -> str:
 
 
 def _take_local_paths(options: argparse.Namespace) -> None:
-    """Expands `~` in every flag that is a path, and refuses URLs."""
+    """Expands `~` in every flag that is a path, downloads a bundle of a hub, and refuses URLs."""
 
     def local(name: str, value: object) -> object:
         if isinstance(value, list):
             return [local(name, item) for item in value]
+        if name == "workdir" and str(value).startswith("hf:"):
+            from jreid.runs.hub import fetch
+
+            return fetch(str(value))
         flag = f"--{name.replace('_', '-')}"
         return Path(local_path(str(value), flag)) if isinstance(value, Path) else value
 

@@ -36,7 +36,8 @@ def configure(compilation_cache: bool = True) -> None:
     """
     replace_what_cannot_be_shown()
     configure_logging()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # No alarms of XLA, such as of a slow compilation; its errors are exceptions in Python.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     # A GPU's initial parameters, some hundred draws, take a minute to compile without a kernel.
     if "JAX_THREEFRY_GPU_KERNEL_LOWERING" not in os.environ:

@@ -44,7 +44,7 @@ class Run:
         self.spikes = workdir / "spikes"
         self.profile = workdir / "profile"
         self.result = workdir / "result.json"
-        self.is_bundle = (workdir / WEIGHTS).is_file()
+        self.is_bundle = (workdir / WEIGHTS).is_file() and not self.checkpoints.exists()
         self.report = workdir / "report.html"
 
     def config(self) -> Config:

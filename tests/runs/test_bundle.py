@@ -199,7 +199,9 @@ def test_another_run_starts_from_a_bundle(published, monkeypatch):
 class TestHub:
     ADDRESS = "hf:ada/agw@v1"
 
-    def test_an_address_is_downloaded_at_its_revision(self, published, monkeypatch, images):
+    def test_an_address_is_downloaded_at_its_revision(
+        self, published, monkeypatch, images, tmp_path
+    ):
         asked = []
 
         def download(repository, **options):
@@ -209,8 +211,11 @@ class TestHub:
 
         monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
         model = jreid.load(self.ADDRESS, trust_code=True)
-        assert asked == [("ada/agw", "v1")]
         assert model.embed(images, modality="visible").shape == (3, 16)
+        output = tmp_path / "m.stablehlo"
+        export = ["export", f"--workdir={self.ADDRESS}", "--format=stablehlo", "--trust-code"]
+        assert main([*export, f"--output={output}"]) == 0 and output.is_file()
+        assert asked == [("ada/agw", "v1")] * 2
 
     @pytest.mark.parametrize("address", ["hf:ada/agw", "hf:agw@v1", "hf:ada/agw@", "hf:"])
     def test_a_revision_is_needed(self, address):
