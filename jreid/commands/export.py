@@ -8,6 +8,7 @@ from typing import Any
 from jreid.commands.common import add_run_flags, config_of_run, dataset_of, verb
 from jreid.errors import InputError
 from jreid.files import parse_json
+from jreid.progress import TerminalBar
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
     except InputError as error:
         log.warning("--check measures no rank-1, and its images are noise: %s", error)
         draws, table, what = [], made_up_table(model), "noise"
-    both = compare(reader, model, variables, table)
+    with TerminalBar() as bar:
+        both = compare(reader, model, variables, table, bar)
     print(f"check   {len(both.own):,} images of {what}")
     print(f"        largest difference of a component of a unit vector: {both.difference:.1e}")
     print(f"        images a second: {both.exported_rate:.1f} (the model: {both.own_rate:.1f})")

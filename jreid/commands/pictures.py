@@ -5,6 +5,7 @@ from typing import Any
 
 from jreid.commands.common import SPLITS, add_run_flags, config_of_run, dataset_of, verb
 from jreid.errors import InputError
+from jreid.progress import explained
 
 
 def add(verbs: Any) -> None:
@@ -33,6 +34,7 @@ def _pictures(options: argparse.Namespace) -> None:
     run = Run(options.workdir)
     config = config_of_run(options)
     dataset, model = dataset_of(config), Model(config)
-    files = draw_run(run, model, dataset, options.split, options.checkpoint, options.images)
+    with explained("drawing the pictures; the first time their network is compiled"):
+        files = draw_run(run, model, dataset, options.split, options.checkpoint, options.images)
     options.document = {"files": files}
     print(*files, sep="\n")

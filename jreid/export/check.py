@@ -13,6 +13,7 @@ from jreid.data.pixels import decode, resize
 from jreid.data.table import MODALITIES, Table
 from jreid.engine.model import Model
 from jreid.methods import Config, Variables
+from jreid.progress import COMPILING, ProgressBar, explained, silent
 from jreid.runs.score import embed_table
 
 Reader = Callable[[UInt8[np.ndarray, "n h w 3"], int], Float[np.ndarray, "n d"]]
@@ -41,7 +42,9 @@ class Comparison(NamedTuple):
         return float(np.abs(self.own - self.exported).max())
 
 
-def compare(reader: Reader, model: Model, variables: Variables, table: Table) -> Comparison:
+def compare(
+    reader: Reader, model: Model, variables: Variables, table: Table, bar: ProgressBar = silent
+) -> Comparison:
     """Embeds a table's images by the model and by its export.
 
     An image whose size is not one of the `MAX_SIZES` most frequent is resized before the export
@@ -50,14 +53,16 @@ def compare(reader: Reader, model: Model, variables: Variables, table: Table) ->
     first = [int(np.flatnonzero(table.modality == m)[0]) for m in {*table.modality.tolist()}]
     embed_table(model, variables, table.take(np.array(first)))  # compiles
     start = time.perf_counter()
-    own = embed_table(model, variables, table)
+    own = embed_table(model, variables, table, bar)
     own_rate = len(own) / (time.perf_counter() - start)
     own = own / np.linalg.norm(own, axis=1, keepdims=True)
-    exported, seconds = _embed_by(reader, model, table)
+    exported, seconds = _embed_by(reader, model, table, bar)
     return Comparison(own, exported, own_rate, len(own) / seconds)
 
 
-def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndarray, "n d"], float]:
+def _embed_by(
+    reader: Reader, model: Model, table: Table, bar: ProgressBar
+) -> tuple[Float[np.ndarray, "n d"], float]:
     """The export's embeddings of a table's images, and the seconds that they took."""
     batch, start = model.config.evaluation.batch_size, time.perf_counter()
     pixels = _pixels_of(model.config, table)
@@ -67,12 +72,14 @@ def _embed_by(reader: Reader, model: Model, table: Table) -> tuple[Float[np.ndar
         rows.setdefault((MODALITIES.index(modality), one.shape), []).append(row)
     found: dict[int, np.ndarray] = {}
     for (modality, shape), group in rows.items():
-        reader(np.zeros((batch, *shape), np.uint8), modality)  # compiles
+        with explained(COMPILING.format(f"the export for images of {shape[0]} x {shape[1]}")):
+            reader(np.zeros((batch, *shape), np.uint8), modality)
         start = time.perf_counter()
         for places in (group[place : place + batch] for place in range(0, len(group), batch)):
             filled = np.zeros((batch, *shape), np.uint8)
             filled[: len(places)] = [pixels[row] for row in places]
             found.update(zip(places, reader(filled, modality), strict=False))
+            bar("images embedded by the export", len(found), len(pixels))
         seconds += time.perf_counter() - start
     return np.stack([found[row] for row in range(len(pixels))]), seconds
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.methods import Variables
+from jreid.progress import explained
 from jreid.runs.bundle import PUBLISHED, BundleWeights
 from jreid.runs.checkpoint_folder import KINDS, Chosen
 from jreid.runs.run import Run
@@ -74,6 +75,7 @@ def choose(checkpoints: Folders, run: Run, kind: str) -> dict[str, Any]:
 
 def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and its fields for result rows."""
-    with run.explain_revision(), open_checkpoints(run) as checkpoints:
+    loading = explained(f"loading the {kind} checkpoint of {run.workdir}")
+    with loading, run.explain_revision(), open_checkpoints(run) as checkpoints:
         fields = choose(checkpoints, run, kind)
         return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields
