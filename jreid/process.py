@@ -36,8 +36,7 @@ def configure(compilation_cache: bool = True) -> None:
     """
     replace_what_cannot_be_shown()
     configure_logging()
-    # No alarms of XLA, such as of a slow compilation; its errors are exceptions in Python.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    silence_xla()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums depend on the thread count
     # A GPU's initial parameters, some hundred draws, take a minute to compile without a kernel.
     if "JAX_THREEFRY_GPU_KERNEL_LOWERING" not in os.environ:
@@ -48,6 +47,14 @@ def configure(compilation_cache: bool = True) -> None:
         keep_compilations()
     else:
         _set_for_jax("JAX_ENABLE_COMPILATION_CACHE", "false", False)
+
+
+def silence_xla() -> None:
+    """Keeps alarms of XLA, such as of a slow compilation, off standard error, unless set already.
+
+    Its errors are exceptions in Python. Call this before anything is compiled.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def configure_logging() -> None:

@@ -17,6 +17,7 @@ from jreid.engine.model import EMBEDDING, Model
 from jreid.find import Trust
 from jreid.methods import Config, Variables
 from jreid.paths import local_path
+from jreid.process import silence_xla
 from jreid.progress import ProgressBar, TerminalBar
 from jreid.retrieval.approximate import read_or_build
 from jreid.retrieval.hits import Embedded, Hits
@@ -259,6 +260,7 @@ def load(
     if checkpoint not in KINDS:
         raise ValueError(f"checkpoint={checkpoint!r} is unknown: choose one of {', '.join(KINDS)}.")
     address = os.fspath(run)
+    silence_xla()
     there = Run(fetch(address) if address.startswith(PREFIX) else _path(address, "run"))
     config = _config(there, trust_code)
     with there.explain_revision():
