@@ -8,25 +8,43 @@ import pytest
 from PIL import Image
 
 from jreid.data import pixels as own
+from jreid.export import onnx
 from jreid.export.preprocess import preprocess, to_gray
 
 SIZE = (32, 16)
 ONE_LEVEL = float(own.SCALE.max())
 
 
+SIZES = [(64, 32), (47, 90), (20, 9), SIZE, (1, 1)]
+
+
+def jax_preprocess(method, gray):
+    return lambda pixels: preprocess(to_gray(pixels) if gray else pixels, SIZE, method)
+
+
+def onnx_preprocess(method, gray):
+    def flat(pixels, modality):
+        found = jax_preprocess(method, gray)(pixels).reshape(pixels.shape[0], -1)
+        return found + 0 * modality.astype(jnp.float32)
+
+    read = onnx.Reader(onnx.write(flat))
+    return lambda pixels: read(np.asarray(pixels), 0).reshape(-1, *SIZE, 3)
+
+
+@pytest.mark.parametrize("make", [jax_preprocess, onnx_preprocess])
 @pytest.mark.parametrize(("method", "gray"), [("bilinear", False), ("lanczos", True)])
-@pytest.mark.parametrize("size", [(64, 32), (47, 90), (20, 9), SIZE, (1, 1)])
-def test_images_are_prepared_as_those_to_embed(size, method, gray):
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    expected = own.preprocess(file.getvalue(), SIZE, method, gray)
-    pixels = jnp.asarray(image[None])
-    (found,) = preprocess(to_gray(pixels) if gray else pixels, SIZE, method)
-    difference = np.abs(np.asarray(found) - expected)
-    # Sums in another order: a level may be rounded to its neighbor where it lies between two.
-    assert (difference > 1e-6).mean() < 0.005
-    assert difference.max() < 1.01 * ONE_LEVEL
+def test_images_are_prepared_as_those_to_embed(method, gray, make):
+    prepare = make(method, gray)
+    for size in SIZES:
+        image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        expected = own.preprocess(file.getvalue(), SIZE, method, gray)
+        (found,) = prepare(jnp.asarray(image[None]))
+        difference = np.abs(np.asarray(found) - expected)
+        # Sums in another order: a level may be rounded to its neighbor where it lies between two.
+        assert (difference > 1e-6).mean() < 0.005
+        assert difference.max() < 1.01 * ONE_LEVEL
 
 
 def test_every_color_becomes_the_gray_of_pillow():
