@@ -23,23 +23,26 @@ def make_embedder(config: Config, method: Method, variables: Variables) -> Embed
     """
     image = config.image
     embed = embed_of(method, config.evaluation.flip)
+    gray = [bool(image[f"gray_{modality}"]) for modality in MODALITIES]
 
     def of(modality: str) -> Callable[..., Float[Array, "n d"]]:
-        gray = image[f"gray_{modality}"]
-
-        def embed_pixels(variables, pixels):
-            pixels = to_gray(pixels) if gray else pixels
-            images = preprocess(pixels, tuple(image.size), image.resize)
+        def embed_images(variables, images):
             features = embed(variables, images, modality)
             norm = jnp.linalg.norm(features, axis=1, keepdims=True)
             return features / jnp.maximum(norm, jnp.finfo(jnp.float32).tiny)
 
-        return embed_pixels
+        return embed_images
 
     branches = [of(modality) for modality in MODALITIES]
 
     def embedder(pixels, modality):
+        modality = jnp.clip(modality, 0, len(MODALITIES) - 1)
+        if all(gray):
+            pixels = to_gray(pixels)
+        elif any(gray):
+            pixels = jnp.where(modality == gray.index(True), to_gray(pixels), pixels)
+        images = preprocess(pixels, tuple(image.size), image.resize)
         # The variables are an operand, so that the branches share them.
-        return jax.lax.switch(modality, branches, variables, pixels)
+        return jax.lax.switch(modality, branches, variables, images)
 
     return embedder

@@ -20,7 +20,6 @@ SAME = {
     "ceil": "Ceil",
     "copy": "Identity",
     "cos": "Cos",
-    "div": "Div",
     "eq": "Equal",
     "erf": "Erf",
     "exp": "Exp",
@@ -62,6 +61,13 @@ def _joined(operator: str) -> Callable[..., Value]:
         return graph.join(operator, x, y) or graph.add(operator, x, y)
 
     return join
+
+
+def _divide(graph: Graph, equation: Any, x: Value, y: Value) -> Value:
+    # onnxruntime would make x * (1 / y) into x / y, which may round a pixel's level to another.
+    if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.shape == () and x == 1:
+        return graph.add("Reciprocal", y)
+    return graph.add("Div", x, y)
 
 
 def _maximum(graph: Graph, equation: Any, x: Value, y: Value) -> Value:
@@ -213,6 +219,7 @@ OPERATORS: dict[str, Callable[..., Value | list[str]]] = {
     "add": _joined("Add"),
     "mul": _joined("Mul"),
     "sub": _joined("Sub"),
+    "div": _divide,
     "max": _maximum,
     "integer_pow": _integer_power,
     "square": _integer_power,

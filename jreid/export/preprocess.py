@@ -12,13 +12,15 @@ from jaxtyping import Array, Float, UInt8
 
 from jreid.data.pixels import RADIUS, SCALE, SHIFT
 
-LUMA = np.array([[[[19595, 38470, 7471]]]], np.int32)  # Pillow's weights, in 1 / 2**16
+LUMA = np.array([[[[19595, 38470, 7471]]]], np.float32)  # Pillow's weights, in 1 / 2**16
 
 
 def to_gray(pixels: UInt8[Array, "n h w 3"]) -> UInt8[Array, "n h w 3"]:
     """Converts to gray by Pillow's luma, repeated over the channels."""
-    luma = (pixels.astype(jnp.int32) * LUMA).sum(-1, keepdims=True)
-    return jnp.broadcast_to((luma + 0x8000) // 0x10000, pixels.shape).astype(jnp.uint8)
+    # Exact: all sums are whole numbers below 2**24.
+    luma = (pixels.astype(jnp.float32) * LUMA).sum(-1, keepdims=True)
+    levels = jnp.floor((luma + 0x8000) / 0x10000).astype(jnp.uint8)
+    return jnp.broadcast_to(levels, pixels.shape)
 
 
 def preprocess(

@@ -31,6 +31,14 @@ def onnx_preprocess(method, gray):
     return lambda pixels: read(np.asarray(pixels), 0).reshape(-1, *SIZE, 3)
 
 
+def test_onnx_files_prepare_pixels_exactly():
+    """Halved, many levels lie between two, so that no operation may be computed otherwise."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
+    expected = [own.resize(image, SIZE, "bilinear") * own.SCALE + own.SHIFT for image in pixels]
+    found = onnx_preprocess("bilinear", False)(pixels)
+    np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("make", [jax_preprocess, onnx_preprocess])
 @pytest.mark.parametrize(("method", "gray"), [("bilinear", False), ("lanczos", True)])
 def test_images_are_prepared_as_those_to_embed(method, gray, make):
