@@ -49,8 +49,10 @@ METHOD = {
         "n": 6,  # stripes; 3 or 9 at this height too, 0 for none
         "dim": 256,  # numbers for each stripe, or 512
         "pool": "average",  # average, generalized_mean or max
-        "triplet": True,  # a triplet loss for each stripe too
-        "reduce": "mean",  # losses over stripes: mean or sum
+        # A triplet loss for each stripe too. It makes a stripe's features nearly equal: the scale
+        # of their batch norm shrinks, and the classifiers of the stripes learn nothing.
+        "triplet": False,
+        "reduce": "sum",  # losses over stripes: sum, as in PCB, or mean
     },
     "embedding": "bn_z",  # bn_z, z, or global: the batch norm of the global feature
 }

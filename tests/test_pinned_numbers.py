@@ -43,6 +43,10 @@ def load_config(name):
     """The config with the values that its numbers are from, where a default has changed since."""
     flags = {
         "idkl:tiny": ("idkl.divergence.reduce=sum",),
+        "mutual_prediction:tiny": (
+            "mutual_prediction.parts.triplet=True",
+            "mutual_prediction.parts.reduce=mean",
+        ),
         "idkl:tiny,variant=code": ("idkl.purifier.epsilon=0.0", "idkl.follow_batch=False"),
     }.get(name, ())
     file, _, argument = name.partition(":")

@@ -24,6 +24,7 @@ def train(config, curves):
     feed(method.metric_warnings, curves)
 
 
+STRIPES = "mutual_prediction:synthetic mutual_prediction.parts.triplet=True"
 # The config, the metric, its value in each epoch, what is printed of it, and a field to change.
 STUCK = [
     ("agw:synthetic", "model/triplet", math.log(2), "0.693", "optimizer.warmup_epochs"),
@@ -41,8 +42,9 @@ STUCK = [
         "72",
         "warmup_epochs",
     ),
-    ("mutual_prediction:synthetic", "model/part_identity", 4.77, "4.77", "parts.triplet=False"),
-    ("mutual_prediction:synthetic", "model/part_triplet", 0.3, "0.3", "parts.triplet=False"),
+    ("mutual_prediction:synthetic", "model/part_identity", 4.77, "4.77", "learning_rate"),
+    (STRIPES, "model/part_identity", 4.77, "4.77", "parts.triplet=False"),
+    (STRIPES, "model/part_triplet", 0.3, "0.3", "parts.triplet=False"),
     ("mutual_prediction:synthetic", "model/specific", 2 * LN_120, "9.57", "learning_rate"),
     ("idkl:synthetic", "model/shared_triplet", 1.3, "1.3", "warmup_epochs"),
     ("idkl:synthetic", "model/purified_triplet", 1.31, "1.31", "warmup_epochs"),
