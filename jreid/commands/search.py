@@ -46,8 +46,9 @@ def add(verbs: Any) -> None:
     search.add_argument(
         "--approximate",
         action="store_true",
-        help="search by a graph of neighbors, which is kept beside --index: faster for hundreds of "
-        "thousands of images; prints its recall against the exact search; needs faiss",
+        help="compare a query with a few lists of similar images, which are kept beside --index: "
+        "faster for hundreds of thousands of images; prints its recall against the exact search; "
+        "needs faiss",
     )
 
 
@@ -58,7 +59,7 @@ def _search(options: argparse.Namespace) -> None:
         if file is not None and file.suffix != suffix:
             raise InputError(f"--{flag}={file} does not end in {suffix}; choose such a file.")
     if options.approximate and options.index is None:
-        raise InputError("--approximate needs --index=FILE.npz, beside which its graph is kept.")
+        raise InputError("--approximate needs --index=FILE.npz, beside which its lists are kept.")
     for path in (*options.query, options.gallery):
         if not path.exists():
             raise InputError(

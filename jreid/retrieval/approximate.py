@@ -1,12 +1,13 @@
-"""Approximate search of a large gallery by faiss: a graph of neighbors (HNSW), kept in a file.
+"""Approximate search of a large gallery by faiss: lists of similar images, kept in a file.
 
-The graph finds almost all of the nearest images without comparing a query with each of them. Its
-file holds the graph alone; the embeddings stay in the index. faiss does not check what it reads as
-jreid does: use only files that you made yourself.
+k-means puts each image into the list of the nearest center, and a search compares a query with the
+images of the few lists whose centers are nearest (faiss's IVF). The file holds the centers and the
+list of each image as plain arrays; the embeddings stay in the index.
 """
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,92 +17,115 @@ from jaxtyping import Float, Int
 from jreid.errors import InputError
 from jreid.files import write_whole
 from jreid.paths import require_file
-from jreid.progress import ProgressBar, silent
+from jreid.progress import ProgressBar, explained, silent
 
 VERSION = 1  # of the file
-NEIGHBORS = 32  # of each image in the graph, faiss's M
-AT_ONCE = 1024  # images added to the graph between two updates of the bar
-LEAST_CANDIDATES = 64  # images that a search keeps as it follows the graph, faiss's efSearch
-SAMPLE = 32  # queries that the recall is measured with
+IMAGES_IN_A_LIST = 39  # at least, on average: with fewer, faiss warns of bad centers
+TRAINED_WITH = 40  # images for each list that k-means sees
+PROBED = 16  # lists that a query is compared with, at least
+AT_ONCE = 8192  # images that are normalized at once
+SAMPLE = 8  # queries that the recall is measured with
 
 
 class Approximate(NamedTuple):
-    """A graph of a gallery's images; only this module looks inside.
+    """A gallery's images in lists.
 
     Attributes:
-        graph: faiss's index without embeddings.
-        flat: faiss's exact index, which holds the unit embeddings.
+        index: faiss's IVF index of the unit embeddings.
+        probed: how many lists a query is compared with.
     """
 
-    graph: Any
-    flat: Any
+    index: Any
+    probed: int
 
     def search(
         self, query: Float[np.ndarray, "q d"], k: int
     ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
         """For each query about the k nearest rows, nearest first, and their cosines."""
-        unit = _unit(query)
-        self.graph.hnsw.efSearch = max(LEAST_CANDIDATES, 2 * k)
-        similarities, rows = self.graph.search(unit, k)
-        short = (rows < 0).any(axis=1)  # the graph did not lead to k images
-        if short.any():
-            similarities[short], rows[short] = self.flat.search(unit[short], k)
+        similarities, rows = self._search(query, k, self.probed)
+        few = (rows < 0).any(axis=1)  # these lists have fewer than k images
+        if few.any():
+            similarities[few], rows[few] = self._search(query[few], k, self.index.nlist)
         return rows.astype(np.int32), similarities
 
     def recall(self, query: Float[np.ndarray, "q d"], rows: Int[np.ndarray, "q k"]) -> float:
-        """The share of the truly nearest images that were found, over at most 32 queries."""
+        """The share of the truly nearest images that were found, over at most 8 queries."""
         some = np.unique(np.linspace(0, len(query) - 1, SAMPLE).astype(int))
-        _, exact = self.flat.search(_unit(query[some]), rows.shape[1])
+        _, exact = self._search(query[some], rows.shape[1], self.index.nlist)
         found = [len({*a} & {*b}) for a, b in zip(rows[some].tolist(), exact.tolist(), strict=True)]
         return sum(found) / exact.size
+
+    def _search(self, query: np.ndarray, k: int, probed: int) -> tuple[np.ndarray, np.ndarray]:
+        self.index.nprobe = probed
+        return self.index.search(_unit(query), k)
 
 
 def read_or_build(
     file: Path, features: Float[np.ndarray, "n d"], bar: ProgressBar = silent
 ) -> Approximate:
-    """The graph in a file, if it is of these embeddings; else a new one, which is written there.
+    """The lists in a file, if they are of these embeddings; else new ones, written there.
 
     Raises:
         InputError: faiss is not installed, or the file is damaged or cannot be written.
     """
     faiss = _faiss()
-    flat = faiss.IndexFlatIP(features.shape[1])
-    flat.add(_unit(features))
     of = hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()
-    graph = _read(file, of) if file.exists() else None
-    if graph is None:
-        graph = faiss.IndexHNSWFlat(features.shape[1], NEIGHBORS, faiss.METRIC_INNER_PRODUCT)
-        for start in range(0, len(features), AT_ONCE):
-            bar("images in the graph", start, len(features))
-            graph.add(_unit(features[start : start + AT_ONCE]))
-        bar("images in the graph", len(features), len(features))
-        _write(file, faiss.serialize_index(graph, faiss.IO_FLAG_SKIP_STORAGE), of)
-    graph.own_fields, graph.storage = False, flat
-    return Approximate(graph, flat)
+    kept = _read(file, of, len(features)) if file.exists() else None
+    centers, lists = kept or _cluster(faiss, features, bar)
+    if kept is None:
+        about = np.array(json.dumps({"version": VERSION, "of": of}))
+        arrays: dict[str, Any] = {"about": about, "centers": centers, "lists": lists}
+        write_whole(file, lambda opened: np.savez(opened, **arrays))
+    L, D = centers.shape
+    coarse = faiss.IndexFlatIP(D)
+    coarse.add(centers)
+    index = faiss.IndexIVFFlat(coarse, D, L, faiss.METRIC_INNER_PRODUCT)
+    index.is_trained = True
+    for start in range(0, len(features), AT_ONCE):
+        unit, chosen = _unit(features[start : start + AT_ONCE]), lists[start : start + AT_ONCE]
+        rows = np.arange(start, start + len(unit))
+        index.add_core(len(unit), *map(faiss.swig_ptr, (unit, rows, chosen)))
+    return Approximate(index, min(L, max(PROBED, L // 64)))
 
 
-def _read(file: Path, of: str) -> Any:
-    """The graph in a file; None if it is of other embeddings."""
+def _cluster(
+    faiss: Any, features: Float[np.ndarray, "n d"], bar: ProgressBar
+) -> tuple[Float[np.ndarray, "l d"], Int[np.ndarray, " n"]]:
+    """The centers, and the list of each image."""
+    N, D = features.shape
+    L = max(1, min(int(4 * math.sqrt(N)), N // IMAGES_IN_A_LIST))
+    points = {"min_points_per_centroid": 1, "max_points_per_centroid": TRAINED_WITH}
+    means = faiss.Kmeans(D, L, spherical=True, seed=0, **points)
+    some = features[np.linspace(0, N - 1, min(N, TRAINED_WITH * L)).astype(int)]
+    with explained(f"clustering {len(some):,} images into {L:,} lists for the approximate search"):
+        means.train(_unit(some))
+    lists = np.empty(N, np.int64)
+    for start in range(0, N, AT_ONCE):
+        bar("images put into lists", start, N)
+        _, found = means.index.search(_unit(features[start : start + AT_ONCE]), 1)
+        lists[start : start + AT_ONCE] = found[:, 0]
+    bar("images put into lists", N, N)
+    return means.centroids, lists
+
+
+def _read(file: Path, of: str, N: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The centers and lists in a file; None if they are of other embeddings."""
     require_file(file, "give another --index")
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            about, content = json.loads(str(arrays["about"])), arrays["graph"]
-        if about["sha256"] != hashlib.sha256(content.data).hexdigest():
-            raise ValueError("its content has changed")
+            about = json.loads(str(arrays["about"]))
+            centers, lists = arrays["centers"], arrays["lists"]
         if (about["version"], about["of"]) != (VERSION, of):
             return None
-        return _faiss().deserialize_index(content)
-    except Exception as error:  # of numpy, zipfile and faiss
+        right = centers.dtype == np.float32 and centers.ndim == 2 and lists.dtype == np.int64
+        if not right or lists.shape != (N,) or not (0 <= lists.min() <= lists.max() < len(centers)):
+            raise ValueError("its arrays do not fit")
+        return np.ascontiguousarray(centers), lists
+    except Exception as error:  # of numpy and zipfile
         raise InputError(
-            f"{file} is not a graph of `jreid search --approximate`, or it is damaged "
+            f"{file} is not of `jreid search --approximate`, or it is damaged "
             f"({str(error)[:200]}); remove it, and it will be made again."
         ) from error
-
-
-def _write(file: Path, content: np.ndarray, of: str) -> None:
-    about = {"version": VERSION, "of": of, "sha256": hashlib.sha256(content.data).hexdigest()}
-    arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "graph": content}
-    write_whole(file, lambda opened: np.savez(opened, **arrays))
 
 
 def _unit(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:

@@ -24,7 +24,7 @@ class Embedded(NamedTuple):
         features: `[N, D]` floating point, not normalized.
         sources: the images themselves, for thumbnails, if they were given.
         model: the hash of the config and of the checkpoint that made them; empty if not known.
-        approximate: finds nearest images by a graph; None: exactly.
+        approximate: finds nearest images in a few lists; None: the search is exact.
     """
 
     names: list[str]
@@ -60,7 +60,7 @@ class Hits:
         rows: `[Q, k]` int32 rows of the gallery.
         similarities: `[Q, k]` float32 cosines, -1 to 1.
         recall: of an approximate search the share of the nearest images that it found, measured
-            with at most 32 of the queries; None for an exact search.
+            with at most 8 of the queries; None for an exact search.
     """
 
     def __init__(self, query: Embedded, gallery: Embedded, top: int) -> None:

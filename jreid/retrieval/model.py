@@ -144,9 +144,9 @@ class TrainedModel:
             folder: of the images, with its subfolders.
             file: an `.npz` file; it is created, or updated.
             modality: `visible` or `infrared`, of all images.
-            approximate: whether `search` follows a graph of neighbors instead of comparing a query
-                with every image: faster for hundreds of thousands of images, but it misses some.
-                The graph is kept in `file` with the suffix `.graph.npz`. Needs faiss.
+            approximate: whether `search` compares a query with a few lists of similar images
+                instead of every image: faster for hundreds of thousands of images, but it may miss
+                some. The lists are kept in `file` with the suffix `.lists.npz`. Needs faiss.
             progress: as in `embed`.
 
         Raises:
@@ -160,8 +160,8 @@ class TrainedModel:
         with TerminalBar(progress) as bar:
             embed = partial(self._in_parts, modality=modality, bar=bar)
             index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
-            graph = kept.with_suffix(".graph.npz")
-            found = read_or_build(graph, index.features, bar) if approximate else None
+            lists = kept.with_suffix(".lists.npz")
+            found = read_or_build(lists, index.features, bar) if approximate else None
         shown = [
             Source(name, partial(read_image, place / name, depth_range)) for name in index.names
         ]

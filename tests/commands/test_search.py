@@ -80,7 +80,7 @@ def test_an_approximate_search_prints_its_recall(search, gallery, tmp_path, caps
     for _ in range(2):
         assert main([*search, *flags, "--approximate"]) == 0
         assert "approximate: 100.0%" in capsys.readouterr().out
-    assert (tmp_path / "i.graph.npz").is_file()
+    assert (tmp_path / "i.lists.npz").is_file()
 
 
 @pytest.mark.parametrize("indexed", [False, True])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jreid.errors import InputError
-from jreid.retrieval import approximate, hits
+from jreid.retrieval import hits
 from jreid.retrieval.approximate import read_or_build
 from jreid.retrieval.hits import Embedded, Hits
 
@@ -20,8 +20,8 @@ def features():
     return images[np.arange(len(images)) % 11 > 0], images[::11]
 
 
-def embedded(features, graph=None):
-    return Embedded([*map(str, range(len(features)))], features, approximate=graph)
+def embedded(features, lists=None):
+    return Embedded([*map(str, range(len(features)))], features, approximate=lists)
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def faiss():
     return pytest.importorskip("faiss")
 
 
-def test_a_graph_finds_nearly_all_that_the_exact_search_finds(features, faiss, tmp_path):
+def test_lists_find_nearly_all_that_the_exact_search_finds(features, faiss, tmp_path):
     gallery, query = features
-    graph = read_or_build(tmp_path / "g.graph.npz", gallery)
-    found = Hits(embedded(query), embedded(gallery, graph), 10)
+    lists = read_or_build(tmp_path / "g.lists.npz", gallery)
+    found = Hits(embedded(query), embedded(gallery, lists), 10)
     exact = Hits(embedded(query), embedded(gallery), 10)
     assert exact.recall is None
     assert found.recall is not None and 0.95 <= found.recall <= 1
@@ -42,42 +42,53 @@ def test_a_graph_finds_nearly_all_that_the_exact_search_finds(features, faiss, t
     assert f"{found.recall:.1%}" in str(found)
 
 
-def test_a_graph_that_leads_to_too_few_images_is_completed(features, faiss, tmp_path):
+def test_lists_of_too_few_images_are_completed(features, faiss, tmp_path):
     gallery, query = features
-    graph = read_or_build(tmp_path / "g.graph.npz", gallery[:2])
-    rows, similarities = graph.search(query, 2)
+    few = read_or_build(tmp_path / "2.lists.npz", gallery[:2])
+    rows, similarities = few.search(query, 2)
     assert {*rows.ravel().tolist()} == {0, 1}
     assert (np.diff(similarities) <= 0).all()
+    many = read_or_build(tmp_path / "g.lists.npz", gallery)._replace(probed=1)
+    rows, _ = many.search(query, len(gallery))
+    assert (np.sort(rows) == np.arange(len(gallery))).all()
 
 
-def test_a_graph_is_kept_until_the_gallery_changes(features, faiss, tmp_path, monkeypatch):
+def test_lists_are_kept_until_the_gallery_changes(features, faiss, tmp_path):
     gallery, query = features
-    file = tmp_path / "g.graph.npz"
+    file = tmp_path / "g.lists.npz"
     first = read_or_build(file, gallery).search(query, 5)
-    assert file.stat().st_size < gallery.nbytes * 3  # the graph alone: 32 neighbors of each image
-    built = []
-    monkeypatch.setattr(approximate, "_write", lambda *arguments: built.append(arguments))
+    written = file.read_bytes()
     again = read_or_build(file, gallery).search(query, 5)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert not built
+    assert file.read_bytes() == written
     read_or_build(file, gallery[1:])
-    assert len(built) == 1
+    assert file.read_bytes() != written
 
 
 @pytest.mark.parametrize("damage", [lambda old: old[:-50], lambda old: b"no"])
-def test_a_damaged_graph_is_named(features, faiss, tmp_path, damage):
-    file = tmp_path / "g.graph.npz"
+def test_damaged_lists_are_named(features, faiss, tmp_path, damage):
+    file = tmp_path / "g.lists.npz"
     read_or_build(file, features[0][:50])
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(InputError, match=r"g\.graph\.npz .* remove it"):
+    with pytest.raises(InputError, match=r"g\.lists\.npz .* remove it"):
+        read_or_build(file, features[0][:50])
+
+
+def test_lists_that_do_not_fit_are_refused(features, faiss, tmp_path):
+    file = tmp_path / "g.lists.npz"
+    read_or_build(file, features[0][:50])
+    with np.load(file) as arrays:
+        changed = {**arrays, "lists": arrays["lists"] + 1000}
+    np.savez(file, **changed)
+    with pytest.raises(InputError, match="do not fit"):
         read_or_build(file, features[0][:50])
 
 
 def test_without_faiss_the_extra_is_named(features, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match=r"jreid\[faiss\]"):
-        read_or_build(tmp_path / "g.graph.npz", features[0])
+        read_or_build(tmp_path / "g.lists.npz", features[0])
 
 
 def test_an_exact_search_in_parts_is_the_search_of_the_whole(features, monkeypatch):
