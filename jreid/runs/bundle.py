@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from jreid import config as configs
 from jreid.engine.state import TrainState
 from jreid.errors import InputError
-from jreid.files import make_folder, rename_whole, write_text
+from jreid.files import make_folder, rename_whole, write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.runs import manifest
 from jreid.runs.arrays import by_path, require_same
@@ -130,7 +130,8 @@ def write_bundle(output: Path, variables: Variables, texts: Mapping[str, str]) -
         make_folder(part)
         for name, text in texts.items():
             write_text(part / name, text)
-        safetensors.numpy.save_file(arrays, part / WEIGHTS, {"format": "jreid"})
+        weights = safetensors.numpy.save(arrays, {"format": "jreid"})
+        write_whole(part / WEIGHTS, lambda file: file.write(weights))
         manifest.seal(part)
         rename_whole(part, output)
     except (OSError, safetensors.SafetensorError) as error:

@@ -78,6 +78,7 @@ def test_a_bundle_gives_the_runs_embeddings_bit_for_bit(run, published, images):
 
 def test_a_bundle_has_no_optimizer_and_no_trace_of_the_machine(published, run):
     assert {path.name for path in published.iterdir()} == {*bundle.FILES}
+    assert len({path.stat().st_mode for path in published.iterdir()}) == 1  # others can read all
     for path in published.iterdir():
         content = path.read_bytes()
         for secret in (SECRET, str(run.parent)):
