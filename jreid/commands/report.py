@@ -12,9 +12,10 @@ from jreid.commands.common import (
     verb,
 )
 from jreid.errors import InputError
-from jreid.progress import TerminalBar
+from jreid.progress import TerminalBar, explained
 
 COMPARISON = "comparison.html"
+WRITING = "writing the report"
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +56,8 @@ def _compare(workdirs: list[Path], output: Path) -> None:
     from jreid.report.comparison import write_comparison
     from jreid.runs.run import Run
 
-    write_comparison(output, [*map(Run, workdirs)])
+    with explained(WRITING):
+        write_comparison(output, [*map(Run, workdirs)])
     print(f"report       {output}")
 
 
@@ -74,7 +76,9 @@ def _report_run(options: argparse.Namespace) -> None:
         raise InputError(f"{run.workdir} is a bundle, which stays as it is; add --output=FILE.")
     result = run.read_result()
     output = options.output or run.report
-    write_run_report(output, run, config, result, _seen(config, run, result))
+    seen = _seen(config, run, result)
+    with explained(WRITING):
+        write_run_report(output, run, config, result, seen)
     options.document = {"report": output}
     print(f"report       {output}")
 
@@ -116,7 +120,8 @@ def report_training(config: Any, run: Any, dataset: Any, draws: Any, embedded: A
     def write() -> str:
         seen = Seen(dataset, draws.test[0], embedded)
         try:
-            write_run_report(run.report, run, config, run.read_result(), seen)
+            with explained(WRITING):
+                write_run_report(run.report, run, config, run.read_result(), seen)
         except Exception as error:
             return describe(error)
         return ""
