@@ -58,13 +58,14 @@ def test_elsewhere_lines_alone_are_shown(shown, stream, term, wanted):
 
 
 def test_long_work_is_explained_and_short_work_is_not(monkeypatch, caplog):
-    monkeypatch.setattr(progress, "SILENCE", 0.05)
     with caplog.at_level(logging.INFO, "jreid"):
         with explained("short work"):
             pass
+        monkeypatch.setattr(progress, "SILENCE", 0.01)
         with explained("compiling the step"):
-            time.sleep(0.3)
-        time.sleep(0.1)
+            deadline = time.monotonic() + 30
+            while not caplog.records and time.monotonic() < deadline:
+                time.sleep(0.01)
     assert [record.getMessage() for record in caplog.records] == ["compiling the step"]
 
 
