@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(unknown or options.overrides)}")
     try:
         _take_local_paths(options)
-        Trust.given = getattr(options, "trust_code", False)
+        Trust.given, Trust.names = getattr(options, "trust_code", False), frozenset()
         status = options.run(options) or 0
         return status or (2 if output_is_lost() and not options.may_lose_output else 0)
     except InputError as error:

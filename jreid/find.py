@@ -147,9 +147,14 @@ class Trust:
     """Whether a run's config may name code to import; the command line decides it.
 
     A run's folder may come from another person, who must not choose what runs here.
+
+    Attributes:
+        given: whether it may name any code.
+        names: the code that the user's own config names, which a run's config may name too.
     """
 
     given = False
+    names: frozenset[str] = frozenset()
 
 
 def require_name(source: str, name: str, choices: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jreid.commands.output import add_json_flag
 from jreid.errors import InputError
+from jreid.find import Trust
 from jreid.progress import TerminalBar
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ def _load(options: argparse.Namespace) -> Any:
 
     if getattr(options, "config", None):
         config = configs.load(options.config, options.overrides)
+        Trust.names = frozenset(configs.outside_names(config).values())
         check_config(config)
     else:
         run = Run(options.workdir, getattr(options, "allow_config_drift", False))

@@ -56,7 +56,7 @@ class Run:
         """
         config = self._config()
         for field, name in configs.outside_names(config).items():
-            if not Trust.given:
+            if not Trust.given and name not in Trust.names:
                 raise InputError(
                     f"{self.config_file} names code outside of jreid, config.{field}={name}, which "
                     "would run with your rights; if you trust it, add --trust-code, or in Python "

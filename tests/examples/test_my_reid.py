@@ -53,6 +53,9 @@ def test_a_package_of_outside_trains_and_evaluates(flags, tmp_path, capsys):
         "my_reid.protocol",
     }
     assert versions["my_reid.loss"].startswith("sha256:")
+    # The user's own config names this code, so the run's may, too.
+    assert main(["train", *flags, f"--workdir={run}"]) == 0
+    assert "is finished" in capsys.readouterr().err
     assert main(["evaluate", f"--workdir={run}"]) == 2
     assert "--trust-code" in capsys.readouterr().err
     assert main(["evaluate", f"--workdir={run}", "--trust-code"]) == 0
