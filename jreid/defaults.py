@@ -92,7 +92,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
                 "erase_ratio": (0.3, 3.3),  # height over width
             },
             "backbone": {
-                "depth": 50,  # 18, 34 or 50
+                "depth": 50,  # 10, 18, 34 or 50
                 "width": 64,  # channels of the stem
                 "last_stride": 1,
                 "ibn": False,
@@ -158,7 +158,7 @@ def scale_down(config: Config, argument: str | Argument) -> str:
         _set_length(config, LONG_EPOCHS.get(config.batch.sampler, OTHER_LONG_EPOCHS))
     if scale == "tiny":
         config.image.update(size=(32, 16), padding=2)
-        config.backbone.width = 8
+        config.backbone.update(depth=10, width=8)
         config.batch.update(identities=4, images=2)
         config.update(epochs=2, log_every_steps=1)
         config.evaluation.update(every_epochs=1, batch_size=16)

@@ -50,6 +50,7 @@ def load_config(name):
         "idkl:tiny,variant=code": ("idkl.purifier.epsilon=0.0", "idkl.follow_batch=False"),
     }.get(name, ())
     file, _, argument = name.partition(":")
+    flags = ("backbone.depth=18", *flags)
     return configs.load(f"{ROOT}/configs/{file}.py:{argument}", [f"--config.{f}" for f in flags])
 
 

@@ -14,7 +14,7 @@ from jreid.nn.attention import NonLocal
 from jreid.nn.layers import Conv
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 STAGES = 5  # the stem and layer1 to layer4
 HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -28,7 +28,7 @@ class ResNet(nn.Module):
     modality; below it the names are torchvision's, with `layer1_0` for `layer1.0`.
 
     Attributes:
-        depth: 18, 34 or 50.
+        depth: 10, 18, 34 or 50.
         width: channels of the stem; 64 is the published network.
         last_stride: stride of layer4; 1 gives a total stride of 16.
         ibn: IBN-a, instance norm on half of the channels of each first convolution of layer1-3.
@@ -110,7 +110,7 @@ class ResNet(nn.Module):
 
     def _check(self, images: Mapping[str, Array]) -> None:
         if self.depth not in BLOCKS:
-            raise InputError(f"config.backbone.depth={self.depth} must be 18, 34 or 50.")
+            raise InputError(f"config.backbone.depth={self.depth} must be 10, 18, 34 or 50.")
         if not 0 <= self.split_stages <= STAGES:
             raise InputError(
                 f"config.backbone.split_stages={self.split_stages} must be from 0 to {STAGES}."

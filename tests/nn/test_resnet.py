@@ -52,7 +52,7 @@ def test_resnet50_has_the_published_parameters():
     assert sum(counts.values()) == 23_508_032
 
 
-@pytest.mark.parametrize(("depth", "count"), [(18, 11_176_512), (34, 21_284_672)])
+@pytest.mark.parametrize(("depth", "count"), [(10, 4_905_792), (18, 11_176_512), (34, 21_284_672)])
 def test_shallow_resnets_have_the_published_parameters(depth, count):
     assert sum(parameters(ResNet(depth)).values()) == count
 
