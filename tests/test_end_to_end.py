@@ -27,7 +27,7 @@ def flags(tiny_folder, prepared):
 def whole(flags, tmp_path_factory):
     """A run that was not interrupted."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    assert main(["train", *flags, "--workdir", str(workdir)]) == 0
+    assert main(["train", "--no-report", *flags, "--workdir", str(workdir)]) == 0
     return workdir
 
 
@@ -38,7 +38,7 @@ def resumed(flags, tmp_path_factory):
     with pytest.raises(KeyboardInterrupt):
         train_observed(flags, workdir, Interrupt(2))
     assert not (workdir / "result.json").exists()
-    assert main(["train", "--workdir", str(workdir)]) == 0
+    assert main(["train", "--no-report", "--workdir", str(workdir)]) == 0
     return workdir
 
 
@@ -90,5 +90,5 @@ def test_evaluating_again_gives_the_same_rows(whole, capsys):
 
 def test_a_finished_run_trains_no_further(whole, flags):
     before = metrics_of(whole)
-    assert main(["train", *flags, "--workdir", str(whole)]) == 0
+    assert main(["train", "--no-report", *flags, "--workdir", str(whole)]) == 0
     assert metrics_of(whole) == before

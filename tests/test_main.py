@@ -27,7 +27,8 @@ def tiny(tiny_folder, prepared):
 def untrained(tiny, tmp_path_factory):
     """A run of no epochs."""
     workdir = tmp_path_factory.mktemp("untrained") / "run"
-    assert main(["train", *tiny, "--config.epochs=0", f"--workdir={workdir}"]) == 0
+    flags = ["--config.epochs=0", "--no-report", f"--workdir={workdir}"]
+    assert main(["train", *tiny, *flags]) == 0
     return workdir
 
 

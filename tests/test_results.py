@@ -56,7 +56,7 @@ def trained(flags, draws, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (protocols, result_row):
             patch.setattr(module, "query_gallery", counted)
-        assert main(["train", *flags, f"--workdir={workdir}"]) == 0
+        assert main(["train", "--no-report", *flags, f"--workdir={workdir}"]) == 0
     return workdir
 
 
@@ -107,7 +107,7 @@ def test_a_finished_run_is_not_evaluated_again(run, flags, capsys, monkeypatch):
     written = (run / "result.json").read_bytes()
     monkeypatch.setattr("jreid.training.train.train", None)
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", None)
-    status, out, message = call(capsys, "train", *flags, f"--workdir={run}")
+    status, out, message = call(capsys, "train", "--no-report", *flags, f"--workdir={run}")
     assert status == 0
     assert "is finished" in message
     assert str(last_step(run)) in out
@@ -212,7 +212,7 @@ def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsy
     assert "stopped before step" in out
     (row,) = json.loads((workdir / "result.json").read_text())["rows"]
     assert (row["step"], row["fallback"]) == (0, False) and row["of_steps"] > 0
-    assert call(capsys, "train", *flags, f"--workdir={workdir}")[0] == 0
+    assert call(capsys, "train", "--no-report", *flags, f"--workdir={workdir}")[0] == 0
     rows = json.loads((workdir / "result.json").read_text())["rows"]
     assert (
         {row["step"] for row in rows} == {row["of_steps"] for row in rows} == {last_step(workdir)}
@@ -295,7 +295,7 @@ def test_a_config_that_was_edited_is_refused(run, capsys, verb):
 @pytest.mark.fault("A5")
 def test_an_edited_config_is_a_drift_of_training(run, capsys):
     edit(run / "config.json", lambda content: content["image"].update(resize="bilinear"))
-    assert call(capsys, "train", f"--workdir={run}", "--allow-config-drift")[0] == 0
+    assert call(capsys, "train", "--no-report", f"--workdir={run}", "--allow-config-drift")[0] == 0
     drifts = json.loads((run / "run.json").read_text())["drifts"]
     assert "image.resize: bilinear, lanczos" in drifts[-1]["changed"]
     assert call(capsys, "evaluate", f"--workdir={run}")[0] == 0

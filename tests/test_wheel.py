@@ -61,6 +61,7 @@ def test_a_wheel_has_configs_and_knows_its_version(jreid):
     assert "config.seed = 0" in jreid("config", "show", "agw:synthetic")
 
 
+@pytest.mark.slow  # `.ci/run` runs it
 def test_a_wheel_renders_trains_evaluates_and_embeds(jreid):
     jreid("data", "synthesize", "--preset=tiny", "--output=my data")
     plain = ["--config.backbone.non_local=(0,0,0,0)", "--config.backbone.width", "4"]

@@ -37,7 +37,7 @@ def run(tmp_path_factory, tiny_folder, prepared):
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=0", *places]
     flags.append("--config.method=helpers.small_method")
-    assert main(["train", *flags, *SMALL_EVALUATION, "--workdir", workdir]) == 0
+    assert main(["train", "--no-report", *flags, *SMALL_EVALUATION, "--workdir", workdir]) == 0
     assert main([*embed_of(workdir), "--split=test", "--output", f"{workdir}.npz"]) == 0
     return workdir, flags
 

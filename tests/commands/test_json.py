@@ -41,7 +41,7 @@ def home(tmp_path_factory, tiny_folder, prepared):
     make_run(home / "untrained")
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     run = [f"--workdir={home / 'run'}", "--trust-code"]
-    assert main(["train", "--config=agw:tiny", *places, *SMALL, *run]) == 0
+    assert main(["train", "--no-report", "--config=agw:tiny", *places, *SMALL, *run]) == 0
     features = f"--output={home / 'f.npz'}"
     assert main(["embed", *run, "--split=test", features]) == 0
     return home

@@ -14,7 +14,7 @@ CONFIG = f"--config={ROOT}/configs/agw.py:tiny"
 
 
 def train(*flags) -> int:
-    return main(["train", CONFIG, *map(str, flags)])
+    return main(["train", "--no-report", CONFIG, *map(str, flags)])
 
 
 @pytest.fixture(scope="module")
@@ -74,5 +74,5 @@ def test_seeds_that_cannot_be_meant_are_refused(flags, named, tmp_path, capsys):
 
 
 def test_seeds_need_a_config(tmp_path, capsys):
-    assert main(["train", "--seeds=0,1", f"--workdir={tmp_path}/runs"]) == 2
+    assert main(["train", "--no-report", "--seeds=0,1", f"--workdir={tmp_path}/runs"]) == 2
     assert "--config" in capsys.readouterr().err

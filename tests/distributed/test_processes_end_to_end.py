@@ -37,7 +37,7 @@ def flags(tiny_folder, prepared):
 def alone(flags, tmp_path_factory):
     """A run by one process."""
     workdir = tmp_path_factory.mktemp("alone") / "run"
-    assert main(["train", *flags, f"--workdir={workdir}"]) == 0
+    assert main(["train", "--no-report", *flags, f"--workdir={workdir}"]) == 0
     return workdir
 
 
@@ -45,7 +45,7 @@ def alone(flags, tmp_path_factory):
 def both(flags, tmp_path_factory):
     """A run by two processes, and how they ended."""
     workdir = tmp_path_factory.mktemp("both") / "run"
-    done = together(*JREID, "train", *flags, f"--workdir={workdir}")
+    done = together(*JREID, "train", "--no-report", *flags, f"--workdir={workdir}")
     assert [process.status for process in done] == [0, 0], done
     return workdir, done
 
@@ -130,7 +130,7 @@ def test_embeddings_agree(alone, tmp_path):
 def test_a_stop_saves_the_same_step_in_both(flags, tmp_path, number, statuses):
     workdir = tmp_path / "run"
     long = ["--config.epochs=1000", "--config.evaluation.every_epochs=0"]
-    with started(*JREID, "train", *flags, *long, f"--workdir={workdir}") as running:
+    with started(*JREID, "train", "--no-report", *flags, *long, f"--workdir={workdir}") as running:
         for line in running[0].stderr:
             if line.startswith("step 30/"):
                 break
@@ -149,7 +149,7 @@ def test_two_processes_go_on_from_what_one_has_saved(alone, flags, tmp_path, mon
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(StopSignals, "after", lambda self, step: step == 5)
-        assert main(["train", *flags, f"--workdir={workdir}"]) == 143
+        assert main(["train", "--no-report", *flags, f"--workdir={workdir}"]) == 143
     done = together(*JREID, "train", "--trust-code", f"--workdir={workdir}")
     assert [process.status for process in done] == [0, 0], done
     assert "resuming at step 5 of 22" in done[0].err

@@ -21,7 +21,7 @@ def run(tmp_path_factory, tiny_folder, prepared):
     flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=0", *SMALL_EVALUATION]
     flags += [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     flags += ["--config.method=helpers.small_method", "--config.image.gray_infrared=true"]
-    assert main(["train", *flags, f"--workdir={workdir}"]) == 0
+    assert main(["train", "--no-report", *flags, f"--workdir={workdir}"]) == 0
     return workdir
 
 

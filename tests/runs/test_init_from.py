@@ -20,6 +20,7 @@ from jreid.runs.init_from import load_matching
 from jreid.runs.run import Run
 
 CONFIG = f"{ROOT}/configs/agw.py:tiny"
+SMALL = ("--config.method=helpers.small_method",)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,9 @@ def train(tiny_folder, prepared, tmp_path_factory):
     places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     places += ["--config.evaluation.rerank=none", "--config.protocols=sysu_mm01:trials=1"]
 
-    def train(name, *flags):
-        command = ["train", f"--config={CONFIG}", "--config.epochs=0", *places]
-        assert main([*command, f"--workdir={folder / name}", *flags]) == 0
+    def train(name, *flags, method=SMALL):
+        command = ["train", f"--config={CONFIG}", "--config.epochs=0", "--no-report", *places]
+        assert main([*command, *method, f"--workdir={folder / name}", *flags]) == 0
         return folder / name
 
     return train
@@ -40,6 +41,11 @@ def train(tiny_folder, prepared, tmp_path_factory):
 @pytest.fixture(scope="module")
 def other(train):
     return train("other", "--config.seed=7")
+
+
+@pytest.fixture(scope="module")
+def agw(train):
+    return train("agw", method=())
 
 
 def weights(workdir):
@@ -84,12 +90,13 @@ def test_the_start_is_a_part_of_the_run(train, other, tmp_path, capsys):
     before = weights(workdir)
     assert equal(weights(train("insisted")), before)
     assert equal(weights(train("insisted", f"--init-from={other}")), before)
+    again = ["train", f"--workdir={workdir}", "--trust-code"]
     for flags in ([f"--init-from={tmp_path}"], [f"--init-from={other}", "--init-checkpoint=best"]):
-        assert main(["train", f"--workdir={workdir}", *flags]) == 2
+        assert main([*again, *flags]) == 2
         assert f"started from the last checkpoint of {other}, not from" in capsys.readouterr().err
     # Without a checkpoint, as one that was removed, no other weights take their place.
     shutil.rmtree(workdir / "checkpoints")
-    assert main(["train", f"--workdir={workdir}"]) == 2
+    assert main(again) == 2
     assert f"{other}, not from random weights" in capsys.readouterr().err
     assert equal(weights(train("insisted", f"--init-from={other}")), before)
 
@@ -151,10 +158,10 @@ def test_other_software_is_reported_and_kept(train, capsys):
     assert record(workdir) == after
 
 
-def test_what_does_not_fit_is_reported_and_left(other):
+def test_what_does_not_fit_is_reported_and_left(agw):
     variables = Model(load(CONFIG, ["--config.data.identities=9"])).variables()
     variables["params"]["more"] = np.zeros(3, np.float32)
-    loaded = load_matching(variables, other, "last")
+    loaded = load_matching(variables, agw, "last")
     (line,) = loaded.mismatched
     assert line.startswith("params/classifier/kernel: float32[")
     assert ", 8] in that run, " in line
@@ -164,16 +171,16 @@ def test_what_does_not_fit_is_reported_and_left(other):
         tree["params"]["classifier"]["kernel"] for tree in (variables, loaded.variables)
     )
     assert np.array_equal(ours, theirs)
-    found = weights(other)
+    found = weights(agw)
     assert equal(loaded.variables["params"]["backbone"], found["params"]["backbone"])
     assert equal(loaded.variables["batch_stats"], found["batch_stats"])
 
 
-def test_what_cannot_be_started_from(other, tmp_path, capsys):
+def test_what_cannot_be_started_from(agw, tmp_path, capsys):
     with pytest.raises(InputError, match=r"no array of .* fits this config's network"):
-        load_matching({"params": {"more": np.zeros(3, np.float32)}}, other, "last")
+        load_matching({"params": {"more": np.zeros(3, np.float32)}}, agw, "last")
     with pytest.raises(InputError, match=r"has no best checkpoint"):
-        load_matching({}, other, "best")
+        load_matching({}, agw, "best")
     new = tmp_path / "new"
     command = ["train", f"--config={CONFIG}", f"--workdir={new}", f"--init-from={tmp_path / 'no'}"]
     assert main(command) == 2

@@ -33,7 +33,7 @@ def whole(flags, tmp_path_factory):
     """A run that was not stopped; its standard error is in `stderr` beside it."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     with contextlib.redirect_stderr(io.StringIO()) as message:
-        assert main(["train", *flags, "--workdir", str(workdir)]) == 0
+        assert main(["train", "--no-report", *flags, "--workdir", str(workdir)]) == 0
     workdir.with_name("stderr").write_text(message.getvalue())
     return workdir
 
@@ -45,7 +45,7 @@ def resumed(flags, tmp_path_factory):
     for interrupt in (Interrupt(1, saved=True), Interrupt(2)):
         with pytest.raises(KeyboardInterrupt):
             train_observed(flags, workdir, interrupt)
-    assert main(["train", "--trust-code", "--workdir", str(workdir)]) == 0
+    assert main(["train", "--no-report", "--trust-code", "--workdir", str(workdir)]) == 0
     return workdir
 
 

@@ -178,6 +178,7 @@ def test_each_player_changes_its_own_alone(turns):
         assert any(jax.tree.leaves(statistics)) == (player.name == "features")
 
 
+@pytest.mark.slow
 def test_the_joint_step_is_the_four_turns_in_order(turns):
     method, options, states, aux = turns
     together, metrics = step(method, options, states[0])
@@ -190,9 +191,8 @@ def test_the_joint_step_is_the_four_turns_in_order(turns):
             np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 1e-3))
 
 
-@pytest.mark.parametrize(
-    "name", [PLAYERS[3], *(pytest.param(name, marks=pytest.mark.slow) for name in PLAYERS[:3])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLAYERS)
 def test_four_devices_take_a_turn_as_one_does(name):
     # At 32 x 16 an instance norm is over two positions: a sign, in which rounding shows.
     method = load(config_of(*CERTAIN, "image.size=(64,32)"))
