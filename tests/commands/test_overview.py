@@ -52,7 +52,7 @@ def test_a_config_is_shown_with_values_defaults_and_comments(capsys):
     assert main(["config", "show", "pfinet:tiny", "--config.seed", "3"]) == 0
     lines = dict(line.split(" = ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["config.seed"] == "3  # default: 0"
-    assert lines["config.backbone.depth"] == "18  # 10, 18, 34 or 50; default: 50"
+    assert lines["config.backbone.depth"] == "10  # 10, 18, 34 or 50; default: 50"
     assert lines["config.pfinet.response.attention"] == "'conv1x1'  # conv1x1 or cbam7"
     assert {*lines} == {
         f"config.{field}" for field in configs.flat(configs.load("pfinet:tiny").to_dict())
