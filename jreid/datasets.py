@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 # The layouts of real datasets and their names in papers; `folder` is for any other dataset.
-TITLES = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}
+TITLES = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM", "orbench": "ORBench"}
 LAYOUTS = tuple(TITLES)
+# Datasets that have people of others: a model trained on the one is not tested on the other.
+SHARED_PEOPLE = {"orbench": ("sysu_mm01", "llcm")}
 
 
 class Known(NamedTuple):
@@ -44,11 +46,18 @@ DATASETS: Mapping[str, Known] = {
     ),
     "regdb": Known("RegDB; trial=1 to 10 chooses the split, one run for each", "regdb", 206),
     "llcm": Known("LLCM", "llcm", 713),
+    "orbench": Known(
+        "ORBench's visible and near-infrared images, which are LLCM's and SYSU-MM01's",
+        "orbench",
+        0,
+    ),
     "folder": Known("a dataset of your own; --config.data.folder says where it is", "folder", 0),
     "synthetic": Known("the rendered dataset of the quickstart", "sysu_mm01", 120, scale="small"),
     "synthetic_regdb": Known("the same in RegDB's layout", "regdb", 50, scale="small"),
     "synthetic_llcm": Known("the same in LLCM's layout", "llcm", 80, scale="small"),
+    "synthetic_orbench": Known("the same in ORBench's layout", "orbench", 80, scale="small"),
     "tiny": Known("a few rendered people, for tests", "sysu_mm01", 8, scale="tiny"),
     "tiny_regdb": Known("the same in RegDB's layout", "regdb", 6, scale="tiny"),
     "tiny_llcm": Known("the same in LLCM's layout", "llcm", 8, scale="tiny"),
+    "tiny_orbench": Known("the same in ORBench's layout", "orbench", 8, scale="tiny"),
 }

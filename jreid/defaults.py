@@ -27,6 +27,7 @@ PROTOCOLS = {
     ),
     "regdb": both_directions("regdb"),
     "llcm": both_directions("llcm"),
+    "orbench": ("orbench",),
     "folder": both_directions("folder"),
 }
 

@@ -4,6 +4,7 @@ A plan is a function of the preset and the seed; `synthesize` renders it.
 """
 
 import io
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ SYSU_INDOOR_ABSENT = (1, 3)  # ranks, modulo 5, of test identities that cameras 
 REGDB_CAMERAS = CAMERAS[1], CAMERAS[2]  # a double camera: both film the same room
 LLCM_FEWEST_CAMERAS = 3  # cameras that see an identity, in each modality
 LLCM_NO_INFRARED_TEST = 3  # this camera has no infrared test images
+ORBENCH_SYSU_CAMERA = 10  # is added to the cameras of SYSU-MM01 in ORBench
+CAPTION = "A pedestrian."
 
 Splits = Mapping[str, list[int]]  # identities by split, ascending
 
@@ -173,6 +176,60 @@ def _llcm_person(
     return shots
 
 
+def plan_orbench(preset: Preset, seed: int) -> Plan:
+    """Half of the people as in LLCM and half as in SYSU-MM01, under names that say so."""
+    splits = _draw_splits(preset, generator(seed, Purpose.PLAN))
+    shots = [
+        shot
+        for split, identities in splits.items()
+        for identity in identities
+        for shot in _orbench_person(preset, seed, split, identity)
+    ]
+    numbers = _ranks([*splits["train"], *splits["test"]])  # other ones than those of the folders
+
+    def named(split: str, modality: str) -> list[tuple[int, str]]:
+        return [
+            (numbers[row.identity] + 1, row.path.as_posix())
+            for row, _, _ in shots
+            if (row.split, row.modality) == (split, modality)
+        ]
+
+    train = [
+        {"id": number, "file_path": path, "caption": CAPTION, "split": "train"}
+        for number, path in named("train", VISIBLE)
+    ]
+    infrared = named("test", INFRARED)
+    test = {
+        "RGB_GALLERY": named("test", VISIBLE),
+        "NIR": infrared,
+        "TEXT": [(number, CAPTION) for number, _ in infrared],
+        "NIR+TEXT": [(number, path, CAPTION) for number, path in infrared],
+    }
+    lists = {"train_annos.json": train, "test_gallery_and_queries.json": test}
+    return Plan(shots, {name: f"{json.dumps(rows)}\n".encode() for name, rows in lists.items()})
+
+
+def _orbench_person(preset: Preset, seed: int, split: str, identity: int) -> list[Shot]:
+    """An identity's images: of two cameras in each modality, of its origin."""
+    rng, of_llcm = generator(seed, Purpose.PLAN, identity), identity % 2 == 1
+    shots = []
+    for word, infrared in (("vis", False), ("nir", True)):
+        there = CAMPUS_CAMERAS if of_llcm else [c for c in CAMERAS if c.infrared == infrared]
+        for position in sorted(rng.choice(len(there), 2, replace=False).tolist()):
+            camera = there[position]
+            sensor = by_night(camera) if of_llcm and infrared else camera
+            origin = f"llcm_{identity + 3:04d}_c{camera.number:02d}_s120000_f"
+            number = camera.number
+            if not of_llcm:
+                origin = f"sysu_{identity + 3:04d}_cam{number}_"
+                number += ORBENCH_SYSU_CAMERA
+            for index in range(1, int(rng.integers(preset.images[0], preset.images[1] + 1)) + 1):
+                path = f"{word}/{identity:04d}/{identity:04d}_{origin}{index:04d}_{word}.jpg"
+                key = identity, number, index, int(infrared)
+                shots.append(_shot(path, split, identity, number, sensor, key))
+    return shots
+
+
 def _draw_splits(preset: Preset, rng: np.random.Generator) -> Splits:
     order = rng.permutation(preset.train + preset.validation + preset.test) + 1
     parts = np.split(order, np.cumsum([preset.train, preset.validation]))
@@ -207,6 +264,7 @@ LAYOUTS: Mapping[str, Callable[[Preset, int], Plan]] = {
     "sysu_mm01": plan_sysu_mm01,
     "regdb": plan_regdb,
     "llcm": plan_llcm,
+    "orbench": plan_orbench,
 }
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
@@ -214,10 +272,12 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "sysu_mm01": Preset(120, 20, 60, images=(6, 8), size=(128, 64)),
         "regdb": Preset(50, 0, 50, images=(10, 10), size=(128, 64)),
         "llcm": Preset(80, 0, 40, images=(1, 3), size=(128, 64)),
+        "orbench": Preset(80, 0, 40, images=(2, 4), size=(128, 64)),
     },
     "tiny": {
         "sysu_mm01": Preset(8, 4, 6, images=(2, 3), size=(64, 32)),
         "regdb": Preset(6, 0, 6, images=(3, 3), size=(64, 32)),
         "llcm": Preset(8, 0, 6, images=(1, 3), size=(64, 32)),
+        "orbench": Preset(8, 0, 6, images=(2, 3), size=(64, 32)),
     },
 }

@@ -104,3 +104,11 @@ def test_a_sheet_of_another_format(capsys, rendered, tmp_path):
     assert status == 2
     assert "a.txt" in err
     assert not (tmp_path / "prepared").exists()
+
+
+def test_orbench_says_whose_people_it_has(capsys, tmp_path):
+    folder = tmp_path / "orbench"
+    synthesize(folder, "tiny", seed=0, layout="orbench")
+    status, out, _ = run(capsys, "data", "check", "synthetic", f"--source={folder}")
+    assert status == 0
+    assert "of LLCM and" in " ".join(out.split())

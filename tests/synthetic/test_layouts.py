@@ -1,5 +1,6 @@
 """The synthetic dataset's layouts: its lists and its folders agree, and its label counts them."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jreid.data.layouts.orbench import list_images
 from jreid.data.layouts.synthetic_label import read_label
 from jreid.synthetic.layouts import LAYOUTS, PRESETS
 from jreid.synthetic.synthesize import synthesize
@@ -78,7 +80,22 @@ def llcm_label(folder: Path, path: str) -> Label:
     return "train" if train_word else "test", modality, int(camera), int(identity)
 
 
-LABELS = {"sysu_mm01": sysu_label, "regdb": regdb_label, "llcm": llcm_label}
+def orbench_label(folder: Path, path: str) -> Label:
+    word, identity, name = path.split("/")
+    match = re.fullmatch(rf"{identity}_(llcm|sysu)_\d{{4}}_c(?:am)?(\d+)_.+_?{word}\.jpg", name)
+    assert match, path
+    train = json.loads((folder / "train_annos.json").read_text())
+    split = "train" if any(f"vis/{identity}/" in one["file_path"] for one in train) else "test"
+    camera = int(match[2]) + (10 if match[1] == "sysu" else 0)
+    return split, "infrared" if word == "nir" else "visible", camera, int(identity)
+
+
+LABELS = {
+    "sysu_mm01": sysu_label,
+    "regdb": regdb_label,
+    "llcm": llcm_label,
+    "orbench": orbench_label,
+}
 
 
 def counted(labels: list[Label]) -> set[tuple]:
@@ -217,3 +234,11 @@ def test_every_plan_follows_from_its_seed(preset, layout):
     assert plan(how_much, 3) != plan(how_much, 4)
     keys = [shot.key for shot in plan(how_much, 3).shots]
     assert len(set(keys)) == len(keys)
+
+
+def test_orbench_is_read_without_faults(folders):
+    listing = list_images(folders["orbench"])
+    assert not [fault for fault in listing.faults if fault.kind != "warning"]
+    assert len(listing.rows) == len(image_paths(folders["orbench"]))
+    assert any("LLCM and" in fault.what for fault in listing.faults)
+    assert not any("45,113" in fault.what for fault in listing.faults)  # it is not ORBench itself

@@ -215,7 +215,9 @@ def test_fields_of_another_form_are_reported(changes, tiny, tmp_path):
 def test_bad_input_is_reported(tmp_path):
     with pytest.raises(InputError, match="preset=huge does not exist"):
         synthesize(tmp_path / "data", "huge")
-    with pytest.raises(InputError, match=r"layout=market does not exist.*llcm, regdb, sysu_mm01"):
+    with pytest.raises(
+        InputError, match=r"layout=market does not exist.*llcm, orbench, regdb, sysu_mm01"
+    ):
         synthesize(tmp_path / "data", "tiny", layout="market")
     with pytest.raises(InputError, match="seed -1"):
         synthesize(tmp_path / "data", "tiny", seed=-1)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from jreid.evaluation.protocols.folder import folder
 from jreid.evaluation.protocols.llcm import llcm, llcm_all, llcm_released_vis_to_ir
 from jreid.evaluation.protocols.mixed import mixed
+from jreid.evaluation.protocols.orbench import orbench
 from jreid.evaluation.protocols.protocol import Rule
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
@@ -16,6 +17,7 @@ PROTOCOLS: Mapping[str, Rule] = {
     "llcm": llcm,
     "llcm_released_vis_to_ir": llcm_released_vis_to_ir,
     "llcm_all": llcm_all,
+    "orbench": orbench,
     "folder": folder,
     "mixed": mixed,
 }

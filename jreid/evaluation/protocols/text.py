@@ -94,17 +94,16 @@ def describe(protocol: Protocol) -> str:
     'indoor, 1-shot, seeded sampling'
     """
     dataset = protocol.name.split("_")[0]
+    rule = PROTOCOLS.get(protocol.name)
+    parameters = inspect.signature(rule).parameters if rule else {}
+    several = sum(name.split("_")[0] == dataset for name in PROTOCOLS) > 1
     parts = [] if protocol.split == "test" else [protocol.split]
-    if protocol.name not in PROTOCOLS or (
-        sum(name.split("_")[0] == dataset for name in PROTOCOLS) > 1
-    ):
+    if several or not {"search", "direction"} & {*parameters}:
         parts.append(protocol.name)
     if protocol.search:
         parts += [protocol.search, f"{protocol.shots}-shot"]
     else:
         parts.append(protocol.direction.replace("_", " "))
-    rule = PROTOCOLS.get(protocol.name)
-    parameters = inspect.signature(rule).parameters if rule else {}
     own = {name: parameter.default for name, parameter in parameters.items()}
     if protocol.share is not None:
         parts.insert(-1, f"mixed {protocol.share:g}")
