@@ -87,6 +87,28 @@ def with_identities(config: Config, identities: int) -> Config:
     return copy.lock()
 
 
+def with_data(config: Config, argument: str, folder: Path | None = None) -> Config:
+    """A locked copy of a run's config, to evaluate the run on another dataset by its protocols.
+
+    The number of identities stays, since the run's model was built for it.
+
+    Args:
+        argument: the dataset, such as `llcm` or `regdb,trial=3`; a scale in it has no effect.
+        folder: of the dataset; None for its default.
+
+    Raises:
+        InputError: the argument is not understood.
+    """
+    own = defaults(argument)
+    copy = config.copy_and_resolve_references()
+    copy.protocols = own.protocols
+    kept = {"identities": config.data.identities, "prepared": config.data.prepared}
+    copy.data.update({**own.data.to_dict(), **kept})
+    if folder:
+        copy.data.folder = str(folder)
+    return _with_local_paths(copy).lock()
+
+
 def to_text(config: ConfigDict) -> str:
     """The config as JSON, which `read` reads."""
     return json.dumps(config.to_dict(), indent=2) + "\n"

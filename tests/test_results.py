@@ -248,6 +248,27 @@ def test_other_data_are_another_result(run, tmp_path, capsys):
     assert "other data" in call(capsys, *message)[1]
 
 
+def test_a_run_is_evaluated_on_another_dataset_by_its_protocols(run, tmp_path, capsys):
+    from jreid.synthetic.synthesize import synthesize
+
+    other = tmp_path / "other"
+    synthesize(other, "tiny", seed=1, layout="llcm")
+    evaluate = ["evaluate", f"--workdir={run}", "--data=tiny_llcm", f"--data-folder={other}"]
+    assert call(capsys, *evaluate)[0] == 0
+    (file,) = run.glob("result-*.json")
+    result = json.loads(file.read_text())
+    protocols = [row["protocol"] for row in result["rows"] if row["checkpoint"] == "last"]
+    assert {protocol["name"] for protocol in protocols} == {"llcm"} and len(protocols) == 2
+    assert {(row["dataset"], row["trained_on"]) for row in result["rows"]} == {
+        ("tiny_llcm", "tiny")
+    }
+    assert "--data-folder needs --data" in call(capsys, *evaluate[:2], evaluate[3])[2]
+    assert "llcm" in call(capsys, *evaluate[:2], "--data=llm")[2]
+    assert call(capsys, *evaluate[:3], f"--data-folder={tmp_path}/nowhere")[0] == 2
+    compare = ["evaluate", "--compare", run, run, "--data=tiny_llcm"]
+    assert "goes only with --workdir" in call(capsys, *compare)[2]
+
+
 @pytest.mark.fault("A2")
 def test_people_that_were_trained_on_are_no_test_people(run, tiny_folder, tmp_path, capsys):
     folder = shutil.copytree(tiny_folder, tmp_path / "swapped")

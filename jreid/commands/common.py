@@ -144,7 +144,12 @@ def _load(options: argparse.Namespace) -> Any:
         check_config(config)
     else:
         run = Run(options.workdir, getattr(options, "allow_config_drift", False))
-        config = configs.override(run.config(), options.overrides)
+        config = run.config()
+        if getattr(options, "data", None):
+            config = configs.with_data(config, options.data, options.data_folder)
+        elif getattr(options, "data_folder", None):
+            raise InputError("--data-folder needs --data, such as --data=llcm.")
+        config = configs.override(config, options.overrides)
         with run.explain_revision():
             check_config(config)
     return config
@@ -162,7 +167,7 @@ def config_of_run(options: argparse.Namespace) -> Any:
 
     config = config_of(options)
     free = ["evaluation.", "protocols", "cpu_threads"]
-    if getattr(options, "other_data", False):
+    if getattr(options, "other_data", False) or getattr(options, "data", None):
         free.append("data.")
     for changed in configs.differences(config, Run(options.workdir).config()):
         if not changed.field.startswith(tuple(free)):

@@ -13,7 +13,7 @@ from jreid.commands.common import (
     on_several_processes,
     verb,
 )
-from jreid.commands.other_data import add_flag, marks_of_data
+from jreid.commands.other_data import add_flags, marks_of_data, refuse_flags
 from jreid.errors import InputError, counted
 from jreid.progress import TerminalBar
 
@@ -32,7 +32,7 @@ def add(verbs: Any) -> None:
     )
     embed.add_argument("--modality", choices=MODALITIES, help="modality of the images in --images")
     embed.add_argument("--output", type=Path, required=True, help="the .npz file to write")
-    add_flag(embed)
+    add_flags(embed)
     on_several_processes(embed)
 
 
@@ -48,7 +48,7 @@ def _embed(options: argparse.Namespace) -> None:
     if options.split:
         config = config_of_run(options)
         dataset = dataset_of(config)
-        marks = marks_of_data(run, config, dataset, options.split, options.other_data, dataset_of)
+        marks = marks_of_data(options, run, config, dataset, options.split, dataset_of)
         with TerminalBar() as bar:
             count = embed_split(
                 config, run, options.checkpoint, dataset, options.split, output, marks, bar
@@ -58,8 +58,7 @@ def _embed(options: argparse.Namespace) -> None:
             f"{output}: embeddings of the {counted(count, 'images')} of the {options.split} split"
         )
         return
-    for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
-        raise InputError(f"{flag} goes only with --split; leave it out.")
+    refuse_flags(options, "--split")
     with TerminalBar() as bar:
         count = embed_folder(run, options.checkpoint, options.images, options.modality, output, bar)
     options.document = {"output": output, "images": count, "modality": options.modality}

@@ -15,8 +15,14 @@ from jreid.commands.common import (
     on_several_processes,
     verb,
 )
-from jreid.commands.other_data import add_flag, marks_of_data
-from jreid.commands.results import document, keep_each, print_rows, raise_incomplete
+from jreid.commands.other_data import add_flags, marks_of_data, refuse_flags
+from jreid.commands.results import (
+    document,
+    keep_each,
+    print_rows,
+    raise_incomplete,
+    read_runs,
+)
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
@@ -42,16 +48,15 @@ def add(verbs: Any) -> None:
         help="two results or runs, whose rows of equal fingerprint are printed side by side, with "
         "intervals of their differences; for several seeds: A1.json,A2.json B1.json,B2.json",
     )
-    add_flag(evaluate.add_argument_group("with --workdir"))
+    add_flags(evaluate.add_argument_group("with --workdir"))
     features.add_flags(evaluate.add_argument_group("with --features"))
     add_trust_flag(evaluate)
     on_several_processes(evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    for flag in [*options.overrides, *(["--other-data"] if options.other_data else [])]:
-        if not options.workdir:
-            raise InputError(f"{flag} goes only with --workdir; leave it out.")
+    if not options.workdir:
+        refuse_flags(options, "--workdir")
     if options.features:
         features.evaluate_features(options)
         return
@@ -74,7 +79,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     run = Run(options.workdir)
     config = config_of_run(options)
     dataset = dataset_of(config)
-    marks = marks_of_data(run, config, dataset, "test", options.other_data, dataset_of)
+    marks = marks_of_data(options, run, config, dataset, "test", dataset_of)
     evaluate_and_print(options, config, run, dataset, draw_protocols(config, dataset), marks)
 
 
@@ -101,7 +106,9 @@ def evaluate_and_print(
     """
     from jreid.runs.evaluate import evaluate_run
 
-    name = f"result-{dataset.fingerprint[:12]}.json" if marks else run.result.name
+    # With --data the run's own result stays, also if the dataset turns out to be its own.
+    other = marks or getattr(options, "data", None)
+    name = f"result-{dataset.fingerprint[:12]}.json" if other else run.result.name
 
     def write(result: Mapping[str, Any]) -> None:
         if not run.is_bundle:
@@ -132,7 +139,7 @@ def _compare(options: argparse.Namespace, first: Path, second: Path) -> None:
     from jreid.evaluation.results.intervals import compare_intervals, lines
     from jreid.evaluation.results.tables import WIDTH, format_comparison
 
-    results, names = (_side(first), _side(second)), (f"{first}", f"{second}")
+    results, names = (read_runs(first), read_runs(second)), (f"{first}", f"{second}")
     rows = compare(*results)
     intervals = compare_intervals(*results, names)
     extraction = extraction_differences(*results, names)
@@ -147,16 +154,6 @@ def _compare(options: argparse.Namespace, first: Path, second: Path) -> None:
     Console(width=WIDTH).print(format_comparison(rows))
     for message in (*lines(intervals), *extraction):
         print(message)
-
-
-def _side(given: Path) -> Mapping[str, Any]:
-    """The result of a side of `--compare`: of one file, or the mean of several with commas."""
-    from jreid.evaluation.results.compare import read_result
-    from jreid.evaluation.results.intervals import mean_of_runs
-
-    paths = [given] if given.exists() else [Path(part) for part in f"{given}".split(",")]
-    results = [*map(read_result, paths)]
-    return mean_of_runs(results, [*map(str, paths)]) if len(paths) > 1 else results[0]
 
 
 def _about(result: Mapping[str, Any]) -> str:

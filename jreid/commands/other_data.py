@@ -3,8 +3,10 @@
 import argparse
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from jreid.datasets import SHARED_PEOPLE, TITLES
 from jreid.errors import InputError
 
 FLAG = "--other-data"
@@ -14,26 +16,51 @@ HELP = (
 )
 
 
-def add_flag(parser: argparse._ActionsContainer) -> None:
-    """Adds `--other-data`."""
+def add_flags(parser: argparse._ActionsContainer) -> None:
+    """Adds `--data`, `--data-folder` and `--other-data`."""
+    parser.add_argument(
+        "--data",
+        metavar="NAME",
+        help="use this dataset in place of the run's, with the protocols of its layout: llcm, "
+        "regdb,trial=3, ... (`jreid list datasets` shows all); otherwise as --other-data",
+    )
+    parser.add_argument(
+        "--data-folder", type=Path, metavar="DIR", help="folder of --data (default: data/NAME)"
+    )
     parser.add_argument(FLAG, action="store_true", help=HELP)
 
 
+def refuse_flags(options: argparse.Namespace, needed: str) -> None:
+    """Raises InputError if one of these flags, or of a config, is given without the needed one."""
+    given = {
+        FLAG: options.other_data,
+        "--data": options.data,
+        "--data-folder": options.data_folder,
+    }
+    for flag in [*options.overrides, *(flag for flag, value in given.items() if value)]:
+        raise InputError(f"{flag} goes only with {needed}; leave it out.")
+
+
 def marks_of_data(
-    run: Any, config: Any, dataset: Any, split: str, allowed: bool, load: Callable[[Any], Any]
+    options: argparse.Namespace,
+    run: Any,
+    config: Any,
+    dataset: Any,
+    split: str,
+    load: Callable[[Any], Any],
 ) -> dict[str, Any]:
     """The fields that mark rows on other data; empty if the dataset is the run's own.
 
     An imported run has no data of its own: its rows are always marked.
 
     Args:
+        options: of the verb, which say whether the user asked for other data.
         split: the split to embed.
-        allowed: whether the user asked for other data.
         load: loads the dataset of a config.
 
     Returns:
-        `other_data`, and `trained_on_unknown` if the run's own images are no longer in their
-        folder.
+        `other_data`; `trained_on`, the name of the run's own dataset; and `trained_on_unknown` if
+        its images are no longer in their folder.
 
     Raises:
         InputError: the data are not the run's own and the user did not ask for them, or the run was
@@ -43,7 +70,7 @@ def marks_of_data(
     own = record.get("data_fingerprint")
     if own == dataset.fingerprint or (record and own is None):
         return {}
-    if not allowed:
+    if not (options.other_data or options.data):
         raise InputError(
             f"{config.data.folder} holds other data than the run in {run.workdir} was trained on "
             f"(fingerprint {dataset.fingerprint[:12]} here, {own[:12] if own else 'none recorded'} "
@@ -52,9 +79,11 @@ def marks_of_data(
         )
     import numpy as np
 
+    _refuse_shared_people(run, config)
+    marks = {"other_data": True, "trained_on": run.config().data.name}
     training = _training_images(run, own, load)
     if training is None:
-        return {"other_data": True, "trained_on_unknown": True}
+        return {**marks, "trained_on_unknown": True}
     table = dataset.table.take(dataset.table.split == split)
     known = np.array([hashlib.sha256(image).digest() in training for image in table.image], bool)
     if known.any():
@@ -64,7 +93,19 @@ def marks_of_data(
             f"{people} identities, were training images of the run in {run.workdir}; evaluate it "
             "on people that it was not trained on."
         )
-    return {"other_data": True}
+    return marks
+
+
+def _refuse_shared_people(run: Any, config: Any) -> None:
+    """Raises InputError for two datasets that have people of each other."""
+    here, trained = config.data.name, run.config().data.name
+    for one, other in ((here, trained), (trained, here)):
+        if other in SHARED_PEOPLE.get(one, ()):
+            raise InputError(
+                f"{TITLES[one]} has images of {TITLES[other]}, test people included, so the run in "
+                f"{run.workdir}, which was trained on {trained}, cannot be tested on {here}; "
+                "choose another dataset."
+            )
 
 
 def _training_images(run: Any, own: str | None, load: Callable[[Any], Any]) -> set[bytes] | None:

@@ -11,6 +11,7 @@ from jreid.commands.common import (
     dataset_of,
     verb,
 )
+from jreid.commands.results import read_runs
 from jreid.errors import InputError
 from jreid.progress import TerminalBar, explained
 
@@ -28,6 +29,12 @@ def add(verbs: Any) -> None:
     )
     report.add_argument("--workdir", type=Path, help="folder of a run, in place of RUN")
     report.add_argument(
+        "--rows",
+        metavar="latex|markdown",
+        help="in place of the page, print the results as a table for a paper; a RUN may also be a "
+        "result.json, or several seeds: A1,A2",
+    )
+    report.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
@@ -41,6 +48,9 @@ def _report(options: argparse.Namespace) -> None:
     runs = [*options.runs, *([options.workdir] if options.workdir else [])]
     if not runs:
         raise InputError("report needs a run; give its folder by --workdir=RUN.")
+    if options.rows:
+        _print_rows(runs, options)
+        return
     if len(runs) == 1:
         options.workdir = runs[0]
         _report_run(options)
@@ -50,6 +60,21 @@ def _report(options: argparse.Namespace) -> None:
     output = options.output or Path(COMPARISON)
     options.document = {"report": output}
     _compare(runs, output)
+
+
+def _print_rows(runs: list[Path], options: argparse.Namespace) -> None:
+    from jreid.evaluation.results.paper import paper_table
+    from jreid.files import write_text
+
+    if options.overrides:
+        raise InputError(f"{options.overrides[0]} does not go with --rows; leave it out.")
+    text = paper_table([*map(read_runs, runs)], options.rows)
+    options.document = {"table": text, "output": options.output}
+    if options.output:
+        write_text(options.output, text)
+        print(f"rows         {options.output}")
+    else:
+        print(text, end="")
 
 
 def _compare(workdirs: list[Path], output: Path) -> None:

@@ -74,3 +74,13 @@ def _expected(config: Any, rows: Sequence[Mapping[str, Any]]) -> str:
         f"Expected: rank-1 {low} to {high} in {row['label']}, re-ranking {row['rerank']}, by "
         f"processor and seed; {found:.2f} {inside}."
     )
+
+
+def read_runs(given: Path) -> Mapping[str, Any]:
+    """The result of a run or of a file; of several, separated by commas, the mean."""
+    from jreid.evaluation.results.compare import read_result
+    from jreid.evaluation.results.intervals import mean_of_runs
+
+    paths = [given] if given.exists() else [Path(part) for part in f"{given}".split(",")]
+    results = [*map(read_result, paths)]
+    return mean_of_runs(results, [*map(str, paths)]) if len(paths) > 1 else results[0]

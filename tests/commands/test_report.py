@@ -1,5 +1,7 @@
 """The report at the end of a training: it is written, can be left out, and never fails the run."""
 
+import json
+
 import pytest
 from helpers.command_line import SMALL_EVALUATION
 from helpers.paths import ROOT
@@ -52,3 +54,16 @@ def test_training_does_not_fail_for_its_report(train, monkeypatch):
     assert "RuntimeError: no room for it" in line
     assert f"jreid report --workdir={workdir}" in line
     assert (workdir / "result.json").is_file()
+
+
+def test_rows_for_a_paper(tmp_path, capsys):
+    metrics = {"cmc": {str(rank): 0.5 for rank in (1, 10, 20)}, "mAP": 0.25, "mINP": 0.125}
+    row = {"label": "all, 1-shot", "rerank": "none", "fingerprint": "0a1b", "protocol": {}}
+    row |= {**metrics, "std": metrics, "trials": 10, "of_trials": 10}
+    (tmp_path / "result.json").write_text(json.dumps({"method": "agw", "rows": [row]}))
+    assert main(["report", str(tmp_path), "--rows=latex"]) == 0
+    assert "agw & none & 50.00 & 50.00 & 50.00 & 25.00 & 12.50" in capsys.readouterr().out
+    file = tmp_path / "rows.md"
+    assert main(["report", str(tmp_path), "--rows=markdown", f"--output={file}"]) == 0
+    assert "0a1b" in file.read_text()
+    assert main(["report", str(tmp_path), "--rows=html"]) == 2

@@ -41,7 +41,7 @@ def assert_as_oracle(query, gallery, how, distance="cosine", **options):
     return made
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 999),
     Q=st.integers(2, 40),
