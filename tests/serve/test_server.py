@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -138,8 +139,9 @@ def test_ctrl_c_stops_it():
         "serve(create_app(StubSearcher()), bind(0))"
     )
     command = [sys.executable, "-c", code]
-    paths = f"{ROOT}:{ROOT}/tests"
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env={"PYTHONPATH": paths}) as running:
+    paths = [str(ROOT), f"{ROOT}/tests", *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as running:
         assert running.stderr and b"http://127.0.0.1:" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
         assert running.wait(20) in (130, -signal.SIGINT)
