@@ -104,13 +104,14 @@ def _report_run(options: argparse.Namespace) -> None:
     seen = _seen(config, run, result)
     with explained(WRITING):
         write_run_report(output, run, config, result, seen)
-    options.document = {"report": output}
+    missing = seen if isinstance(seen, str) else None
+    options.document = {"report": output, "missing": missing}
     print(f"report       {output}")
 
 
 def _seen(config: Any, run: Any, result: Any) -> Any:
     """The images of the result and their embeddings; or why they cannot be shown."""
-    from jreid.report.run_report import Seen
+    from jreid.report.image_sections import Seen
     from jreid.runs.evaluate import embed_test_split
     from jreid.runs.protocols import draw_protocols
 
@@ -140,7 +141,8 @@ def report_training(config: Any, run: Any, dataset: Any, draws: Any, embedded: A
     """
     from jreid.distributed.processes import on_main_process
     from jreid.errors import describe
-    from jreid.report.run_report import Seen, write_run_report
+    from jreid.report.image_sections import Seen
+    from jreid.report.run_report import write_run_report
 
     def write() -> str:
         seen = Seen(dataset, draws.test[0], embedded)

@@ -140,6 +140,8 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         options.document = document(result, run.result)
         print_rows(config, result["rows"])
         print(f"result       {run.result}")
+        if run.report.is_file():
+            print(f"report       {run.report}")
         return
     log.info("on %s", devices())
     if message := on_main_process(lambda: check_device_once(config, jax.local_devices()[0])):

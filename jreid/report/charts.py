@@ -81,8 +81,8 @@ def line_chart(
         for number, (name, (x, y)) in enumerate(lines.items()):
             color, dash = styles[number] if styles else (number, number)
             axes.plot(
-                x, y, DASHES[dash % len(DASHES)], color=SERIES[color % len(SERIES)], label=name,
-                marker="o" if len(x) < 12 else None, markersize=3,
+                x, y, DASHES[dash % len(DASHES)], color=SERIES[color % len(SERIES)],
+                label=_plain(name), marker="o" if len(x) < 12 else None, markersize=3,
             )  # fmt: skip
         axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -188,8 +188,7 @@ def _svg(title: str, draw: Any, size: tuple[float, float] = SIZE) -> Markup:
         columns = 1 if max(map(len, labels), default=0) > 24 else 2
         lines = -(-len(labels) // columns) if len(labels) > 1 else 0
         if lines:
-            names = [*map(_plain, labels)]
-            figure.legend(handles, names, loc="outside upper left", ncols=columns)
+            figure.legend(handles, labels, loc="outside upper left", ncols=columns)
         figure.set_size_inches(size[0], size[1] + lines * LEGEND_LINE)
         content = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -198,8 +197,9 @@ def _svg(title: str, draw: Any, size: tuple[float, float] = SIZE) -> Markup:
 
 
 def _plain(text: str) -> str:
-    """A text in which Matplotlib finds no formula."""
-    return clean(text).replace("$", r"\$")
+    """A text in which Matplotlib finds no formula, and that it does not leave out of legends."""
+    hidden = "\u200b" if text.startswith("_") else ""  # a space without width
+    return hidden + clean(text).replace("$", r"\$")
 
 
 def _in_page(svg: str, title: str) -> Markup:

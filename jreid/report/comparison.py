@@ -138,7 +138,7 @@ def differing_fields(sides: Sequence[Side]) -> dict[str, list[Any]]:
 def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, Any]:
     """The rows of one experiment: those of the runs, and each group's mean and deviation."""
     rows, first = [], groups[0][0].row(*key)
-    for number, group in enumerate(groups, 1):
+    for group in groups:
         found = [(side, row) for side in group if (row := side.row(*key))]
         for side, row in found:
             cells = [_percent(value(row)) for value in METRICS.values()]
@@ -147,8 +147,7 @@ def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, 
             )
         if len(group) > 1:
             cells = [_mean([value(row) for _, row in found]) for value in METRICS.values()]
-            name = f"mean of group {number}" if len(groups) > 1 else "mean"
-            rows.append((name, f"{len(group)} seeds", cells, "", True))
+            rows.append(("mean of these", f"{len(group)} seeds", cells, "", True))
     assert first is not None  # the key is shared
     kind = f"{key[0]} checkpoint"
     rerank = "" if first["rerank"] == "none" else f", re-ranked: {first['rerank']}"
@@ -194,8 +193,8 @@ def _charts(sides: Sequence[Side], key: tuple[str, str]) -> list[Chart]:
     curves = {name: _curve(row) for name, row in rows.items()}
     charts = [line_chart("CMC", "rank", "queries (%)", curves)]
     for title, metric, factor, label in (
-        ("Validation rank-1", "validation/rank1", 100, "%"),
-        ("Loss", "model/loss", 1, "value"),
+        ("Validation rank-1", "validation/rank1", 100, "rank-1 (%)"),
+        ("Loss", "model/loss", 1, "loss"),
     ):
         found = {side.name: side.metrics[metric] for side in shown if metric in side.metrics}
         if found:

@@ -62,6 +62,7 @@ def project(features: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarr
     """
     try:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise InputError(
             "t-SNE needs scikit-learn, which is not installed: `pip install scikit-learn`."
@@ -70,7 +71,8 @@ def project(features: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarr
     has_plane = features.shape[1] > 1 and np.ptp(features, axis=0).any()
     start = "pca" if has_plane else "random"
     tsne = TSNE(perplexity=neighbors, init=start, random_state=seed)
-    return tsne.fit_transform(features.astype(np.float32))
+    with threadpool_limits(1):  # several threads wait for each other: they take four times as long
+        return tsne.fit_transform(features.astype(np.float32))
 
 
 def _draw(

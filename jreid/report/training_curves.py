@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from jreid.report.charts import Chart, Line, line_chart
 
@@ -11,6 +12,31 @@ VALIDATION = "validation/"
 UNSHOWN = ("step", "epoch", "images_per_second")
 MOST_LINES = 6  # in a chart
 LOG_RATIO = 10  # of the largest value to the smallest, from which on an axis is logarithmic
+
+
+class Kind(NamedTuple):
+    """A kind of metric, which has its own charts.
+
+    Attributes:
+        title: of a chart.
+        y_label: of its axis.
+        factor: of the values: 100 for percent.
+        matches: whether a metric of this name is of this kind, if of none before it.
+    """
+
+    title: str
+    y_label: str
+    factor: int
+    matches: Callable[[str], bool]
+
+
+KINDS = (
+    Kind("Validation", "score (%)", 100, lambda name: name.startswith(VALIDATION)),
+    Kind("Loss", "loss", 1, lambda name: name.endswith("/loss")),
+    Kind("Accuracy", "accuracy (%)", 100, lambda name: name.endswith("accuracy")),
+    Kind("Gradient norm", "norm", 1, lambda name: name.endswith("/gradient_norm")),
+    Kind("Terms of the loss and more", "value", 1, lambda name: True),
+)
 
 
 def read_metrics(file: Path) -> dict[str, Line]:
@@ -35,30 +61,22 @@ def read_metrics(file: Path) -> dict[str, Line]:
 
 def training_charts(metrics: Mapping[str, Line]) -> list[Chart]:
     """A chart of each kind of metric that there is."""
-    kinds: dict[str, dict[str, Line]] = {
-        "Validation": {}, "Loss": {}, "Accuracy": {}, "Terms of the loss and more": {},
-        "Gradient norm": {},
-    }  # fmt: skip
-    for name, line in metrics.items():
-        if name.startswith(VALIDATION):
-            kind, line = "Validation", (line[0], [100 * value for value in line[1]])
-        else:
-            last = name.rpartition("/")[2]
-            kind = {"loss": "Loss", "gradient_norm": "Gradient norm"}.get(
-                last, "Accuracy" if last.endswith("accuracy") else "Terms of the loss and more"
-            )
-            if kind == "Accuracy":
-                line = (line[0], [100 * value for value in line[1]])
-        kinds[kind][name.removeprefix(VALIDATION)] = line
-    charts = []
-    for kind, lines in kinds.items():
-        names = [*lines]
-        for start in range(0, len(names), MOST_LINES):
-            some = {name: lines[name] for name in names[start : start + MOST_LINES]}
-            part = f" ({start // MOST_LINES + 1})" if len(names) > MOST_LINES else ""
-            label = {"Validation": "%", "Accuracy": "%"}.get(kind, "value")
-            values = [value for _, y in some.values() for value in y]
-            log = label == "value" and 0 < LOG_RATIO * min(values) < max(values)
-            digits = 2 if label == "%" else 3
-            charts.append(line_chart(f"{kind}{part}", "step", label, some, log=log, digits=digits))
-    return charts
+    of_kind: dict[Kind, dict[str, Line]] = {kind: {} for kind in KINDS}
+    for name, (x, y) in metrics.items():
+        kind = next(kind for kind in KINDS if kind.matches(name))
+        shown = name.removeprefix(VALIDATION).replace("rank1", "rank-1")
+        of_kind[kind][shown] = x, [kind.factor * value for value in y]
+    return [chart for kind, lines in of_kind.items() for chart in _charts(kind, lines)]
+
+
+def _charts(kind: Kind, lines: Mapping[str, Line]) -> Iterator[Chart]:
+    """The lines of a kind, some in each chart."""
+    names = [*lines]
+    for start in range(0, len(names), MOST_LINES):
+        some = {name: lines[name] for name in names[start : start + MOST_LINES]}
+        part = f" ({start // MOST_LINES + 1})" if len(names) > MOST_LINES else ""
+        values = [value for _, y in some.values() for value in y]
+        log = kind.factor == 1 and 0 < LOG_RATIO * min(values) < max(values)
+        digits = 3 if kind.factor == 1 else 2
+        title = f"{kind.title}{part}"
+        yield line_chart(title, "step", kind.y_label, some, log=log, digits=digits)

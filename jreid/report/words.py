@@ -14,16 +14,8 @@ def protocol_in_words(row: Mapping[str, Any]) -> str:
     """
     rule = row["protocol"]
     queries, _, gallery = rule.get("direction", "infrared_to_visible").partition("_to_")
-    sentences = [
-        f"Queries: {_drawn(rule, 'query')}{queries} images{_cameras(rule, 'query')}{_count(row)}.",
-        f"Gallery: {_drawn(rule, 'gallery')}{gallery} images{_cameras(rule, 'gallery')}.",
-    ]
-    if rule.get("ignore") == "place":
-        rooms = [f"camera {a} skips camera {b}" for a, b in rule.get("rooms", [])]
-        where = f" ({', '.join(rooms)})" if rooms else ""
-        sentences.append(f"A query skips the gallery images from its own place{where}.")
-    elif rule.get("ignore") == "identity_and_camera":
-        sentences.append("A query skips images of its own person from its own camera.")
+    drawn = _mixed if rule.get("share") is not None else _plain
+    sentences = [*drawn(rule, queries, gallery, _count(row)), _skipped(rule)]
     counts = {
         "identity": "CMC counts each person once, at the nearest image.",
         "image": "CMC counts every gallery image.",
@@ -34,6 +26,39 @@ def protocol_in_words(row: Mapping[str, Any]) -> str:
     rerank = row.get("rerank", "none")
     sentences.append("" if rerank == "none" else f"Distances are re-ranked: {rerank}.")
     return " ".join(filter(None, sentences))
+
+
+def _plain(rule: Mapping[str, Any], queries: str, gallery: str, count: str) -> list[str]:
+    """The queries and the gallery of one modality each."""
+    return [
+        f"Queries: {_drawn(rule, 'query')}{queries} images{_cameras(rule, 'query')}{count}.",
+        f"Gallery: {_drawn(rule, 'gallery')}{gallery} images{_cameras(rule, 'gallery')}.",
+    ]
+
+
+def _mixed(rule: Mapping[str, Any], queries: str, gallery: str, count: str) -> list[str]:
+    """The queries and a gallery of both modalities."""
+    which = (
+        "in no gallery, whatever its share,"
+        if rule.get("queries") == "common"
+        else "not in the gallery"
+    )
+    images = counted(rule.get("images", 0), "images")
+    return [
+        f"Queries: the {queries} images that are {which}{count}.",
+        f"Gallery: {images} of each person who has both modalities, {100 * rule['share']:g} % of "
+        f"them {queries} and the others {gallery}, chosen by their names.",
+    ]
+
+
+def _skipped(rule: Mapping[str, Any]) -> str:
+    rooms = [f"camera {a} skips camera {b}" for a, b in rule.get("rooms", [])]
+    where = f" ({', '.join(rooms)})" if rooms else ""
+    return {
+        "place": f"A query skips the gallery images from its own place{where}.",
+        "identity_and_camera": "A query skips images of its own person from its own camera.",
+        "identity_and_location": "A query skips images of its own person from its own place.",
+    }.get(rule.get("ignore", ""), "")
 
 
 def _drawn(rule: Mapping[str, Any], role: str) -> str:

@@ -17,7 +17,7 @@ def train(tiny_folder, prepared, tmp_path, capsys, monkeypatch):
     """Trains no epoch, and returns the run's folder and what was printed."""
     # The other tests train without a report: tests/conftest.py.
     monkeypatch.setattr("jreid.commands.report.report_training", report_training)
-    monkeypatch.setattr("jreid.report.run_report.project", lambda features: features[:, :2])
+    monkeypatch.setattr("jreid.report.image_sections.project", lambda features: features[:, :2])
 
     def train(*flags):
         places = [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]

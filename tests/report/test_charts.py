@@ -41,6 +41,11 @@ def test_names_are_text_and_no_formula():
         assert "&lt;script&gt;$x$ &amp;" in chart.svg
 
 
+def test_every_line_is_in_the_legend():
+    chart = line_chart("Lines", "x", "y", {"_a": ([1], [1.0]), "b": ([1], [2.0])})
+    assert "_a<" in chart.svg and ">b<" in chart.svg
+
+
 def test_the_numbers_are_in_the_table():
     lines, pairs, plane = charts()
     assert lines.header == ["rank", "a", NAME]
@@ -79,8 +84,9 @@ def test_each_kind_of_metric_has_a_chart():
     terms = [f"model/term{n}" for n in range(7)]
     found = training_charts(dict.fromkeys([*names, *terms], line))
     assert [chart.title for chart in found] == [
-        "Validation", "Loss", "Accuracy", "Terms of the loss and more (1)",
-        "Terms of the loss and more (2)", "Gradient norm",
+        "Validation", "Loss", "Accuracy", "Gradient norm", "Terms of the loss and more (1)",
+        "Terms of the loss and more (2)",
     ]  # fmt: skip
+    assert found[0].header == ["step", "rank-1"]
     assert found[0].rows == [["1", "50.00"], ["2", "25.00"]]
     assert training_charts({}) == []

@@ -15,7 +15,8 @@ from helpers.reported_run import make_reported_run
 from jreid.__main__ import main
 from jreid.errors import InputError
 from jreid.find import Trust
-from jreid.report.run_report import Seen, command_of, run_page
+from jreid.report.image_sections import Seen
+from jreid.report.run_report import cmc_chart, command_of, run_page
 from jreid.runs.evaluate import embed_test_split
 from jreid.runs.protocols import draw_protocols
 
@@ -70,7 +71,7 @@ def made(tiny_dataset, tiny_folder, prepared, tmp_path_factory):
 def flat():
     """The features' first two numbers in place of t-SNE, which takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jreid.report.run_report.project", lambda features: features[:, :2])
+        patch.setattr("jreid.report.image_sections.project", lambda features: features[:, :2])
         yield
 
 
@@ -179,21 +180,30 @@ def test_the_command_has_no_path_of_jreid(recorded, shown):
     assert command_of({"command": recorded}) == shown
 
 
+def test_each_reranking_has_its_own_curve():
+    row = {"label": "all", "checkpoint": "last", "cmc": {"1": 0.5, "2": 1.0}}
+    two = ("none", "standard(k1=20)", "standard(k1=30)")
+    chart = cmc_chart([{**row, "rerank": text} for text in two])
+    assert chart.header == ["rank", "all", *(f"all, re-ranked: {text}" for text in two[1:])]
+    one = cmc_chart([{**row, "rerank": text} for text in two[:2]])
+    assert one.header == ["rank", "all", "all, re-ranked: standard"]
+
+
 def test_without_scikit_learn_the_page_names_the_remedy(made, monkeypatch):
     def missing(features):
         raise InputError("t-SNE needs scikit-learn: `pip install scikit-learn`.")
 
     run, config, seen = made
-    monkeypatch.setattr("jreid.report.run_report.project", missing)
+    monkeypatch.setattr("jreid.report.image_sections.project", missing)
     page = run_page(run, config, run.read_result(), seen)
     assert "t-SNE needs scikit-learn" in page and "People and modalities" not in page
 
 
 def test_a_run_whose_images_are_gone_still_has_a_report(run, capsys, tmp_path):
-    flags = [f"--workdir={run}", "--trust-code", f"--config.data.folder={tmp_path}/gone"]
+    flags = [str(run), "--trust-code", f"--config.data.folder={tmp_path}/gone", "--json"]
     assert main(["report", *flags]) == 0
-    captured = capsys.readouterr()
-    assert f"{run}/report.html" in captured.out
+    document = json.loads(capsys.readouterr().out)
+    assert document["report"] == f"{run}/report.html" and "gone does" in document["missing"]
     page = (run / "report.html").read_text()
     assert "This report has no ranked lists, distances and pictures:" in page
     assert "gone does not exist" in page

@@ -25,10 +25,19 @@ def test_sysu_mm01_in_words():
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_has_words(name):
-    words = protocol_in_words(row_of(name))
+    words = protocol_in_words(row_of("mixed:dataset=folder" if name == "mixed" else name))
     assert words.startswith("Queries: ")
     assert "Gallery: " in words and "Distance: " in words
     assert "  " not in words
+
+
+def test_a_gallery_of_both_modalities_in_words():
+    words = protocol_in_words(row_of("mixed:dataset=sysu_mm01,share=0.25,images=4,queries=own"))
+    assert words.startswith(
+        "Queries: the infrared images that are not in the gallery (10). Gallery: 4 images of each "
+        "person who has both modalities, 25 % of them infrared and the others visible, chosen by "
+        "their names. A query skips images of its own person from its own place."
+    )
 
 
 def test_a_single_split_and_a_reranking_are_named():
