@@ -63,7 +63,8 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[Job]:
             time.sleep(POLL)
         if received:
             raise Stopped(
-                128 + received[0], "the running jobs are saved; give the same command to continue"
+                128 + received[0],
+                "stopped; what the running jobs saved is kept; give the same command to continue",
             )
     return failed
 
