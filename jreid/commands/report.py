@@ -68,7 +68,7 @@ def _print_rows(runs: list[Path], options: argparse.Namespace) -> None:
 
     if options.overrides:
         raise InputError(f"{options.overrides[0]} does not go with --rows; leave it out.")
-    text = paper_table([*map(read_runs, runs)], options.rows)
+    text = paper_table([*map(read_runs, runs)], options.rows, [*map(str, runs)])
     options.document = {"table": text, "output": options.output}
     if options.output:
         write_text(options.output, text)

@@ -32,7 +32,12 @@ class Parts(NamedTuple):
     notes: list[str]
 
 
-def paper_table(results: Sequence[Mapping[str, Any]], form: str, checkpoint: str = "last") -> str:
+def paper_table(
+    results: Sequence[Mapping[str, Any]],
+    form: str,
+    names: Sequence[str] = (),
+    checkpoint: str = "last",
+) -> str:
     """A line for each method and re-ranking, with columns for each protocol.
 
     A mean over seeds or RegDB's splits has its deviation, which is over these.
@@ -40,6 +45,7 @@ def paper_table(results: Sequence[Mapping[str, Any]], form: str, checkpoint: str
     Args:
         results: contents of result files.
         form: `latex` (needs the package booktabs) or `markdown`.
+        names: of the results, to tell those of one method apart.
         checkpoint: `last` or `best`; rows of features have none and always count.
 
     Raises:
@@ -48,7 +54,16 @@ def paper_table(results: Sequence[Mapping[str, Any]], form: str, checkpoint: str
     """
     if form not in FORMS:
         raise InputError(f"{form} is not a form of rows; choose one of {', '.join(FORMS)}.")
-    lines = [line for result in results for line in _lines(result, checkpoint)]
+    methods = [_method(result) for result in results]
+    of_result = [
+        f"{method} ({name})" if methods.count(method) > 1 else method
+        for method, name in zip(methods, names or map(str, range(1, 1 + len(results))), strict=True)
+    ]
+    lines = [
+        line
+        for name, result in zip(of_result, results, strict=True)
+        for line in _lines(name, result, checkpoint)
+    ]
     protocols = {key: row["label"] for line in lines for key, row in line.rows.items()}
     if not lines:
         raise InputError(f"The results have no row of the {checkpoint} checkpoint.")
@@ -62,8 +77,11 @@ def paper_table(results: Sequence[Mapping[str, Any]], form: str, checkpoint: str
     return _latex(parts) if form == "latex" else _markdown(parts)
 
 
-def _lines(result: Mapping[str, Any], checkpoint: str) -> list[Line]:
-    name = result.get("method") or Path(str(result.get("features", "features"))).stem
+def _method(result: Mapping[str, Any]) -> str:
+    return result.get("method") or Path(str(result.get("features", "features"))).stem
+
+
+def _lines(name: str, result: Mapping[str, Any], checkpoint: str) -> list[Line]:
     lines: dict[str, Line] = {}
     for row in result["rows"]:
         if row.get("checkpoint", checkpoint) == checkpoint:

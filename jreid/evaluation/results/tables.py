@@ -174,7 +174,7 @@ def _notes_of(row: Mapping[str, Any]) -> list[str]:
         )
         notes.append(
             f"re-ranking {row['rerank'].partition('(')[0]}: cross-modality mAP {cross}, confusion "
-            f"{confusion}; {100 * mixed['share']:.1f} of the gallery is of the queries' modality."
+            f"{confusion}; {100 * mixed['share']:.1f} % of the gallery is of the queries' modality."
         )
     return notes + [f"Marked: {mark}." for mark in marks(row)]
 

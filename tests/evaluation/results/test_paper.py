@@ -100,4 +100,9 @@ def test_what_is_not_there():
     with pytest.raises(InputError, match="latex, markdown"):
         paper_table([AGW], "html")
     with pytest.raises(InputError, match="best"):
-        paper_table([IDKL], "markdown", "best")
+        paper_table([IDKL], "markdown", checkpoint="best")
+
+
+def test_two_runs_of_one_method_have_their_names():
+    text = paper_table([AGW, AGW, IDKL], "markdown", ["runs/a", "runs/b", "runs/c"])
+    assert "| agw (runs/a) |" in text and "| agw (runs/b) |" in text and "| id_kl |" in text
