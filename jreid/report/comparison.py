@@ -21,7 +21,6 @@ from jreid.runs.run import Run
 
 METRICS = {
     "rank-1": lambda row: row["cmc"]["1"],
-    "rank-10": lambda row: row["cmc"].get("10"),
     "mAP": lambda row: row["mAP"],
     "mINP": lambda row: row["mINP"],
 }
@@ -141,7 +140,7 @@ def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, 
     for group in groups:
         found = [(side, row) for side in group if (row := side.row(*key))]
         for side, row in found:
-            cells = [_percent(value(row)) for value in METRICS.values()]
+            cells = [f"{100 * value(row):.2f}" for value in METRICS.values()]
             rows.append(
                 (f"{side.name}", f"{side.config.seed}", cells, ", ".join(marks(row)), False)
             )
@@ -160,13 +159,8 @@ def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, 
     }
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
-
-
-def _mean(values: Sequence[float | None]) -> str:
-    numbers = [100 * value for value in values if value is not None]
-    return f"{np.mean(numbers):.2f} ± {np.std(numbers):.2f}" if numbers else ""
+def _mean(values: Sequence[float]) -> str:
+    return f"{100 * np.mean(values):.2f} ± {100 * np.std(values):.2f}"
 
 
 def _intervals(groups: Sequence[Sequence[Side]]) -> list[str]:
