@@ -9,7 +9,7 @@ import sys
 import pytest
 from helpers.paths import ROOT
 
-from jreid.process import CACHE_VARIABLE, keep_compilations
+from jreid.process import CACHE_VARIABLE, keep_compilations, silence_xla
 
 # Compiles something, however fast that is, and tells where JAX keeps it.
 COMPILE = """
@@ -192,3 +192,12 @@ def test_keras_stays_out():
     message = "import sys, tensorflow; sys.exit('keras' in sys.modules)"
     source = f"from jreid.process import leave_keras_out; leave_keras_out(); {message}"
     subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "3"), ("0", "0")])
+def test_xla_logs_no_alarms_unless_asked_to(monkeypatch, before, after):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", before or "")
+    if before is None:
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    silence_xla()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == after

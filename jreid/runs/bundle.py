@@ -6,6 +6,7 @@ It is a run's folder with `model.safetensors` in place of its checkpoints, a car
 
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -83,7 +84,16 @@ class BundleWeights:
 
 
 def portable(config: Config) -> Config:
-    """The config without paths of this machine: the data's default folders, no file of weights."""
+    """The config without paths of this machine: the data's default folders, no file of weights.
+
+    Raises:
+        InputError: the name of the dataset could lead out of these folders.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]*", config.data.name):
+        raise InputError(
+            f"config.data.name={config.data.name!r} is not a plain name, so this model cannot be "
+            "published or read as a bundle; use letters, digits, dots and hyphens."
+        )
     copy = config.copy_and_resolve_references()
     copy.data.update(folder=f"data/{config.data.name}", prepared="data/prepared")
     if not config.weights.isidentifier():

@@ -15,7 +15,7 @@ from jreid.evaluation import read_result, write_result
 from jreid.files import UNFINISHED, write_text
 from jreid.find import Trust
 from jreid.methods import Config
-from jreid.runs.bundle import WEIGHTS, require_sound
+from jreid.runs.bundle import WEIGHTS, portable, require_sound
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
 from jreid.runs.lock import LOCK_FILE
 from jreid.runs.record import (
@@ -75,6 +75,8 @@ class Run:
             require_sound(self.workdir)
         with self.explain_revision():
             config = configs.read(self.config_file)
+        if self.is_bundle:  # it may come from anybody, who must not choose where files are written
+            config = portable(config)
         edited = configs.differences(config, self._trained_by(config))
         if edited and not self.allow_drift:
             raise InputError(

@@ -133,6 +133,22 @@ def test_a_bundles_config_is_not_trusted(published):
         jreid.load(published)
 
 
+def test_a_bundle_does_not_choose_where_files_are_written(copy, monkeypatch):
+    monkeypatch.setattr("jreid.find.Trust.given", True)
+    config = json.loads((copy / "config.json").read_text())
+    config["data"]["prepared"] = config["data"]["folder"] = SECRET
+    (copy / "config.json").write_text(json.dumps(config))
+    bundle.manifest.seal(copy)
+    data = Run(copy).config().data
+    assert (data.folder, data.prepared) == ("data/tiny", "data/prepared")
+    for name in ("config.json", "run.json"):
+        text = (copy / name).read_text().replace('"name": "tiny"', '"name": "../../tiny"')
+        (copy / name).write_text(text)
+    bundle.manifest.seal(copy)
+    with pytest.raises(InputError, match=r"config\.data\.name='\.\./\.\./tiny'"):
+        Run(copy).config()
+
+
 def test_weights_of_another_network_are_refused(copy):
     arrays = bundle.safetensors.numpy.load_file(copy / bundle.WEIGHTS)
     arrays.popitem()

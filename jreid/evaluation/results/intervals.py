@@ -32,8 +32,9 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The intervals for the terminal, each metric on a line; and what they mean."""
     shown = [row for row in rows if row["difference"]]
     for row in shown:
-        parts = row["checkpoint"], row["label"], f"re-ranking {row['rerank']}", row["fingerprint"]
-        yield f"Second less first, in points: {', '.join(filter(None, parts))}"
+        rule = ", ".join(filter(None, (row["checkpoint"], row["label"])))
+        yield f"Second less first, in points: {rule},"
+        yield f"  re-ranking {row['rerank']}, {row['fingerprint']}"
         for metric in METRICS:
             yield f"  {metric:5} {_line(row['difference'][metric])}"
     if shown:
