@@ -69,10 +69,10 @@ def _expected(config: Any, rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     low, high = QUICKSTART_RANK1
     found = 100 * row["cmc"]["1"]
-    inside = "is in this range" if low <= found <= high else "is not: compare the versions"
+    inside = "inside" if low <= found <= high else "outside.\nCompare the versions in result.json"
     return (
-        f"Expected: rank-1 {low} to {high} in {row['label']}, re-ranking {row['rerank']}, by "
-        f"processor and seed; {found:.2f} {inside}."
+        f"Expected in the first row: R1 {low} to {high}, by processor and seed; {found:.2f} is "
+        f"{inside}."
     )
 
 

@@ -22,8 +22,8 @@ ROW = {
 @pytest.mark.parametrize(
     ("flags", "changes", "part"),
     [
-        ([], {}, "38.85 is in this range"),
-        ([], {"cmc": {"1": 0.1, "10": 0.9}}, "10.00 is not"),
+        ([], {}, "38.85 is inside"),
+        ([], {"cmc": {"1": 0.1, "10": 0.9}}, "10.00 is outside"),
         (["--config.epochs=8"], {}, None),
         ([], {"fingerprint": "other"}, None),
     ],
