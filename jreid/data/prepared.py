@@ -111,6 +111,15 @@ def _unchanged(images: Iterable[Image], digests: Sequence[str]) -> Iterator[Imag
         yield image
 
 
+class LocalInfo(tfds.core.DatasetInfo):
+    """What TFDS knows about packed images."""
+
+    def initialize_from_bucket(self) -> None:
+        """Does nothing. TFDS would look for a published dataset, and leave an empty folder behind
+        in the folder for temporary files.
+        """
+
+
 class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """The images of one camera, or their faults; labels come from the listing."""
 
@@ -123,7 +132,7 @@ class PackedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()
         features = {"name": text, "image": text, "fault": text}
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+        return LocalInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         return {"images": self._generate_examples()}

@@ -40,6 +40,13 @@ def test_the_source_is_not_written_to(source, tmp_path):
     assert files(source.folder) == before
 
 
+def test_nothing_is_left_in_the_folder_for_temporary_files(source, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    load(source, tmp_path / "prepared")
+    assert not any((tmp_path / "temporary").iterdir())
+
+
 def test_packed_images_are_used_again(source, tmp_path):
     first = load(source, tmp_path / "prepared")
     written = files(tmp_path / "prepared")
