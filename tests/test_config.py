@@ -168,7 +168,7 @@ def test_the_right_name_is_given_for_a_wrong_one(source, message, tmp_path, monk
     [
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("def get_config(argument=''):\n    return {}['no']", "KeyError: 'no' (line 2)"),
-        ("def get_config(argument=''):\n    return get_config()", "RecursionError"),
+        ("def get_config(argument=''):\n    return get_config(argument)", "RecursionError"),
         ("import no_such_module", "no_such_module"),
         ("def get_config(argument=''):\n    return {'epochs': 1}", "returns a dict"),
         ("def get_config(argument=''): pass", "returns a NoneType"),
