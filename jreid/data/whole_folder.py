@@ -43,11 +43,15 @@ def _make(target: Path) -> tuple[Path, int]:
     while True:
         folder = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
         folder.mkdir()
-        lock = os.open(folder, os.O_RDONLY)
+        # Another process may remove it as abandoned before it is locked.
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         # On a file system without locks, no other process removes it.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # else another process removed it as abandoned before it was locked
+        if folder.exists():
             return folder, lock
         os.close(lock)
 

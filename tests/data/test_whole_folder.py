@@ -1,5 +1,6 @@
 """Folders that several processes make at once, and that killed ones leave unfinished."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,6 +39,22 @@ def test_the_first_to_end_makes_it_and_the_other_leaves_nothing(tmp_path):
             assert fast != slow
             (fast / "fast").touch()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "fast"]
+
+
+@pytest.mark.fault("B4")
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    open_folder, opened = os.open, []
+
+    def open_removed(path, flags):
+        if not opened:
+            Path(path).rmdir()
+        opened.append(path)
+        return open_folder(path, flags)
+
+    monkeypatch.setattr(os, "open", open_removed)
+    with whole_folder(tmp_path / "b") as folder:
+        assert opened[-1] == folder != opened[0]
+    assert (tmp_path / "b").is_dir()
 
 
 @pytest.mark.fault("B4")
