@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import signal
 import socket
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -31,7 +33,18 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Says where it is as soon as it answers."""
+    """Says where it is as soon as it answers.
+
+    Attributes:
+        interrupted: whether Ctrl-C has stopped it.
+    """
+
+    interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops the server after the answers that it is giving."""
+        self.interrupted |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to answer."""
@@ -82,4 +95,7 @@ def create_server(app: FastAPI) -> Server:
 
 def serve(app: FastAPI, bound: socket.socket) -> None:
     """Answers requests until SIGINT or SIGTERM, which is raised again after the last answer."""
-    create_server(app).run(sockets=[bound])
+    server = create_server(app)
+    server.run(sockets=[bound])
+    if server.interrupted:  # the event loop may swallow the signal that uvicorn raises again
+        raise KeyboardInterrupt
