@@ -10,6 +10,7 @@ from experiments.benchmarks.evaluation.methods import METHODS, make_problem
 from jreid.distributed.mesh import make_mesh
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_batch():
     config = memory.load_config(f"{ROOT}/configs/agw.py:tiny")
     small = memory.account(config, make_mesh())

@@ -279,6 +279,7 @@ def test_four_devices_take_the_step_of_one():
         np.testing.assert_allclose(leaf, flat(after)[path], rtol=1e-3, atol=1e-5, err_msg=path)
 
 
+@pytest.mark.slow
 def test_a_restored_memory_goes_on_as_if_it_had_not_stopped(tmp_path):
     train, (_, _, fresh) = trainer(), initial("kl_ema")
     state, _ = train([0, 1])

@@ -145,7 +145,7 @@ def test_modules_stand_within_blocks_and_behind_stages():
 def test_rematerializing_changes_nothing_but_the_memory():
     options: Any = {"split_stages": 1, "block_module": functools.partial(Half, name="half")}
     batch = images()
-    plain, remade = (ResNet(18, 8, **options, rematerialize=on) for on in (False, True))
+    plain, remade = (ResNet(10, 8, **options, rematerialize=on) for on in (False, True))
     variables = jax.tree.map(
         np.float32, jax.jit(plain.init, static_argnums=2)(jax.random.key(0), batch, True)
     )
@@ -167,7 +167,7 @@ def test_rematerializing_changes_nothing_but_the_memory():
         assert ours.keys() == theirs.keys()
         for path, leaf in theirs.items():
             np.testing.assert_allclose(ours[path], leaf, rtol=1e-3, atol=1e-5, err_msg=str(path))
-    for net, again in ((plain, 0), (remade, 8)):  # blocks that the backward pass makes anew
+    for net, again in ((plain, 0), (remade, 4)):  # blocks that the backward pass makes anew
         assert str(jax.make_jaxpr(gradients(net))(variables["params"])).count("remat") == again
 
 

@@ -210,7 +210,7 @@ def test_dropout_is_the_keys():
 def test_the_reversal_rises_over_the_run():
     def of(progress):
         gradients = loss_of("paper", progress=progress)[1]
-        trunk = gradients["backbone"]["shared"]["layer2_1"]["conv2"]["kernel"]
+        trunk = gradients["backbone"]["shared"]["layer2_0"]["conv2"]["kernel"]
         return np.asarray(trunk), np.asarray(gradients["confusers_layer2"]["fc1"]["kernel"])
 
     (none, own), (some, same), (most, _) = (of(progress) for progress in (0.0, 0.1, 1.0))

@@ -154,6 +154,7 @@ def turns():
     return method, options, states, aux
 
 
+@pytest.mark.slow
 def test_each_player_changes_its_own_alone(turns):
     method, _, states, _ = turns
     assert tuple(player.name for player in method.players) == PLAYERS
