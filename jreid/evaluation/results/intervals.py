@@ -38,11 +38,13 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for metric in METRICS:
             yield f"  {metric:5} {_line(row['difference'][metric])}"
     if shown:
-        several = max(max(row["runs"]) for row in shown) > 1
-        over = "people, trials and runs" if several else "people and trials"
+        runs = [number for row in shown for number in row["runs"]]
+        over = "people, trials and runs" if max(runs) > 1 else "people and trials"
         yield f"95 % intervals by a paired bootstrap over {over}."
-        if not several:
+        if max(runs) == 1:
             yield "They compare these two models and do not say how other seeds would differ."
+        elif min(runs) == 1:
+            yield "One side is one run: they do not say how its other seeds would differ."
     yield from dict.fromkeys(row["missing"] for row in rows if row["missing"])
 
 
@@ -55,16 +57,19 @@ def mean_of_runs(results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> 
     first, *others = results
     for name, other in zip(names[1:], others, strict=True):
         both = names[0], name
-        for field in ("method", "seed"):
-            same = first.get(field) == other.get(field)
-            if same != (field == "method"):
-                raise InputError(
-                    f"{both[0]} and {both[1]} have {'the same' if same else 'different'} "
-                    f"{field}: several results on one side are runs of one method with different "
-                    "seeds."
-                )
+        if first.get("method") != other.get("method"):
+            raise InputError(
+                f"{both[0]} and {both[1]} have different methods: several results on one side are "
+                "runs of one method with different seeds."
+            )
         if differing := extraction_differences(first, other, both):
             raise InputError(f"{both[0]} and {both[1]} have no mean: {differing[0]}")
+    seeds = [result.get("seed") for result in results]
+    if None in seeds or len({*seeds}) < len(seeds):
+        raise InputError(
+            f"{', '.join(names)} have the seeds {', '.join(map(str, seeds))}: several results on "
+            "one side are single runs with different seeds."
+        )
     try:
         return {**first, "rows": mean_over_seeds(results)}
     except (KeyError, TypeError) as error:

@@ -45,6 +45,12 @@ def mean_over_seeds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
         return json.dumps([row.get("checkpoint"), row["fingerprint"]])
 
     groups = _by_rule(results, rule)
+    for rows in groups:
+        if len({row["images"] for row in rows if row.get("images")}) > 1:
+            raise InputError(
+                f"The runs were evaluated on different images under the same names in "
+                f"{rows[0]['label']}; evaluate all of them on one copy of the dataset."
+            )
     return [{**_mean(rows, {"weights"}), "of_seeds": len(rows)} for rows in groups]
 
 
@@ -97,6 +103,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]
     of_one |= {"scores", "mixed"}
     return {
         **{name: first[name] for name in first if name not in of_one},
+        **_stopped(rows),
         **{name: True for name in MARKED if any(row.get(name) for row in rows)},
         **_over(rows, "mean"),
         "std": _over(rows, "std"),
@@ -108,6 +115,16 @@ def _mean(rows: Sequence[Mapping[str, Any]], of_one: set[str]) -> dict[str, Any]
         # Earlier results have none.
         **({"scores": scores} if len(scores) == len(rows) else {}),
     }
+
+
+def _stopped(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The steps of a run that was stopped before its end, which marks the mean too."""
+    if rows[0].get("checkpoint") != "last":
+        return {}
+    steps = [
+        {name: row.get(name) for name in ("step", "of_steps")} for row in rows if "of_steps" in row
+    ]
+    return next((one for one in steps if one["step"] != one["of_steps"]), {})
 
 
 def _mean_mixed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -71,12 +71,22 @@ def test_several_seeds_on_a_side(files, capsys):
     assert main(["evaluate", "--compare", ",".join(seeds[:2]), ",".join(seeds[2:])]) == 0
     out = capsys.readouterr().out
     assert "people, trials and runs" in out and "other seeds" not in out
+    assert main(["evaluate", "--compare", seeds[0], ",".join(seeds[2:])]) == 0
+    out = capsys.readouterr().out
+    assert "people, trials and runs" in out and "One side is one run" in out
+
+
+def test_a_run_counts_once_in_a_mean():
+    one, two = result(0.3, 1), result(0.3, 2)
+    with pytest.raises(InputError, match="have the seeds 1, 2, 2"):
+        mean_of_runs([one, two, two], ["a", "b", "c"])
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (result(0.3, 0), "same seed"),
+        (result(0.3, 0), "have the seeds 0, 0"),
+        (result(0.3, None), "have the seeds 0, None"),
         (result(0.3, 1, method="idkl"), "different method"),
         (result(0.3, 1, extraction={"flip": True}), "extracted differently"),
         (result(0.3, 1, shots=10), "same protocols"),

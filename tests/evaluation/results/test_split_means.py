@@ -54,6 +54,7 @@ def test_equal_steps_are_kept_and_single_hashes_are_not():
         ({"skipped_images": 2}, "2 training images skipped"),
         ({"other_data": True}, "other data"),
         ({"step": 3, "asked_step": 9, "fallback": True}, "a step is damaged"),
+        ({"step": 3, "of_steps": 7}, "stopped before step 7"),
     ],
 )
 @pytest.mark.parametrize("place", [0, 1])
@@ -98,3 +99,7 @@ def test_a_mark_of_one_seed_is_the_means():
 def test_seeds_on_other_images_have_no_mean():
     with pytest.raises(InputError, match="is in 1 of 2"):
         mean_over_seeds([of_seed(0.2), of_seed(0.4, fingerprint="other")])
+    first, other = of_seed(0.2), of_seed(0.4)
+    other["rows"][0]["images"] = "b"
+    with pytest.raises(InputError, match="different images under the same names"):
+        mean_over_seeds([first, other])
