@@ -85,18 +85,19 @@ def comparison_page(sides: Sequence[Side]) -> str:
         except InputError as error:
             raise InputError(f"{first.name} and {other.name}: {error}") from error
     groups = grouped(sides)
-    keys = [
-        (row.get("checkpoint", "last"), row["fingerprint"])
-        for row in shown_rows(first.result["rows"])
-    ]
-    shared = [key for key in keys if all(side.row(*key) for side in sides)]
-    every = {key for side in sides for key in _keys(side)}
+    every = dict.fromkeys(key for side in sides for key in _keys(side))
+    shared = [key for key in every if all(side.row(*key) for side in sides)]
+    if not shared:
+        raise InputError(
+            "No result is in all of these runs; evaluate them by the same protocols, on the same "
+            "images."
+        )
     return render(
         "comparison.html",
         sides=sides,
         groups=groups,
         tables=[_table(key, groups) for key in shared],
-        left_out=len(every - {*shared}),
+        left_out=len(every) - len(shared),
         fields=differing_fields(sides),
         intervals=_intervals(groups),
         charts=_charts(sides, shared[0]),

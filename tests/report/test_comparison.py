@@ -103,6 +103,18 @@ def test_results_that_a_run_lacks_are_left_out(made, tmp_path, capsys):
     assert "another" not in page
 
 
+def test_runs_without_a_common_result_are_refused(made, tmp_path, capsys):
+    sides = []
+    for number, name in enumerate(("both", "one", "two")):
+        side = changed(made, tmp_path, name, number)
+        result = json.loads((side / "result.json").read_text())
+        row = result["rows"][0]
+        result["rows"] = [row | {"fingerprint": f"{n}" * 12} for n in (1, 2) if number in (0, n)]
+        (side / "result.json").write_text(json.dumps(result))
+        sides.append(side)
+    assert "No result is in all of these runs" in refused(capsys, "report", *sides)
+
+
 @needs_browser
 def test_the_page_works_in_a_browser(made, tmp_path, capsys):
     runs = [made / "a", changed(made, tmp_path, "<script>alert(1)<", 1)]
