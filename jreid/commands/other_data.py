@@ -67,10 +67,10 @@ def marks_of_data(
             trained on some of the images.
     """
     record = run.record()
-    own = record.get("data_fingerprint")
-    if own == dataset.fingerprint or (record and own is None):
+    own, asked = record.get("data_fingerprint"), options.other_data or options.data
+    if own == dataset.fingerprint or (record and own is None and not asked):
         return {}
-    if not (options.other_data or options.data):
+    if not asked:
         raise InputError(
             f"{config.data.folder} holds other data than the run in {run.workdir} was trained on "
             f"(fingerprint {dataset.fingerprint[:12]} here, {own[:12] if own else 'none recorded'} "

@@ -11,12 +11,15 @@ from jreid.errors import InputError
 @pytest.mark.parametrize(
     ("trained", "here"), [("llcm", "orbench"), ("orbench", "sysu_mm01"), ("orbench", "llcm")]
 )
-def test_orbench_and_the_datasets_of_its_images(trained, here):
+@pytest.mark.parametrize("fingerprint", ["1", None])  # None: of an imported run
+def test_orbench_and_the_datasets_of_its_images(trained, here, fingerprint):
     def config(name):
         return SimpleNamespace(data=SimpleNamespace(name=name, folder="data"))
 
     run = SimpleNamespace(
-        workdir="runs/a", record=lambda: {"data_fingerprint": "1"}, config=lambda: config(trained)
+        workdir="runs/a",
+        record=lambda: {"data_fingerprint": fingerprint},
+        config=lambda: config(trained),
     )
     options = SimpleNamespace(other_data=False, data=here)
     dataset = SimpleNamespace(fingerprint="2")
