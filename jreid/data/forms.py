@@ -96,7 +96,7 @@ def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:
     def read(raw_mode: str) -> np.ndarray:
         with PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
-            return np.asarray(image).astype(np.int64)
+            return np.asarray(image).astype(np.uint16)
 
     if raw_mode.startswith("I"):
         return read(raw_mode)[..., None]
@@ -111,7 +111,7 @@ def _stretch(counts: Int[np.ndarray, "h w c"], depth_range: tuple[int, ...]) -> 
     if not depth_range:
         raise ImageError(DEEP, extremes)
     low, high = depth_range
-    levels = (np.clip(counts, low, high) - low) * 510 + (high - low)
+    levels = (np.clip(counts, low, high).astype(np.int64) - low) * 510 + (high - low)
     levels = (levels // (2 * (high - low))).astype(np.uint8)
     return Decodable(bmp(np.broadcast_to(levels, (*levels.shape[:2], 3))), extremes)
 

@@ -19,6 +19,7 @@ MAX_BYTES = 16 << 20
 MAX_PIXELS = 24_000_000  # resizing takes 12 bytes for each
 MAX_HELD = 128 << 20  # bytes of all uploads that are being read or wait
 READ_SECONDS = 20
+MAX_SCANS = 100  # of a progressive JPEG, which is decoded once for each; programs write about 10
 
 
 class Uploads:
@@ -90,4 +91,6 @@ def pixels_of(content: bytes, depth_range: tuple[int, ...]) -> UInt8[np.ndarray,
         raise ImageError(f"cannot be read ({error})") from error
     if width * height > MAX_PIXELS:
         raise ImageError(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
+        raise ImageError(f"has more than {MAX_SCANS} scans")
     return decode(decodable(content, depth_range))

@@ -87,6 +87,7 @@ HOSTILE = {
     "the largest size": (png(2**31 - 1, 2**31 - 1, b""), "more than 24,000,000"),
     "a line of many pixels": (png(24_000_001, 1, b""), "more than 24,000,000"),
     "no pixels": (png(0, 5, b""), "cannot be read|not a JPEG"),
+    "many scans": (encoded(PIXELS, "JPEG")[:-2] + b"\xff\xda\0\0" * 101, "more than 100 scans"),
     "16 bits": (encoded(np.ones((9, 9), np.uint16)), "16 bits per channel"),
 }
 
