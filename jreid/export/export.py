@@ -17,7 +17,7 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.export import onnx, stablehlo
 from jreid.export.embedder import make_embedder
-from jreid.files import write_text, write_whole
+from jreid.files import parse_json, write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.versions import installed, revision
 
@@ -47,6 +47,19 @@ def check_output(output: Path) -> None:
         raise InputError(f"{output.parent} is not a folder; create it, or choose another --output.")
     if output.is_dir():
         raise InputError(f"{output} is a folder; name a file.")
+    card = card_of(output)
+    if card.exists() and not _is_card(card):
+        raise InputError(
+            f"{card}, where the card would be written, is another file; choose another --output."
+        )
+
+
+def _is_card(path: Path) -> bool:
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"format", "file", "sha256"} <= content.keys()
 
 
 def export(

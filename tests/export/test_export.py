@@ -98,6 +98,13 @@ def test_what_cannot_be_exported_is_refused(run, tmp_path, capsys, workdir, outp
     assert {path.name for path in tmp_path.iterdir()} == {"untrained"}
 
 
+def test_a_card_replaces_no_other_file(run, tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"seed": 0}')
+    assert export(run, tmp_path / "config", "--format=stablehlo") == 2
+    assert f"{tmp_path}/config.json" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_a_package_that_is_missing_is_named(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(FORMATS["onnx"], "PACKAGES", ("nosuch",))
     assert export(run, tmp_path / "model", "--format=onnx") == 2
