@@ -49,7 +49,7 @@ def _publish(options: argparse.Namespace) -> None:
     with open_checkpoints(run) as checkpoints:
         weights = checkpoints.chosen(checkpoint["checkpoint"]).weights
     config = bundle.portable(config)
-    result = _result(run, checkpoint)
+    result = _result(run, config, checkpoint)
     record = bundle.record_of(run.record(), config, {**checkpoint, "weights": weights})
     outside = [*configs.outside_names(config).values()]
     texts = {
@@ -70,9 +70,21 @@ def _publish(options: argparse.Namespace) -> None:
         log.info("its card says `license: unknown`; give the license of the weights by --license")
 
 
-def _result(run: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The run's result with the rows of the checkpoint, without the command that made it."""
+def _result(run: Any, config: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The run's result with the rows of the checkpoint, without the command that made it.
+
+    Without rows if the features were extracted in another way than the config says, such as with
+    mirror images.
+    """
+    from jreid.evaluation.results.compare import extraction_differences
+    from jreid.runs.evaluate import extraction_of
+
     result = run.read_result() if run.result.is_file() else {"rows": []}
+    own = {"extraction": json.loads(json.dumps(extraction_of(config)))}
+    names = str(run.result), "its config"
+    if "extraction" in result and (other := extraction_differences(result, own, names)):
+        log.warning("%s is left out of the bundle: %s", run.result, other[0])
+        result = {**result, "rows": []}
     rows = [
         row
         for row in result["rows"]

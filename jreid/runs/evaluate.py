@@ -130,6 +130,12 @@ def evaluate_run(
         yield {**origin, "rows": written} | ({"missing": missing} if missing else {})
 
 
+def extraction_of(config: Config) -> dict[str, Any]:
+    """The fields that decide how features are extracted."""
+    fields = configs.flat(config.to_dict())
+    return {name: fields[name] for name in EXTRACTION if name in fields}
+
+
 def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:
     """The source of a result's numbers, apart from their protocols.
 
@@ -137,10 +143,9 @@ def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:
         `config_hash`; `extraction`: the fields that decide how features are extracted;
         `data_fingerprint`; and `files_fingerprint`, of the files as they were.
     """
-    fields = configs.flat(config.to_dict())
     return {
         "config_hash": configs.digest(config),
-        "extraction": {name: fields[name] for name in EXTRACTION if name in fields},
+        "extraction": extraction_of(config),
         "data_fingerprint": dataset.fingerprint,
         "files_fingerprint": dataset.files_fingerprint,
     }

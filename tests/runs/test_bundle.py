@@ -11,9 +11,11 @@ import pytest
 from helpers.untrained_run import make_run
 
 import jreid
+from jreid import config as configs
 from jreid.__main__ import main
 from jreid.errors import InputError
 from jreid.runs import bundle, hub
+from jreid.runs.evaluate import extraction_of
 from jreid.runs.run import Run
 
 ROW = {
@@ -175,6 +177,19 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(
     assert main(publish) == 2
     assert "No space left" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_result_of_other_features_is_not_on_the_card(run, tmp_path, capsys):
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    result = json.loads((other / "result.json").read_text())
+    flipped = configs.override(Run(run)._config(), ["--config.evaluation.flip=true"])
+    result["extraction"] = extraction_of(flipped)
+    (other / "result.json").write_text(json.dumps(result))
+    output = tmp_path / "bundle"
+    assert main(["publish", f"--workdir={other}", f"--output={output}", "--trust-code"]) == 0
+    assert "evaluation.flip" in capsys.readouterr().err
+    assert "850d64771ffa" not in (output / "README.md").read_text()
 
 
 def test_a_run_without_such_a_checkpoint_is_not_published(run, published, tmp_path, capsys):
