@@ -3,8 +3,11 @@
 The pixels are those of training bit for bit: `transforms` does the same by TensorFlow.
 """
 
+import contextlib
 import functools
 import io
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -50,20 +53,33 @@ def decode(content: bytes, as_gray: bool = False) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         ImageError: damaged, too large, or of another format.
     """
+    with opened(content) as image:
+        image.info.pop("transparency", None)  # Pillow warns that it drops a palette's
+        pixels = image.convert("RGB")
+        return np.asarray(pixels.convert("L").convert("RGB") if as_gray else pixels)
+
+
+@contextlib.contextmanager
+def opened(content: bytes, most: int = MAX_PIXELS) -> Iterator[Any]:
+    """An image file's bytes as Pillow's image, which the block may decode.
+
+    Args:
+        most: the number of pixels, above which nothing is decoded.
+
+    Raises:
+        ImageError: damaged, too large, or of another format; also what Pillow raises in the block.
+    """
     import PIL.Image
 
     try:
         with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height} pixels"
-                raise ImageError(f"has {size}, more than {MAX_PIXELS:,}")
-            image.info.pop("transparency", None)  # Pillow warns that it drops a palette's
-            pixels = image.convert("RGB")
-        return np.asarray(pixels.convert("L").convert("RGB") if as_gray else pixels)
+            if image.width * image.height > most:
+                raise ImageError(f"has {image.width} x {image.height} pixels, more than {most:,}")
+            yield image
     except PIL.UnidentifiedImageError:
         raise ImageError("is not a JPEG, PNG or BMP image") from None
     except PIL.Image.DecompressionBombError:
-        raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
+        raise ImageError(f"has more than {most:,} pixels") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"cannot be read ({error})") from error
 

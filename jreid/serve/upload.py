@@ -1,17 +1,15 @@
 """Reads an uploaded image, within limits on its type, bytes, pixels and time."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
-import PIL.Image
 from fastapi import HTTPException, Request
 from jaxtyping import UInt8
 from starlette.requests import ClientDisconnect
 
-from jreid.data.pixels import FORMATS, ImageError, decode
+from jreid.data.pixels import ImageError, decode, opened
 from jreid.retrieval.sources import decodable
 from jreid.serve.worker import Busy
 
@@ -80,17 +78,8 @@ class Uploads:
 
 def pixels_of(content: bytes, depth_range: tuple[int, ...]) -> UInt8[np.ndarray, "h w 3"]:
     """An image file's pixels, RGB; ImageError if it is not an image, or is too large."""
-    try:
-        with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-    except PIL.UnidentifiedImageError:
-        raise ImageError("is not a JPEG, PNG or BMP image") from None
-    except PIL.Image.DecompressionBombError:
-        raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"cannot be read ({error})") from error
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    with opened(content, MAX_PIXELS):
+        pass
     if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
         raise ImageError(f"has more than {MAX_SCANS} scans")
     return decode(decodable(content, depth_range))
