@@ -32,7 +32,14 @@ def with_progress(items: Iterable[Item], what: str, total: int, bar: ProgressBar
 @contextlib.contextmanager
 def explained(sentence: str) -> Iterator[None]:
     """Logs a sentence if the block takes longer than two seconds, such as a compilation."""
-    timer = threading.Timer(SILENCE, log.info, (sentence,))
+    with said_after(SILENCE, log.info, sentence):
+        yield
+
+
+@contextlib.contextmanager
+def said_after(seconds: float, say: Callable[[str], None], sentence: str) -> Iterator[None]:
+    """Says a sentence if the block takes longer than these seconds."""
+    timer = threading.Timer(seconds, say, (sentence,))
     timer.daemon = True
     timer.start()
     try:

@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
 from jreid.data.transforms import augment, decode, normalize_and_erase
 from jreid.errors import InputError
+from jreid.progress import said_after
 
 PREFETCHED_STEPS = 2
 PATIENCE = 60.0  # seconds that a batch may take before a warning
@@ -186,13 +186,8 @@ def _warning_of_a_wait() -> Iterator[None]:
         f"no batch of images for {PATIENCE:.0f} seconds: decoding has stopped, or the machine is "
         "busy with other work; Ctrl-C stops the run, and the same command resumes it."
     )
-    timer = threading.Timer(PATIENCE, log.warning, [message])
-    timer.daemon = True
-    timer.start()
-    try:
+    with said_after(PATIENCE, log.warning, message):
         yield
-    finally:
-        timer.cancel()
 
 
 def own_rows(N: int) -> slice:
