@@ -61,7 +61,7 @@ def make_mesh(devices: str) -> Mesh:
             )
         else:
             topology = topologies.get_topology_desc(devices, platform="tpu")
-    # Without the plugin JAX raises RuntimeError, or NotImplementedError, which is one.
+    # ValueError: the name is wrong. RuntimeError: JAX has no plugin for it.
     except (ValueError, RuntimeError) as error:
         plugin, cause = "cuda12" if cards else "tpu", str(error).partition("\n")[0]
         sys.exit(

@@ -20,7 +20,7 @@ class Worker:
     """
 
     def __init__(self, threads: int, most: int, seconds: float) -> None:
-        """At most `most` pieces run or wait; `run` gives one up after so many seconds."""
+        """`most`: of pieces that run or wait. `seconds`: after them, `run` gives a piece up."""
         self._pool = ThreadPoolExecutor(threads)
         self._most, self._seconds = most, seconds
         self.pending = 0

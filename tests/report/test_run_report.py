@@ -169,7 +169,7 @@ def test_a_collapsed_network_has_a_report(made):
     ("recorded", "shown"),
     [
         (
-            "/home/me/jreid/__main__.py train --config=agw:tiny",
+            "/opt/jreid/__main__.py train --config=agw:tiny",
             "python -m jreid train --config=agw:tiny",
         ),
         ("/usr/bin/jreid train --workdir=x", "python -m jreid train --workdir=x"),

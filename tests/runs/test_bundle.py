@@ -30,7 +30,7 @@ ROW = {
     "checkpoint": "last",
     "step": 0,
 }
-SECRET = "/home/ada/faces"
+SECRET = "/secret/faces"
 
 
 @pytest.fixture(scope="module")
