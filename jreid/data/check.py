@@ -8,7 +8,7 @@ import rich.box
 import rich.table
 
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
-from jreid.data.forms import DEEP
+from jreid.data.forms import DEEP, TURNED
 from jreid.data.images import Image, read_images
 from jreid.data.layouts.layout import (
     SPLITS,
@@ -52,17 +52,21 @@ def check(source: Source, bar: ProgressBar = silent) -> Report:
         InputError: no such folder, or a synthetic dataset under a real one's name.
     """
     listing, expected, _ = examine(source)
-    report, sound, deep = _count(listing, expected), [], []
+    report, sound, deep, turned = _count(listing, expected), [], [], []
     reading = read_images(listing.rows, source.depth_range)
     for image in with_progress(reading, "checking images", len(listing.rows), bar):
+        place = str(image.row.path.relative_to(source.folder))
         if image.counts:
             deep.append(image._replace(content=b""))
+        if image.turned:
+            turned.append(place)
         if not image.fault:
             sound.append(image)
         elif image.fault != DEEP:
-            place = str(image.row.path.relative_to(source.folder))
             report.faults.append(Fault(place, f"{image.fault}; replace the file"))
     report.faults.extend(_depth_faults(deep, source))
+    if turned:
+        report.faults.append(Fault(turned[0], TURNED.format(number=len(turned)), "warning"))
     report.faults.extend(duplicate_faults(make_table(sound), listing.names))
     return report
 

@@ -2,7 +2,7 @@
 
 Training decodes by TensorFlow, embedding by Pillow, and both see the same pixels: those of
 `Image.open(path).convert("RGB")`. Palettes are applied, alpha is dropped, and EXIF's orientation is
-ignored, as in the released loaders. TensorFlow itself is not needed here.
+ignored, as in the released loaders and torchvision's. TensorFlow itself is not needed here.
 """
 
 import io
@@ -18,9 +18,16 @@ from jreid.errors import InputError
 
 VERSION = 1  # increase this if the bytes of an image change
 DEPTH = 1 << 16  # values of a deep image
+ORIENTATION = 0x0112  # the tag of EXIF
+UPRIGHT = 1
 DEEP = (
     "has 16 bits per channel; choose the values that become black and white by "
     "--config.data.depth_range='(LOW,HIGH)' (`jreid data check` shows the values)"
+)
+TURNED = (
+    "has an EXIF orientation (such images in all: {number:,}), by which other programs turn it; "
+    "jreid takes the pixels as they are stored, also in training: save images upright if people "
+    "lie on their side in them, such as by Pillow's ImageOps.exif_transpose"
 )
 # In place of DEEP for images that a finished run embeds: its config can no longer be changed.
 DEEP_FOR_RUN = (
@@ -35,10 +42,12 @@ class Decodable(NamedTuple):
     Attributes:
         content: an encoded image of 8 bits per channel; the file's own bytes if possible.
         counts: the least and the greatest value of a deep image before it was stretched, else None.
+        turned: whether the file has an EXIF orientation by which other programs turn the image.
     """
 
     content: bytes
     counts: tuple[int, int] | None = None
+    turned: bool = False
 
 
 def check_depth_range(depth_range: tuple[int, ...]) -> None:
@@ -68,7 +77,16 @@ def to_decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable
     if content.startswith(b"BM"):
         return Decodable(content if _is_plain_bmp(content, pixels) else bmp(pixels))
     with PIL.Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-        return Decodable(content if image.mode in ("L", "RGB") else bmp(pixels))
+        plain = image.mode in ("L", "RGB")
+        return Decodable(content if plain else bmp(pixels), turned=is_turned(image))
+
+
+def is_turned(image: PIL.Image.Image) -> bool:
+    """Whether an image has an EXIF orientation by which other programs turn or mirror it."""
+    try:
+        return image.getexif().get(ORIENTATION, UPRIGHT) in range(UPRIGHT + 1, 9)
+    except Exception:  # Pillow raises several kinds for damaged EXIF, which says nothing
+        return False
 
 
 def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable:
@@ -80,7 +98,11 @@ def _to_decodable_png(content: bytes, depth_range: tuple[int, ...]) -> Decodable
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"cannot be read ({error})") from error
     deep = next((raw_mode for raw_mode in raw_modes if "16" in raw_mode), None)
-    return _stretch(_counts(content, deep), depth_range) if deep else Decodable(content)
+    # EXIF may follow the pixels, which Pillow then decodes once more.
+    turned = b"eXIf" in content and is_turned(PIL.Image.open(io.BytesIO(content), formats=["PNG"]))
+    if deep:
+        return _stretch(_counts(content, deep), depth_range)._replace(turned=turned)
+    return Decodable(content, turned=turned)
 
 
 def _counts(content: bytes, raw_mode: str) -> Int[np.ndarray, "h w c"]:

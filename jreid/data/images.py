@@ -24,7 +24,7 @@ class Image(NamedTuple):
         content: of the file itself, or of its pixels if TensorFlow would read others.
         fault: the predicate of a sentence about the file; empty for a correct image.
         digest: SHA-256 of the file; empty if it cannot be read. counts: the least and the greatest
-            raw count of an image of 16 bits per channel.
+            raw count of an image of 16 bits per channel. turned: as in `forms.Decodable`.
     """
 
     row: Row
@@ -32,6 +32,7 @@ class Image(NamedTuple):
     fault: str
     digest: str = ""
     counts: tuple[int, int] | None = None
+    turned: bool = False
 
 
 def read_images(
@@ -64,12 +65,12 @@ def _read(row: Row, depth_range: tuple[int, ...], check: Callable[[bytes], objec
     try:
         file = read_file(row.path)
         digest = hashlib.sha256(file).hexdigest()
-        content, counts = to_decodable(file, depth_range)
+        content, counts, turned = to_decodable(file, depth_range)
         check(content)
     except ImageError as error:
         fault, *counts = error.args
         return Image(row, b"", fault, digest, *counts)
-    return Image(row, content, "", digest, counts)
+    return Image(row, content, "", digest, counts, turned)
 
 
 def read_file(path: Path) -> bytes:

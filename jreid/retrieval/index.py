@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from jaxtyping import Float, Int
 
+from jreid.data.forms import Decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import ImageError
 from jreid.data.table import MODALITIES
@@ -174,8 +175,8 @@ def _cause(error: ImageError | OSError) -> str:
     return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
 
 
-def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> bytes:
-    """An image's bytes, if they are still those that were hashed."""
+def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> Decodable:
+    """An image's bytes, decodable, if they are still those that were hashed."""
     content = read_file(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise ImageError("changes while it is read")

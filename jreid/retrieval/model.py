@@ -1,6 +1,7 @@
 """A run's trained model as an object: load it, embed images, search."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jreid import config as configs
+from jreid.data.forms import TURNED
 from jreid.data.table import MODALITIES
 from jreid.engine.model import EMBEDDING, Model
 from jreid.find import Trust
@@ -38,6 +40,7 @@ from jreid.runs.run import Run
 
 FEW = 8  # images of a small batch, which takes less time than one of the config's size
 BATCHES_AT_ONCE = 8  # batches whose images are in memory at the same time
+log = logging.getLogger(__name__)
 
 Query: TypeAlias = Images | Float[np.ndarray, "q d"] | Embedded
 Gallery: TypeAlias = Images | Float[np.ndarray, "g d"] | Embedded
@@ -78,7 +81,8 @@ class TrainedModel:
         Args:
             images: an image, a folder (with its subfolders, sorted by name), or any number of
                 images: a list, a generator, an array `[N, H, W, 3]`. An image is a path, one of
-                Pillow's, or a uint8 RGB array `[H, W, 3]`, of any size.
+                Pillow's, or a uint8 RGB array `[H, W, 3]`, of any size. As in training, pixels are
+                taken as they are stored: an EXIF orientation turns no image, and gives a warning.
             modality: `visible` or `infrared`, the same for all images.
             progress: whether a bar is shown on a terminal.
 
@@ -221,7 +225,7 @@ class TrainedModel:
         """Images and their embeddings, some batches at a time."""
         total = len(images) if isinstance(images, Sequence) else total
         at_once = self.config.evaluation.batch_size * BATCHES_AT_ONCE
-        images, done, rows = iter(images), 0, None
+        images, done, rows, turned = iter(images), 0, None, []
         while some := [*islice(images, at_once)]:
             if not done:
                 rows = FEW if len(some) <= FEW else None
@@ -229,12 +233,13 @@ class TrainedModel:
             def show(_: str, more: int, many: int, before: int = done) -> None:
                 bar(EMBEDDING, before + more, max(total or 0, before + many))
 
-            names = [source.name for source in some]
-            yield (
-                some,
-                self._model.embed(self._variables, Contents(some), names, modality, rows, show),
-            )
+            names, contents = [source.name for source in some], Contents(some)
+            features = self._model.embed(self._variables, contents, names, modality, rows, show)
+            turned += [names[row] for row in sorted(contents.turned)]
+            yield some, features
             done += len(some)
+        if turned:
+            log.warning("%s %s", turned[0], TURNED.format(number=len(turned)))
 
 
 def load(

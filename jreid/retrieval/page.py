@@ -92,7 +92,7 @@ def _figure(hits: Hits, is_query: bool, row: int, caption: str) -> str:
 def thumbnail(source: Source) -> bytes | None:
     """A small JPEG; None if the image can no longer be read."""
     try:
-        image = PIL.Image.fromarray(decode(source.read()))
+        image = PIL.Image.fromarray(decode(source.read().content))
     except ImageError:
         return None
     image.thumbnail(SIZE)

@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 from jaxtyping import UInt8
 
-from jreid.data.forms import DEEP, DEEP_FOR_RUN, bmp, to_decodable
+from jreid.data.forms import DEEP, DEEP_FOR_RUN, Decodable, bmp, is_turned, to_decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import MAX_PIXELS, ImageError
 from jreid.data.plain_folder import read_folder
@@ -29,25 +29,33 @@ class Source(NamedTuple):
 
     Attributes:
         name: the path as given; the path relative to its folder, with suffix; or `image 0`.
-        read: returns the encoded bytes, for `jreid.data.pixels.decode`; ImageError if the file is
-            not an image.
+        read: returns the encoded bytes, for `jreid.data.pixels.decode`, and whether other programs
+            turn the image; ImageError if the file is not an image.
     """
 
     name: str
-    read: Callable[[], bytes]
+    read: Callable[[], Decodable]
 
 
 class Contents:
-    """The encoded bytes of sources, each read when it is needed: an `Encoded`."""
+    """The encoded bytes of sources, each read when it is needed: an `Encoded`.
+
+    Attributes:
+        turned: the rows of the images that were read and that other programs turn, in any order.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
+        self.turned: list[int] = []
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def __getitem__(self, row: int, /) -> bytes:
-        return self._sources[row].read()
+        read = self._sources[row].read()
+        if read.turned:
+            self.turned.append(row)
+        return read.content
 
 
 def count(images: Images) -> int | None:
@@ -83,15 +91,15 @@ def sources(images: Images, depth_range: tuple[int, ...] = ()) -> Iterator[Sourc
         yield from _of_one(image, number, depth_range)
 
 
-def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> bytes:
+def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> Decodable:
     """An image file's bytes, made decodable; ImageError if it cannot be used as an image."""
     return decodable(read_file(path), depth_range)
 
 
-def decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> bytes:
+def decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable:
     """An image file's bytes, made decodable; ImageError as `read_image`."""
     try:
-        return to_decodable(content, depth_range).content
+        return to_decodable(content, depth_range)
     except ImageError as error:
         fault = error.args[0]  # for a deep image, the counts follow
         raise ImageError(DEEP_FOR_RUN if fault == DEEP else fault) from error
@@ -117,7 +125,9 @@ def _of_one(image: object, number: int, depth_range: tuple[int, ...]) -> Iterato
     pixels = (
         _of_pillow(name, image) if isinstance(image, PIL.Image.Image) else _of_array(name, image)
     )
-    encoded = bmp(pixels)  # a copy: a generator may yield the same array each time
+    turned = isinstance(image, PIL.Image.Image) and is_turned(image)
+    # A copy: a generator may yield the same array each time.
+    encoded = Decodable(bmp(pixels), turned=turned)
     yield Source(name, lambda: encoded)
 
 

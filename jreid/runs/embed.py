@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from jreid.data.dataset import Dataset
-from jreid.data.forms import DEEP, DEEP_FOR_RUN
+from jreid.data.forms import DEEP, DEEP_FOR_RUN, TURNED
 from jreid.data.images import read_images
 from jreid.data.layouts import sysu_mm01
 from jreid.data.layouts.layout import Fault, Row, raise_faults
@@ -73,6 +73,9 @@ def embed_folder(
         if image.fault
     ]
     raise_faults(faults, folder)
+    turned = [image.row.path for image in images if image.turned]
+    if turned:
+        log.warning("%s %s", turned[0], TURNED.format(number=len(turned)))
     model = Model(config)
     variables, _ = checkpoint_variables(model, run, kind)
     contents = [image.content for image in images]

@@ -77,9 +77,15 @@ class Uploads:
 
 
 def pixels_of(content: bytes, depth_range: tuple[int, ...]) -> UInt8[np.ndarray, "h w 3"]:
-    """An image file's pixels, RGB; ImageError if it is not an image, or is too large."""
+    """An image file's pixels, RGB; ImageError if it is no image, too large, or turned by EXIF."""
     with opened(content, MAX_PIXELS):
         pass
     if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
         raise ImageError(f"has more than {MAX_SCANS} scans")
-    return decode(decodable(content, depth_range))
+    found = decodable(content, depth_range)
+    if found.turned:  # the page shows it upright, and jreid would search with it as it is stored
+        raise ImageError(
+            "has an EXIF orientation, by which other programs turn it, but jreid does not; save it "
+            "upright with an image editor"
+        )
+    return decode(found.content)

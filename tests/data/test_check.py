@@ -98,3 +98,15 @@ def test_deep_images_are_reported_with_their_values(source):
     assert report.sound
     (note,) = report.faults
     assert "values up to 600 become black, from 2,648 white" in note.what
+
+
+def test_images_that_exif_turns_are_counted(source):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paths = sorted((source.folder / "cam3").glob("*/*.jpg"))[:2]
+    for path in paths:
+        Image.open(path).save(path, exif=exif)
+    report = check(source)
+    (note,) = report.faults
+    assert report.sound and note.place == str(paths[0].relative_to(source.folder))
+    assert "such images in all: 2" in note.what

@@ -113,6 +113,7 @@ MADE_PLAIN = {
     ),
     "BMP of OS/2": b"BM" + OS2 + lines(RGB),
     "JPEG CMYK": saved(Image.fromarray(RGBA, "CMYK"), "JPEG"),
+    "JPEG CMYK, turned by EXIF": saved(Image.fromarray(RGBA, "CMYK"), "JPEG", exif=TURNED),
 }
 
 
@@ -124,16 +125,17 @@ def pillow(content) -> np.ndarray:
 @pytest.mark.parametrize("form", [*PLAIN, *MADE_PLAIN])
 def test_pixels_are_those_of_pillow(form):
     content = (PLAIN | MADE_PLAIN)[form]
-    made, counts = to_decodable(content)
+    made, counts, turned = to_decodable(content)
     np.testing.assert_array_equal(decode_to_train(made), pillow(content))
     np.testing.assert_array_equal(decode_to_embed(made), pillow(content))
     assert counts is None
     assert (made == content) == (form in PLAIN)
+    assert turned == form.endswith("turned by EXIF")
     assert to_decodable(made).content == made
 
 
 def test_a_black_hot_palette_is_applied():
-    made, _ = to_decodable(MADE_PLAIN["BMP P, black-hot"])
+    made, *_ = to_decodable(MADE_PLAIN["BMP P, black-hot"])
     np.testing.assert_array_equal(decode_to_embed(made)[::-1, :, 0], 255 - GRAY)
 
 
@@ -148,7 +150,7 @@ def test_deep_images_are_stretched_or_refused(color, channels, interlaced):
         to_decodable(content)
     seen = int(shown.min()), int(shown.max())
     assert error.value.args == (DEEP, seen)
-    made, found = to_decodable(content, (51_200, 52_220))
+    made, found, _ = to_decodable(content, (51_200, 52_220))
     levels = np.clip((shown - 51_200.0) / (52_220 - 51_200), 0, 1) * 255
     levels = np.broadcast_to(np.floor(levels + 0.5), (H, W, 3))
     np.testing.assert_array_equal(decode_to_train(made), levels)

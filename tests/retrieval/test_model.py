@@ -80,6 +80,21 @@ def test_everything_that_holds_the_same_pixels_has_the_same_embeddings(model, ar
         np.testing.assert_array_equal(model.embed(given, modality="visible"), expected)
 
 
+def test_an_image_of_pillow_that_exif_turns_is_embedded_as_it_is_stored(model, folder, caplog):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    given = PIL.Image.open(folder / "0.png")
+    wanted = model.embed(given, modality="visible")
+    assert not caplog.messages
+    given.save(folder / "0.png", exif=exif)
+    for turned in (PIL.Image.open(folder / "0.png"), folder / "0.png"):
+        np.testing.assert_array_equal(model.embed(turned, modality="visible"), wanted)
+    assert [message.split(" has")[0] for message in caplog.messages] == [
+        "image 0",
+        str(folder / "0.png"),
+    ]
+
+
 def test_features_are_those_of_the_command_and_do_not_depend_on_how_many_there_are(
     run, model, folder, tmp_path, arrays
 ):
