@@ -70,7 +70,7 @@ def read_or_build(
     """
     faiss = _faiss()
     of = hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()
-    kept = _read(file, of, len(features)) if file.exists() else None
+    kept = _read(file, of, features) if file.exists() else None
     centers, lists = kept or _cluster(faiss, features, bar)
     if kept is None:
         about = np.array(json.dumps({"version": VERSION, "of": of}))
@@ -108,7 +108,9 @@ def _cluster(
     return means.centroids, lists
 
 
-def _read(file: Path, of: str, N: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _read(
+    file: Path, of: str, features: Float[np.ndarray, "n d"]
+) -> tuple[np.ndarray, np.ndarray] | None:
     """The centers and lists in a file; None if they are of other embeddings."""
     require_file(file, "give another --index")
     try:
@@ -117,8 +119,10 @@ def _read(file: Path, of: str, N: int) -> tuple[np.ndarray, np.ndarray] | None:
             centers, lists = arrays["centers"], arrays["lists"]
         if (about["version"], about["of"]) != (VERSION, of):
             return None
-        right = centers.dtype == np.float32 and centers.ndim == 2 and lists.dtype == np.int64
-        if not right or lists.shape != (N,) or not (0 <= lists.min() <= lists.max() < len(centers)):
+        right = centers.dtype == np.float32 and centers.shape[1:] == features.shape[1:]
+        right = right and lists.dtype == np.int64 and lists.shape == (len(features),)
+        right = right and 0 <= lists.min() <= lists.max() < len(centers)
+        if not right or not np.isfinite(centers).all():
             raise ValueError("its arrays do not fit")
         return np.ascontiguousarray(centers), lists
     except Exception as error:  # of numpy and zipfile

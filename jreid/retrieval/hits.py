@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from jreid.errors import InputError
 from jreid.evaluation import nearest
 from jreid.files import write_text
 from jreid.retrieval.approximate import Approximate
@@ -67,9 +68,16 @@ class Hits:
         """Searches for the `top` nearest images, or for all if the gallery is smaller.
 
         Raises:
-            InputError: features hold NaN or infinity.
+            InputError: features hold NaN or infinity, or those of the query and of the gallery have
+                different widths.
             ValueError: the shapes or types of the features do not fit.
         """
+        shapes = query.features.shape, gallery.features.shape
+        if [*map(len, shapes)] == [2, 2] and shapes[0][1] != shapes[1][1]:
+            raise InputError(
+                f"the query's features have {shapes[0][1]} dimensions, and the gallery's have "
+                f"{shapes[1][1]}; embed both with one model, and remove an index of other features."
+            )
         self.query, self.gallery = query, gallery
         k = min(top, len(gallery.features))
         self.rows: Int[np.ndarray, "q k"]

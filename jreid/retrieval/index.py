@@ -25,7 +25,7 @@ from jreid.paths import require_file
 from jreid.progress import ProgressBar, silent, with_progress
 from jreid.retrieval.sources import Source, decodable, read_gallery
 
-VERSION = 1  # of the file
+VERSION = 2  # of the file
 ARRAYS = ("about", "names", "digests", "stamps", "features")
 # A file changed this recently may change again without a new time, if its clock is coarse.
 SETTLED = 2_000_000_000  # nanoseconds
@@ -38,7 +38,7 @@ class Index(NamedTuple):
     """A gallery's images and their embeddings.
 
     Attributes:
-        model: the hash of the config and of the checkpoint that made the embeddings.
+        model: the hash of the config and of the weights that made the embeddings.
         modality: `visible` or `infrared`, of all images.
         names: the N images' paths relative to their folder, with suffix.
         digests: the SHA-256 of each file.
@@ -127,6 +127,11 @@ def update_index(
     index = before
     try:
         for some, features in embed([*new.values()]) if new else ():
+            if before and before.features.shape[1] != features.shape[1]:
+                raise InputError(
+                    f"{file} holds embeddings of {before.features.shape[1]} numbers, and this "
+                    f"model's have {features.shape[1]}; remove it to embed the gallery again."
+                )
             known |= zip((digest_of[source.name] for source in some), features, strict=True)
     finally:
         kept = [row for row, digest in enumerate(digests) if digest in known]
@@ -227,17 +232,17 @@ def _checked(
         [*names.tolist()],
         [*digests.tolist()],
         stamps,
-        features,
+        features.astype(np.float32, copy=False),  # also in this machine's byte order
     )
     N = len(index.names)
     for name, array, kind, shape in (
-        ("names", names, "U", (N,)),
-        ("digests", digests, "U", (N,)),
-        ("stamps", stamps, "i", (N, 3)),
-        ("features", features, "f", (N, features.shape[-1])),
+        ("names", names, np.str_, (N,)),
+        ("digests", digests, np.str_, (N,)),
+        ("stamps", stamps, np.integer, (N, 3)),
+        ("features", features, np.float32, (N, features.shape[-1])),
     ):
-        if array.dtype.kind != kind or array.shape != shape:
+        if not np.issubdtype(array.dtype, kind) or array.shape != shape or not array.size:
             raise ValueError(f"its {name} are {array.dtype}{[*array.shape]}")
-    if not N or index.modality not in MODALITIES or not np.isfinite(features).all():
-        raise ValueError("it holds no image, no modality, or features that are not finite")
+    if index.modality not in MODALITIES or not np.isfinite(features).all():
+        raise ValueError("it holds no modality, or features that are not finite")
     return index

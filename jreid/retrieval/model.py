@@ -32,6 +32,7 @@ from jreid.retrieval.sources import (
     read_image,
     sources,
 )
+from jreid.runs.arrays import digest
 from jreid.runs.check_config import check_config
 from jreid.runs.checkpoint_folder import KINDS
 from jreid.runs.chosen import checkpoint_variables
@@ -61,7 +62,8 @@ class TrainedModel:
     def __init__(self, run: Run, model: Model, variables: Variables, checkpoint: dict[str, Any]):
         self.workdir, self.config, self.checkpoint = run.workdir, model.config, checkpoint
         self._model, self._variables = model, variables
-        made_by = f"{configs.digest_as_written(run.config_file)} {checkpoint['weights']}"
+        # Of the arrays themselves: a bundle only says which weights it has.
+        made_by = f"{configs.digest_as_written(run.config_file)} {digest(variables)}"
         self._id = hashlib.sha256(made_by.encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -119,7 +121,8 @@ class TrainedModel:
             progress: as in `embed`.
 
         Raises:
-            InputError: as `embed`; features hold NaN; an index is damaged or of another model.
+            InputError: as `embed`; features hold NaN; an index is damaged or of another model; the
+                query and the gallery have features of different widths.
             ValueError: as `embed`; or features that do not fit.
 
         Example:

@@ -1,9 +1,11 @@
 """The arrays of a network by their paths, and whether stored ones are of the same network."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from jreid.errors import InputError
 
@@ -19,6 +21,15 @@ def by_path(tree: Any) -> dict[str, Any]:
 def shape_of(array: Any) -> str:
     """An array's type and shape, such as `float32[64, 8]`."""
     return f"{array.dtype}{[*array.shape]}"
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of a tree's arrays: of their paths, types, shapes and values."""
+    found = hashlib.sha256()
+    for path, leaf in sorted(by_path(jax.device_get(tree)).items()):
+        found.update(f"{path} {shape_of(leaf)}\n".encode())
+        found.update(np.asarray(leaf).tobytes())
+    return found.hexdigest()
 
 
 def require_same(place: object, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

@@ -74,6 +74,34 @@ def test_an_index_is_used_and_refused_for_another_checkpoint(search, gallery, tm
     assert index.read_bytes() == before
 
 
+def test_an_index_of_another_width_is_refused(search, gallery, tmp_path, capsys):
+    index = tmp_path / "i.npz"
+    flags = [f"--query={gallery / 'sub/a.jpg'}", f"--index={index}"]
+    assert main([*search, *flags]) == 0
+    with np.load(index) as arrays:
+        np.savez(index, **{**arrays, "features": np.ones((2, 5), np.float32)})
+    assert main([*search, *flags]) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "16 dimensions" in sentence and "5" in sentence and "remove an index" in sentence
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_images_that_exif_turns_are_counted_once(search, gallery, indexed, tmp_path, capsys):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    for name in ("phone.jpg", "sub/phone.png"):
+        PIL.Image.open(gallery / "sub/a.jpg").save(gallery / name, exif=exif)
+    flags = [f"--index={tmp_path / 'i.npz'}"] if indexed else []
+    assert main([*search, f"--query={gallery / 'sub/a.jpg'}", *flags]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jreid: phone.jpg has an EXIF orientation (such images in all: 2)")
+    output = f"--output={tmp_path}/x.npz"
+    images = [f"--images={gallery}", "--modality=visible", output]
+    assert main(["embed", *search[1:3], *images]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"jreid: {gallery}/phone.jpg has an EXIF orientation (such images in")
+
+
 def test_an_approximate_search_prints_its_recall(search, gallery, tmp_path, capsys):
     pytest.importorskip("faiss")
     flags = [f"--query={gallery / 'sub/a.jpg'}", f"--index={tmp_path / 'i.npz'}"]

@@ -77,11 +77,19 @@ def test_damaged_lists_are_named(features, faiss, tmp_path, damage):
         read_or_build(file, features[0][:50])
 
 
-def test_lists_that_do_not_fit_are_refused(features, faiss, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("lists", lambda lists: lists + 1000),
+        ("centers", lambda centers: centers[:, :-1]),
+        ("centers", lambda centers: centers * np.nan),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(features, faiss, tmp_path, name, change):
     file = tmp_path / "g.lists.npz"
     read_or_build(file, features[0][:50])
     with np.load(file) as arrays:
-        changed = {**arrays, "lists": arrays["lists"] + 1000}
+        changed = {**arrays, name: change(arrays[name])}
     np.savez(file, **changed)
     with pytest.raises(InputError, match="do not fit"):
         read_or_build(file, features[0][:50])

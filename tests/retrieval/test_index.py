@@ -20,7 +20,7 @@ class Embedder:
     def __call__(self, sources):
         for source in sources:
             self.names.append(source.name)
-            pixels = np.frombuffer(source.read(), np.uint8)
+            pixels = np.frombuffer(source.read().content, np.uint8)
             yield [source], np.array([[len(pixels), pixels.mean()]], np.float32)
 
 
@@ -134,7 +134,10 @@ def test_what_is_no_index_is_refused_and_stays(folder, tmp_path):
         assert file.read_bytes() == content
     for name, value in (
         ("features", np.full((3, 2), np.nan)),
-        ("features", np.zeros((2, 2))),
+        ("features", np.zeros((2, 2), np.float32)),
+        ("features", np.zeros((3, 0), np.float32)),
+        ("features", np.zeros((), np.float32)),
+        ("features", np.zeros((3, 2), np.complex64)),
         ("names", np.zeros(3)),
         ("stamps", np.zeros((3, 2), np.int64)),
         ("about", np.array('{"version": 9}')),
@@ -146,6 +149,15 @@ def test_what_is_no_index_is_refused_and_stays(folder, tmp_path):
         np.savez(file, **changed)
         with pytest.raises(InputError, match="not an index"):
             read_index(file, "m", "visible")
+
+
+def test_embeddings_of_another_width_are_refused(folder, tmp_path):
+    update(folder)
+    with np.load(tmp_path / "i.npz") as arrays:
+        np.savez(tmp_path / "i.npz", **{**arrays, "features": np.ones((3, 5), np.float32)})
+    paint(folder, "d", 1)
+    with pytest.raises(InputError, match=r"i\.npz holds embeddings of 5 numbers"):
+        update(folder)
 
 
 def test_a_gallery_with_an_unreadable_file_is_refused(folder):
