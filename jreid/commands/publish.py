@@ -48,9 +48,12 @@ def _publish(options: argparse.Namespace) -> None:
     variables, checkpoint = checkpoint_variables(model, run, options.checkpoint)
     with open_checkpoints(run) as checkpoints:
         weights = checkpoints.chosen(checkpoint["checkpoint"]).weights
+    packed = bundle.packed(variables)
     config = bundle.portable(config)
+    bundle.warn_of_paths(config, output)
     result = _result(run, config, checkpoint)
-    record = bundle.record_of(run.record(), config, {**checkpoint, "weights": weights})
+    published = {**checkpoint, "weights": weights, "sha256": bundle.sha256(packed)}
+    record = bundle.record_of(run.record(), config, published)
     outside = [*configs.outside_names(config).values()]
     texts = {
         "config.json": configs.to_text(config),
@@ -60,7 +63,7 @@ def _publish(options: argparse.Namespace) -> None:
         ),
         **({"result.json": _json(result)} if result["rows"] else {}),
     }
-    bundle.write_bundle(output, variables, texts)
+    bundle.write_bundle(output, packed, texts)
     files = {path.name: path.stat().st_size for path in sorted(output.iterdir())}
     options.document = {"output": output, "checkpoint": checkpoint, "files": files}
     what = f"{checkpoint['checkpoint']} checkpoint, step {checkpoint['step']}"

@@ -4,12 +4,13 @@ It is a run's folder with `model.safetensors` in place of its checkpoints, a car
 `SHA256SUMS`. So what reads a run reads a bundle, and nothing writes into it.
 """
 
+import hashlib
 import logging
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,19 +26,32 @@ from jreid.files import make_folder, rename_whole, write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.runs import manifest
 from jreid.runs.arrays import by_path, require_same
-from jreid.runs.checkpoint_folder import Chosen
+from jreid.runs.checkpoint_folder import KINDS, Chosen
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 NEEDED = ("config.json", "run.json", WEIGHTS)
 FILES = (*NEEDED, "result.json", CARD, manifest.MANIFEST)  # that a bundle may have
 PUBLISHED = "published"  # the field of run.json with the checkpoint
+# The fields of `published` that are read, and what they must be; earlier bundles have no sha256.
+OF_PUBLISHED: Mapping[str, Callable[[Any], bool]] = {
+    "checkpoint": lambda value: value in KINDS,
+    "step": lambda value: type(value) is int and value >= 0,
+    "weights": lambda value: isinstance(value, str),
+    "sha256": lambda value: value is None or isinstance(value, str),
+}
 # Fields of a run's record that say nothing of the machine or of people.
 OF_RECORD = (
     *("method", "dataset", "seed", "revision", "versions", "data_fingerprint", "steps", "table"),
     "protocols",
 )
 log = logging.getLogger(__name__)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle, also if one of its files is missing."""
+    marks = [(folder / name).is_file() for name in (WEIGHTS, manifest.MANIFEST)]
+    return all(marks) or (any(marks) and not (folder / "checkpoints").exists())
 
 
 def require_sound(folder: Path) -> None:
@@ -50,12 +64,29 @@ def require_sound(folder: Path) -> None:
         )
 
 
+def _require_published(file: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The field of a bundle's record with its checkpoint, checked; InputError if it is unusable."""
+    published = record.get(PUBLISHED)
+    if isinstance(published, dict):
+        wrong = [name for name, holds in OF_PUBLISHED.items() if not holds(published.get(name))]
+        if not wrong:
+            return published
+        fault = f"its {PUBLISHED}.{wrong[0]} is {published.get(wrong[0])!r:.50}"
+    else:
+        fault = f"it has no {PUBLISHED}"
+    raise InputError(
+        f"{file} is not of a bundle that `jreid publish` wrote ({fault}); download the bundle "
+        "again, or publish the run again."
+    )
+
+
 class BundleWeights:
     """The one checkpoint of a bundle, with the methods of `Checkpoints` that read."""
 
-    def __init__(self, folder: Path, published: Mapping[str, Any]) -> None:
-        """`published`: the field of the record that `write_bundle` made."""
-        self._folder, self._published = folder, published
+    def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """InputError if the record, the content of the bundle's `run.json`, has no checkpoint."""
+        self._folder = folder
+        self._published = _require_published(folder / "run.json", record)
 
     def __enter__(self) -> Self:
         return self
@@ -71,12 +102,23 @@ class BundleWeights:
         return Chosen(step, step, self._published["weights"])
 
     def restore_variables(self, step: int, like: TrainState, sharding: NamedSharding) -> Variables:
-        """The model's variables on the devices; InputError if they are of another network."""
+        """The model's variables on the devices.
+
+        Raises:
+            InputError: the file cannot be read, or holds other weights than those that were
+                published, or those of another network.
+        """
         file = self._folder / WEIGHTS
         try:
-            arrays = safetensors.numpy.load(file.read_bytes())
+            content = file.read_bytes()
+            arrays = safetensors.numpy.load(content)
         except Exception as error:  # safetensors raises several kinds for a file that is none
             raise InputError(f"{file} cannot be read ({error}); download it again.") from error
+        if self._published.get("sha256") not in (None, sha256(content)):
+            raise InputError(
+                f"{file} holds other weights than those that run.json says were published; "
+                "download the bundle again."
+            )
         variables = {"params": like.params, **like.model_state}
         require_same(file, by_path(variables), arrays)
         leaves = [arrays[path] for path in by_path(variables)]
@@ -94,38 +136,60 @@ def portable(config: Config) -> Config:
             f"config.data.name={config.data.name!r} is not a plain name, so this model cannot be "
             "published or read as a bundle; use letters, digits, dots and hyphens."
         )
+    return without_paths(config)
+
+
+def without_paths(config: Config) -> Config:
+    """The config with the data's default folders, and without the path of a file of weights."""
     copy = config.copy_and_resolve_references()
     copy.data.update(folder=f"data/{config.data.name}", prepared="data/prepared")
     if not config.weights.isidentifier():
         copy.weights = "none"
-    for field, value in configs.flat(copy.to_dict()).items():
-        if isinstance(value, str) and (os.path.isabs(value) or value.startswith("~")):
-            log.warning("config.%s=%s goes into the bundle: a path of this machine.", field, value)
     return copy.lock()
+
+
+def warn_of_paths(config: Config, output: Path) -> None:
+    """Logs the fields of a config that are paths of this machine and go into a file or folder."""
+    for field, value in configs.flat(config.to_dict()).items():
+        if isinstance(value, str) and (os.path.isabs(value) or value.startswith("~")):
+            log.warning("config.%s=%s, a path of this machine, is in %s.", field, value, output)
 
 
 def record_of(record: Mapping[str, Any], config: Config, published: Mapping[str, Any]) -> Any:
     """The `run.json` of a bundle, from the run's record.
 
     Args:
-        published: the result row's fields on the checkpoint, with the whole hash of the weights.
+        published: the result row's fields on the checkpoint, with the whole hash of the weights
+            in the run, and `sha256` of the file of weights.
     """
     start = record.get("start") or {}
     return {
         **{name: record[name] for name in OF_RECORD if name in record},
         "config": config.to_dict(),
         "start": {name: start[name] for name in ("kind", "sha256") if name in start},
-        "drifts": [{"step": drift["step"]} for drift in record.get("drifts", [])],
+        "drifts": [{"step": drift["step"], "changed": []} for drift in record.get("drifts", [])],
         PUBLISHED: dict(published),
     }
 
 
-def write_bundle(output: Path, variables: Variables, texts: Mapping[str, str]) -> None:
+def packed(variables: Variables) -> bytes:
+    """The content of the file of a model's variables."""
+    leaves = by_path(jax.device_get(variables))
+    arrays = {path: np.asarray(leaf, order="C") for path, leaf in leaves.items()}
+    return safetensors.numpy.save(arrays, {"format": "jreid"})
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_bundle(output: Path, weights: bytes, texts: Mapping[str, str]) -> None:
     """Writes a bundle, completely or not at all.
 
     Args:
         output: a folder that does not exist.
-        variables: of the model.
+        weights: the variables of the model, `packed`.
         texts: the content of the other files, by name.
 
     Raises:
@@ -133,21 +197,18 @@ def write_bundle(output: Path, variables: Variables, texts: Mapping[str, str]) -
     """
     if os.path.lexists(output):
         raise InputError(f"{output} exists; choose another --output, nothing is overwritten.")
-    leaves = by_path(jax.device_get(variables))
-    arrays = {path: np.asarray(leaf, order="C") for path, leaf in leaves.items()}
     part = output.with_name(f".{output.name}.{secrets.token_hex(4)}.unfinished")
     try:
         make_folder(part)
         for name, text in texts.items():
             write_text(part / name, text)
-        weights = safetensors.numpy.save(arrays, {"format": "jreid"})
         write_whole(part / WEIGHTS, lambda file: file.write(weights))
         manifest.seal(part)
         rename_whole(part, output)
-    except (OSError, safetensors.SafetensorError) as error:
+    except OSError as error:
         raise InputError(
-            f"{output} cannot be written ({getattr(error, 'strerror', None) or error}); free space "
-            "or choose another --output."
+            f"{output} cannot be written ({error.strerror or error}); free space or choose another "
+            "--output."
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -7,7 +7,7 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.methods import Variables
 from jreid.progress import explained
-from jreid.runs.bundle import PUBLISHED, BundleWeights
+from jreid.runs.bundle import BundleWeights
 from jreid.runs.checkpoint_folder import KINDS, Chosen
 from jreid.runs.run import Run
 
@@ -49,7 +49,7 @@ def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[
 def open_checkpoints(run: Run) -> Any:
     """The checkpoints of a run, or the one of a bundle, to read: a context manager."""
     if run.is_bundle:
-        return BundleWeights(run.workdir, run.record()[PUBLISHED])
+        return BundleWeights(run.workdir, run.record())
     from jreid.runs.checkpoints import Checkpoints  # imports Orbax, which takes seconds
 
     return Checkpoints(run.checkpoints)

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from jreid.errors import InputError
-from jreid.runs.bundle import FILES
+from jreid.runs.bundle import FILES, NEEDED
+from jreid.runs.manifest import MANIFEST
 
 PREFIX = "hf:"
 ADDRESS = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)")
@@ -34,7 +35,7 @@ def fetch(address: str) -> Path:
             "download the folder and give its path."
         ) from error
     try:
-        return Path(
+        folder = Path(
             hub.snapshot_download(
                 found["repository"],
                 revision=found["revision"],
@@ -47,6 +48,13 @@ def fetch(address: str) -> Path:
             f"{address} cannot be fetched ({_cause(error)}); check its name and its revision and "
             "the network, or give the path of a copy."
         ) from error
+    missing = [name for name in (*NEEDED, MANIFEST) if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{address} is not a bundle of `jreid publish`: it has no {', '.join(missing)}; check "
+            "its name and its revision."
+        )
+    return folder
 
 
 def _cause(error: Exception) -> str:

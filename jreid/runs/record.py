@@ -55,6 +55,11 @@ def _fault(record: Any) -> str:
     values = [*record["versions"].values(), *(record.get("start") or {}).values()]
     if any(isinstance(value, dict | list) for value in values):
         return "its versions or its start contain values that are not text"
+    for drift in record["drifts"]:
+        if not isinstance(drift, dict) or type(drift.get("step")) is not int:
+            return "its drifts have no step"
+        if not isinstance(drift.get("changed", []), list):
+            return "its drifts do not list what changed"
     return ""
 
 

@@ -15,7 +15,7 @@ from jreid.evaluation import read_result, write_result
 from jreid.files import UNFINISHED, write_text
 from jreid.find import Trust
 from jreid.methods import Config
-from jreid.runs.bundle import WEIGHTS, portable, require_sound
+from jreid.runs.bundle import is_bundle, portable, require_sound
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
 from jreid.runs.lock import LOCK_FILE
 from jreid.runs.record import (
@@ -44,7 +44,7 @@ class Run:
         self.spikes = workdir / "spikes"
         self.profile = workdir / "profile"
         self.result = workdir / "result.json"
-        self.is_bundle = (workdir / WEIGHTS).is_file() and not self.checkpoints.exists()
+        self.is_bundle = is_bundle(workdir)
         self.report = workdir / "report.html"
 
     def config(self) -> Config:
