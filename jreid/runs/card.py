@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jreid.evaluation.results.marks import marks
 from jreid.methods import Config
 
 TASK = "image-feature-extraction"  # the hubs' name of what the model does
@@ -41,6 +42,8 @@ NO_RESULTS = "`jreid evaluate` has not evaluated this checkpoint."
 ABOUT_RESULTS = """Test split, in percent. You may compare two numbers if their fingerprints are
 equal: a fingerprint identifies the protocol, the re-ranking, and every query and gallery image.
 """
+MARKED = """
+A row with a mark is not quite what its protocol asks for. Hubs do not list it."""
 OUTSIDE = """The config names code outside of jreid ({names}): install it, read it, and load the
 model by `jreid.load("FOLDER", trust_code=True)`.
 
@@ -92,17 +95,23 @@ def _front_matter(
         "pipeline_tag": TASK,
         "tags": ["person-re-identification", "visible-infrared", "jax", "flax", config.method],
     }
-    if rows:
-        fields["model-index"] = [{"name": name, "results": [*map(_result, rows)]}]
+    plain = [_result(row, config.data.name) for row in rows if not _marks(row)]
+    if plain:  # readers of a hub's lists would not see a mark
+        fields["model-index"] = [{"name": name, "results": plain}]
     return [f"{field}: {json.dumps(value)}" for field, value in fields.items()]
 
 
-def _result(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row in the form of hubs."""
-    split, values = row.get("of_split", "test"), {"rank-1": row["cmc"]["1"]}
-    values |= {"mAP": row["mAP"], "mINP": row["mINP"]}
+def _marks(row: Mapping[str, Any]) -> list[str]:
+    """The row's marks, and whether it is of fewer trials than the dataset asks for."""
+    trials, of_trials = row.get("trials"), row.get("of_trials")
+    return marks(row) + ([f"{trials} of {of_trials} trials"] if trials != of_trials else [])
+
+
+def _result(row: Mapping[str, Any], data: str) -> dict[str, Any]:
+    """A row in the form of hubs; `data` is the dataset's name."""
+    values = {"rank-1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
     rule = f"{row['label']}, re-ranking {row['rerank']}, fingerprint {row['fingerprint']}"
-    dataset = {"type": row["dataset"], "name": f"{row['dataset']}, {rule}", "split": split}
+    dataset = {"type": data, "name": f"{data}, {rule}", "split": "test"}
     return {
         "task": {"type": TASK, "name": "Visible-infrared person re-identification"},
         "dataset": dataset,
@@ -114,13 +123,17 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
-        ABOUT_RESULTS,
-        "| protocol | re-ranking | rank-1 | rank-10 | mAP | mINP | fingerprint |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    marked = any(map(_marks, rows))
+    columns = ["protocol", "re-ranking", "rank-1", "rank-10", "mAP", "mINP", "fingerprint"]
+    columns += ["marks"] if marked else []
+    lines = [ABOUT_RESULTS, f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for row in rows:
-        numbers = (row["cmc"]["1"], row["cmc"]["10"], row["mAP"], row["mINP"])
-        cells = [row["label"], row["rerank"], *(f"{100 * number:.2f}" for number in numbers)]
-        lines.append(f"| {' | '.join(cells)} | `{row['fingerprint']}` |")
-    return "\n".join(lines)
+        numbers = (row["cmc"]["1"], row["cmc"].get("10"), row["mAP"], row["mINP"])
+        cells = [row["label"], row["rerank"], *map(_percent, numbers), f"`{row['fingerprint']}`"]
+        cells += ["; ".join(_marks(row))] if marked else []
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, MARKED] if marked else lines)
+
+
+def _percent(number: Any) -> str:
+    return f"{100 * number:.2f}" if isinstance(number, int | float) else "-"

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
+import PIL.Image
 import pytest
 from helpers.untrained_run import make_run
 
@@ -15,6 +16,8 @@ from jreid import config as configs
 from jreid.__main__ import main
 from jreid.errors import InputError
 from jreid.runs import bundle, hub
+from jreid.runs.card import card
+from jreid.runs.chosen import open_checkpoints
 from jreid.runs.evaluate import extraction_of
 from jreid.runs.run import Run
 
@@ -100,6 +103,37 @@ def test_the_card_is_one_that_hubs_read(published):
     assert len(json.loads((published / "result.json").read_text())["rows"]) == 1
 
 
+MARKS = {
+    "partial": {"partial": True},
+    "9 training images skipped": {"skipped_images": 9},
+    "other data": {"other_data": True},
+    "stopped before step 30": {"of_steps": 30},
+    "tuned": {"rerank": "extended(k1=10,k2=5,lambda=0)", "dataset": "regdb"},
+    "1 of 10 trials": {"trials": 1, "of_trials": 10},
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_marked_row_is_marked_in_the_table_and_on_no_hub(mark, tmp_path):
+    marked = {**ROW, "fingerprint": "marked", "mAP": 0.9} | MARKS[mark]
+    config, checkpoint = configs.load("agw:tiny"), {"checkpoint": "last", "step": 0}
+    text = card(config, checkpoint, [ROW, marked], "mit", "0.1", ())
+    assert text.count("| marks |") == 1
+    (line,) = (line for line in text.splitlines() if "`marked`" in line)
+    assert mark in line and "90.00" in line
+    (tmp_path / "README.md").write_text(text)
+    data = huggingface_hub.ModelCard.load(tmp_path / "README.md").data
+    assert {result.metric_value for result in data.eval_results} == {38.85, 42.61, 33.35}
+    text = card(config, checkpoint, [marked], "mit", "0.1", ())
+    assert "model-index" not in text and "90.00" in text
+
+
+def test_a_result_of_another_version_has_a_card():
+    row = {name: ROW[name] for name in ROW if name != "dataset"} | {"cmc": {"1": 0.5}}
+    text = card(configs.load("agw:tiny"), row, [row], "mit", "0.1", ())
+    assert "| 50.00 | - | 42.61 |" in text and '"type": "tiny"' in text
+
+
 @pytest.mark.parametrize("name", [name for name in bundle.FILES if name != "SHA256SUMS"])
 def test_a_changed_byte_is_one_sentence(copy, name):
     content = bytearray((copy / name).read_bytes())
@@ -123,6 +157,74 @@ def test_what_else_is_no_bundle(copy):
     sums.unlink()
     with pytest.raises(InputError, match="it has no SHA256SUMS"):
         jreid.load(copy, trust_code=True)
+
+
+@pytest.mark.parametrize("name", [*bundle.NEEDED, "SHA256SUMS"])
+def test_a_bundle_without_a_file_is_no_run(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=f"damaged bundle.*{name}|no config.json"):
+        Run(copy).config()
+    with pytest.raises(InputError, match="is a bundle"):
+        Run(copy).check(configs.load("agw:tiny"))
+
+
+def test_a_folder_of_checkpoints_makes_no_run_of_a_bundle(copy):
+    (copy / "checkpoints").mkdir()
+    (copy / bundle.WEIGHTS).write_bytes(b"other")
+    with pytest.raises(InputError, match=f"{bundle.WEIGHTS} has changed"):
+        Run(copy).config()
+
+
+def edit(folder, name, change):
+    """Changes a JSON file of a bundle and seals it again."""
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+    bundle.manifest.seal(folder)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        None,
+        [],
+        {},
+        {"checkpoint": "first"},
+        {"checkpoint": ["last"]},
+        {"step": "3"},
+        {"step": -1},
+        {"step": True},
+        {"weights": None},
+        {"weights": 7},
+        {"sha256": {}},
+    ],
+)
+def test_a_record_without_its_checkpoint_is_one_sentence(copy, fields):
+    whole = json.loads((copy / "run.json").read_text())["published"]
+    changed = whole | fields if fields else fields
+    edit(copy, "run.json", lambda record: record.update(published=changed))
+    with pytest.raises(InputError, match=r"run\.json .*published"):
+        open_checkpoints(Run(copy))
+    edit(copy, "run.json", lambda record: record.pop("published"))
+    with pytest.raises(InputError, match="it has no published"):
+        open_checkpoints(Run(copy))
+
+
+def test_other_weights_are_noticed(copy, images, tmp_path):
+    (tmp_path / "gallery").mkdir()
+    PIL.Image.fromarray(images[0]).save(tmp_path / "gallery" / "a.png")
+    place = tmp_path / "gallery", tmp_path / "i.npz"
+    jreid.load(copy, trust_code=True).index(*place)
+    arrays = bundle.safetensors.numpy.load_file(copy / bundle.WEIGHTS)
+    arrays["params/Dense_0/bias"] = arrays["params/Dense_0/bias"] + 1
+    bundle.safetensors.numpy.save_file(arrays, copy / bundle.WEIGHTS)
+    bundle.manifest.seal(copy)
+    with pytest.raises(InputError, match=r"model\.safetensors holds other weights"):
+        jreid.load(copy, trust_code=True)
+    edit(copy, "run.json", lambda record: record["published"].pop("sha256"))  # an earlier bundle
+    other = jreid.load(copy, trust_code=True)
+    with pytest.raises(InputError, match="another model"):
+        other.index(*place)
 
 
 def test_files_of_a_hub_beside_a_bundle_do_no_harm(copy):
@@ -155,7 +257,7 @@ def test_weights_of_another_network_are_refused(copy):
     arrays = bundle.safetensors.numpy.load_file(copy / bundle.WEIGHTS)
     arrays.popitem()
     bundle.safetensors.numpy.save_file(arrays, copy / bundle.WEIGHTS)
-    bundle.manifest.seal(copy)
+    edit(copy, "run.json", lambda record: record["published"].pop("sha256"))
     with pytest.raises(InputError, match="1 array differs"):
         jreid.load(copy, trust_code=True)
 
@@ -200,8 +302,6 @@ def test_a_run_without_such_a_checkpoint_is_not_published(run, published, tmp_pa
 
 
 def test_verbs_that_need_only_weights_take_a_bundle(published, images, tmp_path, capsys):
-    import PIL.Image
-
     (tmp_path / "gallery").mkdir()
     PIL.Image.fromarray(images[0]).save(tmp_path / "gallery" / "a.png")
     bundle_flags, gallery = [f"--workdir={published}", "--trust-code"], tmp_path / "gallery"
@@ -248,6 +348,12 @@ class TestHub:
         export = ["export", f"--workdir={self.ADDRESS}", "--format=stablehlo", "--trust-code"]
         assert main([*export, f"--output={output}"]) == 0 and output.is_file()
         assert asked == [("ada/agw", "v1")] * 2
+
+    def test_another_repository_is_no_bundle(self, copy, monkeypatch):
+        (copy / bundle.WEIGHTS).unlink()
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(copy))
+        with pytest.raises(InputError, match=r"it has no model\.safetensors"):
+            hub.fetch(self.ADDRESS)
 
     @pytest.mark.parametrize("address", ["hf:ada/agw", "hf:agw@v1", "hf:ada/agw@", "hf:"])
     def test_a_revision_is_needed(self, address):
