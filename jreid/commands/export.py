@@ -25,11 +25,12 @@ def add(verbs: Any) -> None:
     export.add_argument(
         "--check",
         action="store_true",
-        help="compare the file with the model: differences, speed, rank-1 on the test split",
+        help="compare the file with the model: differences, speed, rank-1 on the test split; the "
+        "exit status is 1 if they differ",
     )
 
 
-def _export(options: argparse.Namespace) -> None:
+def _export(options: argparse.Namespace) -> int:
     from jreid.engine.model import Model
     from jreid.export.export import FORMATS, card_of, check_output, check_packages, export
     from jreid.find import require_name
@@ -50,11 +51,24 @@ def _export(options: argparse.Namespace) -> None:
     print(f"card    {card_of(options.output)}")
     if options.check:
         reader = FORMATS[options.format].Reader(content)
-        options.document["check"] = _check(model, variables, reader)
+        options.document["check"] = found = _check(model, variables, reader)
+        if not found["agrees"]:
+            log.error(
+                "%s does not embed as the model does: a component of a unit vector differs by "
+                "%.1e, and at most %.0e is accepted; do not use the file, and try the other "
+                "--format.",
+                options.output,
+                found["largest_difference"],
+                found["tolerance"],
+            )
+            return 1
+    return 0
 
 
 def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
     """Prints how the export differs from the model, and returns that."""
+    import numpy as np
+
     from jreid.export.check import compare, made_up_table
     from jreid.runs.protocols import draw_protocols
     from jreid.runs.score import score
@@ -70,10 +84,13 @@ def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
     with TerminalBar() as bar:
         both = compare(reader, model, variables, table, bar)
     print(f"check   {len(both.own):,} images of {what}")
-    print(f"        largest difference of a component of a unit vector: {both.difference:.1e}")
+    print(
+        f"        largest difference of a component of a unit vector: {both.difference:.1e} "
+        f"(accepted: {both.tolerance:.0e})"
+    )
     print(f"        images a second: {both.exported_rate:.1f} (the model: {both.own_rate:.1f})")
     rank1: list[dict[str, Any]] = []
-    for drawn in draws:
+    for drawn in draws if np.isfinite(both.difference) else ():
         own, exported = (
             100 * score(model, dataset, drawn, features)["cmc"]["1"]
             for features in (both.own, both.exported)
@@ -83,7 +100,9 @@ def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
     return {
         "images": len(both.own),
         "of": what,
-        "largest_difference": float(both.difference),
+        "largest_difference": both.difference,
+        "tolerance": both.tolerance,
+        "agrees": both.agrees,
         "images_per_second": both.exported_rate,
         "own_images_per_second": both.own_rate,
         "rank1": rank1,

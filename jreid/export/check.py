@@ -19,6 +19,9 @@ from jreid.runs.score import embed_table
 Reader = Callable[[UInt8[np.ndarray, "n h w 3"], int], Float[np.ndarray, "n d"]]
 MAX_SIZES = 4  # image sizes that an export gets unchanged: XLA compiles again for each
 MADE_UP = 32  # images of each modality, if there is no dataset
+# The largest difference of a component that is accepted. Resizing rounds to whole levels, and a
+# level between two may be rounded to the other one: docs/export.md has figures.
+TOLERANCE, TOLERANCE_BFLOAT16 = 1e-3, 2e-2
 
 
 class Comparison(NamedTuple):
@@ -29,17 +32,24 @@ class Comparison(NamedTuple):
         exported: the export's.
         own_rate: images per second, including decoding, without compiling.
         exported_rate: the same for the export.
+        tolerance: the largest difference that is accepted.
     """
 
     own: Float[np.ndarray, "n d"]
     exported: Float[np.ndarray, "n d"]
     own_rate: float
     exported_rate: float
+    tolerance: float
 
     @property
     def difference(self) -> float:
-        """The largest difference of any component of the unit vectors."""
+        """The largest difference of any component of the unit vectors; NaN if one is not finite."""
         return float(np.abs(self.own - self.exported).max())
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the export embeds as the model does."""
+        return self.difference <= self.tolerance
 
 
 def compare(
@@ -57,7 +67,8 @@ def compare(
     own_rate = len(own) / (time.perf_counter() - start)
     own = own / np.linalg.norm(own, axis=1, keepdims=True)
     exported, seconds = _embed_by(reader, model, table, bar)
-    return Comparison(own, exported, own_rate, len(own) / seconds)
+    tolerance = TOLERANCE if model.config.dtype == "float32" else TOLERANCE_BFLOAT16
+    return Comparison(own, exported, own_rate, len(own) / seconds, tolerance)
 
 
 def _embed_by(
