@@ -19,6 +19,7 @@ from jreid.export import onnx, stablehlo
 from jreid.export.embedder import make_embedder
 from jreid.files import parse_json, write_text, write_whole
 from jreid.methods import Config, Variables
+from jreid.runs.bundle import warn_of_paths, without_paths
 from jreid.versions import installed, revision
 
 # By name: each has `write(embedder)`, the content of a file; `Reader(content)`, which embeds by it;
@@ -85,12 +86,13 @@ def export(
         **_interface(model.config),
         **checkpoint,
         "config_hash": configs.digest(model.config),
-        "config": model.config.to_dict(),
+        "config": without_paths(model.config).to_dict(),
         "jreid": jreid.__version__,
         "revision": revision(),
         "versions": installed(("jax", "jaxlib", "flax", *FORMATS[format].PACKAGES)),
         **FORMATS[format].ABOUT,
     }
+    warn_of_paths(without_paths(model.config), card_of(output))
     write_text(card_of(output), json.dumps(card, indent=2) + "\n")
     return content
 

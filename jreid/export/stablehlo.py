@@ -1,5 +1,8 @@
 """An embedder as a StableHLO file, which JAX reads without jreid."""
 
+import contextlib
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +27,21 @@ def write(embedder: Embedder) -> bytes:
     n, h, w = export.symbolic_shape("n, h, w")
     pixels = jax.ShapeDtypeStruct((n, h, w, 3), jnp.uint8)
     modality = jax.ShapeDtypeStruct((), jnp.int32)
-    return bytes(
-        export.export(jax.jit(embedder), platforms=PLATFORMS)(pixels, modality).serialize()
-    )
+    with _without_paths():
+        exported = export.export(jax.jit(embedder), platforms=PLATFORMS)(pixels, modality)
+    return bytes(exported.serialize())
+
+
+@contextlib.contextmanager
+def _without_paths() -> Iterator[None]:
+    """Within the block, JAX writes no path of a source file into what it exports."""
+    name = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, name)
+    jax.config.update(name, ".*")
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 class Reader:

@@ -4,6 +4,8 @@ import hashlib
 import importlib.util
 import json
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,9 +44,17 @@ def test_the_card_says_what_the_file_is(run, exported):
     assert card["sha256"] == hashlib.sha256(exported.read_bytes()).hexdigest()
     (row,) = json.loads((run / "result.json").read_text())["rows"]
     assert (card["weights"], card["step"]) == (row["weights"], row["step"])
-    assert card["config"] == json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text())
+    config["data"] |= {"folder": "data/tiny", "prepared": "data/prepared"}
+    assert card["config"] == config
     assert card["preprocessing"]["gray"] == {"visible": False, "infrared": True}
     assert card["compatibility"] and card["versions"]["jaxlib"]
+
+
+def test_nothing_says_where_it_was_written(run, exported):
+    for content in (exported, exported.with_name(f"{exported.name}.json")):
+        for place in (ROOT, run.parent, sys.prefix, Path.home()):
+            assert str(place).encode() not in content.read_bytes(), place
 
 
 def test_the_example_embeds_as_the_run(run, exported, tiny_folder, tmp_path):
@@ -68,6 +78,23 @@ def test_check_compares_the_file_with_the_model(run, format, tmp_path, capsys):
     assert float(difference) < 1e-4
     ((exported, own),) = re.findall(r"rank-1, .*: (\S+) \(the model: (\S+)\)", out)
     assert exported == own
+
+
+@pytest.mark.parametrize("value", [0.01, np.nan])
+def test_a_file_that_differs_fails_its_check(run, tmp_path, capsys, monkeypatch, value):
+    class Other(FORMATS["stablehlo"].Reader):
+        def __call__(self, pixels, modality):
+            features = super().__call__(pixels, modality).copy()
+            features[0, 0] += value
+            return features
+
+    monkeypatch.setattr(FORMATS["stablehlo"], "Reader", Other)
+    assert export(run, tmp_path / "model", "--format=stablehlo", "--check", "--json") == 1
+    out, err = capsys.readouterr()
+    assert f"{tmp_path}/model does not embed as the model does" in err.splitlines()[-1]
+    check = json.loads(out)["check"]
+    assert not check["agrees"] and check["tolerance"] == 1e-3
+    assert check["largest_difference"] is None or 0.009 < check["largest_difference"] < 0.011
 
 
 def test_without_the_data_check_embeds_noise(run, tmp_path, capsys):
