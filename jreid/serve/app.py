@@ -13,7 +13,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import jreid
 from jreid.data.pixels import ImageError
@@ -26,11 +25,20 @@ from jreid.terminal import printable
 if TYPE_CHECKING:
     from jreid.serve.searcher import Searcher
 
-HOSTS = ["127.0.0.1", "localhost"]  # against pages whose name leads to this machine
 MAX_TOP = 100
 RETRY_SECONDS = 2
 IMAGE = {"schema": {"type": "string", "format": "binary"}}
 BODY = {"requestBody": {"required": True, "content": {"image/*": IMAGE}}}
+REFUSALS = {
+    400: "The request names another host, or was cut off.",
+    404: "The gallery has no such image, or it can no longer be read.",
+    408: "The image did not arrive in time.",
+    413: "The image is too large.",
+    415: "The Content-Type is not that of an image.",
+    422: "The body is not an image that can be used, or a parameter is wrong.",
+    500: "A fault of jreid.",
+    503: "Too many other requests wait; try again after the seconds in Retry-After.",
+}
 FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
@@ -48,6 +56,12 @@ class FoundImage(BaseModel):
     name: str
     similarity: float
     thumbnail: str
+
+
+class Refusal(BaseModel):
+    """Why a request is refused, in one sentence."""
+
+    detail: str
 
 
 class Found(BaseModel):
@@ -77,7 +91,7 @@ def create_app(searcher: "Searcher") -> FastAPI:
     uploads, metrics = Uploads(), Metrics(len(searcher.gallery.names), lambda: searches.pending)
     app.state.searches, app.state.uploads = searches, uploads
 
-    @app.post("/search", openapi_extra=BODY)
+    @app.post("/search", openapi_extra=BODY, responses=_refusals(400, 408, 413, 415, 422, 500, 503))
     async def search(
         request: Request,
         modality: Annotated[Literal["visible", "infrared"], Query(description="of the query")],
@@ -104,7 +118,9 @@ def create_app(searcher: "Searcher") -> FastAPI:
             hits=found,
         )
 
-    @app.get("/thumbnails/{row}", response_class=Response)
+    @app.get(
+        "/thumbnails/{row}", response_class=Response, responses=_refusals(400, 404, 422, 500, 503)
+    )
     async def thumbnail(row: int) -> Response:
         """A small JPEG of the gallery's image with this number."""
         if not 0 <= row < len(searcher.gallery.names):
@@ -114,23 +130,27 @@ def create_app(searcher: "Searcher") -> FastAPI:
             raise HTTPException(404, "This image of the gallery can no longer be read.")
         return Response(content, media_type="image/jpeg")
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=_refusals(400, 500))
     async def health() -> dict[str, Any]:
         """Whether the server answers, and what it searches."""
         return {"status": "ok", **searcher.about}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=_refusals(400, 500))
     async def metrics_text() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     _add_page(app, searcher)
     _add_errors(app)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
     app.add_middleware(
         Guard, count=lambda route, status: metrics.responses.labels(route, status).inc()
     )
     return app
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The description of a route's refusals, for `/openapi.json`."""
+    return {status: {"model": Refusal, "description": REFUSALS[status]} for status in statuses}
 
 
 def _add_page(app: FastAPI, searcher: "Searcher") -> None:

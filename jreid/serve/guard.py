@@ -1,10 +1,14 @@
 """What every response gets: headers for safety, and a place in the counters."""
 
+import re
 from collections.abc import Callable
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# Against pages of other sites whose name leads to this machine.
+HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?", re.IGNORECASE)
 HEADERS = {
     # The page loads its own files and shows the user's query, and nothing else.
     "Content-Security-Policy": (
@@ -38,4 +42,8 @@ class Guard:
                 self._count(getattr(scope.get("route"), "path", "other"), message["status"])
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        if scope["type"] != "http" or HOST.fullmatch(Headers(scope=scope).get("host", "")):
+            await self._app(scope, receive, send_guarded)
+        else:
+            text = "The request names another host than 127.0.0.1 or localhost."
+            await JSONResponse({"detail": text}, 400)(scope, receive, send_guarded)

@@ -76,6 +76,13 @@ def animation():
     return file.getvalue()
 
 
+def turned():
+    file, exif = io.BytesIO(), PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.fromarray(PIXELS).save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
 HOSTILE = {
     "nothing": (b"", "is not a JPEG, PNG or BMP image"),
     "text": (b"<script>alert(1)</script>", "is not a JPEG, PNG or BMP image"),
@@ -88,6 +95,7 @@ HOSTILE = {
     "a line of many pixels": (png(24_000_001, 1, b""), "more than 24,000,000"),
     "no pixels": (png(0, 5, b""), "cannot be read|not a JPEG"),
     "many scans": (encoded(PIXELS, "JPEG")[:-2] + b"\xff\xda\0\0" * 101, "more than 100 scans"),
+    "an orientation": (turned(), "has an EXIF orientation"),
     "16 bits": (encoded(np.ones((9, 9), np.uint16)), "16 bits per channel"),
 }
 
@@ -159,10 +167,13 @@ def test_thumbnails_are_named_by_number_alone(client):
         assert client.get(f"/thumbnails/{row}").status_code in (404, 422)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "10.0.0.1:8000"])
+OTHERS = ["evil.example", "127.0.0.1.evil.example", "", "10.0.0.1:8000", "localhost:1@evil.example"]
+
+
+@pytest.mark.parametrize("host", OTHERS)
 def test_another_host_is_refused(client, searcher, host):
     answer = client.post(INFRARED, content=PNG, headers={"Host": host, "Content-Type": "image/png"})
-    assert answer.status_code == 400
+    assert answer.status_code == 400 and "another host" in answer.json()["detail"]
     assert client.get("/", headers={"Host": host}).status_code == 400
     assert not searcher.seen
 
@@ -212,3 +223,21 @@ def test_the_json_endpoint_is_described(client):
     described = client.get("/openapi.json").json()["paths"]
     assert {*described} == {"/search", "/thumbnails/{row}", "/healthz", "/metrics"}
     assert [*described["/search"]["post"]["requestBody"]["content"]] == ["image/*"]
+
+
+def test_refusals_are_described(client):
+    described = client.get("/openapi.json").json()
+    found = {
+        (path, status): answer["content"]["application/json"]["schema"]
+        for path, routes in described["paths"].items()
+        for route in routes.values()
+        for status, answer in route["responses"].items()
+        if status != "200"
+    }
+    refusal = described["components"]["schemas"]["Refusal"]
+    assert [*refusal["properties"]] == refusal["required"] == ["detail"]
+    assert refusal["properties"]["detail"]["type"] == "string"
+    assert {schema["$ref"] for schema in found.values()} == {"#/components/schemas/Refusal"}
+    of_search = {status for path, status in found if path == "/search"}
+    assert of_search == {"400", "408", "413", "415", "422", "500", "503"}
+    assert ("/thumbnails/{row}", "404") in found
