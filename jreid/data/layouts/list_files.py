@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jreid.data.layouts.find_images import UNPRINTABLE, Found, outermost_gone
-from jreid.data.layouts.layout import Fault
+from jreid.data.layouts.layout import Fault, Row
 from jreid.errors import counted
 
 AGAIN = "take the list from the dataset's archive again"
@@ -181,6 +181,31 @@ def first_places(by_split: Mapping[str, Sequence[Entry]]) -> dict[str, dict[int,
         split: {entry.identity: entry.place for entry in reversed(entries)}
         for split, entries in by_split.items()
     }
+
+
+def listed_rows(
+    folder: Path,
+    by_split: Mapping[str, Sequence[Entry]],
+    found: Found,
+    label: Callable[[Entry], tuple[str, int]],
+) -> list[Row]:
+    """The rows of the listed images that are there, sorted by name.
+
+    An image in two splits is a fault of `merge_splits`, and stays in the first.
+
+    Args:
+        label: from an image to its modality and its camera; those of camera 0 are left out.
+    """
+    rows: dict[str, Row] = {}
+    for split, entries in by_split.items():
+        for entry in entries:
+            if (file := found.images.get(entry.name)) and entry.name not in rows:
+                modality, camera = label(entry)
+                if camera:
+                    path = folder / file
+                    row = Row(entry.name, entry.identity, camera, modality, split, path)
+                    rows[entry.name] = row
+    return [rows[name] for name in sorted(rows)]
 
 
 def missing_faults(entries: Sequence[Entry], found: Found) -> list[Fault]:

@@ -17,11 +17,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jreid.data.layouts.find_images import Found, find_images
-from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
+from jreid.data.layouts.layout import Count, Fault, Group, Listing
 from jreid.data.layouts.list_files import (
     AGAIN,
     Entry,
     first_places,
+    listed_rows,
     merge_splits,
     missing_faults,
     read_entries,
@@ -37,7 +38,6 @@ PLACES = re.compile(
 )
 FILE = re.compile("([0-9]+)_c([0-9]+)_.+")
 
-TRIALS = 0
 COUNTS: Mapping[Group, Count] = {
     Group("train", VISIBLE, 0): Count(713, 16_946),
     Group("train", INFRARED, 0): Count(713, 13_975),
@@ -47,11 +47,11 @@ COUNTS: Mapping[Group, Count] = {
 APPLY = "LLCM is sent by its authors against a signed agreement."
 
 
-def list_images(folder: Path, trial: int = 0) -> Listing:
+def list_images(folder: Path, setting: int = 0) -> Listing:
     """Every image that the lists name, and everything that is wrong with the folder.
 
     Args:
-        trial: not used; LLCM has one split.
+        setting: not used; there is none.
     """
     found = find_images(folder, PLACES)
     faults = [*found.faults]
@@ -67,15 +67,11 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
     entries = [*by_split["train"], *by_split["test"]]
     faults.extend(missing_faults(entries, found))
     faults.extend(_unnamed_faults(entries, found))
-    rows: dict[str, Row] = {}
-    for split, named in by_split.items():
-        for entry in named:
-            if file := found.images.get(entry.name):
-                modality, camera = MODALITY[_word(entry.name)], _camera(entry, file, faults)
-                row = Row(entry.name, entry.identity, camera, modality, split, folder / file)
-                if camera:
-                    rows.setdefault(entry.name, row)
-    return Listing([rows[name] for name in sorted(rows)], faults, {})
+
+    def label(entry: Entry) -> tuple[str, int]:
+        return MODALITY[_word(entry.name)], _camera(entry, found.images[entry.name], faults)
+
+    return Listing(listed_rows(folder, by_split, found, label), faults, {})
 
 
 def _word(name: str) -> str:

@@ -18,7 +18,15 @@ from typing import Any
 
 from jreid.data.layouts.find_images import Found, find_images
 from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row, first_of
-from jreid.data.layouts.list_files import AGAIN, UNPACK, Entry, merge_splits, missing_faults
+from jreid.data.layouts.list_files import (
+    AGAIN,
+    UNPACK,
+    Entry,
+    first_places,
+    listed_rows,
+    merge_splits,
+    missing_faults,
+)
 from jreid.data.layouts.synthetic_label import LABEL_FILE
 from jreid.data.table import INFRARED, VISIBLE
 from jreid.errors import counted
@@ -37,36 +45,28 @@ FILE = re.compile("(?P<folder>[0-9]{4})_(?:llcm_[0-9]+_c|sysu_[0-9]+_cam)(?P<cam
 TOTALS = {VISIBLE: 45_113, INFRARED: 26_071}
 IDENTITIES = 1_000
 
-TRIALS = 0
 COUNTS: Mapping[Group, Count] = {}
 APPLY = "ORBench has public links in its repository; its authors ask for a signed agreement."
 
 
-def list_images(folder: Path, trial: int = 0) -> Listing:
+def list_images(folder: Path, setting: int = 0) -> Listing:
     """Every visible and infrared image that the lists name, and everything that is wrong.
 
     Args:
-        trial: not used; ORBench has one split.
+        setting: not used; there is none.
     """
     found = find_images(folder, PLACES)
     faults = [*found.faults]
     by_split = {"train": _train(folder, found, faults), "test": _test(folder, faults)}
-    places = {
-        split: {entry.identity: entry.place for entry in reversed(entries)}
-        for split, entries in by_split.items()
-    }
-    split_of = merge_splits(places, faults)
-    entries = [entry for some in by_split.values() for entry in some]
+    merge_splits(first_places(by_split), faults)
+    entries = [*by_split["train"], *by_split["test"]]
     faults.extend(missing_faults(entries, found))
-    rows: dict[str, Row] = {}
-    for entry in entries:
-        file, camera = found.images.get(entry.name), _camera(entry, faults)
-        if file and camera:
-            split, modality = split_of[entry.identity][0], MODALITY[entry.name.split("/")[0]]
-            row = Row(entry.name, entry.identity, camera, modality, split, folder / file)
-            rows.setdefault(entry.name, row)
-    faults.extend(_unnamed(found, rows.keys() | {entry.name for entry in entries}))
-    listed = [rows[name] for name in sorted(rows)]
+
+    def label(entry: Entry) -> tuple[str, int]:
+        return MODALITY[entry.name.split("/")[0]], _camera(entry, faults)
+
+    listed = listed_rows(folder, by_split, found, label)
+    faults.extend(_unnamed(found, {entry.name for entry in entries}))
     faults.extend(_origins(listed))
     if not (folder / LABEL_FILE).is_file():
         faults.extend(_totals(listed))
@@ -82,7 +82,7 @@ def _train(folder: Path, found: Found, faults: list[Fault]) -> list[Entry]:
         for number, one in enumerate(objects, 1)
     ]
     entries = _entries(named, faults)
-    for identity, place in {entry.identity: entry.place for entry in reversed(entries)}.items():
+    for identity, place in first_places({"train": entries})["train"].items():
         home = f"nir/{identity:04d}"
         of_folder = [name for name in found.images if name.startswith(f"{home}/")]
         entries += [Entry(place, name, identity) for name in of_folder]
