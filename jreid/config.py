@@ -103,7 +103,7 @@ def with_data(config: Config, argument: str, folder: Path | None = None) -> Conf
     copy = config.copy_and_resolve_references()
     copy.protocols = own.protocols
     kept = {"identities": config.data.identities, "prepared": config.data.prepared}
-    copy.data.update({**own.data.to_dict(), **kept})
+    copy.data = ConfigDict({**own.data.to_dict(), **kept})
     if folder:
         copy.data.folder = str(folder)
     return _with_local_paths(copy).lock()

@@ -1,13 +1,14 @@
 """The argument of a config, such as `regdb,trial=3` or `folder,small`: one grammar for all configs.
 
 Words separated by commas, in any order: a dataset, a scale, and options such as `name=value`. Every
-config takes `trial`, one of RegDB's ten splits; it gives its own options to `read_argument`.
+config takes `trial`, one of RegDB's ten splits, and `experiment`, one of MP-ReID's; it gives its
+own options to `read_argument`.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jreid.datasets import DATASETS
+from jreid.datasets import DATASETS, SETTINGS, TITLES, Setting
 from jreid.errors import InputError
 from jreid.find import nearest
 
@@ -24,13 +25,14 @@ class Argument(NamedTuple):
     Attributes:
         dataset: a name of `DATASETS`.
         scale: one of `SCALES`.
-        trial: the number of the split, if the dataset has several to choose from; else 0.
+        setting: which of the dataset's lists of identities, if it has several: the number of
+            RegDB's split, the name of MP-ReID's experiment; else 0.
         options: the config's own options, by name.
     """
 
     dataset: str
     scale: str
-    trial: int
+    setting: int | str
     options: Mapping[str, str]
 
 
@@ -46,25 +48,31 @@ def read_argument(argument: str | Argument, **options: Iterable[str]) -> Argumen
     """
     if isinstance(argument, Argument):
         return argument
-    given: dict[str, str] = {}
+    of_layout = {setting.option: layout for layout, setting in SETTINGS.items()}
+    grammar = {option: SETTINGS[layout] for option, layout in of_layout.items()} | options
+    given: dict[str, Any] = {}
     for word in argument.split(","):
-        kind, value = _kind_and_value(word.strip(), {"trial": None, **options})
+        kind, value = _kind_and_value(word.strip(), grammar)
         if kind in given:
             raise InputError(f"{argument!r} gives the {kind} twice: {given[kind]} and {value}")
         given[kind] = value
     dataset = given.pop("dataset", "sysu_mm01")
-    splits = DATASETS[dataset].layout == "regdb"
-    if "trial" in given and not splits:
-        raise InputError(f"{argument!r} has a trial, which only RegDB has, not {dataset}")
-    scale = DATASETS[dataset].scale
+    known = DATASETS[dataset]
+    for option, layout in of_layout.items():
+        if option in given and layout != known.layout:
+            raise InputError(
+                f"{argument!r} has {option}=, which only {TITLES[layout]} has, not {dataset}"
+            )
+    own = SETTINGS.get(known.layout)
+    setting = given.pop(own.option, own.choices[0]) if own else 0
     defaults = {name: next(iter(choices)) for name, choices in options.items()}
-    return Argument(
-        dataset, given.pop("scale", scale), int(given.pop("trial", splits)), {**defaults, **given}
-    )
+    return Argument(dataset, given.pop("scale", known.scale), setting, {**defaults, **given})
 
 
-def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> tuple[str, str]:
-    """The kind and the value of a word; an option without choices takes a number."""
+def _kind_and_value(
+    word: str, options: Mapping[str, Setting | Iterable[str]]
+) -> tuple[str, str | int]:
+    """The kind and the value of a word."""
     name, equals, value = word.partition("=")
     if not equals:
         if word in FREE_WORDS:
@@ -79,10 +87,9 @@ def _kind_and_value(word: str, options: Mapping[str, Iterable[str] | None]) -> t
             f"Choices: {', '.join(options)}"
         )
     choices = options[name]
-    if choices is None:
-        if not (value.isdecimal() and value.isascii()):
-            raise InputError(f"{word!r} is not understood; {name} takes a number, as in {name}=3")
-    elif value not in (choices := [*choices]):
+    if isinstance(choices, Setting):
+        return name, choices.read(value)
+    if value not in (choices := [*choices]):
         raise InputError(
             f"{word!r} does not exist; did you mean {name}={nearest(value, choices)}? Choices: "
             f"{', '.join(choices)}"

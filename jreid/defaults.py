@@ -5,7 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jreid.config_argument import Argument, read_argument
-from jreid.datasets import DATASETS
+from jreid.datasets import DATASETS, SETTINGS
 
 # A ConfigDict: a type checker cannot know its fields.
 Config = Any
@@ -28,6 +28,7 @@ PROTOCOLS = {
     "regdb": both_directions("regdb"),
     "llcm": both_directions("llcm"),
     "orbench": ("orbench",),
+    "mp_reid": ("mp_reid",),
     "folder": both_directions("folder"),
 }
 
@@ -38,10 +39,10 @@ def _dataset(argument: Argument) -> Config:
     name = known.name or argument.dataset
     block = {
         "name": name,
-        "layout": known.layout,  # sysu_mm01, regdb, llcm or folder
+        "layout": known.layout,  # sysu_mm01, regdb, llcm, orbench, mp_reid or folder
         "folder": f"data/{name}",
         "identities": known.identities,  # in the training splits; 0 to count them
-        "split_number": argument.trial,  # of RegDB's ten, from 1; else 0
+        "split_number": 0,  # of RegDB's ten, from 1; else 0
         "train_splits": known.train_splits,  # of train and validation
         "prepared": "data/prepared",  # packed images, by TFDS
         "allow_partial": False,  # accept a folder that lacks images; marks every result
@@ -50,6 +51,8 @@ def _dataset(argument: Argument) -> Config:
         "split_seed": 0,  # of that choice; the seed of the training is config.seed
         "depth_range": (),  # (LOW, HIGH): raw counts of 16-bit images that become black and white
     }
+    if known.layout in SETTINGS:
+        block[SETTINGS[known.layout].field] = argument.setting
     return ConfigDict(block)
 
 

@@ -16,6 +16,7 @@ SYNTHETIC = {
     "sysu_mm01": "synthetic",
     "regdb": "synthetic_regdb",
     "llcm": "synthetic_llcm",
+    "mp_reid": "synthetic_mp_reid",
     "folder": "synthetic",
 }
 # PFANet counts its epochs by the identities of the dataset.

@@ -12,8 +12,8 @@ NAME = re.compile(r"(\d+)_c(\d+)_(visible|infrared)_\d+")
 APPLY = "Ask my lab for the images."
 
 
-def list_images(folder: Path, trial: int) -> Listing:
-    """Every image of the folder; files of other names are faults. `trial` is not used."""
+def list_images(folder: Path, setting: int) -> Listing:
+    """Every image of the folder; files of other names are faults. `setting` is not used."""
     rows, faults = [], []
     for path in sorted(folder.iterdir()):
         match = NAME.fullmatch(path.stem)

@@ -64,7 +64,8 @@ def _source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dataset",
         help=f"name of the dataset: {', '.join(NAMES)}; `folder` is your own images; a dotted name "
-        "such as mylab.market is your own layout",
+        "such as mylab.market is your own layout; one of several lists of identities follows the "
+        "name, as in regdb,trial=3 or mp_reid,experiment=uav_ir_uav_rgb",
     )
     parser.add_argument("--source", type=Path, help="its folder (default: data/DATASET)")
     parser.add_argument(
@@ -180,9 +181,10 @@ def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
 def _source_of(options: argparse.Namespace) -> Any:
     """The folder and its layout; a synthetic dataset records its own layout."""
     from jreid.data.dataset import Source
+    from jreid.data.layouts.layout import find_layout
     from jreid.data.layouts.synthetic_label import read_label, synthesize_command
 
-    layout = options.dataset
+    layout, _, given = options.dataset.partition(",")
     if not is_outside(layout):
         require_name("jreid data", layout, NAMES)
     name = layout.rpartition(".")[2]
@@ -195,4 +197,14 @@ def _source_of(options: argparse.Namespace) -> Any:
                 f"{from_here(folder)} holds no synthetic dataset; render it by {command}."
             )
         layout = label["layout"]
-    return Source(name, layout, folder, depth_range=tuple(options.depth_range))
+    setting: int | str = 0
+    if given:
+        own = find_layout(layout).setting
+        option, _, value = given.partition("=")
+        if own is None or option != own.option:
+            raise InputError(
+                f"{options.dataset} is not understood: {layout} has "
+                f"{f'only the option {own.option}=' if own else 'no options'}."
+            )
+        setting = own.read(value)
+    return Source(name, layout, folder, setting, depth_range=tuple(options.depth_range))

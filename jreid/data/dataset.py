@@ -46,10 +46,10 @@ class Source(NamedTuple):
     Attributes:
         name: its name in results. A dataset with the name of its layout is the authors' own: its
             image counts are checked.
-        layout: the module of `jreid.data.layouts` that reads the folder: `sysu_mm01`, `regdb`,
-            `llcm` or `folder`.
+        layout: the module of `jreid.data.layouts` that reads the folder, such as `sysu_mm01`.
         folder: the dataset as its authors ship it; only read.
-        trial: which of RegDB's ten splits, from 1; 0 for datasets with one split.
+        setting: the value of the layout's `Setting`: which of RegDB's ten splits, or of MP-ReID's
+            experiments; 0 for other datasets.
         allow_partial: whether images may be missing; results are then marked.
         on_bad_image: `raise`, or `skip` training images that cannot be decoded, up to 0.1 %.
         depth_range: the values that become black and white in images with 16 bits per channel;
@@ -61,7 +61,7 @@ class Source(NamedTuple):
     name: str
     layout: str
     folder: Path
-    trial: int = 0
+    setting: int | str = 0
     allow_partial: bool = False
     on_bad_image: str = "raise"
     depth_range: tuple[int, ...] = ()
@@ -139,7 +139,7 @@ def examine(source: Source) -> Examined:
             f"{command}."
         )
     listing = call(
-        f"list_images of {source.layout}", layout.list_images, Listing, folder, source.trial
+        f"list_images of {source.layout}", layout.list_images, Listing, folder, source.setting
     )
     if is_outside(source.layout):
         check_rows(listing, source.layout)
@@ -157,7 +157,10 @@ def _check_command(source: Source) -> str:
     """The command that shows all faults of a dataset."""
     synthetic = (source.folder / LABEL_FILE).is_file()
     folder = shlex.quote(str(source.folder))
-    return f"jreid data check {'synthetic' if synthetic else source.layout} --source={folder}"
+    name = "synthetic" if synthetic else source.layout
+    setting = find_layout(source.layout).setting
+    chosen = f",{setting.option}={source.setting}" if setting and source.setting else ""
+    return f"jreid data check {name}{chosen} --source={folder}"
 
 
 def load(source: Source, prepared: Path, bar: ProgressBar = silent) -> Dataset:

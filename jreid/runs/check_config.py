@@ -91,16 +91,25 @@ def check_config(config: Config) -> None:
         data.train_splits,
         "of 'train' and 'validation': the test split is never trained on",
     )
-    trials = find_layout(data.layout).trials
-    allowed = f"1 to {trials}, {data.layout}'s trials" if trials else f"0: {data.layout} has none"
-    _require(
-        (data.split_number in range(1, trials + 1)) or data.split_number == trials == 0,
-        "data.split_number",
-        data.split_number,
-        allowed,
-    )
+    _check_setting(data)
     protocols(config, "test")  # both raise an error for a text that they do not understand
     rerankings(config)
+
+
+def _check_setting(data: Config) -> None:
+    """Raises InputError for a list of identities that the layout does not have."""
+    setting = find_layout(data.layout).setting
+    if setting and setting.field not in data:
+        raise InputError(
+            f"config.data.{setting.field} is missing, which {data.layout} needs; set it in your "
+            f"config: {setting.fault(None)}."
+        )
+    if setting and setting.fault(value := data[setting.field]):
+        name = f"config.data.{setting.field}={value}"
+        raise InputError(f"{name} cannot be used: {setting.fault(value)}.")
+    if not (setting and setting.field == "split_number"):
+        allowed = f"0: {data.layout} has none"
+        _require(data.split_number == 0, "data.split_number", data.split_number, allowed)
 
 
 def _check_numbers(config: Config) -> None:

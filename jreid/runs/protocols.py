@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from jreid.data.dataset import Dataset
+from jreid.data.layouts.layout import find_layout
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.evaluation import (
@@ -74,7 +75,8 @@ def protocols(config: Config, split: str) -> dict[Protocol, str]:
     """
     with _naming("config.protocols"):
         data = config.data
-        return read_protocols(config.protocols, split, data.split_number, data.layout)
+        settings = find_layout(data.layout).values(data)
+        return read_protocols(config.protocols, split, dataset=data.layout, **settings)
 
 
 def described(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jreid import config as configs
 from jreid.data.dataset import Dataset, Source
+from jreid.data.layouts.layout import find_layout
 from jreid.distributed.processes import on_main_process
 from jreid.errors import InputError
 from jreid.evaluation import read_result, write_result
@@ -307,11 +308,12 @@ def _listed(differences: Sequence[configs.Difference], sides: str) -> str:
 def source_of(config: Config) -> Source:
     """The folder of the config's dataset, and the faults of it that are accepted."""
     data = config.data
+    setting = next(iter(find_layout(data.layout).values(data).values()), 0)
     return Source(
         data.name,
         data.layout,
         Path(data.folder),
-        data.split_number,
+        setting,
         data.allow_partial,
         data.on_bad_image,
         data.depth_range,

@@ -4,8 +4,9 @@ A plan is a function of the preset and the seed; `synthesize` renders it.
 """
 
 import io
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ LLCM_FEWEST_CAMERAS = 3  # cameras that see an identity, in each modality
 LLCM_NO_INFRARED_TEST = 3  # this camera has no infrared test images
 ORBENCH_SYSU_CAMERA = 10  # is added to the cameras of SYSU-MM01 in ORBench
 CAPTION = "A pedestrian."
+MP_REID_EXPERIMENT = "cctv_ir_cctv_rgb"
+MP_REID_CAMERAS = 6  # of each modality on the ground
 
 Splits = Mapping[str, list[int]]  # identities by split, ascending
 
@@ -215,19 +218,55 @@ def _orbench_person(preset: Preset, seed: int, split: str, identity: int) -> lis
     shots = []
     for word, infrared in (("vis", False), ("nir", True)):
         there = CAMPUS_CAMERAS if of_llcm else [c for c in CAMERAS if c.infrared == infrared]
-        for position in sorted(rng.choice(len(there), 2, replace=False).tolist()):
-            camera = there[position]
+        for camera, index in _of_two_cameras(preset, rng, there):
             sensor = by_night(camera) if of_llcm and infrared else camera
             origin = f"llcm_{identity + 3:04d}_c{camera.number:02d}_s120000_f"
             number = camera.number
             if not of_llcm:
                 origin = f"sysu_{identity + 3:04d}_cam{number}_"
                 number += ORBENCH_SYSU_CAMERA
-            for index in range(1, int(rng.integers(preset.images[0], preset.images[1] + 1)) + 1):
-                path = f"{word}/{identity:04d}/{identity:04d}_{origin}{index:04d}_{word}.jpg"
-                key = identity, number, index, int(infrared)
-                shots.append(_shot(path, split, identity, number, sensor, key))
+            path = f"{word}/{identity:04d}/{identity:04d}_{origin}{index:04d}_{word}.jpg"
+            key = identity, number, index, int(infrared)
+            shots.append(_shot(path, split, identity, number, sensor, key))
     return shots
+
+
+def plan_mp_reid(preset: Preset, seed: int) -> Plan:
+    """The ground cameras, six visible and six infrared, and the lists of their experiment."""
+    splits = _draw_splits(preset, generator(seed, Purpose.PLAN))
+    shots = [
+        shot
+        for split, identities in splits.items()
+        for identity in identities
+        for shot in _mp_reid_person(preset, seed, split, identity)
+    ]
+    words = {"train": "train", "validation": "val", "test": "test"}
+    lists = {f"{words[split]}_id.txt": people for split, people in splits.items()}
+    lists["available_id.txt"] = sorted(itertools.chain(*splits.values()))
+    home = f"split/exp_{MP_REID_EXPERIMENT}"
+    return Plan(shots, {f"{home}/{name}": _identity_line(ids) for name, ids in lists.items()})
+
+
+def _mp_reid_person(preset: Preset, seed: int, split: str, identity: int) -> list[Shot]:
+    """An identity's images: of two cameras in each modality."""
+    rng = generator(seed, Purpose.PLAN, identity)
+    shots = []
+    for infrared in (False, True):
+        for camera, index in _of_two_cameras(preset, rng, CAMPUS_CAMERAS[:MP_REID_CAMERAS]):
+            number = camera.number + (MP_REID_CAMERAS if infrared else 0)
+            path = f"{number:02d}/{identity:04d}/{index:04d}.jpg"
+            sensor, key = by_night(camera) if infrared else camera, (identity, number, index)
+            shots.append(_shot(path, split, identity, number, sensor, key))
+    return shots
+
+
+def _of_two_cameras(
+    preset: Preset, rng: np.random.Generator, cameras: Sequence[Camera]
+) -> Iterator[tuple[Camera, int]]:
+    """A random choice of two cameras, each with the numbers of its images of an identity."""
+    for position in sorted(rng.choice(len(cameras), 2, replace=False).tolist()):
+        for index in range(1, int(rng.integers(preset.images[0], preset.images[1] + 1)) + 1):
+            yield cameras[position], index
 
 
 def _draw_splits(preset: Preset, rng: np.random.Generator) -> Splits:
@@ -265,6 +304,7 @@ LAYOUTS: Mapping[str, Callable[[Preset, int], Plan]] = {
     "regdb": plan_regdb,
     "llcm": plan_llcm,
     "orbench": plan_orbench,
+    "mp_reid": plan_mp_reid,
 }
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
@@ -273,11 +313,13 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "regdb": Preset(50, 0, 50, images=(10, 10), size=(128, 64)),
         "llcm": Preset(80, 0, 40, images=(1, 3), size=(128, 64)),
         "orbench": Preset(80, 0, 40, images=(2, 4), size=(128, 64)),
+        "mp_reid": Preset(80, 10, 40, images=(2, 4), size=(128, 64)),
     },
     "tiny": {
         "sysu_mm01": Preset(8, 4, 6, images=(2, 3), size=(64, 32)),
         "regdb": Preset(6, 0, 6, images=(3, 3), size=(64, 32)),
         "llcm": Preset(8, 0, 6, images=(1, 3), size=(64, 32)),
         "orbench": Preset(8, 0, 6, images=(2, 3), size=(64, 32)),
+        "mp_reid": Preset(8, 4, 6, images=(2, 3), size=(64, 32)),
     },
 }

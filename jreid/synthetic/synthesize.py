@@ -120,7 +120,7 @@ def _render_all(
     workers: int | None,
 ) -> None:
     for path, content in plan.lists.items():
-        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     people: dict[int, list[Shot]] = {}
     for shot in plan.shots:

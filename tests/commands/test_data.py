@@ -106,6 +106,23 @@ def test_a_sheet_of_another_format(capsys, rendered, tmp_path):
     assert not (tmp_path / "prepared").exists()
 
 
+def test_one_of_several_lists_follows_the_name(capsys, tmp_path):
+    folder = tmp_path / "mp_reid"
+    synthesize(folder, "tiny", seed=0, layout="mp_reid")
+    check = ("data", "check", "synthetic", f"--source={folder}")
+    assert run(capsys, *check)[0] == 0
+    status, out, _ = run(capsys, "data", "check", "synthetic,experiment=uav_ir_uav_rgb", check[-1])
+    assert status == 1 and "exp_uav_ir_uav_rgb is missing" in " ".join(out.split())
+    for given, message in (
+        ("experiment=cctv_ir_uav_ir", "images of one modality"),
+        ("trial=1", "only the option experiment="),
+    ):
+        status, _, err = run(capsys, "data", "check", f"synthetic,{given}", check[-1])
+        assert status == 2 and message in " ".join(err.split())
+    status, _, err = run(capsys, "data", "check", "llcm,trial=1", check[-1])
+    assert status == 2 and "llcm has no options" in " ".join(err.split())
+
+
 def test_orbench_says_whose_people_it_has(capsys, tmp_path):
     folder = tmp_path / "orbench"
     synthesize(folder, "tiny", seed=0, layout="orbench")

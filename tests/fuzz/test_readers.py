@@ -202,12 +202,12 @@ def test_checkpoints_of_torch(place, torch_file, data):
 def folders(tmp_path_factory):
     """The three layouts, rendered."""
     home = tmp_path_factory.mktemp("layouts")
-    for layout in ("sysu_mm01", "regdb", "llcm"):
+    for layout in ("sysu_mm01", "regdb", "llcm", "mp_reid"):
         synthesize(home / layout, "tiny", layout=layout, workers=1)
     return home
 
 
-@pytest.mark.parametrize("layout", ["sysu_mm01", "regdb", "llcm"])
+@pytest.mark.parametrize("layout", ["sysu_mm01", "regdb", "llcm", "mp_reid"])
 @fuzz
 @given(data=st.data())
 def test_lists_of_a_dataset(folders, layout, data):
@@ -218,7 +218,7 @@ def test_lists_of_a_dataset(folders, layout, data):
     whole = file.read_bytes()
     try:
         file.write_bytes(data.draw(changed_bytes(whole)))
-        listing = attempt(module.list_images, folder, min(1, module.TRIALS))
+        listing = attempt(module.list_images, folder, 1 if layout == "regdb" else 0)
     finally:
         file.write_bytes(whole)
     if listing is not None:

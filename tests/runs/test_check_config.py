@@ -1,15 +1,20 @@
-"""Numbers of a config by which a run would never end, or would take all memory."""
+"""Numbers of a config by which a run would never end, and lists of people that do not exist."""
 
 import json
+import sys
+from types import ModuleType
 
 import pytest
 from helpers.paths import ROOT
 
 from jreid import config as configs
+from jreid.data.layouts.layout import Listing
+from jreid.datasets import Setting
 from jreid.errors import InputError
 from jreid.runs.check_config import check_config
 from jreid.runs.embed import embed_folder
-from jreid.runs.run import Run
+from jreid.runs.protocols import protocols
+from jreid.runs.run import Run, source_of
 
 METHODS = ("agw", "idkl", "pfanet", "pfinet", "base_derivative", "mutual_prediction")
 
@@ -71,3 +76,65 @@ def test_a_pipe_among_images_is_not_waited_for(tmp_path):
     rows = [Row("a", 1, 1, "visible", "test", tmp_path / "a.jpg")]
     (image,) = read_images(rows)
     assert image.fault == "is not a regular file"
+
+
+def test_the_setting_of_a_dataset_reaches_its_layout_and_its_protocols():
+    config = configs.load("agw:mp_reid,experiment=uav_ir_cctv_rgb")
+    check_config(config)
+    assert source_of(config).setting == "uav_ir_cctv_rgb"
+    (protocol,) = protocols(config, "test")
+    assert (protocol.experiment, protocol.query_cameras) == ("uav_ir_cctv_rgb", (14,))
+    assert source_of(configs.load("agw:regdb,trial=3")).setting == 3
+    assert source_of(configs.load("agw:llcm")).setting == 0
+    on_llcm = configs.with_data(config, "llcm")
+    check_config(on_llcm)
+    assert "experiment" not in on_llcm.data
+    check_config(configs.with_data(on_llcm, "mp_reid"))
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "message"),
+    [
+        ("regdb", "data.split_number=11", r"config\.data\.split_number=11 .* 1 to 10"),
+        ("regdb", "data.split_number=0", r"config\.data\.split_number=0 .* 1 to 10"),
+        ("llcm", "data.split_number=1", r"config\.data\.split_number=1 .* llcm has none"),
+        ("mp_reid", "data.split_number=1", "mp_reid has none"),
+        ("mp_reid", "data.experiment=cctv_ir_uav_ir", "experiment=cctv_ir_uav_ir.*one modality"),
+        ("folder", "data.layout=mp_reid", r"config\.data\.experiment is missing"),
+        (
+            "mp_reid",
+            "protocols=mp_reid:experiment=uav_ir_uav_rgb",
+            r"config\.protocols: .*uav_ir_uav_rgb, but the dataset has .*=cctv_ir_cctv_rgb",
+        ),
+    ],
+)
+def test_lists_of_people_that_the_dataset_does_not_have(name, flag, message):
+    with pytest.raises(InputError, match=message):
+        check_config(configs.load(f"agw:{name}", [f"--config.{flag}"]))
+
+
+def test_an_outside_layout_declares_its_setting_or_its_number_of_trials(monkeypatch):
+    layout = ModuleType("lab_of_settings.seasons")
+    layout.list_images = lambda folder, setting: Listing([], [])
+    monkeypatch.setitem(sys.modules, "lab_of_settings", ModuleType("lab_of_settings"))
+    monkeypatch.setitem(sys.modules, layout.__name__, layout)
+    config = configs.load("agw:folder")
+    config.unlock()
+    config.data.layout, config.protocols = layout.__name__, ("folder",)
+    check_config(config)
+    layout.TRIALS = 4
+    with pytest.raises(InputError, match="split_number=0 cannot be used: it must be 1 to 4"):
+        check_config(config)
+    config.data.split_number = 4
+    check_config(config)
+    assert source_of(config).setting == 4
+    delattr(layout, "TRIALS")
+    config.data.split_number, config.data.season = 0, "fall"
+    layout.SETTING = Setting("season", ("summer", "winter"), "season")
+    with pytest.raises(InputError, match=r"season=fall .* one of summer, winter"):
+        check_config(config)
+    config.data.season = "winter"
+    assert source_of(config).setting == "winter"
+    layout.SETTING = "season"
+    with pytest.raises(InputError, match=r"SETTING of lab_of_settings.*Setting"):
+        check_config(config)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jreid.data.layouts import mp_reid
 from jreid.data.layouts.orbench import list_images
 from jreid.data.layouts.synthetic_label import read_label
 from jreid.synthetic.layouts import LAYOUTS, PRESETS
@@ -90,11 +91,24 @@ def orbench_label(folder: Path, path: str) -> Label:
     return split, "infrared" if word == "nir" else "visible", camera, int(identity)
 
 
+def mp_reid_label(folder: Path, path: str) -> Label:
+    camera, identity, _ = path.split("/")
+    files = {"train": "train", "validation": "val", "test": "test"}
+    home = folder / "split/exp_cctv_ir_cctv_rgb"
+    (split,) = [
+        split
+        for split, file in files.items()
+        if int(identity) in read_identities(home / f"{file}_id.txt")
+    ]
+    return split, "infrared" if int(camera) > 6 else "visible", int(camera), int(identity)
+
+
 LABELS = {
     "sysu_mm01": sysu_label,
     "regdb": regdb_label,
     "llcm": llcm_label,
     "orbench": orbench_label,
+    "mp_reid": mp_reid_label,
 }
 
 
@@ -234,6 +248,12 @@ def test_every_plan_follows_from_its_seed(preset, layout):
     assert plan(how_much, 3) != plan(how_much, 4)
     keys = [shot.key for shot in plan(how_much, 3).shots]
     assert len(set(keys)) == len(keys)
+
+
+def test_mp_reid_is_read_without_faults(folders):
+    listing = mp_reid.list_images(folders["mp_reid"])
+    assert not listing.faults
+    assert len(listing.rows) == len(image_paths(folders["mp_reid"]))
 
 
 def test_orbench_is_read_without_faults(folders):

@@ -216,7 +216,7 @@ def test_bad_input_is_reported(tmp_path):
     with pytest.raises(InputError, match="preset=huge does not exist"):
         synthesize(tmp_path / "data", "huge")
     with pytest.raises(
-        InputError, match=r"layout=market does not exist.*llcm, orbench, regdb, sysu_mm01"
+        InputError, match=r"layout=market does not exist.*llcm, mp_reid, orbench, regdb, sysu_mm01"
     ):
         synthesize(tmp_path / "data", "tiny", layout="market")
     with pytest.raises(InputError, match="seed -1"):

@@ -36,7 +36,6 @@ CAMERA = re.compile(
 )
 CAMERA_OF_ALL: Mapping[str, int] = {VISIBLE: 1, INFRARED: 2}
 
-TRIALS = 0
 COUNTS: Mapping[Group, Count] = {}
 APPLY = (
     "A dataset of your own has folders visible/IDENTITY and infrared/IDENTITY, and may have a "
@@ -44,13 +43,13 @@ APPLY = (
 )
 
 
-def list_images(folder: Path, trial: int = 0) -> Listing:
+def list_images(folder: Path, setting: int = 0) -> Listing:
     """Every image of the identities in splits.txt, and everything that is wrong with the folder.
 
     Without splits.txt it lists all identities, without splits.
 
     Args:
-        trial: not used; there is one split.
+        setting: not used; there is none.
     """
     found = find_images(folder, PLACES, keep_suffixes=True)
     faults = [*found.faults]

@@ -7,19 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jreid.data.table import MODALITIES
+from jreid.datasets import Setting
 from jreid.errors import InputError
-from jreid.find import find_module
+from jreid.find import find_module, require_type
 
 # (camera, identity) -> [trials, n] int64: row t has trial t's permutation of images 1..n.
 GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
 SPLITS = ("train", "validation", "test")
-CONSTANTS = ("COUNTS", "TRIALS", "APPLY")  # names that a layout may define
+CONSTANTS = ("COUNTS", "SETTING", "APPLY")  # names that a layout may define
 EXAMPLES = 3  # the most places that a message names
 
 
@@ -90,17 +91,22 @@ class Layout(NamedTuple):
     """What jreid knows about a dataset: a module's functions and constants.
 
     Attributes:
-        list_images: takes the folder and the number of the split, from 1 (0 if the dataset has one
-            split), and returns a `Listing`.
+        list_images: takes the folder and the value of the setting, and returns a `Listing`. The
+            value is 0 for a layout without setting, and for `data check` without a choice.
         counts: `COUNTS` of the module: the numbers of images, if the authors publish them.
-        trials: `TRIALS`: the number of splits to choose from; 0 if there is only one.
+        setting: `SETTING`: a field of `config.data` that chooses one of several lists of
+            identities. `TRIALS = n` is the setting `split_number`, 1 to n.
         apply: `APPLY`: a sentence that says where to get the dataset.
     """
 
-    list_images: Callable[[Path, int], Listing]
+    list_images: Callable[[Path, Any], Listing]
     counts: Mapping[Group, Count] = {}
-    trials: int = 0
+    setting: Setting | None = None
     apply: str = ""
+
+    def values(self, data: Mapping[str, Any]) -> dict[str, int | str]:
+        """The setting's field and its value in `config.data`; empty if there is no setting."""
+        return {self.setting.field: data[self.setting.field]} if self.setting else {}
 
 
 def find_layout(name: str) -> Layout:
@@ -112,6 +118,11 @@ def find_layout(name: str) -> Layout:
     """
     module = find_module("config.data.layout", name, "jreid.data.layouts", "list_images")
     constants = {key.lower(): getattr(module, key) for key in CONSTANTS if hasattr(module, key)}
+    trials = getattr(module, "TRIALS", 0)
+    if trials:
+        constants["setting"] = Setting("split_number", range(1, trials + 1), "trial")
+    if constants.get("setting"):
+        require_type(f"SETTING of {name}", constants["setting"], Setting)
     return Layout(module.list_images, **constants)
 
 

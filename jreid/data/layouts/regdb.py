@@ -7,26 +7,28 @@ The two halves of its double camera are numbered 1 (visible) and 2 (infrared) he
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
-from jreid.data.layouts.find_images import Found, find_images
+from jreid.data.layouts.find_images import find_images
 from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
 from jreid.data.layouts.list_files import (
     Entry,
     first_places,
+    listed_rows,
     merge_splits,
     missing_faults,
     read_entries,
 )
 from jreid.data.table import INFRARED, VISIBLE
+from jreid.datasets import SETTINGS
 from jreid.errors import InputError
 
 FOLDERS = {"Visible": (1, VISIBLE), "Thermal": (2, INFRARED)}  # camera, modality
 PLACES = re.compile("(?:Visible|Thermal)(?:/(?P<identity>[1-9][0-9]{0,8}))?")
 
-TRIALS = 10
+SETTING = SETTINGS["regdb"]
 COUNTS: Mapping[Group, Count] = {
     Group(split, modality, camera): Count(206, 2060)
     for split in ("train", "test")
@@ -46,14 +48,14 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
     Raises:
         InputError: there is no such trial.
     """
-    if trial not in range(TRIALS + 1):
-        raise InputError(f"RegDB has no trial {trial}; choose 1 to {TRIALS}.")
+    if trial and SETTING.fault(trial):
+        raise InputError(f"RegDB has no trial {trial}: {SETTING.fault(trial)}.")
     found = find_images(folder, PLACES)
     faults = [*found.faults]
-    trials = [trial] if trial else range(1, TRIALS + 1)
+    trials = [trial] if trial else range(1, len(SETTING.choices) + 1)
     entries: list[Entry] = []
     strangers: dict[str, list[int]] = {}
-    rows: dict[str, Row] = {}
+    rows: list[Row] = []
     for number in trials:
         by_split, whole = _read_trial(folder, number, faults)
         both = [entry for split in by_split.values() for entry in split]
@@ -62,7 +64,7 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
             if name not in named:
                 strangers.setdefault(name, []).append(number)
         if number == trials[0]:
-            rows = _rows(folder, by_split, found)
+            rows = listed_rows(folder, by_split, found, _label)
         entries += both
     faults.extend(missing_faults(entries, found))
     for name, numbers in strangers.items():
@@ -70,7 +72,7 @@ def list_images(folder: Path, trial: int = 0) -> Listing:
             f"is in no list of {_trials(numbers)}; unpack the dataset again into an empty folder"
         )
         faults.append(Fault(found.images[name], message))
-    return Listing([rows[name] for name in sorted(rows)], faults, {})
+    return Listing(rows, faults, {})
 
 
 def _list_file(split: str, place: str, trial: int) -> str:
@@ -92,15 +94,10 @@ def _read_trial(
     return by_split, whole
 
 
-def _rows(folder: Path, by_split: Mapping[str, Iterable[Entry]], found: Found) -> dict[str, Row]:
-    rows: dict[str, Row] = {}
-    for split, entries in by_split.items():
-        for entry in entries:
-            if file := found.images.get(entry.name):
-                camera, modality = FOLDERS[entry.name.split("/")[0]]
-                row = Row(entry.name, entry.identity, camera, modality, split, folder / file)
-                rows.setdefault(entry.name, row)
-    return rows
+def _label(entry: Entry) -> tuple[str, int]:
+    """The modality and the camera of an image."""
+    camera, modality = FOLDERS[entry.name.split("/")[0]]
+    return modality, camera
 
 
 def _trials(numbers: list[int]) -> str:

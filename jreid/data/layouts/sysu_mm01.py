@@ -35,7 +35,6 @@ SPLIT_FILES = {
 GALLERY_FILE, GALLERY_CELLS = "exp/rand_perm_cam.mat", "rand_perm_cam"
 PLACES = re.compile("cam[1-6](?:/(?P<identity>[0-9]{4}))?")
 
-TRIALS = 0
 COUNTS: Mapping[Group, Count] = {
     Group("train", VISIBLE, 1): Count(194, 4721),
     Group("train", VISIBLE, 2): Count(195, 5753),
@@ -122,13 +121,13 @@ def _permutations(draws: np.ndarray) -> bool:
     return bool((np.sort(draws, axis=1) == np.arange(1, draws.shape[1] + 1)).all())
 
 
-def list_images(folder: Path, trial: int = 0) -> Listing:
+def list_images(folder: Path, setting: int = 0) -> Listing:
     """Every image of the listed identities, and everything that is wrong with the folder.
 
     Identities in no list are left out: the authors ship 22 that are seen in one modality only.
 
     Args:
-        trial: not used; SYSU-MM01 has one split.
+        setting: not used; there is none.
     """
     found = find_images(folder, PLACES)
     faults = [*found.faults]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from jreid.evaluation.protocols.folder import folder
 from jreid.evaluation.protocols.llcm import llcm, llcm_all, llcm_released_vis_to_ir
 from jreid.evaluation.protocols.mixed import mixed
+from jreid.evaluation.protocols.mp_reid import mp_reid
 from jreid.evaluation.protocols.orbench import orbench
 from jreid.evaluation.protocols.protocol import Rule
 from jreid.evaluation.protocols.regdb import regdb
@@ -18,6 +19,7 @@ PROTOCOLS: Mapping[str, Rule] = {
     "llcm_released_vis_to_ir": llcm_released_vis_to_ir,
     "llcm_all": llcm_all,
     "orbench": orbench,
+    "mp_reid": mp_reid,
     "folder": folder,
     "mixed": mixed,
 }

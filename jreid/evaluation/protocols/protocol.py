@@ -24,7 +24,7 @@ STORED_NAMES = {
 }
 STORED_VALUES = {("sampling", "seeded"): "agw", ("ignore", "same_location"): "place"}
 # Fields that were added later: they are stored only where they have another value.
-LATER_FIELDS = {"dataset": "", "share": None, "images": 0, "queries": ""}
+LATER_FIELDS = {"dataset": "", "share": None, "images": 0, "queries": "", "experiment": ""}
 
 
 class Protocol(NamedTuple):
@@ -55,6 +55,7 @@ class Protocol(NamedTuple):
             a gallery of the other modality only.
         images: of such a gallery, the images of an identity.
         queries: of such a gallery, which images are queries: `common` or `own`.
+        experiment: which of MP-ReID's experiments the model was trained for; else empty.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Protocol(NamedTuple):
     share: float | None = None
     images: int = 0
     queries: str = ""
+    experiment: str = ""
 
     def stored(self) -> dict[str, Any]:
         """The rule in fingerprints and result files, with the names of the first version.

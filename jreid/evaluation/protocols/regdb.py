@@ -1,9 +1,10 @@
 """RegDB's protocol."""
 
+from jreid.datasets import SETTINGS
 from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol, validated
 
-REGDB_TRIALS = 10  # its splits, one model for each
+REGDB_TRIALS = len(SETTINGS["regdb"].choices)  # its splits, one model for each
 
 
 def regdb(

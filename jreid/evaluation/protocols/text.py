@@ -16,7 +16,7 @@ EXAMPLE = "sysu_mm01:search=all,shots=1"
 
 
 def read_protocols(
-    texts: Iterable[str], split: str = "test", split_number: int = 0, dataset: str = ""
+    texts: Iterable[str], split: str = "test", **settings: int | str
 ) -> dict[Protocol, str]:
     """The protocols of the texts, and the text of each, in their order.
 
@@ -28,7 +28,7 @@ def read_protocols(
     """
     result: dict[Protocol, str] = {}
     for text in texts:
-        protocol = read_protocol(text, split, split_number, dataset)
+        protocol = read_protocol(text, split, **settings)
         if protocol in result:
             raise InputError(
                 f"{result[protocol]} and {text} are the same protocol; leave one of them out."
@@ -37,22 +37,19 @@ def read_protocols(
     return result
 
 
-def read_protocol(
-    text: str, split: str = "test", split_number: int = 0, dataset: str = ""
-) -> Protocol:
+def read_protocol(text: str, split: str = "test", **settings: int | str) -> Protocol:
     """The protocol of a text.
 
     Args:
         text: one of `PROTOCOLS`, or the dotted name of a `Rule` outside of jreid, and values of its
             parameters; the others have the rule's defaults. `split` is the next argument.
         split: `test` or `validation`.
-        split_number: the number of RegDB's split, if the text does not give it; 0 for none.
-        dataset: the layout of the dataset, likewise, for rules that need it.
+        settings: parameters that the dataset gives to the rules that have them: its layout, as
+            `dataset`, for jreid's own rules; and RegDB's `split_number` or MP-ReID's `experiment`.
 
     Raises:
         InputError: the text is not understood, no rule has this name, the rule does not have a key
-            or a value, the split number or the dataset differs; or an outside rule cannot be
-            imported or used.
+            or a value, a setting differs; or an outside rule cannot be imported or used.
 
     >>> read_protocol("sysu_mm01:search=indoor,shots=10").gallery_cameras
     (1, 2)
@@ -65,21 +62,15 @@ def read_protocol(
     rule = find_symbol("protocol", parsed.name, PROTOCOLS)
     types = _types(parsed.name, rule)
     values = convert(text, parsed, types)
-    given = values.get("split_number", split_number)
-    if split_number and given != split_number:
-        raise InputError(
-            f"{text} is for split {given}, but the dataset's split is {split_number}; leave "
-            "split_number out."
-        )
-    if split_number and "split_number" in types:
-        values["split_number"] = split_number
-    takes_dataset = "dataset" in types and rule is PROTOCOLS.get(parsed.name)
-    if dataset and takes_dataset and values.setdefault("dataset", dataset) != dataset:
-        raise InputError(
-            f"{text} is for {values['dataset']}, but the dataset's layout is {dataset}; leave "
-            "dataset out."
-        )
-    if rule is PROTOCOLS.get(parsed.name):
+    own = rule is PROTOCOLS.get(parsed.name)
+    for name, value in settings.items():
+        takes_it = name in types and (own or name != "dataset")
+        if value and takes_it and values.setdefault(name, value) != value:
+            raise InputError(
+                f"{text} is for {name}={values[name]}, but the dataset has {name}={value}; leave "
+                f"{name} out."
+            )
+    if own:
         return rule(split, **values)
     return _call_outside(parsed.name, rule, split, values)
 
@@ -103,7 +94,7 @@ def describe(protocol: Protocol) -> str:
     if protocol.search:
         parts += [protocol.search, f"{protocol.shots}-shot"]
     else:
-        parts.append(protocol.direction.replace("_", " "))
+        parts.append(protocol.experiment or protocol.direction.replace("_", " "))
     own = {name: parameter.default for name, parameter in parameters.items()}
     if protocol.share is not None:
         parts.insert(-1, f"mixed {protocol.share:g}")

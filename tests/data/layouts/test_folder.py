@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jreid.data.layouts.folder import APPLY, COUNTS, TRIALS, list_images
+from jreid.data.layouts.folder import APPLY, COUNTS, list_images
 
 IMAGES = {  # name: camera
     "infrared/10/a": 2,
@@ -66,7 +66,6 @@ def test_rows_carry_what_paths_and_the_list_say(tmp_path):
 
 def test_nothing_is_known_of_it_beforehand(folder):
     assert COUNTS == {}
-    assert TRIALS == 0
     assert "splits.txt" in APPLY
 
 

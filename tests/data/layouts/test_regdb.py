@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jreid.data.layouts.layout import Count, Group, counts
-from jreid.data.layouts.regdb import COUNTS, TRIALS, list_images
+from jreid.data.layouts.regdb import COUNTS, SETTING, list_images
 from jreid.errors import InputError
 
 IDENTITIES = (1, 2, 5, 412)
@@ -80,12 +80,12 @@ def test_counts_are_of_the_same_groups(folder):
     assert counts(list_images(folder).rows).keys() == COUNTS.keys()
     assert sum(count.images for count in COUNTS.values()) == 8_240
     assert COUNTS[Group("test", "infrared", 2)] == Count(206, 2_060)
-    assert TRIALS == 10
+    assert [*SETTING.choices] == [*range(1, 11)]
 
 
 @pytest.mark.parametrize("trial", [-1, 11])
 def test_there_are_ten_trials(folder, trial):
-    with pytest.raises(InputError, match="choose 1 to 10"):
+    with pytest.raises(InputError, match="it must be 1 to 10"):
         list_images(folder, trial)
 
 

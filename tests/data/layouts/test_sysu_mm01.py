@@ -11,7 +11,6 @@ from jreid.data.layouts.layout import count_faults, counts
 from jreid.data.layouts.sysu_mm01 import (
     CAMERA_MODALITY,
     COUNTS,
-    TRIALS,
     Label,
     label_of,
     list_images,
@@ -96,10 +95,6 @@ def test_the_synthetic_dataset_is_faultless(tiny_folder):
         assert draws.shape == (10, count)
         assert draws.dtype == np.int64
         assert (np.sort(draws, axis=1) == np.arange(1, count + 1)).all()
-
-
-def test_there_is_one_split():
-    assert TRIALS == 0
 
 
 @pytest.mark.parametrize(

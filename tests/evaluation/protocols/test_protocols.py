@@ -9,13 +9,18 @@ from jreid.errors import InputError
 from jreid.evaluation.protocols import PROTOCOLS
 from jreid.evaluation.protocols.folder import folder
 from jreid.evaluation.protocols.llcm import llcm, llcm_all, llcm_released_vis_to_ir
+from jreid.evaluation.protocols.mp_reid import mp_reid
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
 
 
 def test_every_rule_is_plain_values():
     for name, rule in PROTOCOLS.items():
-        needed = {"regdb": {"split_number": 1}, "mixed": {"dataset": "folder"}}
+        needed = {
+            "regdb": {"split_number": 1},
+            "mp_reid": {"experiment": "cctv_ir_cctv_rgb"},
+            "mixed": {"dataset": "folder"},
+        }
         protocol = rule(**needed.get(name, {}))
         assert protocol.name == name
         assert "split" in inspect.signature(rule).parameters
@@ -60,6 +65,19 @@ def test_the_three_rules_of_llcm():
     assert (idkl.distance, idkl.cmc) == ("euclidean", "identity")
 
 
+def test_mp_reid():
+    ground = mp_reid(experiment="cctv_ir_cctv_rgb")
+    assert (ground.query_cameras, ground.gallery_cameras) == ((*range(7, 13),), (*range(1, 7),))
+    assert ground.direction == "infrared_to_visible"
+    assert (ground.ignore, ground.cmc, ground.distance) == ("nothing", "image", "cosine")
+    assert (ground.sampled, ground.trials) == ("none", 1)
+    drone = mp_reid(experiment="uav_rgb_cctv_ir")
+    assert (drone.query_cameras, drone.direction) == ((13,), "visible_to_infrared")
+    assert drone.gallery_cameras == ground.query_cameras
+    assert mp_reid(experiment="cctv_ir_uav_rgb").gallery_cameras == (13,)
+    assert "experiment" in ground.stored() and "experiment" not in folder().stored()
+
+
 def test_folder():
     protocol = folder(direction="visible_to_infrared")
     assert (protocol.sampled, protocol.trials) == ("none", 1)
@@ -90,6 +108,9 @@ def test_folder():
         ("llcm_released_vis_to_ir", {"trials": 1001}, "trials is 1001: .* at most 1000"),
         ("llcm_released_vis_to_ir", {"cmc": ""}, "cmc is ''"),
         ("llcm_all", {"split": ""}, "split is ''"),
+        ("mp_reid", {}, "one model for each.*mp_reid:experiment=cctv_ir_cctv_rgb"),
+        ("mp_reid", {"experiment": "cctv_ir_uav_ir"}, "cctv_ir_uav_ir.*images of one modality"),
+        ("mp_reid", {"experiment": "uav"}, "experiment=uav.*one of cctv_ir_cctv_rgb, uav_ir_uav"),
         ("folder", {"distance": "dot"}, "distance is 'dot'"),
     ],
 )

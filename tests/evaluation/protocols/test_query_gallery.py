@@ -221,6 +221,7 @@ def test_fingerprints_tell_every_field_apart():
         "share": 0.0,
         "images": 4,
         "queries": "own",
+        "experiment": "uav_ir_uav_rgb",
     }
     assert set(others) == set(Protocol._fields)
     changed = [protocol._replace(**{field: value}) for field, value in others.items()]

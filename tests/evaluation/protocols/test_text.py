@@ -10,6 +10,12 @@ from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
 from jreid.evaluation.protocols.text import describe, read_protocol, read_protocols
 
+# Settings that a rule needs from its dataset.
+NEEDED = {
+    "regdb": {"split_number": 1},
+    "mp_reid": {"experiment": "cctv_ir_cctv_rgb"},
+    "mixed": {"dataset": "folder"},
+}
 OUTSIDE = '''
 from jreid.evaluation import Protocol, validated
 
@@ -70,14 +76,19 @@ def test_a_text_is_the_rule_with_these_values():
     )
 
 
-def test_the_split_number_of_the_dataset_holds_unless_the_text_has_it():
+def test_the_setting_of_the_dataset_holds_unless_the_text_has_it():
     assert read_protocol("regdb", split_number=3) == regdb(split_number=3)
     assert read_protocol("regdb:split_number=3") == regdb(split_number=3)
     assert read_protocol("llcm", split_number=3) == llcm()
-    with pytest.raises(InputError, match=r"split 2, but the dataset's split is 3"):
+    with pytest.raises(InputError, match=r"split_number=2, but .*split_number=3"):
         read_protocol("regdb:split_number=2", split_number=3)
     with pytest.raises(InputError, match="regdb:split_number=1"):
         read_protocol("regdb")
+    assert read_protocol("mp_reid", experiment="uav_ir_uav_rgb").experiment == "uav_ir_uav_rgb"
+    with pytest.raises(InputError, match=r"experiment=cctv_ir_cctv_rgb, but .*=uav_ir_uav_rgb"):
+        read_protocol("mp_reid:experiment=cctv_ir_cctv_rgb", experiment="uav_ir_uav_rgb")
+    with pytest.raises(InputError, match="mp_reid:experiment=cctv_ir_cctv_rgb"):
+        read_protocol("mp_reid")
 
 
 def test_several_keep_their_order_and_their_texts():
@@ -158,9 +169,11 @@ def test_labels():
     )
     assert describe(sysu_mm01("validation", cmc="image")) == "validation, all, 1-shot, CMC by image"
     assert describe(regdb(split_number=3)) == "visible to infrared, trial 3 of 10"
+    assert (
+        describe(read_protocol("mp_reid:experiment=uav_rgb_cctv_ir")) == "mp_reid, uav_rgb_cctv_ir"
+    )
     assert describe(llcm(distance="euclidean")) == "llcm, infrared to visible, euclidean"
-    needed = {"regdb": {"split_number": 1}, "mixed": {"dataset": "folder"}}
-    rules = [rule(**needed.get(name, {})) for name, rule in PROTOCOLS.items()]
+    rules = [rule(**NEEDED.get(name, {})) for name, rule in PROTOCOLS.items()]
     assert len({describe(rule) for rule in rules}) == len(rules)
 
 
