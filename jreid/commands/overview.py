@@ -1,7 +1,8 @@
-"""`jreid list` and `jreid config show`: the available modules, and the fields of a config."""
+"""`jreid list`, `jreid config show` and `config schema`: what there is, and a config's fields."""
 
 import argparse
 import ast
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from jreid.commands.common import CONFIG_FILE, verb
 
 
 def add(verbs: Any) -> None:
-    """Adds both verbs."""
+    """Adds the verbs."""
     help = "list the available methods, datasets, protocols, re-rankings, losses or configs"
     listing = verb(verbs, "list", _list, help, config=False)
     listing.add_argument("kind", choices=KINDS, help="what to list")
@@ -27,6 +28,9 @@ def add(verbs: Any) -> None:
     help = "print every field of a config: its value, the default if it differs, a comment"
     show = verb(actions, "show", _show, help, config=True)
     show.add_argument("config", metavar="CONFIG", help=CONFIG_FILE)
+    help = "print a JSON schema of a config: the types, defaults and choices of its fields"
+    schema = verb(actions, "schema", _schema, help, config=True)
+    schema.add_argument("config", metavar="CONFIG", help=CONFIG_FILE)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -54,6 +58,26 @@ def _show(options: argparse.Namespace) -> None:
         notes = [comment, f"default: {own[field]!r}" if other else ""]
         note = "; ".join(filter(None, notes))
         print(f"config.{field} = {value!r}" + (f"  # {note}" if note else ""))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from jreid import config as configs
+    from jreid import defaults
+    from jreid.config_comments import comment_of, comments_of
+    from jreid.config_file import file_of
+    from jreid.config_schema import schema
+    from jreid.find import find_module
+
+    config = configs.load(options.config, options.overrides)
+    comments = comments_of([file_of(options.config), Path(defaults.__file__)])
+    method = find_module("config.method", config.method, "jreid.methods", "create")
+    options.document = schema(
+        config.to_dict(),
+        options.config,
+        lambda field: comment_of(field, comments),
+        getattr(method, "CHOICES", {}),
+    )
+    print(json.dumps(options.document, indent=2))
 
 
 def _methods(names: list[str]) -> dict[str, str]:

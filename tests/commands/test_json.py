@@ -85,6 +85,7 @@ def cases(home, tiny_folder, prepared):
         ("doctor", [], {"ok", "checks"}),
         ("list", ["methods"], {"methods"}),
         ("config show", ["agw:tiny"], {"seed", "batch.images"}),
+        ("config schema", ["agw:tiny"], {"properties", "required"}),
     ]
 
 

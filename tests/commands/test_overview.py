@@ -1,7 +1,9 @@
 """What there is, and what a config says."""
 
+import json
 import re
 
+import jsonschema
 import pytest
 
 import jreid
@@ -91,3 +93,18 @@ def test_the_version_says_that_this_is_a_clone(capsys):
         main(["--version"])
     assert capsys.readouterr().out == f"jreid {jreid.__version__}\n"
     assert jreid.__version__.endswith("+clone")
+
+
+@pytest.mark.parametrize("source", ["idkl:tiny,variant=code", "pfanet:regdb,trial=3"])
+def test_the_schema_of_a_config_accepts_it_and_refuses_other_types(source, capsys):
+    assert main(["config", "schema", source, "--json"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    config = json.loads(configs.to_text(configs.load(source)))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(config, schema)
+    dtype = schema["properties"]["dtype"]
+    assert dtype["default"] == "float32" and dtype["enum"] == ["float32", "bfloat16"]
+    assert "of the convolutions" in dtype["description"]
+    for wrong in ({"seed": 1.5}, {"epoch": 3}, {"dtype": "float8"}, {"batch": {"images": "4"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(config | wrong, schema)

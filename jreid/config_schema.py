@@ -1,0 +1,61 @@
+"""The JSON schema of a config: a field's type and default from its value, and its comment."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def schema(
+    values: Mapping[str, Any],
+    title: str,
+    comment: Callable[[str], str],
+    choices: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """The schema of a config as in a run's `config.json`, which is an object of objects.
+
+    Args:
+        values: the config's.
+        title: of the schema.
+        comment: the comment of a field such as `image.size`; empty where there is none.
+        choices: the allowed texts of fields.
+    """
+    return {"$schema": DIALECT, "title": title, **_object(values, "", comment, choices)}
+
+
+def _object(
+    values: Mapping[str, Any],
+    path: str,
+    comment: Callable[[str], str],
+    choices: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for name, value in values.items():
+        field = f"{path}{name}"
+        if isinstance(value, Mapping):
+            properties[name] = _object(value, f"{field}.", comment, choices)
+        else:
+            properties[name] = _type(value) | {"default": value}
+        if field in choices:
+            properties[name]["enum"] = [*choices[field]]
+        if text := comment(field):
+            properties[name]["description"] = text
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*values],
+        "additionalProperties": False,
+    }
+
+
+def _type(value: Any) -> dict[str, Any]:
+    """A list of one type may have any length; a list of several types has a fixed length."""
+    if not isinstance(value, tuple | list):
+        return {"type": TYPES[type(value)]}
+    items = [_type(item) for item in value]
+    if not items:
+        return {"type": "array"}
+    if all(item == items[0] for item in items):
+        return {"type": "array", "items": items[0]}
+    return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
