@@ -11,7 +11,7 @@ PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope --no-loadscope
 SMOKE := tests/test_imports.py tests/test_pinned_numbers.py tests/test_without_tensorflow.py \
 	tests/data/test_pixels.py tests/evaluation/ranking/test_cmc.py
 
-.PHONY: quickstart check smoke test test-all clean
+.PHONY: quickstart check docs smoke test test-all clean
 
 # Renders the synthetic dataset, trains AGW on it and evaluates it; continues where it stopped.
 quickstart: $(VENV)/installed
@@ -23,6 +23,11 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 	PYTHONPATH=. $(VENV)/bin/lint-imports
+	$(MAKE) --no-print-directory docs
+
+# The pages of docs/ in build/site; fails at a warning, such as a dead link.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 # A few minutes: make smoke PYTHON=python3.12 VENV=.venv-3.12
 smoke: $(VENV)/installed-dev

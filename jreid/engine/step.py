@@ -20,7 +20,7 @@ Embed = Callable[[Variables, jax.Array, str], jax.Array]
 
 # Options of XLA that differ from its defaults, by platform. CPUs: no convolutions by YNNPACK, which
 # take 1.5 times as long as XLA's own. GPUs: no matrix products by Triton, since XLA autotunes their
-# tiles: without autotuning PFANet's steps do not compile, and docs/scaling.md gives its cost.
+# tiles: without autotuning PFANet's steps do not compile, and docs/benchmarks.md gives its cost.
 YNNPACK_DOES = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
 COMPILER_OPTIONS = {
     "cpu": {"xla_cpu_experimental_ynn_fusion_type": ",".join(YNNPACK_DOES)},
