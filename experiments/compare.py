@@ -14,17 +14,15 @@ batch.
 """
 
 import argparse
-import logging
 import statistics
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.intervals import difference, mean_and_deviation, per_cent
-from experiments.sweep import Sweep, add_arguments, load_config, report, run_tables, sweep_of
+from experiments.intervals import difference
+from experiments.sweep import Sweep, load_config, main_of_methods, run_tables
 from experiments.tables import (
     COMPARED,
     DIFFERENCE,
@@ -40,13 +38,11 @@ from experiments.tables import (
 from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
-from jreid.errors import InputError, Stopped
 from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.measures import mean_and_deviation, per_cent
 from jreid.files import write_text
 from jreid.find import own_modules
-from jreid.process import configure
 
-log = logging.getLogger(__name__)
 BASELINE = "agw"
 MEASURES = ("R1", "mAP", "mINP")
 RERANKINGS = ("none", "standard")
@@ -78,17 +74,7 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by method, one for each s
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="set config fields of every method by --config.field=value",
-    )
-    add_arguments(parser)
-    options, flags = parser.parse_known_args(arguments)
-    configure()
-    try:
-        _compare({name: sweep_of(name, options, flags) for name in methods()}, options.workers)
-    except (InputError, Stopped) as error:
-        sys.exit(report(error))
+    main_of_methods(_compare, methods(), __doc__, arguments)
 
 
 def methods() -> list[str]:
@@ -97,10 +83,10 @@ def methods() -> list[str]:
     return sorted(names, key=lambda name: (name != BASELINE, name))
 
 
-def _compare(sweeps: Mapping[str, Sweep], workers: int) -> None:
+def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
     configs = [load_config(sweep) for sweep in sweeps.values()]
     (setting,) = measured_by(TABLE, configs[0].data.layout)
-    results = run_all(sweeps, workers)
+    results = run_all(sweeps, options.workers)
     costs = dict(zip(sweeps, measure(configs), strict=True))
     first = sweeps[BASELINE]
     folder = first.folder.parent.parent / "compare" / first.folder.name
@@ -199,7 +185,7 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     ]
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
-        f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± deviation over "
+        f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± sample deviation over "
         f"{_seeds(sweep)}; {DIFFERENCE} {BASELINE}; "
         f"{'; '.join(protocols)}{''.join(dict.fromkeys(marked))}; steps on {device}."
     )

@@ -8,29 +8,17 @@ one; the test split plays no part. The runs are shared with the other experiment
 """
 
 import argparse
-import logging
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.accuracy import last_value, training_accuracy
 from experiments.compare import TABLE, methods
-from experiments.sweep import (
-    Sweep,
-    add_arguments,
-    load_config,
-    report,
-    run_tables,
-    sweep_of,
-    workdir,
-)
+from experiments.sweep import Sweep, load_config, main_of_methods, run_tables, workdir
 from experiments.tables import Row
-from jreid.errors import InputError, Stopped
+from jreid.errors import InputError
 from jreid.files import write_text
-from jreid.process import configure
 
-log = logging.getLogger(__name__)
 FACTORS = (0.5, 1, 2)
 
 
@@ -50,18 +38,11 @@ class Try(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="set config fields of every method by --config.field=value",
-    )
-    add_arguments(parser)
-    options, flags = parser.parse_known_args(arguments)
-    configure()
-    try:
-        sweeps = {name: sweep_of(name, options, flags) for name in methods()}
-        text = format_tries({name: tries for name, tries in run(sweeps, options.workers)})
-    except (InputError, Stopped) as error:
-        sys.exit(report(error))
+    main_of_methods(_choose, methods(), __doc__, arguments)
+
+
+def _choose(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
+    text = format_tries(dict(run(sweeps, options.workers)))
     file = options.output / "rates" / f"{options.data.replace(',', '_')}.md"
     write_text(file, text)
     print(f"\n{text}\n{file}")

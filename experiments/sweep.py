@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +76,33 @@ def main(
     options, flags = parser.parse_known_args(arguments)
     try:
         _run(config, [tables[name] for name in options.tables], options, flags)
+    except (InputError, Stopped) as error:
+        sys.exit(report(error))
+
+
+def main_of_methods(
+    run: Callable[[Mapping[str, Sweep], Any], None],
+    names: Sequence[str],
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """The command line of an experiment with several methods.
+
+    Args:
+        run: takes the sweep of each method and the options.
+        names: of the methods, or rather of their configs.
+        description: the experiment's docstring.
+        arguments: None for those of the process.
+    """
+    configure()
+    parser = argparse.ArgumentParser(
+        description=(description or "").partition("\n")[0],
+        epilog="set config fields of every method by --config.field=value",
+    )
+    add_arguments(parser)
+    options, flags = parser.parse_known_args(arguments)
+    try:
+        run({name: sweep_of(name, options, flags) for name in names}, options)
     except (InputError, Stopped) as error:
         sys.exit(report(error))
 
@@ -204,9 +231,9 @@ def _job(sweep: Sweep, table: Table, row: Row, seed: int) -> Job | None:
         if is_finished(run, config):
             return None
     trials = [f"--trials={sweep.trials}"] if sweep.trials else []
-    command = ["train", f"--config={source}", f"--workdir={folder}", *trials, *flags]
+    train = ["train", "--no-report", f"--config={source}", f"--workdir={folder}"]
     label = f"{table.title.split(':')[0]}: {row.name}, seed {seed} ({folder})"
-    return Job(label, _jreid(command), Path(f"{folder}.log"))
+    return Job(label, _jreid([*train, *trials, *flags]), Path(f"{folder}.log"))
 
 
 def _own_rows(table: Table) -> list[Row]:

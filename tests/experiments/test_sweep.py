@@ -46,6 +46,7 @@ def runs(tmp_path, monkeypatch):
                 name: value for name, _, value in (flag.partition("=") for flag in job.command[4:])
             }
             asked.append(arguments)
+            assert "--no-report" in arguments
             folder = tmp_path / arguments["--workdir"]
             if folder in FAILING:
                 job.output.write_text("step 1\nthe disk is full\n\n")
