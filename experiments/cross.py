@@ -13,6 +13,7 @@ import json
 import logging
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,10 +87,19 @@ def cross(runs: Sequence[Path], targets: Sequence[Target]) -> str:
 
 
 def evaluate(run: Path, target: Target) -> Cell:
-    """The run's row on a dataset, from `jreid evaluate` in a process of its own."""
+    """The run's row on a dataset, from `jreid evaluate` in a process of its own.
+
+    The run's own result files stay as they are: they may have more rows.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _evaluate(run, target, Path(folder) / "result.json")
+
+
+def _evaluate(run: Path, target: Target, output: Path) -> Cell:
     flags = [f"--workdir={run}", f"--data={target.data}", "--config.evaluation.rerank=none"]
     folder = [f"--data-folder={target.folder}"] if target.folder else []
-    command = [sys.executable, "-m", "jreid", "evaluate", *flags, *folder, "--json"]
+    command = [sys.executable, "-m", "jreid", "evaluate", *flags, *folder]
+    command += [f"--output={output}", "--json"]
     log.info("%s on %s", run, target.data)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

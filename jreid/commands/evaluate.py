@@ -4,6 +4,7 @@ import argparse
 import logging
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,15 @@ def add(verbs: Any) -> None:
         type=Path,
         metavar=("A", "B"),
         help="two results or runs, whose rows of equal fingerprint are printed side by side, with "
-        "intervals of their differences; for several seeds: A1.json,A2.json B1.json,B2.json",
+        "intervals of their differences; for several seeds: A1.json,A2.json B1.json,B2.json (a "
+        "file or folder with a comma in its name is not split)",
+    )
+    evaluate.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the result file to write, .json (default: result.json of the run, or on other data "
+        "result-FINGERPRINT.json; of features none)",
     )
     add_flags(evaluate.add_argument_group("with --workdir"))
     features.add_flags(evaluate.add_argument_group("with --features"))
@@ -66,6 +75,8 @@ def _evaluate(options: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} goes only with --features; set a run's evaluation by "
                 "--config.protocols and --config.evaluation fields."
             )
+    if options.compare and options.output:
+        raise InputError("--output does not go with --compare; leave it out.")
     if options.compare:
         _compare(options, *options.compare)
     else:
@@ -77,6 +88,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run
 
     run = Run(options.workdir)
+    features.require_json(options.output)
     config = config_of_run(options)
     dataset = dataset_of(config)
     marks = marks_of_data(options, run, config, dataset, "test", dataset_of)
@@ -104,25 +116,31 @@ def evaluate_and_print(
         InputError: the result cannot be written, or a re-ranking has failed; the rows that are
             complete are printed first.
     """
+    from jreid.distributed.processes import on_main_process
+    from jreid.evaluation import write_result
     from jreid.runs.evaluate import evaluate_run
 
     # With --data the run's own result stays, also if the dataset turns out to be its own.
     other = marks or getattr(options, "data", None)
-    name = f"result-{dataset.fingerprint[:12]}.json" if other else run.result.name
+    own = run.workdir / (f"result-{dataset.fingerprint[:12]}.json" if other else run.result.name)
+    file = getattr(options, "output", None) or (None if run.is_bundle else own)
 
     def write(result: Mapping[str, Any]) -> None:
-        if not run.is_bundle:
-            run.write_result(result, name)
+        if file:
+            on_main_process(partial(write_result, file, result))
 
     with TerminalBar() as bar:
         results = evaluate_run(config, run, dataset, draws, bar, marks, embedded)
         result, unwritten = keep_each(results, write)
-    file = None if unwritten or run.is_bundle else run.workdir / name
-    options.document = document(result, file)
+    options.document = document(result, None if unwritten else file)
     print_rows(config, result["rows"])
-    if run.is_bundle:
-        log.info("%s is a bundle, which stays as it is: this result is not written", run.workdir)
-    if file:
+    if not file:
+        log.info(
+            "%s is a bundle, which stays as it is: this result is not written; write it by "
+            "--output=FILE",
+            run.workdir,
+        )
+    elif not unwritten:
         print(f"result       {file}")
     if run.metrics.is_dir():  # an imported run has none
         print(f"metrics      {run.metrics / 'metrics.jsonl'}")
@@ -157,9 +175,17 @@ def _compare(options: argparse.Namespace, first: Path, second: Path) -> None:
 
 
 def _about(result: Mapping[str, Any]) -> str:
-    """The method, dataset and seed of a result, if it says them."""
-    names = {"method": "", "dataset": "on ", "seed": "seed "}
-    known = [f"{word}{result[name]}" for name, word in names.items() if name in result]
+    """The method, dataset, and seeds or splits of a result, if it says them."""
+    known = [
+        f"{word}{result[name]}"
+        for name, word in {"method": "", "dataset": "on "}.items()
+        if result.get(name)
+    ]
+    for name, word in {"seeds": "seeds ", "trials": "splits "}.items():
+        if result.get(name):
+            known.append(f"{word}{', '.join(map(str, result[name]))}")
+    if result.get("seed") is not None:
+        known.append(f"seed {result['seed']}")
     return f" ({', '.join(known)})" if known else ""
 
 

@@ -10,7 +10,7 @@ from jreid.commands.results import document, keep_each, print_table, raise_incom
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
-FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "output", "allow_partial")
+FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "allow_partial")
 # Flags of earlier versions, and what replaces them.
 KEYS = ("search", "shots", "sampling", "direction", "split_number", "trials", "cmc", "distance")
 MOVED = {
@@ -50,7 +50,6 @@ def add_flags(group: Any) -> None:
         help="such as none,standard:k1=20,k2=6,lambda=0.3 (`jreid list rerankings` shows all); one "
         "row for each (default: none)",
     )
-    group.add_argument("--output", type=Path, help="the result file to write, .json")
     for flag in MOVED:
         group.add_argument(
             flag, nargs="?", action=_Moved, default=argparse.SUPPRESS, help=argparse.SUPPRESS
@@ -88,8 +87,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
     if not options.protocol:
         raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
     output = options.output
-    if output and (output.suffix != ".json" or output.is_dir()):
-        raise InputError(f"{output} does not end in .json; choose such an --output.")
+    require_json(output)
     protocols = read_protocols(options.protocol)
     rerankings = read_reranks(options.rerank or ["none"])
     features, table = read_features(options.features)
@@ -123,6 +121,12 @@ def evaluate_features(options: argparse.Namespace) -> None:
     if output and not unwritten:
         print(f"result       {output}")
     raise_incomplete(result, unwritten)
+
+
+def require_json(output: Path | None) -> None:
+    """Raises InputError unless the file to write, if any, ends in .json."""
+    if output and (output.suffix != ".json" or output.is_dir()):
+        raise InputError(f"{output} does not end in .json; choose such an --output.")
 
 
 def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:

@@ -56,6 +56,9 @@ def test_runs_are_evaluated_by_the_command(monkeypatch):
     assert commands[0][:3] == ["evaluate", "--workdir=runs/a", "--data=sysu_mm01"]
     assert "--data-folder=data/s" in commands[0]
     assert not any("--data-folder" in flag for flag in commands[1])
+    for command in commands:  # the run's own results stay
+        (output,) = [flag for flag in command if flag.startswith("--output=")]
+        assert "runs/a" not in output
     assert "| runs/a | 50.00 / 25.00 (`aaaa`, own data) | - |" in text and "no folder" in text
     with pytest.raises(InputError, match="no folder"):
         cross.cross([A], TARGETS[1:])
