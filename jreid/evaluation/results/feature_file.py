@@ -23,7 +23,7 @@ ARRAYS = ("features", "identities", "cameras", "modalities", "names")
 ORIGIN = "origin"  # an additional array for the features of a run
 OF_ROW = (  # the fields of a result row that it may set; no metrics
     *("dataset", "images", "checkpoint", "step", "asked_step", "of_steps", "fallback", "weights"),
-    *("partial", "skipped_images", "other_data", "trained_on_unknown", "of_split"),
+    *("partial", "skipped_images", "other_data", "trained_on", "trained_on_unknown", "of_split"),
 )
 SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$", re.IGNORECASE)
 

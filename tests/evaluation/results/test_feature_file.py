@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import zipfile
 
@@ -11,6 +12,7 @@ from jreid.errors import InputError
 from jreid.evaluation import evaluate, read_features
 from jreid.evaluation.protocols.llcm import llcm
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
+from jreid.evaluation.results.feature_file import labels_of, read_origin
 
 COUNTS = {(camera, identity): 3 for camera in range(1, 7) for identity in (6, 10, 17)}
 LLCM_COUNTS = {
@@ -212,3 +214,10 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "f.npz")
     with pytest.raises(InputError, match="not a regular file"):
         read_features(tmp_path / "f.npz")
+
+
+def test_where_features_on_other_data_come_from_is_kept(tmp_path):
+    row = {"dataset": "llcm", "other_data": True, "trained_on": "regdb", "trained_on_unknown": True}
+    origin = {"labels": labels_of(TABLE), "row": {**row, "mAP": 1.0}}
+    path = save(tmp_path / "f.npz", **ARRAYS, origin=json.dumps(origin))
+    assert read_origin(path, TABLE)["row"] == row
