@@ -1,11 +1,13 @@
 """Writes results and prints them: numbers that cannot be written are still printed."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
+from jreid.paths import local_path
 
 # The quickstart's first row: its fingerprint, and the rank-1 of three seeds and three machines.
 QUICKSTART, QUICKSTART_RANK1 = "850d64771ffa", (33, 44)
@@ -77,10 +79,51 @@ def _expected(config: Any, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read_runs(given: Path) -> Mapping[str, Any]:
-    """The result of a run or of a file; of several, separated by commas, the mean."""
-    from jreid.evaluation.results.compare import read_result
-    from jreid.evaluation.results.intervals import mean_of_runs
+    """The result of a run or of a file; of several, separated by commas, the mean.
 
-    paths = [given] if given.exists() else [Path(part) for part in f"{given}".split(",")]
+    Raises:
+        InputError: one cannot be read, or they have no mean.
+    """
+    from jreid.evaluation.results.intervals import mean_of_runs
+    from jreid.evaluation.results.result_file import read_result
+
+    paths = split_paths(str(given))
     results = [*map(read_result, paths)]
     return mean_of_runs(results, [*map(str, paths)]) if len(paths) > 1 else results[0]
+
+
+def split_paths(given: str) -> list[Path]:
+    """The paths in a text that separates them by commas, which their names may have, too.
+
+    What exists is not split: `a=1,b=2/seed_0,a=1,b=2/seed_1` is two folders if these exist. A text
+    without a comma is one path, whether it exists or not.
+
+    Raises:
+        InputError: a part is empty, or does not exist.
+    """
+    parts, reached = given.split(","), 0
+    if len(parts) == 1:
+        return [Path(given)]
+
+    @functools.cache
+    def paths_from(start: int) -> tuple[Path, ...] | None:
+        """The rest as existing paths, the longest first; None if it cannot be split so."""
+        nonlocal reached
+        reached = max(reached, start)
+        if start == len(parts):
+            return ()
+        for end in range(len(parts), start, -1):
+            text = ",".join(parts[start:end])
+            path = Path(local_path(text, "RUN")) if text.strip() else None
+            if path and path.exists() and (rest := paths_from(end)) is not None:
+                return path, *rest
+        return None
+
+    if (found := paths_from(0)) is None:
+        rest = ",".join(parts[reached:])
+        is_empty = not parts[min(reached, len(parts) - 1)].strip()
+        cause = "a part is empty" if is_empty else f"there is no file or folder {rest}"
+        raise InputError(
+            f"{given}: {cause}; give results or folders of runs, with one comma between two."
+        )
+    return [*found]

@@ -3,7 +3,8 @@
 import pytest
 
 from jreid import config as configs
-from jreid.commands.results import QUICKSTART, print_rows
+from jreid.commands.results import QUICKSTART, print_rows, split_paths
+from jreid.errors import InputError
 
 NUMBERS = {"cmc": {"1": 0.3885, "10": 0.9}, "mAP": 0.4, "mINP": 0.3}
 ROW = {
@@ -32,3 +33,45 @@ def test_the_quickstart_alone_has_an_expected_range(flags, changes, part, capsys
     print_rows(configs.load("agw:synthetic", flags), [{**ROW, **changes}])
     out = capsys.readouterr().out
     assert (part in " ".join(out.split())) if part else ("Expected" not in out)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Folders as a sweep makes them, whose names have commas."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("a", "b", "a,b", "x=1,y=2/seed_0", "x=1,y=2/seed_1", "home/c"):
+        (tmp_path / name).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [
+        ("a", ["a"]),
+        ("a,b", ["a,b"]),  # what exists is not split
+        ("b,a", ["b", "a"]),
+        ("b,a,b", ["b", "a,b"]),
+        ("x=1,y=2/seed_0,x=1,y=2/seed_1", ["x=1,y=2/seed_0", "x=1,y=2/seed_1"]),
+        ("b,~/c", ["b", "{home}/c"]),
+        ("nowhere", ["nowhere"]),
+    ],
+)
+def test_paths_with_commas(given, paths, folders, tmp_path):
+    home = tmp_path / "home"
+    assert [*map(str, split_paths(given))] == [path.format(home=home) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        ("b,", "a part is empty"),
+        (",b", "a part is empty"),
+        ("b,,a", "a part is empty"),
+        ("b,nowhere", "there is no file or folder nowhere"),
+        ("x=1,y=2/seed_0,x=1,y=2/seed_7", "no file or folder x=1,y=2/seed_7"),
+        ("b,https://host/r.json", "URL"),
+    ],
+)
+def test_parts_that_are_no_paths(given, cause, folders):
+    with pytest.raises(InputError, match=cause):
+        split_paths(given)
