@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.intervals import difference, mean_and_deviation, per_cent
+from experiments.intervals import difference
 from jreid.datasets import TITLES
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.measures import mean_and_deviation, per_cent
 
 
 class Setting(NamedTuple):
@@ -151,7 +152,7 @@ def _caption(
         if marks(find(result, setting, row.rerank))
     ]
     kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
-    number = f"mean ± deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    number = f"mean ± sample deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     message = (
         f"test split, last checkpoint, {number}; {DIFFERENCE} the first row, unless another is "
         f"named; protocol {kinds}"
@@ -190,7 +191,7 @@ def _compared_with(row: Row, table: Table) -> Row:
 def mean_training_accuracy(results: Sequence[Mapping[str, Any]]) -> str:
     """Mean and deviation over the runs, in per cent; empty if a run does not have it."""
     values = [result.get("training_accuracy") for result in results]
-    return mean_and_deviation([value for value in values if value is not None])
+    return mean_and_deviation([float(value) for value in values if value is not None])
 
 
 def _printed(row: Row, setting: Setting, table: Table) -> Iterator[str]:

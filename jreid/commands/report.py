@@ -32,7 +32,7 @@ def add(verbs: Any) -> None:
         "--rows",
         metavar="latex|markdown",
         help="in place of the page, print the results as a table for a paper; a RUN may also be a "
-        "result.json, or several seeds: A1,A2",
+        "result.json, or several seeds: A1,A2 (what exists is not split at its commas)",
     )
     report.add_argument(
         "--output",
@@ -58,8 +58,8 @@ def _report(options: argparse.Namespace) -> None:
     if options.overrides:
         raise InputError(f"{options.overrides[0]} goes only with one run; leave it out.")
     output = options.output or Path(COMPARISON)
-    options.document = {"report": output}
     _compare(runs, output)
+    options.document = {"report": output}
 
 
 def _print_rows(runs: list[Path], options: argparse.Namespace) -> None:
@@ -69,9 +69,10 @@ def _print_rows(runs: list[Path], options: argparse.Namespace) -> None:
     if options.overrides:
         raise InputError(f"{options.overrides[0]} does not go with --rows; leave it out.")
     text = paper_table([*map(read_runs, runs)], options.rows, [*map(str, runs)])
-    options.document = {"table": text, "output": options.output}
+    options.document = {"table": text, "output": None}
     if options.output:
         write_text(options.output, text)
+        options.document["output"] = options.output
         print(f"rows         {options.output}")
     else:
         print(text, end="")
@@ -111,20 +112,23 @@ def _report_run(options: argparse.Namespace) -> None:
 
 def _seen(config: Any, run: Any, result: Any) -> Any:
     """The images of the result and their embeddings; or why they cannot be shown."""
+    from jreid.report.belonging import drawn_of, require_same_extraction, require_same_weights
     from jreid.report.image_sections import Seen
     from jreid.runs.evaluate import embed_test_split
     from jreid.runs.protocols import draw_protocols
 
     try:
+        require_same_extraction(config, run, result)
         dataset = dataset_of(config)
         if result.get("data_fingerprint") not in (None, dataset.fingerprint):
             return (
                 f"{config.data.folder} has other images than those of the result; give their "
                 "folder by --config.data.folder."
             )
-        drawn = draw_protocols(config, dataset).test[0]
+        drawn = drawn_of(result, draw_protocols(config, dataset).test, run)
         with TerminalBar() as bar:
             embedded = embed_test_split(config, run, dataset, every=False, bar=bar)
+        require_same_weights(embedded.checkpoints[0], run, result)
         return Seen(dataset, drawn, embedded)
     except InputError as error:
         return str(error)

@@ -22,9 +22,10 @@ from jreid.evaluation.ranking.rerank_options import (
     rerank_fault,
 )
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
-from jreid.evaluation.results.compare import compare, read_result
+from jreid.evaluation.results.compare import compare
 from jreid.evaluation.results.feature_file import read_features
 from jreid.evaluation.results.raw_first import Wanted, raw_first
+from jreid.evaluation.results.result_file import read_result
 from jreid.evaluation.results.row import evaluate, write_result
 from jreid.evaluation.results.tables import format_comparison, format_table
 

@@ -4,13 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from jreid import config as configs
 from jreid.errors import InputError
 from jreid.evaluation import compare
+from jreid.evaluation.results.compare import extraction_differences
 from jreid.evaluation.results.intervals import compare_intervals, lines, mean_of_runs
 from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.measures import (
+    as_text,
+    mean_and_deviation,
+    metrics_of,
+    per_cent,
+    title,
+)
 from jreid.files import write_text
 from jreid.methods import Config
 from jreid.report.charts import Chart, Line, line_chart
@@ -19,11 +25,6 @@ from jreid.report.run_report import protocol_in_words, shown_rows
 from jreid.report.training_curves import read_metrics
 from jreid.runs.run import Run
 
-METRICS = {
-    "rank-1": lambda row: row["cmc"]["1"],
-    "mAP": lambda row: row["mAP"],
-    "mINP": lambda row: row["mINP"],
-}
 MOST_LINES = 10  # in a chart
 
 
@@ -79,11 +80,15 @@ def comparison_page(sides: Sequence[Side]) -> str:
         if side.name in [other.name for other in sides[:number]]:
             raise InputError(f"{side.name} is given twice; give each run once.")
     first, *others = sides
+    notes = []
     for other in others:
+        both = first.name, other.name
         try:
             compare(first.result, other.result)
         except InputError as error:
-            raise InputError(f"{first.name} and {other.name}: {error}") from error
+            raise InputError(f"{' and '.join(both)}: {error}") from error
+        differing = extraction_differences(first.result, other.result, both)
+        notes += [f"{' and '.join(both)}: {sentence}" for sentence in differing]
     groups = grouped(sides)
     every = dict.fromkeys(key for side in sides for key in _keys(side))
     shared = [key for key in every if all(side.row(*key) for side in sides)]
@@ -99,6 +104,7 @@ def comparison_page(sides: Sequence[Side]) -> str:
         tables=[_table(key, groups) for key in shared],
         left_out=len(every) - len(shared),
         fields=differing_fields(sides),
+        notes=notes,
         intervals=_intervals(groups),
         charts=_charts(sides, shared[0]),
     )
@@ -112,14 +118,18 @@ def _keys(side: Side) -> list[tuple[str, str]]:
 def grouped(sides: Sequence[Side]) -> list[list[Side]]:
     """The runs in groups whose configs differ by their seeds alone, in their order.
 
-    Runs of one seed are not averaged: the second one begins a group of its own.
+    Runs of one seed are not averaged: the second one begins a group of its own. Nor are results
+    whose features were extracted in different ways.
     """
     groups: list[list[Side]] = []
     for side in sides:
         for group in groups:
-            differing = configs.differences(side.config, group[0].config)
-            seeds = [other.config.seed for other in group]
-            if [one.field for one in differing] == ["seed"] and side.config.seed not in seeds:
+            first = group[0]
+            differing = [one.field for one in configs.differences(side.config, first.config)]
+            is_new = side.config.seed not in [other.config.seed for other in group]
+            names = side.name, first.name
+            alike = not extraction_differences(side.result, first.result, names)
+            if differing == ["seed"] and is_new and alike:
                 group.append(side)
                 break
         else:
@@ -138,30 +148,29 @@ def differing_fields(sides: Sequence[Side]) -> dict[str, list[Any]]:
 def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, Any]:
     """The rows of one experiment: those of the runs, and each group's mean and deviation."""
     rows, first = [], groups[0][0].row(*key)
+    assert first is not None  # the key is shared
+    metrics = metrics_of(first)
     for group in groups:
         found = [(side, row) for side in group if (row := side.row(*key))]
         for side, row in found:
-            cells = [f"{100 * value(row):.2f}" for value in METRICS.values()]
+            cells = [as_text(row, name, spread=False) for name in metrics]
             rows.append(
                 (f"{side.name}", f"{side.config.seed}", cells, ", ".join(marks(row)), False)
             )
         if len(group) > 1:
-            cells = [_mean([value(row) for _, row in found]) for value in METRICS.values()]
+            cells = [
+                mean_and_deviation([per_cent(row, name) for _, row in found]) for name in metrics
+            ]
             rows.append(("mean of these", f"{len(group)} seeds", cells, "", True))
-    assert first is not None  # the key is shared
     kind = f"{key[0]} checkpoint"
     rerank = "" if first["rerank"] == "none" else f", re-ranked: {first['rerank']}"
     return {
         "title": f"{first['label']}{rerank}, {kind}",
         "words": protocol_in_words(first),
         "fingerprint": key[1],
-        "header": [*METRICS],
+        "header": ["rank-1" if name == "R1" else title(name) for name in metrics],
         "rows": rows,
     }
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{100 * np.mean(values):.2f} ± {100 * np.std(values):.2f}"
 
 
 def _intervals(groups: Sequence[Sequence[Side]]) -> list[str]:
@@ -187,14 +196,14 @@ def _charts(sides: Sequence[Side], key: tuple[str, str]) -> list[Chart]:
     rows = {side.name: row for side in shown if (row := side.row(*key))}
     curves = {name: _curve(row) for name, row in rows.items()}
     charts = [line_chart("CMC", "rank", "queries (%)", curves)]
-    for title, metric, factor, label in (
+    for heading, metric, factor, label in (
         ("Validation rank-1", "validation/rank1", 100, "rank-1 (%)"),
         ("Loss", "model/loss", 1, "loss"),
     ):
         found = {side.name: side.metrics[metric] for side in shown if metric in side.metrics}
         if found:
             scaled = {name: (x, [factor * value for value in y]) for name, (x, y) in found.items()}
-            charts.append(line_chart(title, "step", label, scaled))
+            charts.append(line_chart(heading, "step", label, scaled))
     return charts
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from jreid.evaluation.results.measures import MIXED_METRICS, as_text, title
 from jreid.terminal import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,6 +45,7 @@ def _environment() -> jinja2.Environment:
         f"script-src 'sha256-{digest}'",
     }
     environment.filters["percent"] = lambda value: f"{100 * value:.2f}"
+    environment.globals |= {"as_text": as_text, "title_of": title, "mixed_metrics": MIXED_METRICS}
     return environment
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from jreid import config as configs
 from jreid.defaults import defaults
 from jreid.evaluation.results.marks import marks, repeats_last
+from jreid.evaluation.results.measures import metrics_of
 from jreid.files import write_text
 from jreid.methods import Config
 from jreid.report.charts import Chart, line_chart
@@ -43,6 +44,7 @@ def run_page(run: Run, config: Config, result: Mapping[str, Any], seen: Seen | s
         "result": result,
         "rows": rows,
         "headline": rows[0],
+        "metrics": metrics_of(rows[0]),
         "marks": {number: marks(row) for number, row in enumerate(rows)},
         "words": {row["fingerprint"]: protocol_in_words(row) for row in rows},
         "cmc": cmc_chart(rows),

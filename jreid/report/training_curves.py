@@ -51,7 +51,7 @@ def read_metrics(file: Path) -> dict[str, Line]:
             content = json.loads(line)
             step = int(content["step"])
             values = {name: float(content[name]) for name in content if name not in UNSHOWN}
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             continue
         for name, value in values.items():
             if math.isfinite(value):

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jreid.errors import counted
+from jreid.evaluation.protocols.mixed import own_images
+from jreid.evaluation.protocols.regdb import REGDB_TRIALS
 
 
 def protocol_in_words(row: Mapping[str, Any]) -> str:
@@ -43,11 +45,13 @@ def _mixed(rule: Mapping[str, Any], queries: str, gallery: str, count: str) -> l
         if rule.get("queries") == "common"
         else "not in the gallery"
     )
-    images = counted(rule.get("images", 0), "images")
+    images = rule.get("images", 0)
+    own = own_images(rule["share"], images)
     return [
         f"Queries: the {queries} images that are {which}{count}.",
-        f"Gallery: {images} of each person who has both modalities, {100 * rule['share']:g} % of "
-        f"them {queries} and the others {gallery}, chosen by their names.",
+        f"Gallery: {counted(images, 'images')} of each person who has both modalities, {own} of "
+        f"them {queries} and {images - own} {gallery}, chosen by their names; fewer where a person "
+        "has fewer.",
     ]
 
 
@@ -88,9 +92,12 @@ def _count(row: Mapping[str, Any]) -> str:
 
 def _trials(row: Mapping[str, Any]) -> str:
     trials, of_trials = row.get("trials", 1), row.get("of_trials", 1)
-    if trials == of_trials == 1:
-        return ""
     number = row["protocol"].get("trial")
-    if trials == 1 and isinstance(number, int) and number:
-        return f"This is split {number} of {of_trials}: papers report the mean over all."
-    return f"The numbers are means over {counted(trials, 'galleries')}."
+    if isinstance(number, list):
+        return f"The numbers are means over {len(number)} of {of_trials} splits, a model for each."
+    sentences = []
+    if number:
+        sentences.append(f"This is split {number} of {REGDB_TRIALS}, one model of several.")
+    if trials > 1:
+        sentences.append(f"The numbers are means over {counted(trials, 'galleries')}.")
+    return " ".join(sentences)

@@ -67,3 +67,15 @@ def test_rows_for_a_paper(tmp_path, capsys):
     assert main(["report", str(tmp_path), "--rows=markdown", f"--output={file}"]) == 0
     assert "0a1b" in file.read_text()
     assert main(["report", str(tmp_path), "--rows=html"]) == 2
+    capsys.readouterr()
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "rows.md"
+    rows = ["report", str(tmp_path), "--rows=markdown", f"--output={output}", "--json"]
+    assert main(rows) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert "0a1b" in document["table"] and document["output"] is None
+
+
+def test_a_page_that_is_not_written_is_not_named(tmp_path, capsys):
+    assert main(["report", str(tmp_path), str(tmp_path), "--json"]) == 2
+    assert "report" not in capsys.readouterr().out

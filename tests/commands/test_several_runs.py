@@ -35,7 +35,7 @@ def test_each_seed_is_a_run_and_their_mean_a_result(seeds):
     (mean,) = rows_of(workdir)
     for name in ("mAP", "mINP"):
         assert mean[name] == pytest.approx((one[name] + other[name]) / 2)
-        assert mean["std"][name] == pytest.approx(np.std([one[name], other[name]]))
+        assert mean["std"][name] == pytest.approx(np.std([one[name], other[name]], ddof=1))
     assert mean["fingerprint"] == one["fingerprint"] == other["fingerprint"]
     result = json.loads((workdir / "result.json").read_text())
     assert (result["seeds"], result["seed"]) == ([0, 7], None)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from experiments.accuracy import training_accuracy
-from experiments.intervals import difference, mean_and_deviation
+from experiments.intervals import difference
 from jreid.evaluation.results.bootstrap import difference_interval
 from jreid.evaluation.results.identity_scores import IdentityScores, pack, unpack
+from jreid.evaluation.results.measures import mean_and_deviation
 
 
 def row(rank1, scores=True):

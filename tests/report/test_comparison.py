@@ -53,7 +53,7 @@ def test_seeds_have_a_mean_and_other_fields_are_named(made, tmp_path, capsys):
         changed(made, tmp_path, "longer", 0, 0.75, epochs=9),
     ]
     page = page_of(runs, tmp_path / "both.html", capsys)
-    assert "37.50 ± 12.50" in page and "2 seeds" in page
+    assert "37.50 ± 17.68" in page and "2 seeds" in page
     for run, value in zip(runs, ("25.00", "50.00", "75.00"), strict=True):
         row = page[page.index(f">{run}</th><td>") :].partition("</tr>")[0]
         assert f"<td>{value}</td>" in row

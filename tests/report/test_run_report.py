@@ -219,6 +219,36 @@ def test_images_of_another_dataset_are_not_shown(run, capsys):
     assert "other images than those of the result" in (run / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("change", "flags", "named"),
+    [
+        (lambda result: result["rows"][0].update(weights="0" * 12), [], "has the weights"),
+        (
+            lambda result: result["extraction"].update({"evaluation.flip": True}),
+            [],
+            "evaluation.flip: True, False",
+        ),
+        (lambda result: None, ["--config.evaluation.flip=true"], "evaluation.flip: False, True"),
+        (lambda result: None, ["--config.protocols=sysu_mm01:search=indoor"], "is of no protocol"),
+    ],
+)
+def test_a_result_is_not_shown_beside_lists_that_are_not_its_own(change, flags, named, run, capsys):
+    result = json.loads((run / "result.json").read_text())
+    change(result)
+    (run / "result.json").write_text(json.dumps(result))
+    assert main(["report", f"--workdir={run}", "--trust-code", *flags]) == 0
+    page = (run / "report.html").read_text()
+    assert named in page and "<h3>CMC</h3>" in page and 'id="lists"' not in page
+
+
+def test_the_lists_are_of_the_results_first_protocol(run, capsys):
+    two = '("sysu_mm01:search=indoor","sysu_mm01:search=all,shots=1,trials=2")'
+    flags = [f"--workdir={run}", "--trust-code", f"--config.protocols={two}"]
+    assert main(["report", *flags]) == 0
+    page = (run / "report.html").read_text()
+    assert "gallery of the first trial of <code>sysu_mm01:search=all" in " ".join(page.split())
+
+
 def test_a_run_without_result_metrics_or_checkpoint(run, capsys, tmp_path):
     (run / "metrics" / "metrics.jsonl").unlink()
     shutil.rmtree(run / "checkpoints")

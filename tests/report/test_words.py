@@ -35,8 +35,8 @@ def test_a_gallery_of_both_modalities_in_words():
     words = protocol_in_words(row_of("mixed:dataset=sysu_mm01,share=0.25,images=4,queries=own"))
     assert words.startswith(
         "Queries: the infrared images that are not in the gallery (10). Gallery: 4 images of each "
-        "person who has both modalities, 25 % of them infrared and the others visible, chosen by "
-        "their names. A query skips images of its own person from its own place."
+        "person who has both modalities, 1 of them infrared and 3 visible, chosen by their names; "
+        "fewer where a person has fewer. A query skips images of its own person from its own place."
     )
 
 

@@ -32,7 +32,8 @@ def mixed(
     """A gallery of both modalities: jreid's own rule, which no paper has used.
 
     A trial's gallery has `images` images of each identity that has both modalities, a `share` of
-    them of the queries' modality. Trials draw them by the names of the files, so that the gallery
+    them, rounded to whole images, of the queries' modality: 3 of 10 by a share of 0.3 and by one of
+    0.25. Trials draw them by the names of the files, so that the gallery
     of a larger share holds the images of this modality that a smaller one has. Nothing is filled up
     where an identity has too few. Queries are the images that are in no gallery of any share
     (`common`, to compare shares) or not in this one (`own`). A query skips the images of its own
@@ -83,6 +84,15 @@ def mixed(
     return validated(rule, sampling=("by_name",))
 
 
+def own_images(share: float, images: int) -> int:
+    """How many of an identity's gallery images are of the queries' modality; half rounds up.
+
+    >>> own_images(0.3, 10), own_images(0.25, 10), own_images(0.25, 4)
+    (3, 3, 1)
+    """
+    return math.floor(share * images + 0.5)
+
+
 def draw_mixed(
     table: Table, protocol: Protocol, own: Int[np.ndarray, " a"], other: Int[np.ndarray, " b"]
 ) -> tuple[Int[np.ndarray, "t q"], Int[np.ndarray, "t g"]]:
@@ -96,7 +106,7 @@ def draw_mixed(
         InputError: no identity has both modalities, or the gallery is empty.
     """
     assert protocol.share is not None
-    wanted = math.floor(protocol.share * protocol.images + 0.5)
+    wanted = own_images(protocol.share, protocol.images)
     both = np.intersect1d(table.identity[own], table.identity[other]).tolist()
     cells = [[rows[table.identity[rows] == one] for rows in (own, other)] for one in both]
     trials: list[tuple[list[int], list[int]]] = []

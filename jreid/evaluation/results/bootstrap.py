@@ -1,8 +1,9 @@
 """Is a difference real? A paired bootstrap over people, trials and runs.
 
 Each sample draws identities with replacement, each with all of its queries, because a person's
-images are alike; it draws trials, because their galleries were drawn; and runs, if a side has
-several. Both sides have the same identities and trials in a sample, and runs of their own.
+images are alike; it draws trials, because their galleries were drawn; RegDB's splits, if the runs
+have several; and seeds, if a side has several. Both sides have the same identities, trials and
+splits in a sample, and seeds of their own.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ from jaxtyping import Float, Int
 
 from jreid.errors import InputError
 from jreid.evaluation.results.identity_scores import IdentityScores
+from jreid.evaluation.results.measures import METRICS
 
-METRICS = ("R1", "mAP", "mINP")
 SAMPLES = 2000
 LEVEL = 0.95
+ONE_PERSON = "all queries with a match show one person, and a bootstrap over people needs two"
 
+Seeds = Sequence[Sequence[IdentityScores]]  # of each seed the splits, mostly one
 Weights = Int[np.ndarray, "_ _"]  # how often each sample has each thing
 
 
@@ -41,18 +44,18 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    runs: Sequence[IdentityScores], splits: bool = False, samples: int = SAMPLES
+    runs: Sequence[IdentityScores], splits: int = 1, samples: int = SAMPLES
 ) -> dict[str, Interval]:
     """R1, mAP and mINP of one or several runs in per cent, with their intervals.
 
     Args:
-        runs: the scores of each run by one protocol.
-        splits: whether each run has its own identities, as on RegDB's splits; else all have the
-            same, as runs of several seeds do.
+        runs: the scores of each run by one protocol: of each seed one, or the splits in one order.
+        splits: how many splits, each with its own identities, a seed has, as on RegDB.
         samples: how many the bootstrap draws; the same ones each time.
 
     Raises:
-        InputError: the runs do not have the same identities and trials.
+        InputError: the runs do not have the same identities and trials, or queries have a match for
+            one person only.
 
     >>> one = IdentityScores(np.array([4, 7]), *np.array([[[2, 2]], [[2, 0]]]), *np.ones((2, 1, 2)))
     >>> mean_interval([one])["R1"]
@@ -65,7 +68,7 @@ def mean_interval(
 def difference_interval(
     first: Sequence[IdentityScores],
     second: Sequence[IdentityScores],
-    splits: bool = False,
+    splits: int = 1,
     samples: int = SAMPLES,
 ) -> dict[str, Interval]:
     """The differences second less first in R1, mAP and mINP in points, with their intervals.
@@ -74,13 +77,13 @@ def difference_interval(
     seeds would.
 
     Args:
-        first: the scores of each run of a side by one protocol.
-        second: of the other side.
-        splits: as in `mean_interval`; then both sides have the same splits in the same order.
+        first: the scores of the runs of a side by one protocol, as in `mean_interval`.
+        second: of the other side, which may have another number of seeds.
+        splits: as in `mean_interval`; the same ones in the same order on both sides.
         samples: how many the bootstrap draws; the same ones each time.
 
     Raises:
-        InputError: the runs do not have the same identities and trials.
+        InputError: as `mean_interval`.
 
     >>> bad = IdentityScores(np.array([4, 7]), *np.array([[[2, 2]], [[0, 0]]]), *np.ones((2, 1, 2)))
     >>> difference = difference_interval([bad], [bad._replace(first_hits=bad.queries)])
@@ -100,28 +103,38 @@ def _intervals(
     return {name: Interval(*(100 * float(number) for number in row)) for name, *row in columns}
 
 
+def has_one_person(runs: Sequence[IdentityScores]) -> bool:
+    """Whether at most one identity has valid queries: then a bootstrap has nobody to draw."""
+    people = {who for run in runs for who in run.identity[run.queries.sum(axis=0) > 0].tolist()}
+    return len(people) < 2
+
+
 def _sides(
-    sides: Sequence[Sequence[IdentityScores]], splits: bool, samples: int
+    sides: Sequence[Sequence[IdentityScores]], splits: int, samples: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """For each side the metrics `[3]`, and those of each sample `[B, 3]`."""
-    _require_same(sides, splits)
+    by_seed = [[runs[n : n + splits] for n in range(0, len(runs), splits)] for runs in sides]
+    _require_same(by_seed)
+    if has_one_person(sides[0][:splits]):
+        raise InputError(f"There is no 95 % interval, since {ONE_PERSON}.")
     random = np.random.default_rng(0)
-    # Of each split, or else of all runs alike.
-    weights = [_draw_both(random, run, samples) for run in sides[0][: None if splits else 1]]
-    shares = _draw(random, len(sides[0]), samples)
+    weights = [_draw_both(random, run, samples) for run in by_seed[0][0]]
+    of_splits = _draw(random, splits, samples)
     values, sampled = [], []
-    for number, runs in enumerate(sides):
-        if number and not splits:  # its runs have other seeds
-            shares = _draw(random, len(runs), samples)
-        ones = [[np.ones((1, n), int) for n in run.queries.shape] for run in runs]
-        each = weights if splits else weights * len(runs)
-        whole, drawn = (
-            np.array([_metrics(run, *one) for run, one in zip(runs, some, strict=True)])
-            for some in (ones, each)
-        )
-        values.append(whole.mean(axis=0)[0])
-        sampled.append(np.einsum("br,rbm->bm", shares, drawn) / len(runs))
+    for seeds in by_seed:
+        of_seeds = _draw(random, len(seeds), samples)
+        whole = [[_metrics(run, *map(_once, run.queries.shape)) for run in runs] for runs in seeds]
+        drawn = [
+            [_metrics(run, *one) for run, one in zip(runs, weights, strict=True)] for runs in seeds
+        ]
+        values.append(np.mean(whole, axis=(0, 1))[0])
+        mean = np.einsum("br,bs,rsbm->bm", of_seeds, of_splits, np.array(drawn))
+        sampled.append(mean / (len(seeds) * splits))
     return values, sampled
+
+
+def _once(n: int) -> Weights:
+    return np.ones((1, n), int)
 
 
 def _draw_both(
@@ -147,18 +160,16 @@ def _metrics(run: IdentityScores, trials: Weights, identities: Weights) -> np.nd
         return np.stack([(trials * one).sum(axis=1) / trials.sum(axis=1) for one in means], axis=1)
 
 
-def _require_same(sides: Sequence[Sequence[IdentityScores]], splits: bool) -> None:
-    """Raises InputError if runs that share their identities and trials do not have the same."""
-    first, last = sides[0], sides[-1]
-    if splits:
-        fits = len(first) == len(last) and all(map(_alike, first, last))
-    else:
-        fits = all(_alike(first[0], run) for runs in sides for run in runs)
-    if not fits:
-        raise InputError(
-            "The runs do not have the scores of the same identities and trials; evaluate all of "
-            "them again on the same data by the same protocol."
-        )
+def _require_same(sides: Sequence[Seeds]) -> None:
+    """Raises InputError unless every seed of both sides has the same splits."""
+    first = sides[0][0]
+    for seeds in sides:
+        for runs in seeds:
+            if len(runs) != len(first) or not all(map(_alike, runs, first)):
+                raise InputError(
+                    "The runs do not have the scores of the same identities and trials; evaluate "
+                    "all of them again on the same data by the same protocol."
+                )
 
 
 def _alike(a: IdentityScores, b: IdentityScores) -> bool:

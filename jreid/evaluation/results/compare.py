@@ -2,39 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks, repeats_last
-from jreid.files import parse_json
+from jreid.evaluation.results.measures import metrics_of, per_cent
+from jreid.evaluation.results.result_file import result_rows
 
-METRICS = ("R1", "mAP", "mINP")
 # Fields of an extraction that were added later, with the value for earlier results.
 LATER_EXTRACTION = {"image.gray_infrared": False}
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """The content of a result file, or of a run's `result.json` if its folder is given.
-
-    Raises:
-        InputError: it cannot be read, or is not a result.
-
-    >>> from pathlib import Path
-    >>> read_result(Path("nothing.json"))
-    Traceback (most recent call last):
-    ...
-    jreid.errors.InputError: nothing.json cannot be read as a result ...
-    """
-    path = path / "result.json" if path.is_dir() else path
-    try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} cannot be read as a result ({error}); give a result.json that jreid wrote."
-        ) from error
-    _rows(content, str(path))
-    return content
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,9 +24,9 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
 
     Returns:
         Rows of `label`, `rerank`, `checkpoint`, `fingerprint`, and `first`, `second` and
-        `difference` (second less first): R1, mAP and mINP in per cent and in points; and `marks`,
-        the marks of both rows. A row of one result without a partner in the other has None for the
-        other and for the difference.
+        `difference` (second less first): R1, mAP and mINP, and the measures of a mixed gallery, in
+        per cent and in points; and `marks`, the marks of both rows. A row of one result without a
+        partner in the other has None for the other and for the difference.
 
     Raises:
         InputError: no two rows can be compared, or two rows have different images; the error names
@@ -62,7 +38,10 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     >>> pair["difference"]
     {'R1': 0.0, 'mAP': 25.0, 'mINP': 0.0}
     """
-    ours, theirs = _rows(first, "The first file"), _rows(second, "The second file")
+    ours, theirs = (
+        result_rows(content, f"The {name} file")
+        for name, content in (("first", first), ("second", second))
+    )
     pairs = row_pairs(ours, theirs)
     if not any(a and b for a, b in pairs):
         raise InputError(f"The results cannot be compared: {_why_not(ours, theirs)}.")
@@ -129,7 +108,9 @@ def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, 
     rows = [row for row in (a, b) if row is not None]
     sides = {"first": a, "second": b}
     first, second = (_metrics(row) if row else None for row in (a, b))
-    difference = {m: second[m] - first[m] for m in METRICS} if first and second else None
+    difference = None
+    if first and second:
+        difference = {name: second[name] - first[name] for name in first if name in second}
     return {
         **{field: rows[0][field] for field in ("label", "rerank", "fingerprint")},
         "checkpoint": next((row["checkpoint"] for row in rows if "checkpoint" in row), ""),
@@ -141,8 +122,8 @@ def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, 
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
-    values = row["cmc"]["1"], row["mAP"], row["mINP"]
-    return {metric: 100 * value for metric, value in zip(METRICS, values, strict=True)}
+    values = {measure: per_cent(row, measure) for measure in metrics_of(row)}
+    return {measure: value for measure, value in values.items() if value is not None}
 
 
 def _why_not(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> str:
@@ -168,29 +149,3 @@ def _fields_that_differ(left: Mapping[str, Any], right: Mapping[str, Any]) -> li
         # As JSON, which has no tuples: one of them may not come from a file.
         if json.dumps(left.get(field)) != json.dumps(right.get(field))
     ]
-
-
-def _rows(content: Any, name: str) -> list[Mapping[str, Any]]:
-    """The rows of a result, after checking that each has the fields to compare."""
-    rows = content.get("rows") if isinstance(content, Mapping) else None
-    if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
-        raise InputError(
-            f"{name} is not a result of this version of jreid; give a result.json that its "
-            "`evaluate` wrote."
-        )
-    return rows
-
-
-def _is_row(row: Any) -> bool:
-    try:
-        texts = [row[field] for field in ("fingerprint", "label", "rerank")]
-        texts += [row.get(field, "") for field in ("checkpoint", "images")]
-        numbers = [*_metrics(row).values()]
-        return (
-            isinstance(row["protocol"], Mapping)
-            and all(isinstance(text, str) for text in texts)
-            # In percent. An infinity is outside, too; a mean may be rounded to a little above.
-            and all(0 <= number <= 100.0001 for number in numbers)
-        )
-    except (AttributeError, KeyError, TypeError):
-        return False

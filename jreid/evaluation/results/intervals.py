@@ -4,9 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jreid.errors import InputError
-from jreid.evaluation.results.bootstrap import METRICS, Interval, difference_interval
+from jreid.evaluation.results.bootstrap import (
+    ONE_PERSON,
+    Interval,
+    difference_interval,
+    has_one_person,
+)
 from jreid.evaluation.results.compare import extraction_differences, row_pairs
-from jreid.evaluation.results.identity_scores import unpack
+from jreid.evaluation.results.identity_scores import IdentityScores, unpack
+from jreid.evaluation.results.measures import METRICS
 from jreid.evaluation.results.split_means import mean_over_seeds
 
 
@@ -70,12 +76,13 @@ def mean_of_runs(results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> 
             f"{', '.join(names)} have the seeds {', '.join(map(str, seeds))}: several results on "
             "one side are single runs with different seeds."
         )
-    try:
-        return {**first, "rows": mean_over_seeds(results)}
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{', '.join(names)} have no mean, since a row lacks {error}; evaluate them again."
-        ) from error
+    return {**first, "seed": None, "seeds": seeds, "rows": mean_over_seeds(results)}
+
+
+def splits_of(row: Mapping[str, Any]) -> int:
+    """How many of RegDB's splits a row is a mean over; 1 for other rows."""
+    trial = row["protocol"].get("trial")
+    return len(trial) if isinstance(trial, list) else 1
 
 
 def _intervals(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -86,20 +93,33 @@ def _intervals(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str])
     if without:
         which = " and ".join(dict.fromkeys(without))
         return row | {
-            "missing": f"{which}: this result of an earlier jreid lacks the scores that a 95 % "
-            "interval needs; evaluate again to see whether differences may be chance."
+            "missing": f"{which}: the result lacks the scores that a 95 % interval needs, as those "
+            "of an earlier jreid do; evaluate again to see whether differences may be chance."
         }
-    sides = []
-    for name, one in zip(names, (a, b), strict=True):
-        try:
-            sides.append([unpack(scores) for scores in one["scores"]])
-        except (InputError, TypeError) as error:
-            raise InputError(f"{name}: {error}") from error
-    splits = isinstance(a["protocol"].get("trial"), list)
-    return row | {
-        "runs": [*map(len, sides)],
-        "difference": difference_interval(*sides, splits=splits),
-    }
+    first, second = (_scores(one, name) for one, name in zip((a, b), names, strict=True))
+    if has_one_person(first):
+        where = f"{row['label']}, re-ranking {row['rerank']}"
+        return row | {"missing": f"{where}: no 95 % interval, since {ONE_PERSON}."}
+    difference = difference_interval(first, second, splits_of(a))
+    return row | {"runs": [len(first), len(second)], "difference": difference}
+
+
+def _scores(row: Mapping[str, Any], name: str) -> list[IdentityScores]:
+    """The scores of each run of a row.
+
+    Raises:
+        InputError: they cannot be read, or are not of all runs.
+    """
+    try:
+        scores = [unpack(one) for one in row["scores"]]
+    except (InputError, TypeError) as error:
+        raise InputError(f"{name}: {error}") from error
+    if len(scores) != (runs := row.get("of_seeds", 1) * splits_of(row)):
+        raise InputError(
+            f"{name}: {row['label']} has the scores of {len(scores)} runs, but is a mean over "
+            f"{runs}; evaluate again."
+        )
+    return scores
 
 
 def _line(interval: Interval) -> str:

@@ -7,29 +7,28 @@ from typing import Any, NamedTuple
 
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.measures import MIXED_METRICS, deviation, per_cent
+from jreid.evaluation.results.paper_forms import FORMS, Columns, Parts
 
-FORMS = ("latex", "markdown")
 MEASURES = ("R1", "R10", "R20", "mAP", "mINP")
-SPECIAL = {"\\": r"\textbackslash{}", "±": r"$\pm$", **{c: f"\\{c}" for c in "&%$#_{}"}}
 
 Row = Mapping[str, Any]
 
 
 class Line(NamedTuple):
-    """A line of the table: a method with one re-ranking, and its result row by protocol."""
+    """A line of the table: a method with one re-ranking, and its result row by protocol.
+
+    Attributes:
+        name: of the method.
+        seeds: of its runs; empty if they are not known.
+        rerank: the re-ranking.
+        rows: by the rule of the protocol.
+    """
 
     name: str
+    seeds: str
     rerank: str
     rows: dict[str, Row]
-
-
-class Parts(NamedTuple):
-    """The texts of a table: the protocols of its columns, its heads, cells and footnotes."""
-
-    groups: list[str]
-    heads: list[str]
-    cells: list[list[str]]
-    notes: list[str]
 
 
 def paper_table(
@@ -40,7 +39,8 @@ def paper_table(
 ) -> str:
     """A line for each method and re-ranking, with columns for each protocol.
 
-    A mean over seeds or RegDB's splits has its deviation, which is over these.
+    A mean over seeds or RegDB's splits has its deviation, which is over these: over seeds the
+    sample deviation. A measure that a row lacks is a dash.
 
     Args:
         results: contents of result files.
@@ -64,17 +64,13 @@ def paper_table(
         for name, result in zip(of_result, results, strict=True)
         for line in _lines(name, result, checkpoint)
     ]
-    protocols = {key: row["label"] for line in lines for key, row in line.rows.items()}
     if not lines:
         raise InputError(f"The results have no row of the {checkpoint} checkpoint.")
     _require_comparable(lines)
-    heads = ["method", "re-ranking", *(name for _ in protocols for name in MEASURES)]
-    cells = [
-        [line.name, line.rerank.partition("(")[0], *_numbers(line, protocols)] for line in lines
-    ]
-    notes = _notes(lines, protocols, checkpoint)
-    parts = Parts([*protocols.values()], heads, cells, notes)
-    return _latex(parts) if form == "latex" else _markdown(parts)
+    groups = _groups(lines)
+    cells = [[line.name, line.rerank.partition("(")[0], *_numbers(line, groups)] for line in lines]
+    notes = _notes(lines, groups, checkpoint)
+    return FORMS[form](Parts([*groups.values()], cells, notes))
 
 
 def _method(result: Mapping[str, Any]) -> str:
@@ -83,108 +79,97 @@ def _method(result: Mapping[str, Any]) -> str:
 
 def _lines(name: str, result: Mapping[str, Any], checkpoint: str) -> list[Line]:
     lines: dict[str, Line] = {}
+    seeds = result.get("seeds") or [result.get("seed")]
+    seeds = "" if None in seeds else f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     for row in result["rows"]:
         if row.get("checkpoint", checkpoint) == checkpoint:
-            line = lines.setdefault(row["rerank"], Line(name, row["rerank"], {}))
+            line = lines.setdefault(row["rerank"], Line(name, seeds, row["rerank"], {}))
             line.rows[json.dumps(row["protocol"], sort_keys=True)] = row
     return [*lines.values()]
 
 
-def _require_comparable(lines: Sequence[Line]) -> None:
-    known: dict[tuple[str, str], tuple[str, Row]] = {}
+def _groups(lines: Sequence[Line]) -> dict[str, Columns]:
+    """The columns of each rule; a mixed gallery has measures of its own."""
+    groups: dict[str, Columns] = {}
     for line in lines:
         for key, row in line.rows.items():
-            name, other = known.setdefault((key, line.rerank), (line.name, row))
-            images = {one["images"] for one in (row, other) if one.get("images")}
-            if row["fingerprint"] != other["fingerprint"] or len(images) > 1:
-                raise InputError(
-                    f"{name} and {line.name} were evaluated by the same rule ({row['label']}) on "
-                    f"other people or images (fingerprints {other['fingerprint']} and "
-                    f"{row['fingerprint']}), so their numbers do not belong into one table."
-                )
+            more = MIXED_METRICS if "mixed" in row else ()
+            groups.setdefault(key, Columns(row["label"], [*MEASURES, *more]))
+    return groups
 
 
-def _numbers(line: Line, protocols: Mapping[str, str]) -> list[str]:
-    cells = []
-    for key in protocols:
-        row = line.rows.get(key)
-        for measure in MEASURES:
-            cells.append(_number(row, measure) if row else "-")
-    return cells
+def _require_comparable(lines: Sequence[Line]) -> None:
+    """Raises InputError for rows of one rule on other people or images, whatever re-ranks them.
+
+    A fingerprint is also of the re-ranking, so rows of two re-rankings are compared by the images.
+    """
+    known: dict[str, list[tuple[Line, Row]]] = {}
+    for line in lines:
+        for key, row in line.rows.items():
+            before = known.setdefault(key, [])
+            for other, one in before:
+                if _differ(row, one):
+                    raise InputError(
+                        f"{other.name} and {line.name} were evaluated by the same rule "
+                        f"({row['label']}) on other people or images (fingerprints "
+                        f"{one['fingerprint']} and {row['fingerprint']}), so their numbers do not "
+                        "belong into one table."
+                    )
+            before.append((line, row))
+
+
+def _differ(a: Row, b: Row) -> bool:
+    if a["rerank"] == b["rerank"] and a["fingerprint"] != b["fingerprint"]:
+        return True
+    names = ("images", "queries")
+    return any(a.get(name) and b.get(name) and a[name] != b[name] for name in names)
+
+
+def _numbers(line: Line, groups: Mapping[str, Columns]) -> list[str]:
+    return [
+        _number(line.rows.get(key, {}), measure)
+        for key, columns in groups.items()
+        for measure in columns.measures
+    ]
 
 
 def _number(row: Row, measure: str) -> str:
-    def of(values: Row) -> float:
-        found = values["cmc"][measure[1:]] if measure.startswith("R") else values[measure]
-        return 100 * found
-
-    text = f"{of(row):.2f}"
-    return f"{text} ± {of(row['std']):.2f}" if _of_runs(row) else text
+    value = per_cent(row, measure)
+    if value is None:
+        return "-"
+    spread = deviation(row, measure) if _of_runs(row) else None
+    return f"{value:.2f}" if spread is None else f"{value:.2f} ± {spread:.2f}"
 
 
 def _of_runs(row: Row) -> str:
-    """The runs that a row is a mean of; empty for one run."""
+    """The runs that a row is a mean of, and their deviation; empty for one run."""
+    trial = row.get("protocol", {}).get("trial")
+    splits = ""
+    if isinstance(trial, list):
+        splits = f"{len(trial)} of {row.get('of_trials', len(trial))} splits, one model for each"
     if row.get("of_seeds", 1) > 1:
-        return f"{row['of_seeds']} seeds"
-    if isinstance(row["protocol"].get("trial"), list):
-        return f"{len(row['protocol']['trial'])} of {row['of_trials']} splits, one model for each"
-    return ""
+        each = f", each the mean over {splits}" if splits else ""
+        return f"mean and sample deviation (n - 1) over {row['of_seeds']} seeds{each}"
+    return f"mean and deviation over {splits}" if splits else ""
 
 
-def _notes(lines: Sequence[Line], protocols: Mapping[str, str], checkpoint: str) -> list[str]:
+def _notes(lines: Sequence[Line], groups: Mapping[str, Columns], checkpoint: str) -> list[str]:
     notes = ["In percent."]
-    for key, label in protocols.items():
+    for key, columns in groups.items():
         rows = [(line, line.rows[key]) for line in lines if key in line.rows]
         prints = {line.rerank: row["fingerprint"] for line, row in rows}
         named = ", ".join(f"{text} {rerank}" for rerank, text in prints.items())
-        trials = rows[0][1]["trials"]
-        mean = f"; mean over {trials} galleries" if trials > 1 and not _of_runs(rows[0][1]) else ""
-        text = rows[0][1].get("protocol_text")
-        notes.append(f"{label}{f' ({text})' if text else ''}{mean}: fingerprint {named}.")
+        first = rows[0][1]
+        trials = first.get("trials", 1)
+        mean = f"; mean over {trials} galleries" if trials > 1 and not _of_runs(first) else ""
+        text = first.get("protocol_text")
+        notes.append(f"{columns.label}{f' ({text})' if text else ''}{mean}: fingerprint {named}.")
     for line in lines:
         row = next(iter(line.rows.values()))
-        runs = _of_runs(row)
-        of = f"mean and deviation over {runs}" if runs else "one run"
+        of = _of_runs(row) or "one run"
+        seeds = f", {line.seeds}" if line.seeds else ""
         kind = f", {checkpoint} checkpoint" if "checkpoint" in row else ""
         marked = dict.fromkeys(mark for one in line.rows.values() for mark in marks(one))
         marked = f"; {', '.join(marked)}" if marked else ""
-        notes.append(f"{line.name}, {line.rerank}: {of}{kind}{marked}.")
+        notes.append(f"{line.name}, {line.rerank}: {of}{seeds}{kind}{marked}.")
     return [*dict.fromkeys(notes)]
-
-
-def _markdown(parts: Parts) -> str:
-    groups, heads, cells, notes = parts
-    several = len(groups) > 1
-    names = [
-        head if number < 2 or not several else f"{head}, {groups[(number - 2) // len(MEASURES)]}"
-        for number, head in enumerate(heads)
-    ]
-    rows = [names, ["---"] * 2 + ["---:"] * (len(heads) - 2), *cells]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{table}\n\n{' '.join(notes)}\n"
-
-
-def _latex(parts: Parts) -> str:
-    groups, heads, cells, notes = parts
-    width = len(MEASURES)
-    titles = "".join(f" & \\multicolumn{{{width}}}{{c}}{{{_escaped(name)}}}" for name in groups)
-    rules = "".join(
-        f" \\cmidrule(lr){{{3 + width * n}-{2 + width * (n + 1)}}}" for n in range(len(groups))
-    )
-    lines = [
-        f"\\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}",
-        "\\toprule",
-        f" &{titles} \\\\",
-        rules.strip(),
-        f"{' & '.join(map(_escaped, heads))} \\\\",
-        "\\midrule",
-        *(f"{' & '.join(map(_escaped, row))} \\\\" for row in cells),
-        "\\bottomrule",
-        "\\end{tabular}",
-        f"\n\\smallskip{{\\footnotesize {' '.join(map(_escaped, notes))}}}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return "".join(SPECIAL.get(character, character) for character in text)

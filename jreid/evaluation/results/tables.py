@@ -9,8 +9,8 @@ import rich.table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from jreid.evaluation.results.compare import METRICS
 from jreid.evaluation.results.marks import marks, repeats_last
+from jreid.evaluation.results.measures import MIXED_METRICS, deviation, per_cent, title
 
 WIDTH = 80  # columns that every table fits
 SAME = 1e-9  # a smaller deviation is rounding: every trial has the same numbers
@@ -61,16 +61,13 @@ def format_table(rows: Iterable[Mapping[str, Any]]) -> rich.table.Table:
     table = _table("protocol", "re-ranking", "R1", "R10", "mAP", "mINP")
     table.add_column("fingerprint", no_wrap=True)
     for row in rows:
-        cmc, std = row["cmc"], row["std"]
-        table.add_row(
-            row["label"],
-            short[row["rerank"]],
-            _percent(row, cmc["1"], std["cmc"]["1"]),
-            f"{100 * cmc['10']:.1f}",
-            _percent(row, row["mAP"], std["mAP"]),
-            f"{100 * row['mINP']:.2f}",
-            row["fingerprint"],
-        )
+        numbers = [
+            _number(row, "R1", spread=True),
+            _number(row, "R10", digits=1),
+            _number(row, "mAP", spread=True),
+            _number(row, "mINP"),
+        ]
+        table.add_row(row["label"], short[row["rerank"]], *numbers, row["fingerprint"])
     return table
 
 
@@ -92,13 +89,15 @@ def format_comparison(
     notes = _reranking_notes(rows)
     for row in rows:
         label = row["label"] + (", best" if row["checkpoint"] == "best" else "")
-        heads = [(label, short[row["rerank"]], row["fingerprint"]), *2 * [("", "", "")]]
-        for metric, (protocol, rerank, fingerprint) in zip(METRICS, heads, strict=True):
+        heads = label, short[row["rerank"]], row["fingerprint"]
+        for metric in row["first"] or row["second"]:
             cells = [
-                format(row[side][metric], form) if row[side] else "-"
+                format(values[metric], form) if metric in (values := row[side] or {}) else "-"
                 for side, form in (("first", ".2f"), ("second", ".2f"), ("difference", "+.2f"))
             ]
-            table.add_row(protocol, rerank, metric, *cells, fingerprint)
+            protocol, rerank, fingerprint = heads
+            table.add_row(protocol, rerank, title(metric).replace(" ", "\n"), *cells, fingerprint)
+            heads = "", "", ""
         if row["marks"]:
             notes.append(f"{label}, {short[row['rerank']]}: {', '.join(row['marks'])}")
     return Group(table, *map(Text, notes))
@@ -122,22 +121,29 @@ def _checkpoint(row: Mapping[str, Any]) -> str:
     return f", {kind} checkpoint" + ("" if step is None else f" (step {step})")
 
 
-def _percent(row: Mapping[str, Any], value: float, deviation: float) -> str:
-    return f"{100 * value:.2f}" + (f"±{100 * deviation:.2f}" if _varies(row) else "")
+def _number(row: Mapping[str, Any], measure: str, digits: int = 2, spread: bool = False) -> str:
+    """In per cent, with the deviation if that is asked for and the row has one."""
+    value, around = per_cent(row, measure), deviation(row, measure)
+    if value is None:
+        return "-"
+    with_deviation = spread and around is not None and _varies(row)
+    return f"{value:.{digits}f}" + (f"±{around:.{digits}f}" if with_deviation else "")
 
 
 def _varies(row: Mapping[str, Any]) -> bool:
     """Whether the trials, or the runs, have different numbers."""
-    std = row["std"]
-    return _repetitions(row)[0] > 1 and max(*std["cmc"].values(), std["mAP"], std["mINP"]) > SAME
+    std = row.get("std", {})
+    found = [*std.get("cmc", {}).values(), std.get("mAP", 0), std.get("mINP", 0)]
+    return _repetitions(row)[0] > 1 and max(found) > SAME
 
 
 def _repetitions(row: Mapping[str, Any]) -> tuple[int, str]:
     """What the numbers are a mean over: how many, and their description."""
     if "of_seeds" in row:
         return row["of_seeds"], f"{row['of_seeds']} seeds"
-    trials, of_trials = row["trials"], row["of_trials"]
-    return trials, f"{trials} trials" if trials == of_trials else f"{trials} of {of_trials} trials"
+    trials, of_trials = row.get("trials", 1), row.get("of_trials", 1)
+    noun = "splits" if isinstance(row.get("protocol", {}).get("trial"), list) else "trials"
+    return trials, f"{trials} {noun}" if trials == of_trials else f"{trials} of {of_trials} {noun}"
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -160,22 +166,21 @@ def _notes_of(row: Mapping[str, Any]) -> list[str]:
     number, repetitions = _repetitions(row)
     notes = []
     if _varies(row):
-        notes.append(f"Mean and deviation over {repetitions}.")
+        kind = "sample deviation (n - 1)" if "of_seeds" in row else "deviation"
+        notes.append(f"Mean and {kind} over {repetitions}.")
     elif number > 1:
         notes.append(f"The same numbers in all {repetitions}.")
-    elif number < row["of_trials"]:
+    elif number < row.get("of_trials", 1):
         notes.append(f"{repetitions}.")
-    if row["valid_queries"] < row["queries"]:
-        notes.append(f"{row['valid_queries']} of {row['queries']} queries have a match.")
+    queries, valid = row.get("queries", 0), row.get("valid_queries", 0)
+    if valid < queries:
+        notes.append(f"{valid} of {queries} queries have a match.")
     if mixed := row.get("mixed"):
-        cross, confusion = (
-            "-" if mixed[name] is None else f"{100 * mixed[name]['mean']:.2f}"
-            for name in ("cross_modality_mAP", "confusion")
-        )
-        notes.append(
-            f"re-ranking {row['rerank'].partition('(')[0]}: cross-modality mAP {cross}, confusion "
-            f"{confusion}; {100 * mixed['share']:.1f} % of the gallery is of the queries' modality."
-        )
+        values = [f"{title(name)} {_number(row, name)}" for name in MIXED_METRICS]
+        notes.append(f"re-ranking {row['rerank'].partition('(')[0]}: {', '.join(values)}.")
+        if "share" in mixed:
+            share = f"{100 * mixed['share']:.1f} %"
+            notes.append(f"{share} of the gallery is of the queries' modality.")
     return notes + [f"Marked: {mark}." for mark in marks(row)]
 
 

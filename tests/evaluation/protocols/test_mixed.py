@@ -199,7 +199,7 @@ def test_seeds_have_a_mean():
     both = [row["mixed"]["confusion"]["mean"] for row in rows]
     assert mean["mixed"]["confusion"] == {
         "mean": pytest.approx(np.mean(both)),
-        "std": pytest.approx(np.std(both)),
+        "std": pytest.approx(np.std(both, ddof=1)),
     }
 
 

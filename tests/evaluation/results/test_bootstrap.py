@@ -118,14 +118,42 @@ def test_splits_have_their_own_people_and_belong_together():
     people = [np.arange(50) + 50 * split for split in range(3)]
     a = [run(0.5 * beta(split, 50), identity=people[split]) for split in range(3)]
     b = [run(one.average_precision + 0.05 * (1 + n), identity=people[n]) for n, one in enumerate(a)]
-    found = difference_interval(a, b, splits=True)["mAP"]
+    found = difference_interval(a, b, splits=3)["mAP"]
     assert found.value == pytest.approx(10) and found.holds
     assert found.low == pytest.approx(5) and found.high == pytest.approx(15)
     with pytest.raises(InputError, match="same identities"):
         difference_interval(a, b)
     for others in (b[:2], b[::-1]):
         with pytest.raises(InputError, match="same identities"):
-            difference_interval(a, others, splits=True)
+            difference_interval(a, others, splits=3)
+
+
+def test_seeds_of_splits_are_drawn_too():
+    """Two seeds of three splits a side: more seeds that differ widen the interval."""
+    people = [np.arange(50) + 50 * split for split in range(3)]
+
+    def runs(*shifts):
+        return [
+            run(0.5 * beta(split, 50) + shift, identity=people[split])
+            for shift in shifts
+            for split in range(3)
+        ]
+
+    found = difference_interval(runs(0.0, 0.2), runs(0.1, 0.3), splits=3)["mAP"]
+    assert found.value == pytest.approx(10)
+    assert (found.low, found.high) == pytest.approx((-10, 30))  # of the seeds alone
+    one = difference_interval(runs(0.1), runs(0.1, 0.3), splits=3)["mAP"]
+    assert (one.low, one.value, one.high) == pytest.approx((0, 10, 20))
+    with pytest.raises(InputError, match="same identities"):
+        difference_interval(runs(0.0, 0.2), runs(0.1, 0.3)[:5], splits=3)
+
+
+def test_one_person_gives_no_interval():
+    scores = run([[0.25, 0.5]], queries=[4, 0])
+    with pytest.raises(InputError, match="one person"):
+        mean_interval([scores])
+    with pytest.raises(InputError, match="one person"):
+        difference_interval([scores], [run([[0.5, 0.5]], queries=[4, 0])])
 
 
 def test_a_small_sample_without_a_match_in_a_trial_gives_numbers():

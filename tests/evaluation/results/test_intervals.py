@@ -10,8 +10,9 @@ from jreid.__main__ import main
 from jreid.errors import InputError
 from jreid.evaluation import evaluate
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
-from jreid.evaluation.results.identity_scores import unpack
+from jreid.evaluation.results.identity_scores import IdentityScores, pack, unpack
 from jreid.evaluation.results.intervals import compare_intervals, lines, mean_of_runs
+from jreid.evaluation.results.split_means import mean_over_splits
 
 COUNTS = {(camera, identity): 2 for camera in (1, 3, 4, 6) for identity in range(1, 13)}
 TABLE, INDEX = make_table(COUNTS), make_index(COUNTS)
@@ -70,10 +71,44 @@ def test_several_seeds_on_a_side(files, capsys):
     seeds = files(a=result(1.5, 1), b=result(1.5, 2), c=result(0.2, 3), d=result(0.2, 4))
     assert main(["evaluate", "--compare", ",".join(seeds[:2]), ",".join(seeds[2:])]) == 0
     out = capsys.readouterr().out
+    assert "(agw, seeds 1, 2)" in out and "(agw, seeds 3, 4)" in out
     assert "people, trials and runs" in out and "other seeds" not in out
     assert main(["evaluate", "--compare", seeds[0], ",".join(seeds[2:])]) == 0
     out = capsys.readouterr().out
     assert "people, trials and runs" in out and "One side is one run" in out
+
+
+def of_splits(noise, seed):
+    """A mean over two splits, as `train --trials` writes it."""
+    results = [json.loads(json.dumps(result(noise, 10 * seed + split))) for split in (1, 2)]
+    for split, one in enumerate(results, 1):
+        one["rows"][0]["protocol"]["trial"] = split
+        one["rows"][0]["fingerprint"] = f"split {split}"
+    return {**results[0], "seed": seed, "rows": mean_over_splits(results), "trials": [1, 2]}
+
+
+def test_seeds_of_regdbs_splits_have_an_interval(files, capsys):
+    seeds = files(**{f"s{n}": of_splits(noise, n) for n, noise in enumerate((2, 2, 0.3, 0.3))})
+    assert main(["evaluate", "--compare", ",".join(seeds[:2]), ",".join(seeds[2:])]) == 0
+    out = capsys.readouterr().out
+    assert out.count("holds") >= 2 and "people, trials and runs" in out and "lacks" not in out
+    assert "(agw, seeds 0, 1, splits 1, 2)" in out
+    lacking = of_splits(2, 7)
+    lacking["rows"][0]["scores"].pop()
+    assert main(["evaluate", "--compare", *files(lacking=lacking), seeds[0]]) == 2
+    assert "lacking.json" in (err := capsys.readouterr().err) and "1 runs" in err
+
+
+def test_one_person_gives_no_interval(files, capsys):
+    alone = json.loads(json.dumps(GOOD))
+    scores = unpack(alone["rows"][0]["scores"][0])
+    only = scores.identity == 1
+    sums = [np.where(only, part, 0) for part in scores[1:]]
+    alone["rows"][0]["scores"] = [pack(IdentityScores(scores.identity, *sums))]
+    assert main(["evaluate", "--compare", *files(a=alone, b=alone)]) == 0
+    out = capsys.readouterr().out
+    assert "no 95 % interval" in out and "one person" in out
+    assert "holds" not in out and "may be chance" not in out
 
 
 def test_a_run_counts_once_in_a_mean():

@@ -56,7 +56,7 @@ def test_numbers_and_footnote(form):
     assert "37.54 " + ("$" if form == "latex" else "±") not in text
     for part in ("aaaa none", f"bbbb {STANDARD}", "cccc none", "mean over 10 galleries"):
         assert part in text
-    assert "mean and deviation over 3 seeds" in text and "partial" in text
+    assert "mean and sample deviation (n - 1) over 3 seeds" in text and "partial" in text
     assert "one run, last checkpoint" in text
 
 
@@ -94,6 +94,25 @@ def test_other_people_do_not_belong_into_one_table(change):
     first = {"method": "agw", "rows": [row(ALL, "aaaa", 0.5, images="1")]}
     with pytest.raises(InputError, match=r"agw and idkl .* one table"):
         paper_table([first, other], "latex")
+
+
+def test_runs_with_other_rerankings_are_compared_by_their_images():
+    first = {"method": "agw", "rows": [row(ALL, "aaaa", 0.5, images="1", queries=9)]}
+    one, two = (
+        {"method": "idkl", "rows": [row(ALL, "bbbb", 0.5, STANDARD) | change]}
+        for change in ({"images": "1", "queries": 9}, {"images": "2", "queries": 9})
+    )
+    assert "bbbb" in paper_table([first, one], "markdown")
+    for other in (two, {"method": "idkl", "rows": [row(ALL, "bbbb", 0.5, STANDARD, queries=8)]}):
+        with pytest.raises(InputError, match="one table"):
+            paper_table([first, other], "markdown")
+
+
+def test_seeds_of_splits_say_what_the_deviation_is_over():
+    protocol = {**regdb(split_number=1).stored(), "trial": [1, 2, 3]}
+    mean = row(regdb(split_number=1), "dddd", 0.7, of_seeds=2) | {"protocol": protocol}
+    text = paper_table([{"method": "agw", "seeds": [0, 4], "rows": [mean]}], "markdown")
+    assert "2 seeds, each the mean over 3 of 10 splits" in text and "seeds 0, 4" in text
 
 
 def test_what_is_not_there():

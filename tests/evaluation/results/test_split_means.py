@@ -10,7 +10,7 @@ from jreid.errors import InputError
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.results.marks import marks
 from jreid.evaluation.results.split_means import mean_over_seeds, mean_over_splits
-from jreid.evaluation.results.tables import format_table
+from jreid.evaluation.results.tables import format_results, format_table
 
 
 def result(trial, **fields):
@@ -71,6 +71,17 @@ def test_trials_of_other_rules_have_no_mean():
         mean_over_splits([result(1), result(2, rerank="standard")])
 
 
+def test_a_mean_over_splits_of_a_mixed_gallery_counts_splits_and_not_draws():
+    shares = {"share": 0.3, "cross_modality_mAP": None, "confusion": {"mean": 0.5, "std": 0.1}}
+    fields = {"trials": 5, "of_trials": 5, "mixed": shares}
+    (row,) = mean_over_splits([result(1, **fields), result(2, **fields)])
+    assert (row["trials"], row["of_trials"]) == (2, 10)
+    assert row["mixed"] == shares | {"confusion": {"mean": 0.5, "std": 0.0}}
+    console = Console(width=200, file=io.StringIO())
+    console.print(format_results("agw", [row]))
+    assert "deviation over 2 of 10 splits" in console.file.getvalue()
+
+
 def of_seed(mean_precision, **fields):
     cmc = dict.fromkeys(("1", "5", "10", "20"), mean_precision)
     row = {"mAP": mean_precision, "cmc": cmc, "images": "a", "of_trials": 1}
@@ -81,13 +92,13 @@ def test_seeds_have_a_mean_and_a_deviation_under_one_fingerprint():
     results = [of_seed(0.2, weights="x"), of_seed(0.4, weights="y"), of_seed(0.6, weights="z")]
     (row,) = mean_over_seeds(results)
     assert row["mAP"] == pytest.approx(0.4) and row["cmc"]["1"] == pytest.approx(0.4)
-    assert row["std"]["mAP"] == pytest.approx(np.std([0.2, 0.4, 0.6]))
+    assert row["std"]["mAP"] == pytest.approx(np.std([0.2, 0.4, 0.6], ddof=1))
     assert (row["of_seeds"], row["fingerprint"], row["images"]) == (3, "1", "a")
     assert row["label"] == "visible to infrared, trial 1 of 10"
     assert "weights" not in row
     console = Console(width=200, file=io.StringIO())
     console.print(format_table([row]))
-    assert "40.00±16.33" in console.file.getvalue()
+    assert "40.00±20.00" in console.file.getvalue()
 
 
 def test_a_mark_of_one_seed_is_the_means():

@@ -111,7 +111,7 @@ def test_notes_say_what_the_columns_do_not():
     text = printed(format_results("agw", rows))
     assert "indoor, 10-shot: 496 of 834 queries have a match." in text
     text = printed(format_results("agw", [row(of_seeds=3), row(PROTOCOLS[1], of_seeds=3)]))
-    assert "deviation over 3 seeds" in text
+    assert "sample deviation (n - 1) over 3 seeds" in text
     assert "1 of 10 trials." in printed(format_results("agw", [row(PROTOCOLS[2], trials=1)]))
     two = [row(rerank=f"standard(k1={k1},k2=6,lambda=0.3)") for k1 in (20, 30)]
     text = printed(format_results("agw", two))

@@ -1,0 +1,94 @@
+"""The measures of a result row in per cent, and their deviations."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+METRICS = ("R1", "mAP", "mINP")
+# What a gallery of both modalities has besides, with the title of its column.
+MIXED_METRICS = {"cross_modality_mAP": "cross-modality mAP", "confusion": "confusion"}
+
+
+def metrics_of(row: Mapping[str, Any]) -> list[str]:
+    """The measures to show of a row: R1, mAP and mINP, and those of a mixed gallery.
+
+    >>> metrics_of({"mixed": {"share": 0.3}})
+    ['R1', 'mAP', 'mINP', 'cross_modality_mAP', 'confusion']
+    """
+    return [*METRICS, *(MIXED_METRICS if row.get("mixed") else ())]
+
+
+def title(measure: str) -> str:
+    """The head of a measure's column."""
+    return MIXED_METRICS.get(measure, measure)
+
+
+def per_cent(row: Mapping[str, Any], measure: str) -> float | None:
+    """`R1` to `R20`, `mAP`, `mINP` or one of a mixed gallery; None if the row lacks it.
+
+    >>> row = {"cmc": {"1": 0.5}, "mAP": 0.25}
+    >>> per_cent(row, "R1"), per_cent(row, "R10"), per_cent(row, "confusion")
+    (50.0, None, None)
+    """
+    return _of(row, row, measure, "mean")
+
+
+def deviation(row: Mapping[str, Any], measure: str) -> float | None:
+    """The deviation over trials or seeds in points; None if the row lacks it.
+
+    >>> deviation({"std": {"cmc": {"1": 0.02}}}, "R1"), deviation({}, "R1")
+    (2.0, None)
+    """
+    return _of(row, row.get("std", {}), measure, "std")
+
+
+def as_text(row: Mapping[str, Any], measure: str, spread: bool = True) -> str:
+    """`38.07 ± 4.35` in per cent; without the deviation if it is 0 or not known; `-` for no value.
+
+    >>> as_text({"mAP": 0.25, "std": {"mAP": 0.01}}, "mAP"), as_text({"mAP": 0.25}, "R1")
+    ('25.00 ± 1.00', '-')
+    """
+    value, around = per_cent(row, measure), deviation(row, measure)
+    if value is None:
+        return "-"
+    return (
+        f"{value:.2f} ± {around:.2f}" if spread and around and around >= 0.005 else f"{value:.2f}"
+    )
+
+
+def sample_deviation(values: Sequence[float]) -> float:
+    """The deviation over runs, divided by one less than their number; 0 for one run.
+
+    Over the trials of one protocol `evaluate` divides by their number.
+
+    >>> sample_deviation([1.0, 3.0]), sample_deviation([1.0])
+    (1.4142135623730951, 0.0)
+    """
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def mean_and_deviation(values: Sequence[float | None]) -> str:
+    """The mean over runs and their sample deviation; a single run has none.
+
+    Empty without values, or where a run lacks its own.
+
+    >>> mean_and_deviation([5.0, 7.0]), mean_and_deviation([5.0]), mean_and_deviation([5.0, None])
+    ('6.00 ± 1.41', '5.00', '')
+    """
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return ""
+    spread = f" ± {sample_deviation(known):.2f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.2f}{spread}"
+
+
+def _of(
+    row: Mapping[str, Any], values: Mapping[str, Any], measure: str, statistic: str
+) -> float | None:
+    if measure in MIXED_METRICS:
+        found = (row.get("mixed", {}).get(measure) or {}).get(statistic)
+    elif measure.startswith("R"):
+        found = values.get("cmc", {}).get(measure[1:])
+    else:
+        found = values.get(measure)
+    return None if found is None else 100.0 * found
