@@ -17,7 +17,7 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 
 Table 3's baseline is --config.pfinet.pyramid=none; its rows without TT are
 --config.image.gray_visible=False. The released code trains PFINet, but not the baseline, with
---config.backbone.ibn=True, --config.optimizer.warmup_epochs=20,
+--config.backbone.ibn=True, --config.weights=ibn_a, --config.optimizer.warmup_epochs=20,
 --config.optimizer.warmup_initial=0.1 and --config.optimizer.milestones="(109,169,219)", because it
 counts the milestones from the end of the warm-up.
 """

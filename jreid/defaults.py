@@ -75,7 +75,9 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             "seed": 0,
             "epochs": 80,
             "dtype": "float32",  # of the convolutions: float32 or bfloat16
-            "weights": "none",  # of the backbone: imagenet, a file, or none
+            # Of the backbone: none, a file, imagenet (torchvision's first weights, from which the
+            # papers start), imagenet_v2 (its second ones) or ibn_a (for backbone.ibn).
+            "weights": "none",
             "data": data,
             "batch": {
                 "sampler": "identity_uniform",  # random_identity, identity_uniform or uniform

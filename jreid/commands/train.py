@@ -176,6 +176,7 @@ def _import(options: argparse.Namespace) -> None:
     from jreid.runs.protocols import described
     from jreid.runs.run import Run
     from jreid.weights.checkpoint_file import read_checkpoint
+    from jreid.weights.sources import describe
     from jreid.weights.torch import convert
 
     # The run starts from the imported checkpoint, also if it is trained further: no other weights.
@@ -192,6 +193,8 @@ def _import(options: argparse.Namespace) -> None:
         )
     entries = read_checkpoint(options.checkpoint)
     start = start_of_file(options.checkpoint, RANDOM.fill, "import")
+    known = describe("import", str(options.checkpoint), start.record["sha256"])
+    start = start.with_fields(known)
     run.check_start(start.record)
     model = Model(config)
     if model.method.torch_layout is None:
@@ -220,20 +223,21 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
     elif config.weights == "none":
         start = RANDOM
     else:
-        from jreid.weights.imagenet import locate
+        from jreid.weights.sources import describe, locate
 
-        source = locate(config.weights)
-        start = start_of_file(Path(source), partial(_fill_backbone, source))
+        path = locate(config.weights)
+        start = start_of_file(Path(path), partial(_fill_backbone, path))
+        start = start.with_fields(describe(config.weights, path, start.record["sha256"]))
     run.check_start(start.record)
     return start
 
 
-def _fill_backbone(source: str, variables: Any) -> Any:
+def _fill_backbone(path: str, variables: Any) -> Any:
     """Variables with a file's weights loaded into the backbone."""
-    from jreid.weights.imagenet import load_imagenet
+    from jreid.weights.backbone import load_backbone
 
-    variables, kept = load_imagenet(variables, source)
+    variables, kept = load_backbone(variables, path)
     log.info(
-        "%s: loaded into the backbone; %d arrays of the backbone are not in it", source, len(kept)
+        "%s: loaded into the backbone; %d arrays of the backbone are not in it", path, len(kept)
     )
     return variables

@@ -166,7 +166,7 @@ def record_of(record: Mapping[str, Any], config: Config, published: Mapping[str,
     return {
         **{name: record[name] for name in OF_RECORD if name in record},
         "config": config.to_dict(),
-        "start": {name: start[name] for name in ("kind", "sha256") if name in start},
+        "start": {name: start[name] for name in ("kind", "name", "sha256") if name in start},
         "drifts": [{"step": drift["step"], "changed": []} for drift in record.get("drifts", [])],
         PUBLISHED: dict(published),
     }

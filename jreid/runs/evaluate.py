@@ -17,7 +17,7 @@ from jreid.progress import ProgressBar, silent
 from jreid.runs import score
 from jreid.runs.chosen import checkpoint_fields, open_checkpoints
 from jreid.runs.protocols import Draws, rerankings
-from jreid.runs.record import provenance
+from jreid.runs.record import first_weights, provenance
 from jreid.runs.run import Run
 
 # Fields that change the features of the same weights, for methods that have them.
@@ -105,7 +105,8 @@ def evaluate_run(
         embedded: the test split, if it is embedded already.
 
     Yields:
-        `provenance`, `stands_for`, `rows`, and, if re-rankings have failed, `missing`: the reasons.
+        `provenance`, `stands_for`, `first_weights`, `rows`, and, if re-rankings have failed,
+        `missing`: the reasons.
 
     Raises:
         InputError: the run has no checkpoint, or there is no row.
@@ -118,7 +119,7 @@ def evaluate_run(
         return score.score(embedded.model, dataset, drawn[one.protocol], features, one.rerank, bar)
 
     each = [*product(drawn, rerankings(config))]
-    origin = {**provenance(config), **stands_for(config, dataset)}
+    origin = {**provenance(config), **stands_for(config, dataset), **first_weights(run.record())}
     wanted_rows = [Wanted(step, *one) for step in embedded.features for one in each]
     for rows, missing in raw_first(wanted_rows, row):
         written = [

@@ -105,6 +105,13 @@ def drawn_split(dataset: Dataset) -> dict[str, list[str]] | None:
     return split
 
 
+def first_weights(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The field `start` of a result: a run's first weights, without their path on this machine."""
+    start = record.get("start") or {}
+    fields = {name: value for name, value in start.items() if name != "path"}
+    return {"start": fields} if fields else {}
+
+
 def describe_start(start: Mapping[str, Any]) -> str:
     """A description of the weights in a `Start.record`."""
     path = start.get("path")

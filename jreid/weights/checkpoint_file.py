@@ -15,7 +15,8 @@ from jreid.errors import InputError
 from jreid.paths import require_file
 
 OLDEST_TORCH = (2, 10)  # before it, weights_only could be made to corrupt memory: CVE-2026-24747
-NESTS = ("net", "state_dict", "model", "model_state_dict")  # scripts' keys for a state dict
+# Scripts' keys for a state dict. Beside a teacher there is a student, which is not evaluated.
+NESTS = ("net", "state_dict", "model", "model_state_dict", "teacher")
 DEEPEST = 8  # how many such keys may be nested
 MODULE, COMPILED = "module.", "_orig_mod."  # of DataParallel, and of torch.compile, in names
 INTEGERS = {f"{sign}{bits}" for sign in "IU" for bits in (8, 16, 32, 64)}
@@ -35,9 +36,10 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
 
     The content of the file shows which of the two it is. A PyTorch checkpoint is a pickle; it is
     read only by `torch.load(weights_only=True)`, which refuses to run code. A state dict nested
-    under "net", "state_dict", "model" or "model_state_dict" is found. The prefixes "module." of
-    DataParallel, even repeated, and "_orig_mod." of torch.compile, anywhere in a name, are removed.
-    Floating arrays are returned as float32, which is exact for 16-bit and PyTorch's 8-bit numbers.
+    under "net", "state_dict", "model", "model_state_dict" or "teacher" is found. The prefixes
+    "module." of DataParallel, even repeated, and "_orig_mod." of torch.compile, anywhere in a name,
+    are removed. Floating arrays are returned as float32, which is exact for 16-bit and PyTorch's
+    8-bit numbers.
 
     Raises:
         InputError: no such file, not a checkpoint, one that would run code or use unlimited memory,
@@ -178,7 +180,7 @@ def _state_dict(path: Path, loaded: Any) -> Mapping[str, Any]:
 
 
 class _Placeholder:
-    """Replaces a numpy value saved beside the weights, such as an accuracy; keeps nothing."""
+    """Replaces what is saved beside the weights, such as an accuracy; keeps nothing."""
 
     def __new__(cls, *_: Any) -> "_Placeholder":
         return super().__new__(cls)
@@ -188,10 +190,14 @@ class _Placeholder:
 
 
 def _placeholders() -> list[Any]:
-    """What PyTorch builds in place of numpy values: their own unpickling can corrupt memory."""
+    """What PyTorch builds in place of numpy values and of a script's arguments.
+
+    The unpickling of numpy values can corrupt memory.
+    """
     builders = ("core.multiarray.scalar", "core.multiarray._reconstruct")
     names = [f"numpy.{prefix}{builder}" for prefix in ("", "_") for builder in builders]
-    return [(_Placeholder, name) for name in ("numpy.dtype", "numpy.ndarray", *names)]
+    names += ["numpy.dtype", "numpy.ndarray", "argparse.Namespace"]
+    return [(_Placeholder, name) for name in names]
 
 
 def _float32(value: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """PyTorch state dicts: renames their entries to ours."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,11 @@ NAMES = {
     ("batch_stats", "var"): "running_var",
 }
 SHOWN = 5  # names of one kind in an error message
+# Methods that jreid lacks, and entries that only their checkpoints have.
+OTHER_METHODS = {
+    "MMN, a method that jreid lacks": ("encode1.weight", "decode.weight"),
+    "DEEN or YYDS, methods that jreid lacks": ("DEE.FC11.weight", "MFA1.CNL.g.weight"),
+}
 
 
 class Leaf(NamedTuple):
@@ -45,8 +50,11 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
 
     Raises:
         InputError: an entry is missing, has another shape or is not finite, or the file has an
-            entry that is neither used nor declared unused. One message names them all.
+            entry that is neither used nor declared unused. One message names them all, and another
+            method, if the entries are known to be of one.
     """
+    if method := other_method(entries):
+        raise InputError(f"this is a checkpoint of {method}: give one of the --config's method.")
     optional = re.compile("|".join(layout.optional) or "$.")
     leaves = [
         leaf
@@ -56,6 +64,12 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
     what = "the checkpoint does not fit, give the --config that it was trained with"
     refuse_misfits(what, entries, leaves, layout)
     return fill(entries, variables, leaves)
+
+
+def other_method(entries: Iterable[str]) -> str | None:
+    """The method that jreid lacks and whose checkpoint has these names, if it is known."""
+    names = {*entries}
+    return next((method for method, theirs in OTHER_METHODS.items() if names >= {*theirs}), None)
 
 
 def expected_leaves(variables: Variables, layout: Layout) -> Iterator[Leaf]:

@@ -22,7 +22,7 @@ from jreid.errors import InputError
 from jreid.losses.triplet import multi_directional_triplet, multi_mode_triplet
 from jreid.methods import load
 from jreid.methods.base_derivative import Network
-from jreid.weights.imagenet import LAYOUT, load_imagenet
+from jreid.weights.backbone import LAYOUT, load_backbone
 from jreid.weights.torch import expected_leaves
 
 CONFIG = f"{ROOT}/configs/base_derivative.py"
@@ -260,7 +260,7 @@ def test_imagenet_fills_all_four_stems(tmp_path):
         shape = (*leaf.shape[:-3:-1], *leaf.shape[:-2]) if len(leaf.shape) > 1 else leaf.shape
         entries[leaf.entry] = rng.normal(size=shape).astype(np.float32)
     save_file(entries, tmp_path / "resnet18.safetensors")
-    loaded, kept = load_imagenet(variables, str(tmp_path / "resnet18.safetensors"))
+    loaded, kept = load_backbone(variables, str(tmp_path / "resnet18.safetensors"))
     assert kept == []
     for name in FOUR:
         stem = loaded["params"]["backbone"][name]

@@ -85,6 +85,8 @@ def test_the_start_is_a_part_of_the_run(train, other, tmp_path, capsys):
     start = record(workdir)["start"]
     assert (start["kind"], start["path"], start["step"]) == ("run", str(other), 0)
     assert len(start["sha256"]) == 64
+    result = json.loads((workdir / "result.json").read_text())
+    assert result["start"] == {name: start[name] for name in start if name != "path"}
     assert record(train("plain"))["start"] == {"kind": "random"}
     # It goes on with its own weights, whether they are named again or not.
     before = weights(workdir)

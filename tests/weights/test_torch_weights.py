@@ -354,3 +354,47 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
     with pytest.raises(InputError, match="not a regular file"):
         read_checkpoint(tmp_path / "pipe.pth")
+
+
+def published_agw(identities):
+    """Entries with the names and shapes of AGW's public checkpoint, each of one value of its own.
+
+    CAJ, PAMI23_Supervised and LLCM's AGW have the same network, for other numbers of people.
+    """
+    lines = Path(__file__).with_name("published_agw_entries.txt").read_text().splitlines()
+    rng = np.random.default_rng(0)
+    entries = {}
+    for line in lines:
+        name, _, shape = line.partition(" ")
+        sizes = [int(size) for size in shape.split("x") if size]
+        if name.startswith("classifier."):
+            sizes[0] = identities
+        entries[name] = np.broadcast_to(np.float32(rng.normal()), sizes)
+    return entries
+
+
+def test_checkpoints_of_methods_with_agw_s_network():
+    entries = published_agw(identities=713)
+    method, variables = agw(width=64, identities=713)
+    params = convert(entries, variables, method.torch_layout)["params"]
+    shared = params["backbone"]["shared"]
+    for ours, theirs in (
+        (params["backbone"]["infrared"]["conv1"], "thermal_module.thermal.conv1"),
+        (shared["layer4_2"]["conv3"], "base_resnet.base.layer4.2.conv3"),
+        (shared["layer3_non_local_1"]["theta"], "NL_3.1.theta"),
+        (params["classifier"], "classifier"),
+    ):
+        assert np.all(ours["kernel"] == entries[f"{theirs}.weight"].flat[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "method"),
+    [
+        (("encode1.weight", "decode.weight"), "MMN"),
+        (("DEE.FC11.weight", "MFA1.CNL.g.weight"), "DEEN"),
+    ],
+)
+def test_checkpoints_of_methods_that_jreid_lacks(names, method):
+    entries = small_entries() | dict.fromkeys(names, np.ones(1, np.float32))
+    with pytest.raises(InputError, match=f"checkpoint of {method}"):
+        convert(entries, small_variables(), SMALL)

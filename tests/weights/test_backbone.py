@@ -1,6 +1,6 @@
-import sys
-import time
-from types import SimpleNamespace
+import argparse
+import logging
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from jreid.errors import InputError
 from jreid.methods.pfanet.network import backbone
 from jreid.nn import ResNet
-from jreid.weights.imagenet import HUB_REVISION, load_imagenet
+from jreid.weights.backbone import load_backbone
 
 
 def variables_of(net):
@@ -70,7 +70,7 @@ def untouched(variables):
 
 
 def test_every_array_of_the_trunk_is_filled_and_nothing_else(file):
-    loaded, kept = load_imagenet(variables_of(ResNet(18, 8)), file)
+    loaded, kept = load_backbone(variables_of(ResNet(18, 8)), file)
     assert kept == []
     assert untouched(loaded) == {"params/classifier/kernel"}
     entries = imagenet_entries()
@@ -86,7 +86,7 @@ def test_every_array_of_the_trunk_is_filled_and_nothing_else(file):
 
 
 def test_every_modality_starts_from_the_same_stem(file):
-    loaded, _ = load_imagenet(variables_of(ResNet(18, 8, split_stages=2)), file)
+    loaded, _ = load_backbone(variables_of(ResNet(18, 8, split_stages=2)), file)
     for collection in ("params", "batch_stats"):
         backbone = loaded[collection]["backbone"]
         jax.tree.map(np.testing.assert_array_equal, backbone["visible"], backbone["infrared"])
@@ -95,7 +95,7 @@ def test_every_modality_starts_from_the_same_stem(file):
 
 def test_what_imagenet_has_not_is_kept_and_named(file):
     variables = variables_of(ResNet(18, 8, non_local=(0, 1, 0, 0), ibn=True))
-    loaded, kept = load_imagenet(variables, file)
+    loaded, kept = load_backbone(variables, file)
     assert untouched(loaded) == {"params/classifier/kernel", *kept}
     assert {path.split("/")[3] for path in kept if "non_local" in path} == {"layer2_non_local_0"}
     instance = [path for path in kept if "/IN/" in path]
@@ -108,7 +108,7 @@ def test_bng_and_mmm_are_kept(file, place):
     options = {"attention": "bng", "bng": {"place": place, "reduction": 4}}
     options |= {"normalization": "mmm", "mmm": {"stages": (3, 4), "reduction": 4}}
     net = backbone({"depth": 18, "width": 8, **options}, ("visible", "infrared"), jnp.float32)
-    loaded, kept = load_imagenet(variables_of(net), file)
+    loaded, kept = load_backbone(variables_of(net), file)
     assert untouched(loaded) == {"params/classifier/kernel", *kept}
     modules = {part for path in kept for part in path.split("/") if part.endswith(("bng", "mmm"))}
     bng = {f"layer{stage}_bng" for stage in (1, 2, 3, 4)} if place == "stage" else {"bng"}
@@ -118,7 +118,7 @@ def test_bng_and_mmm_are_kept(file, place):
 def test_ibn_takes_the_second_half_or_its_own_entries(tmp_path, file):
     variables = variables_of(ResNet(18, 8, ibn=True))
     entries = imagenet_entries()
-    loaded, _ = load_imagenet(variables, file)
+    loaded, _ = load_backbone(variables, file)
     norm = loaded["batch_stats"]["backbone"]["shared"]["layer1_0"]["bn1"]["BN"]
     np.testing.assert_array_equal(norm["mean"], entries["layer1.0.bn1.running_mean"][4:])
 
@@ -132,7 +132,7 @@ def test_ibn_takes_the_second_half_or_its_own_entries(tmp_path, file):
             if not part.startswith("running"):
                 entries[f"{scope}.bn1.IN.{part}"] = whole[:half]
     save_file(entries, tmp_path / "resnet18_ibn_a.safetensors")
-    loaded, kept = load_imagenet(variables, str(tmp_path / "resnet18_ibn_a.safetensors"))
+    loaded, kept = load_backbone(variables, str(tmp_path / "resnet18_ibn_a.safetensors"))
     assert kept == []
     np.testing.assert_array_equal(
         loaded["params"]["backbone"]["shared"]["layer3_1"]["bn1"]["IN"]["scale"],
@@ -150,75 +150,114 @@ def test_ibn_takes_the_second_half_or_its_own_entries(tmp_path, file):
 )
 def test_files_of_another_network_are_refused(file, net, message):
     with pytest.raises(InputError, match=message):
-        load_imagenet(variables_of(net), file)
+        load_backbone(variables_of(net), file)
 
 
 def test_a_deeper_file_is_refused(file, tmp_path):
     entries = imagenet_entries() | {"layer3.2.conv1.weight": np.ones((32, 32, 3, 3), np.float32)}
     save_file(entries, tmp_path / "deeper.safetensors")
     with pytest.raises(InputError, match=r"unknown here \(layer3.2.conv1.weight\)"):
-        load_imagenet(variables_of(ResNet(18, 8)), str(tmp_path / "deeper.safetensors"))
+        load_backbone(variables_of(ResNet(18, 8)), str(tmp_path / "deeper.safetensors"))
 
 
-def test_without_huggingface_hub_the_remedies_are_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError) as caught:
-        load_imagenet(variables_of(ResNet(18, 8)), "imagenet")
-    for remedy in ("pip install huggingface_hub", "--config.weights=PATH", "--config.weights=none"):
-        assert remedy in str(caught.value)
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="reading pickles: torch is not installed")
 
 
-class Hub(SimpleNamespace):
-    """Stands for huggingface_hub: what is cached, whether there is a network, what was asked."""
+def prefixed(entries, prefix):
+    return {prefix + name: value for name, value in entries.items()}
 
-    def __init__(self, cached, online, file):
-        super().__init__(asked=[], cached=cached, online=online, file=file)
 
-    def try_to_load_from_cache(self, repo_id, filename, revision):
-        assert (repo_id, filename) == ("timm/resnet50.tv_in1k", "model.safetensors")
-        assert revision == HUB_REVISION
-        return self.file if self.cached else None
+def conv1_of(variables):
+    return variables["params"]["backbone"]["shared"]["conv1"]["kernel"]
 
-    def hf_hub_url(self, repo_id, filename, revision):
-        return f"{repo_id}/{revision}/{filename}"
 
-    def get_hf_file_metadata(self, url, timeout):
-        self.asked.append("metadata")
-        if not self.online:
-            raise ConnectionError("no network")
+def loaded_conv1(path):
+    """The first kernel in our order of axes, as a plain ResNet takes it from the file."""
+    loaded, kept = load_backbone(variables_of(ResNet(18, 8)), str(path))
+    assert kept == []
+    return conv1_of(loaded)
 
-    def hf_hub_download(self, repo_id, filename, revision):
-        self.asked.append("download")
-        return self.file
+
+def expected_conv1():
+    return imagenet_entries()["conv1.weight"].transpose(2, 3, 1, 0)
+
+
+@pytest.mark.parametrize("prefix", ["encoder_q.", "backbone.", "base.", "module.encoder."])
+def test_a_resnet_in_a_larger_network_is_found(tmp_path, prefix, caplog):
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "a.safetensors"
+    save_file(prefixed(imagenet_entries(), prefix), file)
+    np.testing.assert_array_equal(loaded_conv1(file), expected_conv1())
+    below = prefix.removeprefix("module.")
+    assert f"below '{below}' are taken" in caplog.text and not re.search(
+        "LUPerson|CION", caplog.text
+    )
+
+
+def test_the_query_encoder_of_moco_is_taken(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    query = imagenet_entries()
+    query["fc.0.weight"], query["fc.2.weight"] = query.pop("fc.weight"), query.pop("fc.bias")
+    key = {name: np.zeros_like(value) for name, value in query.items()}
+    queue = {"queue": np.ones((4, 6), np.float32), "queue_ptr": np.array([3])}
+    entries = prefixed(key, "encoder_k.") | prefixed(query, "encoder_q.") | queue
+    save_file(prefixed(entries, "module."), tmp_path / "lup.safetensors")
+    np.testing.assert_array_equal(loaded_conv1(tmp_path / "lup.safetensors"), expected_conv1())
+    assert "(encoder_k., queue, queue_ptr)" in caplog.text
+    assert "LUPerson's are for research only" in caplog.text
+
+
+def test_the_teacher_is_taken_and_a_script_s_arguments_are_not(torch, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    entries = {name: torch.from_numpy(value) for name, value in imagenet_entries().items()}
+    del entries["fc.weight"], entries["fc.bias"]
+    teacher = prefixed(entries, "module.backbone.") | {"module.head.mlp.0.weight": torch.ones(2, 2)}
+    saved = {
+        "student": {name: torch.zeros_like(value) for name, value in teacher.items()},
+        "teacher": teacher,
+        "optimizer": {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{}]},
+        "args": argparse.Namespace(arch="resnet18", lr=0.1),
+        "epoch": 3,
+    }
+    torch.save(saved, tmp_path / "cion.pth")
+    np.testing.assert_array_equal(loaded_conv1(tmp_path / "cion.pth"), expected_conv1())
+    assert "1 others are not (head.)" in caplog.text and "CION" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("cached", "online", "asked"),
-    [(True, False, []), (True, True, []), (False, True, ["metadata", "download"])],
+    ("names", "message"),
+    [
+        (["fc.weight", "fc.bias"], r"no conv1\.weight, and its names begin with fc\.;"),
+        (["encoder_q.fc.weight", "queue"], r"begin with encoder_q\., queue;"),
+        (["visible_module.visible.conv1.weight"], r"visible_module\..*`jreid import`"),
+        (["encode1.weight", "decode.weight"], "a checkpoint of MMN"),
+        (["DEE.FC11.weight", "MFA1.CNL.g.weight"], "a checkpoint of DEEN or YYDS"),
+    ],
 )
-def test_imagenet_comes_from_the_cache_or_the_hub(monkeypatch, file, cached, online, asked):
-    hub = Hub(cached, online, file)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    loaded, _ = load_imagenet(variables_of(ResNet(18, 8)), "imagenet")
-    assert untouched(loaded) == {"params/classifier/kernel"}
-    assert hub.asked == asked
+def test_a_file_without_a_resnet_is_refused(tmp_path, names, message):
+    save_file(dict.fromkeys(names, np.ones((2, 2), np.float32)), tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=message):
+        load_backbone(variables_of(ResNet(18, 8)), str(tmp_path / "a.safetensors"))
 
 
-@pytest.mark.fault("F24")
-def test_without_a_network_one_question_is_asked(monkeypatch, file):
-    hub = Hub(cached=False, online=False, file=file)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    with pytest.raises(InputError, match=r"--config.weights=PATH.*--config.weights=none"):
-        load_imagenet(variables_of(ResNet(18, 8)), "imagenet")
-    assert hub.asked == ["metadata"]
+def test_a_part_of_a_resnet_is_refused_with_its_prefix(tmp_path):
+    entries = {n: v for n, v in imagenet_entries().items() if not n.startswith("layer4")}
+    save_file(prefixed(entries, "encoder_q."), tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"below 'encoder_q\.'.* missing \(layer4\.0"):
+        load_backbone(variables_of(ResNet(18, 8)), str(tmp_path / "a.safetensors"))
 
 
-@pytest.mark.fault("F24")
-def test_the_real_hub_is_given_up_within_seconds(monkeypatch, tmp_path):
-    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-    monkeypatch.setattr(hub, "hf_hub_url", lambda **_: "https://jreid.invalid/model.safetensors")
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda **_: None)
-    start = time.monotonic()
-    with pytest.raises(InputError, match="cannot be fetched"):
-        load_imagenet(variables_of(ResNet(18, 8)), "imagenet")
-    assert time.monotonic() - start < 10
+def test_kinds_of_ibn_that_do_not_fit(tmp_path, file, caplog):
+    caplog.set_level(logging.INFO)
+    norm = {"weight": np.ones(4, np.float32), "bias": np.ones(4, np.float32)}
+    for kind, place, message in (
+        ("a", "layer1.0.bn1.IN.", r"IBN-a.*--config\.backbone\.ibn=True"),
+        ("b", "layer1.1.IN.", "IBN-b"),
+    ):
+        save_file(imagenet_entries() | prefixed(norm, place), tmp_path / f"{kind}.safetensors")
+        with pytest.raises(InputError, match=message):
+            load_backbone(variables_of(ResNet(18, 8)), str(tmp_path / f"{kind}.safetensors"))
+    load_backbone(variables_of(ResNet(18, 8, ibn=True)), file)
+    assert "a plain ResNet for a backbone with IBN-a" in caplog.text
