@@ -27,9 +27,10 @@ from jreid.files import parse_json
 from jreid.find import names_in, nearest
 from jreid.paths import local_path
 
-# The paths of data: a config with other paths counts as the same.
 PLACES = {"data.folder", "data.prepared"}
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
+# Fields that no number depends on: a config with others counts as the same.
+NEUTRAL = {*PLACES, "tracker"}
 
 # The fields that are lists of texts with commas, and an example of each.
 TEXTS = {
@@ -152,7 +153,7 @@ def of_record(record: Mapping[str, Any], own: Config) -> Config:
 
 
 def digest(config: ConfigDict) -> str:
-    """SHA-256 of every field but the paths of data, as hexadecimal digits."""
+    """SHA-256 of every field but the neutral ones, as hexadecimal digits."""
     return _digest(config.to_dict())
 
 
@@ -162,7 +163,7 @@ def digest_as_written(path: Path) -> str:
 
 
 def _digest(values: dict[str, Any]) -> str:
-    fields = {name: value for name, value in flat(values).items() if name not in PLACES}
+    fields = {name: value for name, value in flat(values).items() if name not in NEUTRAL}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -197,11 +198,11 @@ class Difference(NamedTuple):
 
 
 def differences(ours: ConfigDict, theirs: ConfigDict) -> list[Difference]:
-    """The fields that differ, except the paths of data."""
+    """The fields that differ, except the neutral ones."""
     left, right = flat(ours.to_dict()), flat(theirs.to_dict())
     found = [
         Difference(field, left.get(field, "-"), right.get(field, "-"))
-        for field in sorted({*left, *right} - PLACES)
+        for field in sorted({*left, *right} - NEUTRAL)
     ]
     return [difference for difference in found if difference.ours != difference.theirs]
 

@@ -27,6 +27,7 @@ RENAMED_VALUES = {
 }
 # Fields that were added later, with the values that reproduce the earlier behavior.
 LATER_FIELDS = {
+    "tracker": "none",
     "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0},
     "image": {"gray_infrared": False},
     "idkl": {"purifier": {"epsilon": 0.0}, "follow_batch": False},
@@ -79,7 +80,11 @@ def migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ValueError: another method used these fields.
     """
-    later = {block: fields for block, fields in LATER_FIELDS.items() if block in content}
+    later = {
+        name: later
+        for name, later in LATER_FIELDS.items()
+        if name in content or not isinstance(later, dict)
+    }
     content = filled(_with_texts(_with_new_names(content)), later)
     backbone = content.get("backbone")
     if content.get("method") == "pfanet" or not isinstance(backbone, dict):

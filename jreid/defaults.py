@@ -128,6 +128,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             },
             "cpu_threads": 8,  # of XLA on CPUs; fixed, because its sums depend on it
             "log_every_steps": 10,
+            "tracker": "none",  # none, wandb or trackio: a copy of metrics and results, kept here
             "checkpoint_every_epochs": 1,
             "pictures_every_epochs": 0,  # sheets of the method's pictures; 0 for never
             # One row for each, such as sysu_mm01:search=all,shots=1; training uses the first one.

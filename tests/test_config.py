@@ -75,6 +75,13 @@ def test_json_gives_the_same_config_back(tmp_path):
     assert again.optimizer.lr_multipliers == (("backbone/.*", 0.1),)
 
 
+def test_a_tracker_changes_neither_a_config_s_hash_nor_that_it_is_the_same():
+    ours = configs.load(f"{AGW}:tiny")
+    theirs = configs.load(f"{AGW}:tiny", ["--config.tracker=wandb"])
+    assert configs.digest(ours) == configs.digest(theirs)
+    assert configs.differences(ours, theirs) == []
+
+
 def test_differences_name_fields_and_values():
     ours, theirs = (configs.load(f"{AGW}:tiny", [f"--config.seed={seed}"]) for seed in (1, 2))
     assert [*map(str, configs.differences(ours, theirs))] == ["seed: 1, 2"]

@@ -127,9 +127,11 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     from jreid.runs.lock import locked
     from jreid.runs.protocols import draw_protocols
     from jreid.training.plan import count_identities
+    from jreid.training.tracking import Tracker, require_tracker
     from jreid.training.train import train
 
     config = run.with_identities(config)
+    require_tracker(config.tracker)
     run.check(config)
     _log_changes(run, config)
     if options.init_from:
@@ -153,10 +155,15 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         draws = draw_protocols(config, dataset)
         for line in draws.sentences():
             log.info(line)
-        train(config, run, dataset, draws, start, options.profile, options.grace)
-        with TerminalBar() as bar:
-            embedded = embed_test_split(config, run, dataset, bar=bar)
-        evaluate_and_print(options, config, run, dataset, draws, embedded=embedded)
+        with Tracker(config, run) as tracker:
+            train(
+                *(config, run, dataset, draws, start, options.profile, options.grace),
+                loggers=[tracker],
+            )
+            with TerminalBar() as bar:
+                embedded = embed_test_split(config, run, dataset, bar=bar)
+            evaluate_and_print(options, config, run, dataset, draws, embedded=embedded)
+            tracker.on_result(options.document["rows"])
         if not options.no_report:
             report_training(config, run, dataset, draws, embedded)
 

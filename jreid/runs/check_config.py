@@ -28,6 +28,7 @@ LARGEST = {
     "images": 10_000,
 }
 UNBOUNDED = {"seed"}
+TRACKERS = ("none", "wandb", "trackio")
 
 
 def check_config(config: Config) -> None:
@@ -79,6 +80,7 @@ def check_config(config: Config) -> None:
     find_sampler(batch.sampler)
     require_choice("image.resize", image.resize, RESIZE)
     require_choice("image.order", image.order, ORDERS)
+    require_choice("tracker", config.tracker, TRACKERS)
     require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
     for field, value in flat(config.to_dict()).items():
         if field.endswith("optimizer.kind"):  # of every player

@@ -49,6 +49,10 @@ class MetricWriter(Observer):
             speed = {"images_per_second": step.images_per_second}
             self.write(step.number, {"epoch": step.epoch, **step.means, **speed})
 
+    def on_validation(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Writes the score."""
+        self.write(number, metrics)
+
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line, and one TensorBoard point for each metric."""
         line = json.dumps({"step": step, **metrics}, allow_nan=False) + "\n"

@@ -54,3 +54,9 @@ class Observer:
 
     def on_epoch_end(self, step: Step) -> None:
         """The last step of an epoch is done; `on_step` was called for it before."""
+
+    def on_validation(self, number: int, metrics: Mapping[str, float]) -> None:
+        """The state after a step was scored on the validation identities: `validation/mAP` etc.
+
+        Called from `on_epoch_end` of the observer that scores it, before that score is saved.
+        """

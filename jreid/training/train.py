@@ -46,6 +46,7 @@ def train(
     profiled_steps: int = 0,
     grace: float | None = None,
     observers: Sequence[Observer] = (),
+    loggers: Sequence[Observer] = (),
 ) -> None:
     """Trains from the run's latest checkpoint, or from the start, to the config's last epoch.
 
@@ -57,6 +58,7 @@ def train(
         profiled_steps: how many steps to record into the run's `profile`.
         grace: as in `StopSignals`.
         observers: called after the run's own observers.
+        loggers: called right after the run's own log, before the run is saved.
 
     Raises:
         InputError: before the first step, the config and the dataset do not fit, or there are too
@@ -105,11 +107,15 @@ def train(
                 FiniteCheck(),
                 SpikeDetector(run.spikes, partial(images_of, table, plan)),
                 writer,
+                *loggers,
                 progress,
                 MetricWarnings(model.method.metric_warnings),
                 EpochWarnings(model.method.metric_warnings, plan.starts),
                 checkpointer,
-                Validation(model, dataset, draws.validation, cadence, checkpointer, writer),
+                Validation(
+                    *(model, dataset, draws.validation, cadence, checkpointer),
+                    observers=[writer, *loggers, *observers],
+                ),
                 Pictures(sheets, cadence, checkpointer),
                 profiler,
                 *observers,

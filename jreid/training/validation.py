@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 
 from jreid.data.dataset import Dataset
 from jreid.engine.model import Model
@@ -15,7 +16,6 @@ from jreid.runs.protocols import Drawn
 from jreid.training.cadence import Cadence
 from jreid.training.checkpointer import Checkpointer
 from jreid.training.collapse import CollapseDetector
-from jreid.training.log import MetricWriter
 from jreid.training.observer import Observer, Step
 
 log = logging.getLogger(__name__)
@@ -44,10 +44,11 @@ class Validation(Observer):
         drawn: Drawn | None,
         cadence: Cadence,
         checkpointer: Checkpointer,
-        writer: MetricWriter,
+        observers: Sequence[Observer],
     ) -> None:
+        """`observers`: get the score before the state is saved with it."""
         self._model, self._dataset, self._drawn, self._cadence = model, dataset, drawn, cadence
-        self._checkpointer, self._writer = checkpointer, writer
+        self._checkpointer, self._observers = checkpointer, observers
         self._collapse = CollapseDetector(checkpointer.checkpoints)
 
     def on_epoch_end(self, step: Step) -> None:
@@ -63,7 +64,8 @@ class Validation(Observer):
                 warnings.simplefilter("ignore", CollapseWarning)  # the detector warns of it, below
                 row = score.score(self._model, self._dataset, self._drawn, features)
         metrics = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
-        self._writer.write(step.number, {f"validation/{name}": metrics[name] for name in metrics})
+        for observer in self._observers:
+            observer.on_validation(step.number, {f"validation/{n}": metrics[n] for n in metrics})
         log.info(
             "epoch %d: validation rank-1 %.1f%%, mAP %.1f%% (protocol %s)",
             step.epochs_done,

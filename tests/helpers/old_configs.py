@@ -21,7 +21,7 @@ EVALUATION = {
 def as_written_before(config: Any, protocol: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """A config of today with the fields of that version; `evaluation` is not as by default."""
     content = config.to_dict()
-    del content["protocols"]
+    del content["protocols"], content["tracker"]
     content["data"]["protocol"] = protocol
     content["evaluation"] |= EVALUATION | evaluation
     return content
