@@ -38,7 +38,7 @@ print(jreid.__version__)
 # %%
 preset = "tiny" if SCALE == "tiny" else "default"
 command("data", "synthesize", f"--preset={preset}", f"--output={DATA}")
-command("data", "show", SCALE, f"--source={DATA}", "--output=sheet.jpg")
+command("data", "show", "synthetic", f"--source={DATA}", "--output=sheet.jpg")
 PIL.Image.open("sheet.jpg")
 
 # %% [markdown]
