@@ -12,8 +12,8 @@
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import PIL.Image
-from matplotlib.figure import Figure
 
 import jreid
 from jreid.__main__ import main
@@ -66,10 +66,10 @@ for row in json.loads((RUN / "result.json").read_text())["rows"]:
 # %%
 lines = [json.loads(line) for line in (RUN / "metrics" / "metrics.jsonl").read_text().splitlines()]
 losses = {line["step"]: line["model/loss"] for line in lines if "model/loss" in line}
-figure = Figure(figsize=(6, 3), layout="constrained")
-axes = figure.add_subplot(xlabel="step", ylabel="loss")
-axes.plot(list(losses), list(losses.values()))
-figure
+plt.figure(figsize=(6, 3), layout="constrained")
+plt.plot(list(losses), list(losses.values()))
+plt.xlabel("step")
+plt.ylabel("loss")
 
 # %% [markdown]
 # ## Search

@@ -267,7 +267,7 @@ def test_a_folder_of_ones_own(mine, tmp_path, capsys):
     assert call("train", *flags) == 0
     rows = rows_of(tmp_path / "run")
     assert {row["protocol"]["name"] for row in rows} == {"folder"}
-    assert "queries without a match" in capsys.readouterr().err
+    assert "gallery images; every query has a match" in capsys.readouterr().err
     recorded = json.loads((tmp_path / "run" / "config.json").read_text())
     assert recorded["data"]["identities"] == 8  # counted
     assert json.loads((tmp_path / "run" / "run.json").read_text())["drawn_split"] is None

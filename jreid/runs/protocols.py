@@ -43,10 +43,12 @@ class Drawn(NamedTuple):
         queries = self.query_gallery.query_rows.shape[1]
         gallery = self.query_gallery.gallery_rows.shape[1]
         absent, ignored = most_unmatched(self.query_gallery, self.table)
+        reasons = [f"{absent:,} of people who are not in the gallery"] * bool(absent)
+        reasons += [f"{ignored:,} of people who are only in ignored images"] * bool(ignored)
+        lost = f"{absent + ignored:,} queries without a match: {', '.join(reasons)}"
         return (
             f"{describe(self.protocol)}: {queries:,} queries, {gallery:,} gallery images; "
-            f"{absent + ignored:,} queries without a match ({absent:,} of identities not in the "
-            f"gallery, {ignored:,} only in ignored images)"
+            f"{lost if reasons else 'every query has a match'}"
         )
 
 
