@@ -76,6 +76,6 @@ def choose(checkpoints: Folders, run: Run, kind: str) -> dict[str, Any]:
 def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and its fields for result rows."""
     loading = explained(f"loading the {kind} checkpoint of {run.workdir}")
-    with loading, run.explain_revision(), open_checkpoints(run) as checkpoints:
+    with loading, open_checkpoints(run) as checkpoints, run.explain_revision():
         fields = choose(checkpoints, run, kind)
         return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields

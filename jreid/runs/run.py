@@ -106,9 +106,10 @@ class Run:
             return ""
         now = f"revision {now}" if now else "an installed jreid"
         commit = made.removesuffix("-dirty")
+        other = "" if self.is_bundle else ", or train into another --workdir"
         return (
             f"; this run was made by revision {made} of jreid, and this is {now}: use that "
-            f"revision (git checkout {commit}), or train into another --workdir"
+            f"revision (git checkout {commit}){other}"
         )
 
     @contextlib.contextmanager

@@ -25,7 +25,8 @@ from jreid.data.layouts.synthetic_label import read_label
 from jreid.data.layouts.sysu_mm01 import read_gallery_index
 from jreid.errors import InputError
 from jreid.evaluation import compare, read_features, read_result
-from jreid.runs import manifest
+from jreid.runs import bundle, manifest
+from jreid.runs.chosen import choose, open_checkpoints
 from jreid.runs.run import Run
 from jreid.synthetic.synthesize import synthesize
 from jreid.terminal import one_line
@@ -298,6 +299,24 @@ def test_the_record_of_a_run(place, content):
     attempt(run.check_start, RECORD["start"])
     attempt(Run(place, allow_drift=True).claim, config, None)
     assert not any(path.name.endswith(".unfinished") for path in place.iterdir())
+
+
+PUBLISHED = {"checkpoint": "best", "step": 3, "weights": "00ff", "sha256": "ff00"}
+BUNDLE_RECORD = {**RECORD, "published": PUBLISHED}
+
+
+@fuzz
+@given(content=changed_text(BUNDLE_RECORD))
+def test_the_record_of_a_bundle(place, content):
+    (place / "run.json").write_bytes(content)
+    (place / bundle.WEIGHTS).write_bytes(b"")
+    run, config = Run(place), configs.load("agw:tiny")
+    for kind in ("last", "best"):
+        checkpoints = attempt(open_checkpoints, run)
+        fields = attempt(choose, checkpoints, run, kind) if checkpoints else None
+        if fields:
+            record = bundle.record_of(run.record(), config, fields)
+            assert record["published"]["weights"] == fields["weights"]
 
 
 LINES = "".join(
