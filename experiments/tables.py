@@ -99,7 +99,7 @@ def find(result: Mapping[str, Any], setting: Setting, rerank: str) -> Mapping[st
     for row in result["rows"]:
         choice = {name: row["protocol"].get(name) for name in setting.choice}
         kind = row["rerank"].partition("(")[0]
-        if (row["checkpoint"], kind, choice) == ("last", rerank, setting.choice):
+        if (row.get("checkpoint"), kind, choice) == ("last", rerank, setting.choice):
             return row
     raise InputError(
         f"A run was not evaluated by {setting.title}, re-ranking {rerank}; add these to "

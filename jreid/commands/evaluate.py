@@ -23,6 +23,7 @@ from jreid.commands.results import (
     print_rows,
     raise_incomplete,
     read_runs,
+    require_suffix,
 )
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
@@ -88,7 +89,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run
 
     run = Run(options.workdir)
-    features.require_json(options.output)
+    require_suffix(options.output, ".json")
     config = config_of_run(options)
     dataset = dataset_of(config)
     marks = marks_of_data(options, run, config, dataset, "test", dataset_of)

@@ -6,7 +6,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.results import document, keep_each, print_table, raise_incomplete
+from jreid.commands.results import (
+    document,
+    keep_each,
+    print_table,
+    raise_incomplete,
+    require_suffix,
+)
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
@@ -87,7 +93,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
     if not options.protocol:
         raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
     output = options.output
-    require_json(output)
+    require_suffix(output, ".json")
     protocols = read_protocols(options.protocol)
     rerankings = read_reranks(options.rerank or ["none"])
     features, table = read_features(options.features)
@@ -121,12 +127,6 @@ def evaluate_features(options: argparse.Namespace) -> None:
     if output and not unwritten:
         print(f"result       {output}")
     raise_incomplete(result, unwritten)
-
-
-def require_json(output: Path | None) -> None:
-    """Raises InputError unless the file to write, if any, ends in .json."""
-    if output and (output.suffix != ".json" or output.is_dir()):
-        raise InputError(f"{output} does not end in .json; choose such an --output.")
 
 
 def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:

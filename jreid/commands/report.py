@@ -11,7 +11,7 @@ from jreid.commands.common import (
     dataset_of,
     verb,
 )
-from jreid.commands.results import read_runs
+from jreid.commands.results import read_runs, require_suffix
 from jreid.errors import InputError
 from jreid.progress import TerminalBar, explained
 
@@ -51,6 +51,7 @@ def _report(options: argparse.Namespace) -> None:
     if options.rows:
         _print_rows(runs, options)
         return
+    require_suffix(options.output, ".html")
     if len(runs) == 1:
         options.workdir = runs[0]
         _report_run(options)
@@ -68,6 +69,7 @@ def _print_rows(runs: list[Path], options: argparse.Namespace) -> None:
 
     if options.overrides:
         raise InputError(f"{options.overrides[0]} does not go with --rows; leave it out.")
+    require_suffix(options.output, ".tex", ".md", ".txt")
     text = paper_table([*map(read_runs, runs)], options.rows, [*map(str, runs)])
     options.document = {"table": text, "output": None}
     if options.output:

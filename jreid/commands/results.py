@@ -45,6 +45,17 @@ def raise_incomplete(result: Mapping[str, Any], unwritten: InputError | None) ->
         raise InputError(f"the result lacks re-ranked rows: {missing[0]}")
 
 
+def require_suffix(output: Path | None, *suffixes: str) -> None:
+    """Raises InputError unless the file to write, if one is given, ends in one of these.
+
+    So a mistyped flag does not replace a file of another kind.
+    """
+    if output and (output.suffix not in suffixes or output.is_dir()):
+        raise InputError(
+            f"{output} does not end in {' or '.join(suffixes)}; choose such an --output."
+        )
+
+
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints result rows under a title."""
     from jreid.console import Console

@@ -62,7 +62,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     whole, config = Run(options.workdir), runs[0][0]
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
     rows = on_main_process(lambda: several.mean(results))
-    extraction = results[0]["extraction"]
+    extraction = results[0].get("extraction", {})
     result = {**provenance(config), **several.fields, "extraction": extraction, "rows": rows}
     unwritten = write_fault(lambda: whole.write_result(result))
     options.document = document(result, None if unwritten else whole.result)

@@ -41,9 +41,7 @@ def _plain(rule: Mapping[str, Any], queries: str, gallery: str, count: str) -> l
 def _mixed(rule: Mapping[str, Any], queries: str, gallery: str, count: str) -> list[str]:
     """The queries and a gallery of both modalities."""
     which = (
-        "in no gallery, whatever its share,"
-        if rule.get("queries") == "common"
-        else "not in the gallery"
+        "in no gallery of any share" if rule.get("queries") == "common" else "not in the gallery"
     )
     images = rule.get("images", 0)
     own = own_images(rule["share"], images)

@@ -76,6 +76,15 @@ def test_rows_for_a_paper(tmp_path, capsys):
     assert "0a1b" in document["table"] and document["output"] is None
 
 
+@pytest.mark.parametrize("flags", [["a"], ["a", "b"], ["a", "--rows=latex"]])
+def test_a_result_is_not_replaced_by_a_page(flags, tmp_path, capsys):
+    file = tmp_path / "result.json"
+    file.write_text("kept")
+    assert main(["report", *flags, f"--output={file}"]) == 2
+    assert f"{file} does not end in " in capsys.readouterr().err
+    assert file.read_text() == "kept"
+
+
 def test_a_page_that_is_not_written_is_not_named(tmp_path, capsys):
     assert main(["report", str(tmp_path), str(tmp_path), "--json"]) == 2
     assert "report" not in capsys.readouterr().out

@@ -181,3 +181,5 @@ def test_a_mixed_gallerys_measures_are_everywhere(tmp_path, monkeypatch):
     for text in texts:
         assert "cross-modality" in text and "confusion" in text
         assert "12.34" in text and "56.78" in text
+    for text in texts[:-1]:
+        assert "30.0" in text or "3 of them infrared and 7 visible" in text

@@ -5,6 +5,8 @@ import pytest
 from jreid.evaluation import PROTOCOLS, read_protocol
 from jreid.report.words import protocol_in_words
 
+NEEDED = {"mixed": ":dataset=folder", "mp_reid": ":experiment=cctv_ir_cctv_rgb"}
+
 
 def row_of(text, **more):
     protocol = read_protocol(text, split_number=2 if text.startswith("regdb") else 0)
@@ -25,7 +27,7 @@ def test_sysu_mm01_in_words():
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_has_words(name):
-    words = protocol_in_words(row_of("mixed:dataset=folder" if name == "mixed" else name))
+    words = protocol_in_words(row_of(name + NEEDED.get(name, "")))
     assert words.startswith("Queries: ")
     assert "Gallery: " in words and "Distance: " in words
     assert "  " not in words

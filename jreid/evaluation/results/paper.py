@@ -163,7 +163,14 @@ def _notes(lines: Sequence[Line], groups: Mapping[str, Columns], checkpoint: str
         trials = first.get("trials", 1)
         mean = f"; mean over {trials} galleries" if trials > 1 and not _of_runs(first) else ""
         text = first.get("protocol_text")
-        notes.append(f"{columns.label}{f' ({text})' if text else ''}{mean}: fingerprint {named}.")
+        mixed = first.get("mixed", {})
+        share = (
+            f"; {100 * mixed['share']:.1f} % of the gallery is of the queries' modality"
+            if "share" in mixed
+            else ""
+        )
+        about = f"{f' ({text})' if text else ''}{mean}{share}"
+        notes.append(f"{columns.label}{about}: fingerprint {named}.")
     for line in lines:
         row = next(iter(line.rows.values()))
         of = _of_runs(row) or "one run"
