@@ -206,7 +206,8 @@ def _import(options: argparse.Namespace) -> None:
     model = Model(config)
     if model.method.torch_layout is None:
         raise InputError(f"config.method={config.method} has no published checkpoint to import.")
-    state = model.state(convert(entries, model.variables(), model.method.torch_layout))
+    layout, source = model.method.torch_layout, str(options.checkpoint)
+    state = model.state(convert(entries, model.variables(), layout, source))
     with locked(run.workdir), Checkpoints(run.checkpoints, writes=True) as checkpoints:
         checkpoints.save(state)
         checkpoints.finish()

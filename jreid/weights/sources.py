@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from jreid.errors import InputError
 from jreid.files import write_whole
 from jreid.paths import require_file
+from jreid.progress import explained
 
 log = logging.getLogger(__name__)
 TIMEOUT = 5.0  # seconds without an answer
@@ -176,7 +177,10 @@ def _ibn_a_file() -> Path:
     if path.is_file():
         return path
     try:
-        with urllib.request.urlopen(IBN_A_URL, timeout=TIMEOUT) as answer:
+        with (
+            explained(f"fetching {IBN_A_URL}, 100 MB"),
+            urllib.request.urlopen(IBN_A_URL, timeout=TIMEOUT) as answer,
+        ):
             content = answer.read()
     except Exception as error:  # what is between here and there may answer anything
         raise InputError(

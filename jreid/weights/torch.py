@@ -36,7 +36,9 @@ class Leaf(NamedTuple):
     entry: str
 
 
-def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str, Any]:
+def convert(
+    entries: Entries, variables: Variables, layout: Layout, source: str = "the checkpoint"
+) -> dict[str, Any]:
     """Fills `params` and `batch_stats` with the entries of a published state dict.
 
     Args:
@@ -44,6 +46,7 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
         variables: of our network. Shapes are enough, except for arrays that the layout makes
             optional. Other collections are returned unchanged.
         layout: the names of the published implementation.
+        source: the checkpoint's file, for errors.
 
     Returns:
         The same tree with numpy float32 arrays. Optional arrays that are missing stay as they are.
@@ -54,14 +57,14 @@ def convert(entries: Entries, variables: Variables, layout: Layout) -> dict[str,
             method, if the entries are known to be of one.
     """
     if method := other_method(entries):
-        raise InputError(f"this is a checkpoint of {method}: give one of the --config's method.")
+        raise InputError(f"{source} is of {method}: give a checkpoint of the --config's method.")
     optional = re.compile("|".join(layout.optional) or "$.")
     leaves = [
         leaf
         for leaf in expected_leaves(variables, layout)
         if leaf.entry in entries or not optional.match(leaf.path)
     ]
-    what = "the checkpoint does not fit, give the --config that it was trained with"
+    what = f"{source} does not fit, give the --config that it was trained with"
     refuse_misfits(what, entries, leaves, layout)
     return fill(entries, variables, leaves)
 

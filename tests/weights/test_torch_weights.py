@@ -396,5 +396,5 @@ def test_checkpoints_of_methods_with_agw_s_network():
 )
 def test_checkpoints_of_methods_that_jreid_lacks(names, method):
     entries = small_entries() | dict.fromkeys(names, np.ones(1, np.float32))
-    with pytest.raises(InputError, match=f"checkpoint of {method}"):
-        convert(entries, small_variables(), SMALL)
+    with pytest.raises(InputError, match=rf"mine\.pth is of {method}"):
+        convert(entries, small_variables(), SMALL, "mine.pth")
