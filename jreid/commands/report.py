@@ -48,7 +48,7 @@ def _report(options: argparse.Namespace) -> None:
     runs = [*options.runs, *([options.workdir] if options.workdir else [])]
     if not runs:
         raise InputError("report needs a run; give its folder by --workdir=RUN.")
-    if options.rows:
+    if options.rows is not None:
         _print_rows(runs, options)
         return
     require_suffix(options.output, ".html")

@@ -66,7 +66,8 @@ def test_rows_for_a_paper(tmp_path, capsys):
     file = tmp_path / "rows.md"
     assert main(["report", str(tmp_path), "--rows=markdown", f"--output={file}"]) == 0
     assert "0a1b" in file.read_text()
-    assert main(["report", str(tmp_path), "--rows=html"]) == 2
+    for form in ("html", "LaTeX", ""):
+        assert main(["report", str(tmp_path), f"--rows={form}"]) == 2
     capsys.readouterr()
     (tmp_path / "file").touch()
     output = tmp_path / "file" / "rows.md"

@@ -32,6 +32,8 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     path = path / "result.json" if path.is_dir() else path
     try:
+        if path.exists() and not path.is_file():  # reading it may never return
+            raise ValueError("it is a pipe, a device or a socket, not a regular file")
         content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
@@ -160,6 +162,7 @@ OF_ROW: dict[str, Callable[[Any], bool]] = {
     "mixed": _is_mixed,
 }
 OF_RULE: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "split", "search", "experiment", "dataset"), _is_text),
     **dict.fromkeys(("direction", "draw", "drawn", "ignore", "cmc", "distance"), _is_text),
     **dict.fromkeys(("shots", "trials", "images"), _is_count),
     **dict.fromkeys(("query_cameras", "gallery_cameras"), _is_list(_is_count)),

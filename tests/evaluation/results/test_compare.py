@@ -1,5 +1,6 @@
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -186,6 +187,9 @@ def test_missing_and_binary_files(tmp_path):
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"b\.json cannot be read"):
         read_result(tmp_path / "b.json")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe cannot be read as a result"):
+        read_result(tmp_path / "pipe")
     with pytest.raises(InputError, match="The second file is not a result"):
         compare(result(row()), {})
 
