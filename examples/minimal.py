@@ -48,7 +48,8 @@ def main(steps: int = 100) -> tuple[float, float]:
     network: Any = Network()
     rng, optimizer = np.random.default_rng(0), optax.adam(3e-3)
     visible, infrared, identity = make_images(rng)
-    variables = network.init(jax.random.key(0), visible, infrared, train=False)
+    initialize = jax.jit(network.init, static_argnames="train")
+    variables = initialize(jax.random.key(0), visible, infrared, train=False)
     params, statistics = variables["params"], variables["batch_stats"]
 
     def loss(params, statistics):

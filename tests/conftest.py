@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-# Compiling takes most of the time, and less than half of it where XLA optimizes nothing. Processes
-# that tests start inherit this. XLA_FLAGS= in the environment tests what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+from helpers.xla_flags import FLAGS
+
+# Processes that tests start inherit this. XLA_FLAGS= in the environment tests what users run.
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax")
 )

@@ -1,0 +1,8 @@
+"""How XLA compiles the tests' programs: fast, since compiling takes most of the tests' time."""
+
+from importlib.metadata import version
+
+# Splitting a program, to compile its parts on several cores, takes more time of them in all.
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+if version("jaxlib").startswith("0.10."):  # later ones have no other emitters
+    FLAGS += " --xla_cpu_use_fusion_emitters=false"
