@@ -67,15 +67,23 @@ def choose(checkpoints: Folders, run: Run, kind: str) -> dict[str, Any]:
     for fields in of_kinds:
         if fields["checkpoint"] == kind:
             return fields
-    raise InputError(
-        f"{run.workdir} has no {kind} checkpoint; a run has 'last' after training, and 'best' if "
-        "its config holds out validation identities."
-    )
+    if run.is_bundle:
+        remedy = "this bundle has its run's last one, which is the default"
+    else:
+        remedy = (
+            "a run has 'last' after training, and 'best' if its config holds out validation "
+            "identities"
+        )
+    raise InputError(f"{run.workdir} has no {kind} checkpoint; {remedy}.")
 
 
 def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and its fields for result rows."""
     loading = explained(f"loading the {kind} checkpoint of {run.workdir}")
-    with loading, open_checkpoints(run) as checkpoints, run.explain_revision():
+    with loading, open_checkpoints(run) as checkpoints:
         fields = choose(checkpoints, run, kind)
-        return checkpoints.restore_variables(fields["step"], model.shapes(), model.sharding), fields
+        with run.explain_revision():
+            variables = checkpoints.restore_variables(
+                fields["step"], model.shapes(), model.sharding
+            )
+    return variables, fields

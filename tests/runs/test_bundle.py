@@ -294,11 +294,16 @@ def test_a_result_of_other_features_is_not_on_the_card(run, tmp_path, capsys):
     assert "850d64771ffa" not in (output / "README.md").read_text()
 
 
-def test_a_run_without_such_a_checkpoint_is_not_published(run, published, tmp_path, capsys):
+def test_a_run_without_such_a_checkpoint_is_not_published(
+    run, published, tmp_path, capsys, monkeypatch
+):
     publish = ["publish", f"--output={tmp_path / 'b'}", "--trust-code", "--checkpoint=best"]
+    monkeypatch.setattr("jreid.runs.run.revision", lambda: "another")
     for workdir in (run, published):
         assert main([*publish, f"--workdir={workdir}"]) == 2
-        assert "has no best checkpoint" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "has no best checkpoint" in error and "git checkout" not in error
+    assert "has its run's last one" in error
 
 
 def test_verbs_that_need_only_weights_take_a_bundle(published, images, tmp_path, capsys):
