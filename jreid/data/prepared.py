@@ -9,6 +9,7 @@ repeats only its camera.
 import contextlib
 import hashlib
 import io
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
-from jreid.data.forms import VERSION
+from jreid.data.forms import TURNED, VERSION
 from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts.layout import Row
 from jreid.data.pixels import ImageError
@@ -27,6 +28,7 @@ from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
 from jreid.progress import ProgressBar, silent, with_progress
 
+log = logging.getLogger(__name__)
 HASHED_AT_ONCE = 256  # files; passing a single one to a thread takes longer than hashing it
 
 
@@ -45,6 +47,7 @@ def pack(
         InputError: a packed copy is damaged or cannot be written, or an image changes meanwhile.
     """
     by_part: dict[str, list[Row]] = {}
+    turned: list[Path] = []
     for row in rows:
         by_part.setdefault(f"{row.modality}_{row.camera}", []).append(row)
     with _hashing(by_part) as hashing:
@@ -58,10 +61,12 @@ def pack(
             if not place.exists():
                 reading = read_images(part_rows, depth_range, check_for_training)
                 reading = with_progress(reading, f"preparing {camera}", len(part_rows), bar)
-                _write(place, _unchanged(reading, digests))
+                _write(place, _unchanged(reading, digests, turned))
             known = dict(zip((row.name for row in part_rows), digests, strict=True))
             for image in _read_back(place, {row.name: row for row in part_rows}):
                 yield image._replace(digest=known[image.row.name])
+    if turned:
+        log.warning("%s %s", turned[0], TURNED.format(number=len(turned)))
 
 
 def check_for_training(content: bytes) -> None:
@@ -100,14 +105,21 @@ def _key(rows: Sequence[Row], digests: Sequence[str], depth_range: tuple[int, ..
     return key.hexdigest()[:16]
 
 
-def _unchanged(images: Iterable[Image], digests: Sequence[str]) -> Iterator[Image]:
-    """The images; raises an error if their files have changed since they were hashed."""
+def _unchanged(
+    images: Iterable[Image], digests: Sequence[str], turned: list[Path]
+) -> Iterator[Image]:
+    """The images; raises an error if their files have changed since they were hashed.
+
+    The paths of those that other programs turn are added to `turned`.
+    """
     for image, digest in zip(images, digests, strict=True):
         if image.digest != digest:
             raise InputError(
                 f"{image.row.path} changed while it was packed; wait until no program writes to "
                 "the dataset's folder and give the command again."
             )
+        if image.turned:
+            turned.append(image.row.path)
         yield image
 
 

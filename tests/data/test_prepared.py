@@ -47,6 +47,18 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(source, tmp_path, mon
     assert not any((tmp_path / "temporary").iterdir())
 
 
+def test_images_that_exif_turns_are_counted_when_they_are_packed(source, tmp_path, caplog):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    paths = [sorted(source.folder.glob(f"{camera}/*/*.jpg"))[0] for camera in ("cam1", "cam3")]
+    for path in paths:
+        PIL.Image.open(path).save(path, exif=exif)
+    for _ in range(2):
+        load(source, tmp_path / "prepared")
+    (message,) = (message for message in caplog.messages if "EXIF" in message)
+    assert message.startswith(tuple(map(str, paths))) and "in all: 2" in message
+
+
 def test_packed_images_are_used_again(source, tmp_path):
     first = load(source, tmp_path / "prepared")
     written = files(tmp_path / "prepared")
