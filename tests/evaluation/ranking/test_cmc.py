@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.meshes import DEVICES_AND_TILES
 from helpers.oracle import distances, rank_all
 from helpers.peak_memory import measured
 from hypothesis import HealthCheck, given, settings
@@ -53,15 +54,12 @@ def assert_equals_oracle(result, expected):
     )
 
 
-@pytest.fixture(scope="module", params=[1, 4])
-def mesh(request):
-    return jax.make_mesh((request.param,), ("data",), devices=jax.devices()[: request.param])
-
-
-@pytest.fixture(params=[16, 4096])
-def tile(request, monkeypatch):
-    """Tiles so small that a gallery has several, and the usual ones."""
-    monkeypatch.setattr(gallery_module, "TILE", request.param)
+@pytest.fixture(params=DEVICES_AND_TILES)
+def mesh(request, monkeypatch):
+    """One device or four, and tiles so small that a gallery has several, or the usual ones."""
+    devices, tile = request.param
+    monkeypatch.setattr(gallery_module, "TILE", tile)
+    return jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
 
 
 reused = settings(
@@ -73,7 +71,7 @@ reused = settings(
 
 @reused
 @given(problems())
-def test_ranks_equal_the_oracle(mesh, tile, p):
+def test_ranks_equal_the_oracle(mesh, p):
     (query, gallery), (qi, gi), (qp, gp) = (
         (p[key][: p["Q"]], p[key][p["Q"] :]) for key in ("features", "identities", "places")
     )
@@ -99,7 +97,7 @@ def test_ranks_of_given_distances_equal_the_oracle(p):
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_real_valued_features_equal_the_oracle_in_any_block(distance, mesh, tile):
+def test_real_valued_features_equal_the_oracle_in_any_block(distance, mesh):
     random = np.random.default_rng(0)
     query = random.normal(size=(23, 6)).astype(np.float32)
     gallery = random.normal(size=(41, 6)).astype(np.float32)
@@ -124,7 +122,7 @@ def test_hand_made_ranking():
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_equal_rows_tie_wherever_they_lie(distance, tile, mesh, monkeypatch):
+def test_equal_rows_tie_wherever_they_lie(distance, mesh, monkeypatch):
     """Ten points, each given to many images of which one is a match: it is the last of them."""
     matmul = counting.jnp.matmul
 

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from helpers.meshes import DEVICES_AND_TILES
 from helpers.oracle import distances, rank_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,14 +13,11 @@ from jreid.evaluation.ranking.trials import rank_trials
 N = 24
 
 
-@pytest.fixture(params=[1, 4])
-def mesh(request):
-    return jax.make_mesh((request.param,), ("data",), devices=jax.devices()[: request.param])
-
-
-@pytest.fixture(params=[16, 4096])
-def tile(request, monkeypatch):
-    monkeypatch.setattr(gallery_module, "TILE", request.param)
+@pytest.fixture(params=DEVICES_AND_TILES)
+def mesh(request, monkeypatch):
+    devices, tile = request.param
+    monkeypatch.setattr(gallery_module, "TILE", tile)
+    return jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
 
 
 @settings(
@@ -34,7 +32,7 @@ def tile(request, monkeypatch):
     queries=st.sampled_from(["equal", "of their own"]),
     galleries=st.sampled_from(["equal", "of their own"]),
 )
-def test_each_trial_equals_the_oracle(mesh, tile, seed, distance, cmc, queries, galleries):
+def test_each_trial_equals_the_oracle(mesh, seed, distance, cmc, queries, galleries):
     random = np.random.default_rng(seed)
     features = random.choice(np.float32([-1, 1]), (N, 4))  # every distance is exact in float32
     identity, query_group, gallery_group = random.integers(0, (5, 3, 3), (N, 3)).T
