@@ -187,7 +187,7 @@ def test_protocols_of_several_datasets_do_not_say_which_one(features, tmp_path, 
     assert [row["protocol_text"] for row in rows_of(tmp_path)] == ["llcm", "folder"]
 
 
-@pytest.mark.parametrize("flag", ["--protocol=llcm", "--rerank=none", "--output=x.json"])
+@pytest.mark.parametrize("flag", ["--protocol=llcm", "--rerank=none"])
 def test_flags_of_features_with_a_run_or_a_comparison(llcm, capsys, flag):
     assert "goes only with --features" in refused(
         capsys, "evaluate", f"--workdir={llcm}", "--trust-code", flag

@@ -50,7 +50,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     given, runs = [*options.overrides], []
     for value in several.values:
         options.overrides = [*given, f"--config.{several.field}={value}"]
-        config = config_of(options)
+        config = _config_of(options, several)
         folder = options.workdir / several.folder.format(value)
         run = Run(folder, options.allow_config_drift)
         run.check(config)
@@ -70,6 +70,15 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     if unwritten:
         raise unwritten
     print(f"result       {whole.result}")
+
+
+def _config_of(options: argparse.Namespace, several: Several) -> Any:
+    """The config of a run; an error about the field that differs names the flag, too."""
+    try:
+        return config_of(options)
+    except InputError as error:
+        named = f"{several.flag}: " if f"config.{several.field}" in str(error) else ""
+        raise InputError(f"{named}{error}") from error
 
 
 def _asked(options: argparse.Namespace) -> Several:
