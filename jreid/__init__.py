@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jreid.evaluation import cmc_map, evaluate, nearest, rerank
+    from jreid.evaluation import cmc_map, evaluate, load_features, nearest, rerank
     from jreid.retrieval.model import load
 
-__all__ = ["__version__", "cmc_map", "evaluate", "load", "nearest", "rerank"]
+__all__ = ["__version__", "cmc_map", "evaluate", "load", "load_features", "nearest", "rerank"]
 _MODULES = {
     "load": "jreid.retrieval.model",
-    **dict.fromkeys(("cmc_map", "evaluate", "nearest", "rerank"), "jreid.evaluation"),
+    **dict.fromkeys(
+        ("cmc_map", "evaluate", "load_features", "nearest", "rerank"), "jreid.evaluation"
+    ),
 }
 
 

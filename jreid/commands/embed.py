@@ -31,7 +31,22 @@ def add(verbs: Any) -> None:
         help="split of the run's dataset; the file then has labels, as `evaluate --features` needs",
     )
     embed.add_argument("--modality", choices=MODALITIES, help="modality of the images in --images")
-    embed.add_argument("--output", type=Path, required=True, help="the .npz file to write")
+    embed.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="the .npz file to write; or a folder that ends in .parquet, written in parts, where a "
+        "part that is there already is not embedded again (needs pyarrow)",
+    )
+    embed.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="write a share of the .parquet parts: 0/8, 1/8, ... 7/8 are eight jobs, which may run "
+        "at the same time and be started again",
+    )
+    embed.add_argument(
+        "--dtype", choices=("float32", "float16"), help="of .parquet embeddings (default: float32)"
+    )
     add_flags(embed)
     on_several_processes(embed)
 
@@ -41,25 +56,45 @@ def _embed(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run
 
     run, output = Run(options.workdir), options.output
-    if output.suffix != ".npz":
-        raise InputError(f"{output} does not end in .npz; choose such an --output.")
+    if output.suffix not in (".npz", ".parquet"):
+        raise InputError(f"{output} does not end in .npz or .parquet; choose such an --output.")
+    share = _share(options)
     if (options.modality is None) == (options.images is not None):
         raise InputError("--images needs --modality, and --split takes none.")
     if options.split:
         config = config_of_run(options)
         dataset = dataset_of(config)
         marks = marks_of_data(options, run, config, dataset, options.split, dataset_of)
+        what = {"split": options.split}
         with TerminalBar() as bar:
-            count = embed_split(
-                config, run, options.checkpoint, dataset, options.split, output, marks, bar
-            )
-        options.document = {"output": output, "images": count, "split": options.split}
-        print(
-            f"{output}: embeddings of the {counted(count, 'images')} of the {options.split} split"
-        )
-        return
-    refuse_flags(options, "--split")
-    with TerminalBar() as bar:
-        count = embed_folder(run, options.checkpoint, options.images, options.modality, output, bar)
-    options.document = {"output": output, "images": count, "modality": options.modality}
-    print(f"{output}: {options.modality} embeddings of {counted(count, 'images')}")
+            of_split = (config, run, options.checkpoint, dataset, options.split)
+            done = embed_split(*of_split, output, marks, bar, share)
+    else:
+        refuse_flags(options, "--split")
+        what = {"modality": options.modality}
+        with TerminalBar() as bar:
+            of_folder = (run, options.checkpoint, options.images, options.modality)
+            done = embed_folder(*of_folder, output, bar, share)
+    options.document = {"output": output, "images": done.images, **what}
+    if share:
+        parts = {"parts": done.parts, "written": done.written, "kept": done.kept}
+        options.document |= {"shard": options.shard or "0/1", **parts}
+    images = counted(done.images, "images")
+    if options.split:
+        print(f"{output}: embeddings of the {images} of the {options.split} split")
+    else:
+        print(f"{output}: {options.modality} embeddings of {images}")
+    if share:
+        print(f"parts        {done.parts}; this job wrote {done.written} and kept {done.kept}")
+
+
+def _share(options: argparse.Namespace) -> Any:
+    """The share of Parquet parts to write; None for an .npz file."""
+    from jreid.runs.embed_parts import read_share
+
+    if options.output.suffix == ".parquet":
+        return read_share(options.shard, options.dtype)
+    for flag, value in (("--shard", options.shard), ("--dtype", options.dtype)):
+        if value is not None:
+            raise InputError(f"{flag} goes only with an --output that ends in .parquet.")
+    return None

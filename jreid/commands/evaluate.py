@@ -40,7 +40,8 @@ def add(verbs: Any) -> None:
     what.add_argument(
         "--features",
         type=Path,
-        help="an .npz file with the arrays features, identities, cameras, modalities and names",
+        help="an .npz file with the arrays features, identities, cameras, modalities and names; or "
+        "a .parquet folder of `jreid embed`, or another format of `jreid.load_features`",
     )
     what.add_argument(
         "--compare",

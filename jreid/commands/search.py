@@ -24,7 +24,9 @@ def add(verbs: Any) -> None:
         help="one or more images, or folders of images",
     )
     search.add_argument(
-        "--gallery", type=Path, required=True, help="folder of images to rank, with its subfolders"
+        "--gallery",
+        type=Path,
+        help="folder of images to rank, with its subfolders; not needed with a .parquet --index",
     )
     for flag, default, what in (
         ("--modality", "infrared", "queries"),
@@ -41,7 +43,7 @@ def add(verbs: Any) -> None:
         "--index",
         type=Path,
         help="an .npz file that keeps the gallery's embeddings: the next time only new and changed "
-        "images are embedded",
+        "images are embedded; or a .parquet folder of `jreid embed --images`, which is only read",
     )
     search.add_argument(
         "--approximate",
@@ -55,24 +57,31 @@ def add(verbs: Any) -> None:
 def _search(options: argparse.Namespace) -> None:
     if options.top < 1:
         raise InputError(f"--top={options.top} shows nothing; give 1 or more.")
-    for flag, file, suffix in (("html", options.html, ".html"), ("index", options.index, ".npz")):
-        if file is not None and file.suffix != suffix:
-            raise InputError(f"--{flag}={file} does not end in {suffix}; choose such a file.")
+    for flag, file, suffixes in (
+        ("html", options.html, (".html",)),
+        ("index", options.index, (".npz", ".parquet")),
+    ):
+        if file is not None and file.suffix not in suffixes:
+            ends = " or ".join(suffixes)
+            raise InputError(f"--{flag}={file} does not end in {ends}; choose such a file.")
+    embedded = options.index is not None and options.index.suffix == ".parquet"
+    if options.gallery is None and (not embedded or options.html or options.approximate):
+        raise InputError("--gallery is missing; give the folder of images to rank.")
     if options.approximate and options.index is None:
         raise InputError("--approximate needs --index=FILE.npz, beside which its lists are kept.")
-    for path in (*options.query, options.gallery):
+    for path in (*options.query, *([options.gallery] if options.gallery else [])):
         if not path.exists():
             raise InputError(
                 f"{from_here(path)} does not exist; give an image, or a folder of images."
             )
-    if not options.gallery.is_dir():
+    if options.gallery and not options.gallery.is_dir():
         raise InputError(f"--gallery={options.gallery} is not a folder; give a folder of images.")
 
     from jreid.retrieval.model import load
 
     model = load(options.workdir, checkpoint=options.checkpoint, trust_code=options.trust_code)
-    gallery: Any = options.gallery
-    if options.index is not None:
+    gallery: Any = options.gallery or options.index
+    if options.gallery and options.index is not None:
         gallery = model.index(
             options.gallery,
             options.index,

@@ -23,7 +23,7 @@ from jreid.evaluation.ranking.rerank_options import (
 )
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
 from jreid.evaluation.results.compare import compare
-from jreid.evaluation.results.feature_file import read_features
+from jreid.evaluation.results.feature_file import Features, load_features, read_features
 from jreid.evaluation.results.raw_first import Wanted, raw_first
 from jreid.evaluation.results.result_file import read_result
 from jreid.evaluation.results.row import evaluate, write_result
@@ -33,6 +33,7 @@ __all__ = [
     "DISTANCES",
     "KINDS",
     "PROTOCOLS",
+    "Features",
     "GalleryIndex",
     "Metrics",
     "Protocol",
@@ -48,6 +49,7 @@ __all__ = [
     "fingerprint",
     "format_comparison",
     "format_table",
+    "load_features",
     "mean_metrics",
     "most_unmatched",
     "nearest",

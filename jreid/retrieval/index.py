@@ -17,9 +17,11 @@ from jaxtyping import Float, Int
 from jreid.data.forms import Decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import ImageError
+from jreid.data.plain_folder import read_folder
 from jreid.data.table import MODALITIES
 from jreid.errors import InputError
-from jreid.evaluation.results.feature_file import refuse_bomb
+from jreid.evaluation.results.feature_formats import refuse_bomb
+from jreid.evaluation.results.parquet import SUFFIX, read_parquet
 from jreid.files import write_whole
 from jreid.paths import require_file
 from jreid.progress import ProgressBar, silent, with_progress
@@ -56,11 +58,44 @@ class Index(NamedTuple):
 
 
 def read_index(file: Path, model: str, modality: str) -> Index:
-    """The index in a file.
+    """The index in an .npz file, or in a .parquet file or folder of `jreid embed --images`.
 
     Raises:
         InputError: it is not an index, is damaged, or is of another model or modality.
     """
+    index = _read_parquet(file) if file.suffix == SUFFIX else _read(file)
+    if index.model != model:
+        raise InputError(
+            f"{file} holds the embeddings of another model or checkpoint; give the run that made "
+            "it, or another --index."
+        )
+    if index.modality != modality:
+        raise InputError(
+            f"{file} holds {index.modality} images, not {modality} ones; give their modality "
+            "(--gallery-modality), or another --index."
+        )
+    return index
+
+
+def image_paths(folder: Path) -> dict[str, Path]:
+    """The images of a folder by the names that `jreid embed` gives them; InputError if none."""
+    names, paths, _ = read_folder(folder)
+    return dict(zip(names, paths, strict=True))
+
+
+def _read_parquet(path: Path) -> Index:
+    needed = ("features", "names", "digests")
+    arrays, about = read_parquet(path, needed)
+    features = arrays["features"].astype(np.float32)
+    if not np.isfinite(features).all():
+        raise InputError(f"{path} holds embeddings that are not finite; embed the images again.")
+    names, digests = (arrays[name].tolist() for name in needed[1:])
+    stamps = np.zeros((len(names), 3), np.int64)
+    model, modality = (str(about.get(name, "")) for name in ("model", "modality"))
+    return Index(model, modality or "two kinds of", names, digests, stamps, features)
+
+
+def _read(file: Path) -> Index:
     require_file(file, "give the .npz file of an index")
     try:
         refuse_bomb(file)
@@ -73,16 +108,6 @@ def read_index(file: Path, model: str, modality: str) -> Index:
             f"{file} is not an index of `jreid search`, or it is damaged ({cause}); give another "
             "--index, or remove it to embed the gallery again."
         ) from error
-    if index.model != model:
-        raise InputError(
-            f"{file} holds the embeddings of another model or checkpoint; give the run that made "
-            "it, or another --index."
-        )
-    if index.modality != modality:
-        raise InputError(
-            f"{file} holds {index.modality} images, not {modality} ones; give their modality "
-            "(--gallery-modality), or another --index."
-        )
     return index
 
 

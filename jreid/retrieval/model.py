@@ -1,6 +1,5 @@
 """A run's trained model as an object: load it, embed images, search."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,10 +11,11 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from jaxtyping import Float
 
-from jreid import config as configs
 from jreid.data.forms import TURNED
 from jreid.data.table import MODALITIES
 from jreid.engine.model import EMBEDDING, Model
+from jreid.errors import InputError
+from jreid.evaluation.results.parquet import SUFFIX as PARQUET
 from jreid.find import Trust
 from jreid.methods import Config, Variables
 from jreid.paths import local_path
@@ -23,7 +23,7 @@ from jreid.process import silence_xla
 from jreid.progress import ProgressBar, TerminalBar
 from jreid.retrieval.approximate import read_or_build
 from jreid.retrieval.hits import Embedded, Hits
-from jreid.retrieval.index import read_index, update_index
+from jreid.retrieval.index import image_paths, read_index, update_index
 from jreid.retrieval.sources import (
     Contents,
     Images,
@@ -32,10 +32,9 @@ from jreid.retrieval.sources import (
     read_image,
     sources,
 )
-from jreid.runs.arrays import digest
 from jreid.runs.check_config import check_config
 from jreid.runs.checkpoint_folder import KINDS
-from jreid.runs.chosen import checkpoint_variables
+from jreid.runs.chosen import checkpoint_variables, model_id
 from jreid.runs.hub import PREFIX, fetch
 from jreid.runs.run import Run
 
@@ -62,9 +61,7 @@ class TrainedModel:
     def __init__(self, run: Run, model: Model, variables: Variables, checkpoint: dict[str, Any]):
         self.workdir, self.config, self.checkpoint = run.workdir, model.config, checkpoint
         self._model, self._variables = model, variables
-        # Of the arrays themselves: a bundle only says which weights it has.
-        made_by = f"{configs.digest_as_written(run.config_file)} {digest(variables)}"
-        self._id = hashlib.sha256(made_by.encode()).hexdigest()
+        self._id = model_id(run, variables)
 
     def __repr__(self) -> str:
         kind, step = self.checkpoint["checkpoint"], self.checkpoint["step"]
@@ -114,7 +111,8 @@ class TrainedModel:
 
         Args:
             query: images, as `embed` takes them, or their features `[Q, D]`.
-            gallery: the same; or an index: what `index` returns, or the path of its `.npz` file.
+            gallery: the same; or an index: what `index` returns, or the path of its `.npz` file, or
+                of a `.parquet` folder of `jreid embed --images`.
             top: 1 or more; if the gallery is smaller, all of its images are found.
             modality: of the queries.
             gallery_modality: of the gallery.
@@ -149,7 +147,8 @@ class TrainedModel:
 
         Args:
             folder: of the images, with its subfolders.
-            file: an `.npz` file; it is created, or updated.
+            file: an `.npz` file; it is created, or updated. Or a `.parquet` folder of `jreid embed
+                --images`, which is only read: the images of `folder` are for thumbnails.
             modality: `visible` or `infrared`, of all images.
             approximate: whether `search` compares a query with a few lists of similar images
                 instead of every image: faster for hundreds of thousands of images, but it may miss
@@ -165,12 +164,22 @@ class TrainedModel:
         place, kept = _path(folder, "folder"), _path(file, "file")
         depth_range = self.config.data.depth_range
         with TerminalBar(progress) as bar:
-            embed = partial(self._in_parts, modality=modality, bar=bar)
-            index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
+            if kept.suffix == PARQUET:
+                index, paths = read_index(kept, self._id, modality), image_paths(place)
+            else:
+                embed = partial(self._in_parts, modality=modality, bar=bar)
+                index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
+                paths = {name: place / name for name in index.names}
             lists = kept.with_suffix(".lists.npz")
             found = read_or_build(lists, index.features, bar) if approximate else None
+        gone = [name for name in index.names if name not in paths]
+        if gone:
+            raise InputError(
+                f"{place} lacks {len(gone):,} of the {len(index.names):,} images in {kept}, first "
+                f"{gone[0]}; give the folder that was embedded."
+            )
         shown = [
-            Source(name, partial(read_image, place / name, depth_range)) for name in index.names
+            Source(name, partial(read_image, paths[name], depth_range)) for name in index.names
         ]
         return Embedded(index.names, index.features, shown, self._id, found)
 
@@ -180,7 +189,7 @@ class TrainedModel:
             if given.model not in ("", self._id):
                 raise ValueError("The features are of another model or checkpoint than this one.")
             return given
-        if isinstance(given, str | os.PathLike) and Path(given).suffix == ".npz":
+        if isinstance(given, str | os.PathLike) and Path(given).suffix in (".npz", PARQUET):
             index = read_index(_path(given, "gallery"), self._id, modality)
             return Embedded(index.names, index.features, None, self._id)
         if hasattr(given, "__array__") and np.issubdtype(np.asarray(given).dtype, np.floating):

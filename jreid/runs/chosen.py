@@ -1,12 +1,15 @@
 """The checkpoints of a run that results are of: the last one, and the best on validation."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from jreid import config as configs
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.methods import Variables
 from jreid.progress import explained
+from jreid.runs.arrays import digest
 from jreid.runs.bundle import BundleWeights
 from jreid.runs.checkpoint_folder import KINDS, Chosen
 from jreid.runs.run import Run
@@ -87,3 +90,10 @@ def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, 
                 fields["step"], model.shapes(), model.sharding
             )
     return variables, fields
+
+
+def model_id(run: Run, variables: Variables) -> str:
+    """SHA-256 of a run's config and of its checkpoint: embeddings of equal ones are comparable."""
+    # Of the arrays themselves: a bundle only says which weights it has.
+    made_by = f"{configs.digest_as_written(run.config_file)} {digest(variables)}"
+    return hashlib.sha256(made_by.encode()).hexdigest()

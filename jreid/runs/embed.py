@@ -1,29 +1,36 @@
 """Writes embeddings of images by a run's model to a file."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from jaxtyping import Float
 
+import jreid
+from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.data.forms import DEEP, DEEP_FOR_RUN, TURNED
-from jreid.data.images import read_images
+from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts import sysu_mm01
 from jreid.data.layouts.layout import Fault, Row, raise_faults
 from jreid.data.plain_folder import read_folder
+from jreid.data.table import Table
 from jreid.distributed.processes import on_main_process
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.evaluation.results.feature_file import labels_of
 from jreid.files import write_whole
-from jreid.methods import Config
+from jreid.methods import Config, Variables
 from jreid.progress import ProgressBar, silent, with_progress
 from jreid.runs.check_config import check_config
-from jreid.runs.chosen import checkpoint_variables
-from jreid.runs.evaluate import stands_for
+from jreid.runs.chosen import checkpoint_variables, model_id
+from jreid.runs.embed_parts import Images, Share, Written, write_parts
+from jreid.runs.evaluate import extraction_of, stands_for
 from jreid.runs.run import Run
 from jreid.runs.score import embed_table, marks_of
 
@@ -37,7 +44,8 @@ def embed_folder(
     modality: str,
     output: Path,
     bar: ProgressBar = silent,
-) -> int:
+    share: Share | None = None,
+) -> Written:
     """Writes the embeddings of a folder's images and returns how many there are.
 
     The file holds `features` [N, D] float32, not normalized, `names` [N] and `modalities` [N]; and
@@ -48,10 +56,11 @@ def embed_folder(
         folder: searched for images, with its subfolders.
         modality: `visible` or `infrared`, for all images.
         bar: shows how many images are read and embedded.
+        share: writes this share of Parquet parts into the folder `output`, not an .npz file.
 
     Raises:
-        InputError: no run, no image, a file that is not an image, or an image from a camera of the
-            other modality.
+        InputError: no run, no image, a file that is not an image, an image from a camera of the
+            other modality; or as `write_parts`.
     """
     config = run.config()
     check_config(config)
@@ -62,6 +71,32 @@ def embed_folder(
     rows = [
         Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
     ]
+    model = Model(config)
+    variables, checkpoint = checkpoint_variables(model, run, kind)
+
+    def embed(some: slice, bar: ProgressBar) -> tuple[list[str], Float[np.ndarray, "n d"]]:
+        images = _read(rows[some], folder, config, bar)
+        contents = [image.content for image in images]
+        features = model.embed(variables, contents, names[some], modality, bar=bar)
+        return [image.digest for image in images], features
+
+    def digests(some: slice) -> list[str]:
+        with ThreadPoolExecutor() as pool:
+            return [*pool.map(hash_file, paths[some])]
+
+    if share:
+        unknown = [None] * len(names)
+        columns = {"identities": unknown, "cameras": unknown, **labels}
+        columns["modalities"] = [modality] * len(names)
+        about = {**_about(config, run, variables, checkpoint), "modality": modality}
+        return write_parts(output, Images(names, columns, digests, embed), about, share, bar)
+    _, features = embed(slice(None), bar)
+    _write(output, features, names=names, modalities=[modality] * len(names), **labels)
+    return Written(len(names), 0, 0, 0)
+
+
+def _read(rows: Sequence[Row], folder: Path, config: Config, bar: ProgressBar) -> list[Image]:
+    """The images of these rows; InputError if one of them is not an image."""
     reading = read_images(rows, config.data.depth_range)
     images = list(with_progress(reading, "images read", len(rows), bar))
     faults = [
@@ -76,12 +111,25 @@ def embed_folder(
     turned = [image.row.path for image in images if image.turned]
     if turned:
         log.warning("%s %s", turned[0], TURNED.format(number=len(turned)))
-    model = Model(config)
-    variables, _ = checkpoint_variables(model, run, kind)
-    contents = [image.content for image in images]
-    features = model.embed(variables, contents, names, modality, bar=bar)
-    _write(output, features, names=names, modalities=[modality] * len(names), **labels)
-    return len(names)
+    return images
+
+
+def _about(
+    config: Config, run: Run, variables: Variables, fields: dict[str, Any]
+) -> dict[str, Any]:
+    """What the metadata of Parquet parts say of the model and of its embeddings."""
+    record = run.provenance_file
+    return {
+        "jreid": jreid.__version__,
+        "run": hash_file(record) if record.is_file() else "",
+        "config_hash": configs.digest_as_written(run.config_file),
+        "checkpoint": {name: fields[name] for name in ("checkpoint", "step", "weights")},
+        "model": model_id(run, variables),
+        "extraction": json.loads(json.dumps(extraction_of(config))),  # lists in place of tuples
+        "image_size": [*config.image.size],
+        "distance": "cosine",
+        "normalized": False,
+    }
 
 
 def embed_split(
@@ -93,7 +141,8 @@ def embed_split(
     output: Path,
     marks: Mapping[str, Any],
     bar: ProgressBar = silent,
-) -> int:
+    share: Share | None = None,
+) -> Written:
     """Writes the embeddings of a dataset's split, as `embed_folder` does, always with labels.
 
     The file also has an array `origin`, a JSON text: the source of the features, and the marks that
@@ -102,9 +151,10 @@ def embed_split(
     Args:
         marks: additional fields of `origin`.
         bar: shows how many images are embedded.
+        share: as in `embed_folder`.
 
     Raises:
-        InputError: no such checkpoint, or no image in the split.
+        InputError: no such checkpoint, no image in the split; or as `write_parts`.
     """
     table = dataset.table.take(dataset.table.split == split)
     if not len(table.name):
@@ -113,22 +163,32 @@ def embed_split(
         )
     model = Model(config)
     variables, checkpoint = checkpoint_variables(model, run, kind)
-    features = embed_table(model, variables, table, bar)
     row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
     row |= {**checkpoint, **marks_of(dataset), **marks}
     if split != "test":
         row["of_split"] = split
     origin = {**stands_for(config, dataset), "labels": labels_of(table), "row": row}
-    _write(
-        output,
-        features,
-        names=table.name,
-        identities=table.identity,
-        cameras=table.camera,
-        modalities=table.modality,
-        origin=json.dumps(origin),
-    )
-    return len(table.name)
+    labels = {
+        "identities": table.identity,
+        "cameras": table.camera,
+        "modalities": table.modality,
+    }
+
+    def digests(some: slice) -> list[str]:
+        return [hashlib.sha256(image).hexdigest() for image in table.image[some]]
+
+    def embed(some: slice, bar: ProgressBar) -> tuple[list[str], Float[np.ndarray, "n d"]]:
+        part = Table(*(column[some] for column in table))
+        return digests(some), embed_table(model, variables, part, bar)
+
+    if share:
+        columns = {name: column.tolist() for name, column in labels.items()}
+        about = {**_about(config, run, variables, checkpoint), "modality": "", "origin": origin}
+        images = Images(table.name.tolist(), columns, digests, embed)
+        return write_parts(output, images, about, share, bar)
+    _, features = embed(slice(None), bar)
+    _write(output, features, names=table.name, **labels, origin=json.dumps(origin))
+    return Written(len(table.name), 0, 0, 0)
 
 
 def _write(output: Path, features: np.ndarray, **labels: Any) -> None:

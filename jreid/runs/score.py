@@ -25,6 +25,8 @@ def embed_table(
     parts = []
     for modality in MODALITIES:
         rows = np.flatnonzero(table.modality == modality)
+        if not rows.size:
+            continue
         images, names = table.image[rows].tolist(), table.name[rows].tolist()
         parts.append((rows, model.embed(variables, images, names, modality, bar=bar)))
     joined = np.empty((len(table.name), parts[0][1].shape[1]), np.float32)

@@ -45,7 +45,7 @@ def test_importing_jreid_imports_no_jax_and_shows_its_face():
     code = "import sys, jreid; print('jax' in sys.modules, 'numpy' in sys.modules, dir(jreid))"
     code += "; jreid.load; print('orbax' in sys.modules, 'tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    names = ["__version__", "cmc_map", "evaluate", "load", "nearest", "rerank"]
+    names = ["__version__", "cmc_map", "evaluate", "load", "load_features", "nearest", "rerank"]
     wanted = [f"False False {names}", "False False"]  # a bundle needs no Orbax
     assert done.stdout.splitlines() == wanted, done.stderr
     for name in names:

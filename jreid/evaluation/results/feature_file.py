@@ -1,14 +1,13 @@
-"""Reads features of any model, and their labels as a Table, from an .npz file."""
+"""Reads features of any model, and their labels as a Table, from a file."""
 
 import hashlib
 import json
 import os
 import posixpath
 import re
-import textwrap
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,11 +15,10 @@ from jaxtyping import Float, Int
 from jreid.data.table import MODALITIES, Table
 from jreid.errors import InputError
 from jreid.evaluation.ranking.inputs import require_finite
-from jreid.files import parse_json
-from jreid.paths import require_file
+from jreid.evaluation.results.feature_formats import ORIGIN, read_arrays, read_origin_of
+from jreid.paths import local_path
 
 ARRAYS = ("features", "identities", "cameras", "modalities", "names")
-ORIGIN = "origin"  # an additional array for the features of a run
 OF_ROW = (  # the fields of a result row that it may set; no metrics
     *("dataset", "images", "checkpoint", "step", "asked_step", "of_steps", "fallback", "weights"),
     *("partial", "skipped_images", "other_data", "trained_on", "trained_on_unknown", "of_split"),
@@ -28,13 +26,64 @@ OF_ROW = (  # the fields of a result row that it may set; no metrics
 SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$", re.IGNORECASE)
 
 
-def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
-    """The features of an .npz file and the Table of their labels, both sorted by name.
+class Features(NamedTuple):
+    """N embeddings, in the order of their file.
 
-    The file holds `features` [N, D] floating-point, `identities` [N] and `cameras` [N] integers,
-    `modalities` [N] of `visible` or `infrared`, and `names` [N] such as `cam1/0006/0001`: the
-    image's path in the dataset's folder. A suffix such as `.jpg`, a leading `./` and backslashes
-    are normalized.
+    Attributes:
+        features: `[N, D]` float32.
+        names: `[N]` str: the images, as the file has them.
+        identities: `[N]` int64; None if not every image has one.
+        cameras: the same.
+        modalities: `[N]` str, `visible` or `infrared`; None if not every image has one.
+        digests: `[N]` str: SHA-256 of the image files, if the file has them.
+    """
+
+    features: Float[np.ndarray, "n d"]
+    names: np.ndarray
+    identities: Int[np.ndarray, " n"] | None = None
+    cameras: Int[np.ndarray, " n"] | None = None
+    modalities: np.ndarray | None = None
+    digests: np.ndarray | None = None
+
+
+def load_features(path: str | os.PathLike[str]) -> Features:
+    """The embeddings in a file, with the labels that it has.
+
+    Args:
+        path: an .npz or .safetensors file with arrays `features` `[N, D]`, `names` and, if you
+            like, `identities`, `cameras` and `modalities` (in .safetensors, texts are JSON lists in
+            the metadata); an .npy file of the features with a .csv file beside it, whose columns
+            are `name`, `identity`, `camera` and `modality`; or a .parquet file, or a folder of
+            them, as `jreid embed` writes it.
+
+    Raises:
+        InputError: the file or one of its arrays cannot be used; the error names the array.
+
+    >>> np.savez("f.npz", features=np.array([[1.0, 2.0], [3.0, 4.0]]), names=["a", "b"])
+    >>> loaded = load_features("f.npz")
+    >>> loaded.features.tolist(), loaded.names.tolist(), loaded.identities
+    ([[1.0, 2.0], [3.0, 4.0]], ['a', 'b'], None)
+    """
+    file = Path(local_path(os.fspath(path), "path"))
+    needed, optional = ("features", "names"), (*ARRAYS[1:4], "digests")
+    arrays = read_arrays(file, needed, optional)
+    features = _checked(file, arrays)
+    for name in ("identities", "cameras"):
+        if name in arrays:
+            arrays[name] = _integers(file, name, arrays[name])
+    for name in ("names", "modalities", "digests"):
+        if name in arrays:
+            arrays[name] = _text(file, name, arrays[name])
+    return Features(**{**arrays, "features": features})
+
+
+def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
+    """The features of a file and the Table of their labels, both sorted by name.
+
+    The file, of a format that `jreid.load_features` reads, holds `features` [N, D] floating-point,
+    `identities` [N] and `cameras` [N] integers, `modalities` [N] of `visible` or `infrared`, and
+    `names` [N] such as `cam1/0006/0001`: the image's path in the dataset's folder. A suffix such as
+    `.jpg`, a leading `./` and backslashes are normalized.
 
     Returns:
         Features [N, D] float32; and the Table, with all rows in the `test` split and empty images.
@@ -50,14 +99,8 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
     >>> table.name.tolist(), features.tolist()
     (['cam1/0007/0001', 'cam3/0007/0001'], [[3.0, 4.0], [1.0, 2.0]])
     """
-    arrays = _read(path)
-    features = arrays["features"]
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
-        raise _unusable(path, "features", features, "a non-empty [N, D] array of floating point")
-    for name in ARRAYS[1:]:
-        if arrays[name].shape != features.shape[:1]:
-            wanted = f"[{len(features)}], one entry for each row of features"
-            raise _unusable(path, name, arrays[name], wanted)
+    arrays = read_arrays(path, ARRAYS)
+    features = _checked(path, arrays)
     names = np.array([*map(_normal, _text(path, "names", arrays["names"]).tolist())])
     table = Table(
         name=names,
@@ -68,11 +111,22 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
         image=np.array([b""] * len(names), object),
     )
     order = np.argsort(names)
-    table = table.take(order)
-    with np.errstate(over="ignore"):  # values that overflow are reported as infinite
-        features = features.astype(np.float32)[order]
+    features, table = features[order], table.take(order)
     _check(path, features, table)
     return features, table
+
+
+def _checked(path: Path, arrays: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n d"]:
+    """The features as float32, after checking the shapes of all arrays."""
+    features = arrays["features"]
+    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
+        raise _unusable(path, "features", features, "a non-empty [N, D] array of floating point")
+    for name, array in arrays.items():
+        if name != "features" and array.shape != features.shape[:1]:
+            wanted = f"[{len(features)}], one entry for each row of features"
+            raise _unusable(path, name, array, wanted)
+    with np.errstate(over="ignore"):  # values that overflow are reported as infinite
+        return features.astype(np.float32)
 
 
 def read_origin(path: Path, table: Table) -> dict[str, Any]:
@@ -87,18 +141,19 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read.
     """
-    with np.load(path, allow_pickle=False) as file:
-        if ORIGIN not in file:
+    try:
+        origin = read_origin_of(path)
+        if origin is None:
             return {}
-        try:
-            origin = parse_json(str(file[ORIGIN]))
-            written, labels = origin["row"], origin["labels"]
-            row = {name: written[name] for name in OF_ROW if name in written}
-        except Exception as error:  # as in `_read`
-            raise InputError(
-                f"{path}: {ORIGIN} was not written by `jreid embed`; embed the images again, or "
-                "save the file without it."
-            ) from error
+        written, labels = origin["row"], origin["labels"]
+        row = {name: written[name] for name in OF_ROW if name in written}
+    except InputError:
+        raise
+    except Exception as error:  # as of reading arrays
+        raise InputError(
+            f"{path}: {ORIGIN} was not written by `jreid embed`; embed the images again, or "
+            "save the file without it."
+        ) from error
     if labels != labels_of(table):
         row |= {"partial": True, "images": ""}
     return {**origin, "row": row}
@@ -127,49 +182,6 @@ def _check(path: Path, features: np.ndarray, table: Table) -> None:
         require_finite(features, "stored", table.name)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays, unchanged."""
-    require_file(path, "give the .npz file of your features")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is not an .npz file, or it is incomplete; save it by np.savez.")
-    arrays, reading = {}, "its list of arrays"
-    try:
-        refuse_bomb(path)
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            missing = [name for name in ARRAYS if name not in file]
-            for reading in ARRAYS if not missing else ():
-                arrays[reading] = file[reading]
-    except InputError:
-        raise
-    except Exception as error:  # numpy and zipfile may raise any exception for a damaged file
-        cause = textwrap.shorten(str(error), 200)
-        raise InputError(
-            f"{path}: {reading} cannot be read ({cause}); save it again by np.savez, as numbers or "
-            "text and not as objects."
-        ) from error
-    if missing:
-        raise InputError(
-            f"{path} has no array {' nor '.join(missing)}; save it by np.savez with the arrays "
-            f"{', '.join(ARRAYS)}."
-        )
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy returns other members of the file as bytes
-            raise InputError(f"{path}: {name} is not an array; save it again by np.savez.")
-    return arrays
-
-
-def refuse_bomb(path: Path) -> None:
-    """Raises InputError for arrays that are larger than the machine's memory when unpacked."""
-    with zipfile.ZipFile(path) as archive:
-        needed = sum(member.file_size for member in archive.infolist())
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise InputError(
-            f"{path} needs {needed / 1e9:,.0f} GB when it is unpacked, but this machine has "
-            f"{there / 1e9:,.0f} GB of memory; save fewer features, or use float32."
-        )
 
 
 def _integers(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " n"]:

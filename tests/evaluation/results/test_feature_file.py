@@ -143,7 +143,7 @@ def test_files_that_are_no_features(tmp_path):
         with pytest.raises(InputError, match=r"f\.npz is not an \.npz file, or it is incomplete"):
             read_features(path)
     np.save(path.with_suffix(".npy"), FEATURES)
-    with pytest.raises(InputError, match=r"f\.npy is not an \.npz"):
+    with pytest.raises(InputError, match=r"f\.csv does not exist"):
         read_features(path.with_suffix(".npy"))
 
 

@@ -1,0 +1,16 @@
+"""Whether what a file unpacks to fits into the machine's memory."""
+
+import os
+from pathlib import Path
+
+from jreid.errors import InputError
+
+
+def refuse_more_than_memory(path: Path, needed: int) -> None:
+    """Raises InputError for a file that needs more bytes than the machine has."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(
+            f"{path} needs {needed / 1e9:,.0f} GB when it is unpacked, but this machine has "
+            f"{there / 1e9:,.0f} GB of memory; save fewer features, or use float32."
+        )

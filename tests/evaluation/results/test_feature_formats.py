@@ -1,0 +1,200 @@
+"""Features in every format, and as Parquet in parts: the same arrays, and one sentence if not."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from helpers.features import arrays_of
+from helpers.oracle import make_table
+from safetensors.numpy import save_file
+
+from jreid.errors import InputError
+from jreid.evaluation import load_features, read_features
+from jreid.evaluation.results.parquet import read_about, write_part
+
+TABLE = make_table({(camera, identity): 2 for camera in (1, 3) for identity in (6, 10, 17)})
+FEATURES = np.random.default_rng(0).normal(size=(len(TABLE.name), 4)).astype(np.float32)
+ARRAYS = arrays_of(TABLE, FEATURES)
+N = len(FEATURES)
+ABOUT = {"model": "m", "modality": "", "parts": 1, "images": N, "part": 0}
+
+
+def save_npz(path, arrays):
+    np.savez(path, **arrays)
+
+
+def save_parquet(path, arrays):
+    write_part(path, {**arrays, "digests": [f"{i:064x}" for i in range(N)]}, ABOUT)
+
+
+def save_folder(path, arrays):
+    """Three parts, written in another order."""
+    path.mkdir()
+    for part in (2, 0, 1):
+        rows = slice(part * 5, part * 5 + 5)
+        some = {name: array[rows] for name, array in arrays.items()}
+        some["digests"] = [f"{i:064x}" for i in range(N)][rows]
+        about = {**ABOUT, "parts": 3, "part": part}
+        write_part(path / f"part-{part:06d}.parquet", some, about)
+
+
+def save_safetensors(path, arrays):
+    texts = {name: json.dumps(arrays[name].tolist()) for name in ("names", "modalities")}
+    tensors = {name: arrays[name] for name in ("features", "identities", "cameras")}
+    save_file(tensors, path, texts)
+
+
+def save_npy(path, arrays):
+    np.save(path, arrays["features"])
+    columns = {"name": "names", "identity": "identities", "camera": "cameras"}
+    columns["modality"] = "modalities"
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(arrays[name].tolist() for name in columns.values()), strict=True))
+
+
+FORMATS = {
+    "a.npz": save_npz,
+    "a.parquet": save_parquet,
+    "parts.parquet": save_folder,
+    "a.safetensors": save_safetensors,
+    "a.npy": save_npy,
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_holds_the_same_arrays(tmp_path, name):
+    order = np.random.default_rng(1).permutation(N)
+    FORMATS[name](tmp_path / name, {key: array[order] for key, array in ARRAYS.items()})
+    features, table = read_features(tmp_path / name)
+    np.testing.assert_array_equal(features, FEATURES)
+    for ours, theirs in zip(table, TABLE, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+    loaded = load_features(str(tmp_path / name))
+    np.testing.assert_array_equal(loaded.features, FEATURES[order])
+    np.testing.assert_array_equal(loaded.names, TABLE.name[order])
+    np.testing.assert_array_equal(loaded.identities, TABLE.identity[order])
+    np.testing.assert_array_equal(loaded.modalities, TABLE.modality[order])
+    assert (loaded.digests is not None) == name.endswith(".parquet")
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.parquet"])
+def test_labels_that_are_not_known_are_none(tmp_path, name):
+    if name == "a.npz":
+        np.savez(tmp_path / name, features=FEATURES, names=TABLE.name)
+    else:
+        unknown = [None, *TABLE.identity.tolist()[1:]]
+        save_parquet(tmp_path / name, {**ARRAYS, "identities": unknown, "cameras": [None] * N})
+    loaded = load_features(tmp_path / name)
+    assert loaded.identities is None and loaded.cameras is None
+    with pytest.raises(InputError, match=r"identit(y|ies)"):
+        read_features(tmp_path / name)
+
+
+def test_float16_is_read_as_float32(tmp_path):
+    save_parquet(tmp_path / "a.parquet", {**ARRAYS, "features": FEATURES.astype(np.float16)})
+    features, _ = read_features(tmp_path / "a.parquet")
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, FEATURES.astype(np.float16))
+
+
+def test_files_of_other_programs_are_read(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    columns = {"name": TABLE.name, "identity": TABLE.identity, "camera": TABLE.camera}
+    lists = FEATURES.astype(np.float64).tolist()
+    table = pa.table({"embedding": lists, "modality": TABLE.modality, "more": range(N), **columns})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    features, table = read_features(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(features, FEATURES)
+    np.testing.assert_array_equal(table.identity, TABLE.identity)
+    assert read_about(tmp_path / "a.parquet") == {}
+
+
+def parquet_with(**columns):
+    """Writes a file of another program with these columns in place of ours."""
+
+    def change(folder):
+        pa = pytest.importorskip("pyarrow")
+        ours = {"name": TABLE.name, "embedding": FEATURES.tolist()} | columns
+        pa.parquet.write_table(
+            pa.table({name: one for name, one in ours.items() if one is not None}),
+            folder / "part-000001.parquet",
+        )
+        (folder / "part-000000.parquet").unlink()
+        (folder / "part-000002.parquet").unlink()
+
+    return change
+
+
+def rewrite(**about):
+    def change(folder):
+        some = {name: array[:5] for name, array in ARRAYS.items()} | {"digests": ["0"] * 5}
+        given = {**ABOUT, "parts": 3, "part": 0, **about}
+        write_part(folder / "part-000000.parquet", some, given)
+
+    return change
+
+
+def narrower(folder):
+    some = {name: array[:5] for name, array in ARRAYS.items()} | {"digests": ["0"] * 5}
+    some["features"] = some["features"][:, :3]
+    write_part(folder / "part-000000.parquet", some, {**ABOUT, "parts": 3})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "part-000001.parquet").unlink(), r"2 of its 3 parts.*part-000001"),
+        (rewrite(model="other"), "model is m in the one and other in the other"),
+        (rewrite(images=3), "images is 12 in the one and 3"),
+        (narrower, "several lengths"),
+        (lambda f: (f / "part-000001.parquet").write_bytes(b"PAR1"), "part-000001.*as Parquet"),
+        (rewrite(version=9), "another version"),
+        (lambda f: [file.unlink() for file in f.iterdir()], "no .parquet file"),
+        (parquet_with(embedding=None), "no column embedding; it needs embedding, name"),
+        (parquet_with(embedding=[1.0] * N), "embedding is double"),
+        (parquet_with(embedding=[[1.0], *[[1.0, 2.0]] * (N - 1)]), "several lengths"),
+        (parquet_with(name=[None, *TABLE.name[1:]]), "name is empty for 1 of 12"),
+        (parquet_with(name=[], embedding=[]), "no rows|several|list"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path, change, message):
+    folder = tmp_path / "a.parquet"
+    save_folder(folder, ARRAYS)
+    change(folder)
+    with pytest.raises(InputError, match=message) as raised:
+        load_features(folder)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("a.npy", lambda f: f.with_suffix(".csv").unlink(), r"a\.csv does not exist"),
+        ("a.npy", lambda f: f.write_bytes(b"NUMPY"), r"a\.npy cannot be read"),
+        ("a.npy", lambda f: edit(f, "name,", "named,"), r"csv:2 has no name"),
+        ("a.npy", lambda f: edit(f, ",6,", ",six,"), "identity has a value .* whole number"),
+        ("a.npy", lambda f: edit(f, ",6,", ",6,7,"), "csv:2 has no right number"),
+        ("a.npy", lambda f: np.save(f, FEATURES[1:]), r"names is .*\[12\]; it must be \[11\]"),
+        ("a.safetensors", lambda f: f.write_bytes(b"{}"), r"a\.safetensors cannot be read"),
+        ("a.safetensors", lambda f: save_file({"features": FEATURES}, f), "no array names"),
+        ("a.safetensors", lambda f: save_file({"features": FEATURES}, f, {"names": "3"}), "names"),
+        ("a.txt", lambda f: f.write_text("x"), r"a\.txt is not an .npz file"),
+        ("b.parquet", lambda f: None, r"b\.parquet does not exist"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path, name, change, message):
+    if name in FORMATS:
+        FORMATS[name](tmp_path / name, ARRAYS)
+    change(tmp_path / name)
+    with pytest.raises(InputError, match=message) as raised:
+        load_features(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def edit(path, old, new):
+    table = path.with_suffix(".csv")
+    table.write_text(table.read_text().replace(old, new, 1))
