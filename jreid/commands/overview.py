@@ -21,9 +21,9 @@ def add(verbs: Any) -> None:
         metavar="NAME",
         help="your own modules, such as mylab.circle, to list as well",
     )
-    config = verbs.add_parser(
-        "config", help="show a config", description="Show a config.", allow_abbrev=False
-    )
+    help = "show the fields of a config, or its JSON schema"
+    sentence = f"{help[0].upper()}{help[1:]}."
+    config = verbs.add_parser("config", help=help, description=sentence, allow_abbrev=False)
     actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
     help = "print every field of a config: its value, the default if it differs, a comment"
     show = verb(actions, "show", _show, help, config=True)
