@@ -46,7 +46,7 @@ RUN = {
 KNOWN = {"source", "cd", "python -m venv"}  # that nothing can be wrong with
 # The runs of the pages, and their seeds.
 RUNS = {
-    **dict.fromkeys(("agw", "quickstart", "idkl", "no_blocks", "sysu", "a", "b"), 0),
+    **dict.fromkeys(("agw", "quickstart", "idkl", "no_blocks", "contrastive", "a", "b", "sysu"), 0),
     **{f"{side}/seed_{seed}": seed for side in "ab" for seed in (0, 1)},
 }
 

@@ -39,7 +39,7 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     shown = [row for row in rows if row["difference"]]
     for row in shown:
         rule = ", ".join(filter(None, (row["checkpoint"], row["label"])))
-        yield f"Second less first, in points: {rule},"
+        yield f"Second minus first, in points: {rule},"
         yield f"  re-ranking {row['rerank']}, {row['fingerprint']}"
         for metric in METRICS:
             yield f"  {metric:5} {_line(row['difference'][metric])}"
