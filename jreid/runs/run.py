@@ -157,9 +157,9 @@ class Run:
                 "--workdir."
             )
 
-    def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
-        """Writes `result.json`, or a file of another name, completely or not at all."""
-        on_main_process(lambda: write_result(self.workdir / name, result))
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Writes `result.json` completely or not at all."""
+        on_main_process(lambda: write_result(self.result, result))
 
     def read_result(self) -> dict[str, Any]:
         """The content of `result.json`; InputError if it is not a result."""
