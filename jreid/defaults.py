@@ -76,7 +76,8 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
             "epochs": 80,
             "dtype": "float32",  # of the convolutions: float32 or bfloat16
             # Of the backbone: none, a file, imagenet (torchvision's first weights, from which the
-            # papers start), imagenet_v2 (its second ones) or ibn_a (for backbone.ibn).
+            # papers start), imagenet_v2 (its second ones), ibn_a (for backbone.ibn), or synthetic
+            # (of `python -m experiments.pretrain`).
             "weights": "none",
             "data": data,
             "batch": {

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from jreid.errors import InputError
 from jreid.nn.torch_layout import Layout, resnet_renames
 from jreid.weights.checkpoint_file import read_checkpoint
 from jreid.weights.sources import REMEDIES
-from jreid.weights.torch import Leaf, expected_leaves, fill, other_method, refuse_misfits
+from jreid.weights.torch import (
+    Leaf,
+    expected_leaves,
+    fill,
+    other_method,
+    refuse_misfits,
+    torch_order,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +84,16 @@ def load_backbone(variables: Mapping[str, Any], path: str) -> tuple[dict[str, An
     what = f"{path} does not fit the backbone of this config{below}, {REMEDIES}"
     refuse_misfits(what, entries, filled, LAYOUT)
     return fill(entries, variables, filled), [f"{leaf.collection}/{leaf.path}" for leaf in kept]
+
+
+def torchvision_entries(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The trunk in `backbone` of variables by torchvision's names, which `load_backbone` reads."""
+    scopes = {name: {"backbone": variables[name]["backbone"]} for name in ("params", "batch_stats")}
+    arrays = {name: flatten_dict(scope, sep="/") for name, scope in scopes.items()}
+    return {
+        leaf.entry: torch_order(np.asarray(arrays[leaf.collection][leaf.path]))
+        for leaf in expected_leaves(scopes, LAYOUT)
+    }
 
 
 def find_trunk(path: str, entries: Mapping[str, np.ndarray]) -> Trunk:

@@ -40,7 +40,8 @@ HUB = {
 IBN_A = "ibn_a"
 IBN_A_FILE = "resnet50_ibn_a-d9d0bb7b.pth"
 IBN_A_URL = f"https://github.com/XingangPan/IBN-Net/releases/download/v1.0/{IBN_A_FILE}"
-NAMES = (*HUB, IBN_A)
+SYNTHETIC, SYNTHETIC_FILE = "synthetic", "data/synthetic_weights.safetensors"
+NAMES = (*HUB, IBN_A, SYNTHETIC)
 
 
 class Known(NamedTuple):
@@ -68,6 +69,7 @@ OF_SOURCES = {
     "imagenet": KNOWN["0676ba61"],
     "imagenet_v2": KNOWN["11ad3fa6"],
     IBN_A: KNOWN["d9d0bb7b"],
+    SYNTHETIC: Known("people rendered by jreid", "as jreid's"),
 }
 
 
@@ -84,6 +86,10 @@ def locate(source: str) -> str:
         return _from_hub(source, HUB[source])
     if source == IBN_A:
         return str(_ibn_a_file())
+    if source == SYNTHETIC:
+        make = "make it by `python -m experiments.pretrain` in a clone of jreid"
+        require_file(Path(SYNTHETIC_FILE), make)
+        return SYNTHETIC_FILE
     require_file(Path(source), f"give one of {', '.join(NAMES)}, or {REMEDIES}")
     return source
 

@@ -134,6 +134,11 @@ def _our_order(entry: np.ndarray, rank: int) -> np.ndarray:
     return entry.reshape(entry.shape[:2]).T if rank == 2 else entry
 
 
+def torch_order(array: np.ndarray) -> np.ndarray:
+    """An array of a convolution or a norm in the order of PyTorch's axes; inverts `fill`."""
+    return np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
+
+
 def _torch_order(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Outputs, inputs, then height and width: the axes of a PyTorch kernel."""
     return (shape[-1], shape[-2], *shape[:-2]) if len(shape) > 1 else shape

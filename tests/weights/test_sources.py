@@ -121,6 +121,12 @@ def test_ibn_a_is_fetched_once_and_only_whole(monkeypatch, tmp_path):
     assert locate("ibn_a") == str(path)
 
 
+def test_weights_of_rendered_people_are_made_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"synthetic_weights.*experiments\.pretrain"):
+        locate("synthetic")
+
+
 def test_a_missing_file_names_what_may_be_given(tmp_path):
     with pytest.raises(InputError, match=r"imagenet, imagenet_v2, ibn_a.*--config.weights=PATH"):
         locate(str(tmp_path / "nowhere.pth"))
