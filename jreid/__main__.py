@@ -20,6 +20,7 @@ from jreid.commands import (
     overview,
     pictures,
     publish,
+    recall,
     report,
     search,
     serve,
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         pictures,
         export,
         publish,
+        recall,
         data,
         doctor,
     ):

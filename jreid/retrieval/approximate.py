@@ -68,7 +68,7 @@ def read_or_build(
     Raises:
         InputError: faiss is not installed, or the file is damaged or cannot be written.
     """
-    faiss = _faiss()
+    faiss = import_faiss()
     of = hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()
     kept = _read(file, of, features) if file.exists() else None
     centers, lists = kept or _cluster(faiss, features, bar)
@@ -138,7 +138,8 @@ def _unit(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     return features / np.where(norm == 0, 1, norm)
 
 
-def _faiss() -> Any:
+def import_faiss() -> Any:
+    """The module faiss; InputError if it is not installed."""
     try:
         import faiss
     except ImportError as error:

@@ -75,6 +75,15 @@ def cases(home, tiny_folder, prepared):
         ("report", [*run, f"--output={home / 'r.html'}"], {"report"}),
         ("publish", [*untrained, f"--output={home / 'bundle'}"], {"output", "files"}),
         (
+            "recall",
+            [
+                f"--features={home / 'f.npz'}",
+                "--index=Flat",
+                "--protocol=sysu_mm01:sampling=seeded",
+            ],
+            {"features", "protocol", "rows"},
+        ),
+        (
             "data synthesize",
             [f"--output={tiny_folder}", "--preset=tiny"],
             {"output", "layout", "preset", "seed"},

@@ -99,6 +99,13 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
     >>> table.name.tolist(), features.tolist()
     (['cam1/0007/0001', 'cam3/0007/0001'], [[3.0, 4.0], [1.0, 2.0]])
     """
+    return read_in_order(path)[:2]
+
+
+def read_in_order(
+    path: Path,
+) -> tuple[Float[np.ndarray, "n d"], Table, Int[np.ndarray, " n"]]:
+    """As `read_features`, and the row in the file of each row of the table."""
     arrays = read_arrays(path, ARRAYS)
     features = _checked(path, arrays)
     names = np.array([*map(_normal, _text(path, "names", arrays["names"]).tolist())])
@@ -113,7 +120,7 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
     order = np.argsort(names)
     features, table = features[order], table.take(order)
     _check(path, features, table)
-    return features, table
+    return features, table, order
 
 
 def _checked(path: Path, arrays: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n d"]:
