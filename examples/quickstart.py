@@ -66,10 +66,11 @@ for row in json.loads((RUN / "result.json").read_text())["rows"]:
 # %%
 lines = [json.loads(line) for line in (RUN / "metrics" / "metrics.jsonl").read_text().splitlines()]
 losses = {line["step"]: line["model/loss"] for line in lines if "model/loss" in line}
-plt.figure(figsize=(6, 3), layout="constrained")
+plt.figure(figsize=(6, 3))
 plt.plot(list(losses), list(losses.values()))
 plt.xlabel("step")
 plt.ylabel("loss")
+plt.tight_layout()
 
 # %% [markdown]
 # ## Search
