@@ -60,8 +60,8 @@ def write_part(file: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) 
     table = pa.table({name: columns[name] for name in COLUMNS.values()})
     text = json.dumps({"version": VERSION, **about}, sort_keys=True)
     table = table.replace_schema_metadata({ABOUT: text})
-    # Embeddings do not compress.
-    write_whole(file, lambda opened: parquet.write_table(table, opened, compression="none"))
+    options = {"compression": "none", "write_page_checksum": True}  # embeddings do not compress
+    write_whole(file, lambda opened: parquet.write_table(table, opened, **options))
 
 
 def read_parquet(
@@ -160,7 +160,8 @@ def _read_file(
 ) -> dict[str, np.ndarray]:
     """The arrays of one file, without optional ones that have empty values."""
     _pa, parquet = _pyarrow()
-    table = parquet.read_table(file, columns=[COLUMNS[key] for key in keys])
+    columns = [COLUMNS[key] for key in keys]
+    table = parquet.read_table(file, columns=columns, page_checksum_verification=True)
     arrays = {}
     for key in keys:
         column = table[COLUMNS[key]].combine_chunks()

@@ -195,6 +195,16 @@ def test_files_that_cannot_be_used(tmp_path, name, change, message):
     assert "\n" not in str(raised.value)
 
 
+def test_a_flipped_bit_in_the_embeddings_is_found(tmp_path):
+    save_parquet(tmp_path / "a.parquet", ARRAYS)
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    place = content.index(FEATURES[7].tobytes())
+    content[place] ^= 1
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read as Parquet"):
+        load_features(tmp_path / "a.parquet")
+
+
 def edit(path, old, new):
     table = path.with_suffix(".csv")
     table.write_text(table.read_text().replace(old, new, 1))
