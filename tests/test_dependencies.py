@@ -1,4 +1,4 @@
-"""`docs/dependencies.md` lists what requirements.txt installs, with the licences that it has.
+"""`docs/dependencies.md` lists what requirements.txt installs, with the licenses that it has.
 
 After a change of requirements.txt, write the page anew where they are installed:
 
@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "dependencies.md"
 HEAD = """# What jreid runs on
 
-The packages of `requirements.txt` and their licences. Direct ones are those that jreid imports;
+The packages of `requirements.txt` and their licenses. Direct ones are those that jreid imports;
 `data` marks what only training needs (`pip install ".[data]"`), and the others come with them.
 `tests/test_dependencies.py` makes this page from what the packages say about themselves.
 
-| package | version | licence | |
+| package | version | license | |
 |---|---|---|---|
 """
 NAMES = {
@@ -48,7 +48,7 @@ def versions() -> dict[str, list[str]]:
     return found
 
 
-def licence(package: str) -> str:
+def license(package: str) -> str:
     """What a package says; of both Python's and other systems' packages, the same words."""
     try:
         metadata = importlib.metadata.metadata(package)
@@ -79,10 +79,10 @@ def _name(requirement: str) -> str:
 
 
 def rows() -> dict[str, tuple[str, str, str]]:
-    """The page's rows: version, licence and mark of each package."""
+    """The page's rows: version, license and mark of each package."""
     marks = directly()
     return {
-        package: (" or ".join(found), licence(package), marks.get(package, ""))
+        package: (" or ".join(found), license(package), marks.get(package, ""))
         for package, found in versions().items()
     }
 
@@ -94,7 +94,7 @@ def page():
     return {package: tuple(rest) for package, *rest in cells}
 
 
-def test_the_page_lists_what_is_required_with_its_licence(page):
+def test_the_page_lists_what_is_required_with_its_license(page):
     expected = rows()
     assert page.keys() == expected.keys()
     for package, row in page.items():
@@ -102,9 +102,9 @@ def test_the_page_lists_what_is_required_with_its_licence(page):
         assert row == expected[package] if installed else row[::2] == expected[package][::2]
 
 
-def test_every_licence_lets_a_program_import_the_package(page):
-    for package, (_, licences, _) in page.items():
-        assert {*re.split(" AND | OR ", licences)} <= FREE, package
+def test_every_license_lets_a_program_import_the_package(page):
+    for package, (_, licenses, _) in page.items():
+        assert {*re.split(" AND | OR ", licenses)} <= FREE, package
 
 
 if __name__ == "__main__":

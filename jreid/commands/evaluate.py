@@ -118,6 +118,7 @@ def evaluate_and_print(
         InputError: the result cannot be written, or a re-ranking has failed; the rows that are
             complete are printed first.
     """
+    from jreid.config import outside_names
     from jreid.distributed.processes import on_main_process
     from jreid.evaluation import write_result
     from jreid.runs.evaluate import evaluate_run
@@ -149,7 +150,8 @@ def evaluate_and_print(
         print(f"TensorBoard  tensorboard --logdir={shlex.quote(str(run.metrics))}")
     output = "test.npz" if run.is_bundle else shlex.quote(f"{run.workdir / 'test.npz'}")
     embed = f"embed --workdir={shlex.quote(str(run.workdir))} --split=test --output={output}"
-    print(f"embeddings   python -m jreid {embed}")
+    trust = " --trust-code" if outside_names(config) else ""
+    print(f"embeddings   python -m jreid {embed}{trust}")
     raise_incomplete(result, unwritten)
 
 

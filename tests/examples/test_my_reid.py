@@ -43,6 +43,7 @@ def flags(tmp_path, monkeypatch):
 def test_a_package_of_outside_trains_and_evaluates(flags, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["train", *flags, f"--workdir={run}"]) == 0, capsys.readouterr().err
+    assert capsys.readouterr().out.rstrip().endswith("test.npz --trust-code")
     result = json.loads((run / "result.json").read_text())
     assert [row["protocol_text"] for row in result["rows"]] == [PROTOCOL]
     versions = json.loads((run / "run.json").read_text())["versions"]
