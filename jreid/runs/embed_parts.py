@@ -17,7 +17,7 @@ from jreid.progress import ProgressBar, silent
 
 log = logging.getLogger(__name__)
 
-PART_IMAGES = 8192  # of a part: they are in memory together
+PART_IMAGES = 4096  # of a part: they are in memory together, and one job embeds them
 DTYPES = ("float32", "float16")
 # What a part that is kept must agree in with this command.
 SAME = ("model", "extraction", "modality", "dtype")
