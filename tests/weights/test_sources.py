@@ -156,6 +156,8 @@ def test_a_file_whose_name_says_another_hash(tmp_path, caplog):
     assert describe("a", str(tmp_path / f"resnet50-{right[:8]}.pth"), right) == {}
     with pytest.raises(InputError, match=rf"damaged.* with {right[:8]}, its name says 0676ba61"):
         describe("a", str(tmp_path / "resnet50-0676ba61.pth"), right)
+    with pytest.raises(InputError, match="damaged"):  # in PyTorch's cache
+        describe("ibn_a", str(tmp_path / IBN_A_FILE), right)
     # The content of another published file: both are named.
     found = describe("a", "resnet50-0676ba61.pth", "11ad3fa6".ljust(64, "0"))
     assert "V2" in found["name"]
