@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jreid.datasets import SHARED_PEOPLE, TITLES
+from jreid.datasets import SETTINGS, SHARED_PEOPLE, TITLES
 from jreid.errors import InputError
 
 FLAG = "--other-data"
@@ -64,7 +64,7 @@ def marks_of_data(
 
     Raises:
         InputError: the data are not the run's own and the user did not ask for them, or the run was
-            trained on some of the images.
+            trained on some of the images, or people of another of the dataset's lists.
     """
     record = run.record()
     own, asked = record.get("data_fingerprint"), options.other_data or options.data
@@ -81,11 +81,12 @@ def marks_of_data(
 
     _refuse_shared_people(run, config)
     marks = {"other_data": True, "trained_on": run.config().data.name}
-    training = _training_images(run, own, load)
+    training = _training_rows(run, own, load)
     if training is None:
         return {**marks, "trained_on_unknown": True}
+    images = {hashlib.sha256(image).digest() for image in training.image}
     table = dataset.table.take(dataset.table.split == split)
-    known = np.array([hashlib.sha256(image).digest() in training for image in table.image], bool)
+    known = np.array([hashlib.sha256(image).digest() in images for image in table.image], bool)
     if known.any():
         people = len(np.unique(table.identity[known]))
         raise InputError(
@@ -93,7 +94,28 @@ def marks_of_data(
             f"{people} identities, were training images of the run in {run.workdir}; evaluate it "
             "on people that it was not trained on."
         )
+    if _has_other_lists(config.data, run.config().data):
+        _refuse_trained_people(run, config, np.intersect1d(table.identity, training.identity))
     return marks
+
+
+def _has_other_lists(data: Any, trained: Any) -> bool:
+    """Whether two configs use one dataset by different lists, such as experiments of MP-ReID."""
+    setting = SETTINGS.get(data.layout)
+    if setting is None or data.name != trained.name:
+        return False
+    return getattr(data, setting.field) != getattr(trained, setting.field)
+
+
+def _refuse_trained_people(run: Any, config: Any, people: Any) -> None:
+    """Raises InputError if there are such people: their images are others, of other cameras."""
+    if len(people):
+        option = SETTINGS[config.data.layout].option
+        raise InputError(
+            f"{config.data.folder}: {len(people)} identities of the test, such as {people[0]}, "
+            f"were training identities of the run in {run.workdir}, whose {option} is another one; "
+            f"train a run for this {option}."
+        )
 
 
 def _refuse_shared_people(run: Any, config: Any) -> None:
@@ -108,8 +130,8 @@ def _refuse_shared_people(run: Any, config: Any) -> None:
             )
 
 
-def _training_images(run: Any, own: str | None, load: Callable[[Any], Any]) -> set[bytes] | None:
-    """SHA-256 of the images that the run was trained on; None if they have left their folder."""
+def _training_rows(run: Any, own: str | None, load: Callable[[Any], Any]) -> Any:
+    """The Table of what the run was trained on; None if the images have left their folder."""
     import numpy as np
 
     config = run.config()
@@ -119,5 +141,4 @@ def _training_images(run: Any, own: str | None, load: Callable[[Any], Any]) -> s
         return None
     if dataset.fingerprint != own:
         return None
-    trained = np.isin(dataset.table.split, config.data.train_splits)
-    return {hashlib.sha256(image).digest() for image in dataset.table.image[trained]}
+    return dataset.table.take(np.isin(dataset.table.split, config.data.train_splits))

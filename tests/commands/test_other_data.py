@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from jreid.commands.other_data import marks_of_data
+from jreid.data.table import Table
 from jreid.errors import InputError
 
 
@@ -25,3 +27,36 @@ def test_orbench_and_the_datasets_of_its_images(trained, here, fingerprint):
     dataset = SimpleNamespace(fingerprint="2")
     with pytest.raises(InputError, match=f"trained on {trained}, cannot be tested on {here}"):
         marks_of_data(options, run, config(here), dataset, "test", lambda _: None)
+
+
+@pytest.mark.parametrize("person", [5, 6])
+def test_people_that_another_experiment_trains_on_are_refused(person):
+    """Their images are of other cameras, so that no image is among those of the training."""
+
+    def table(identity, camera, split):
+        image = np.array([bytes([identity, camera])], object)
+        fields = (np.array([one]) for one in ("a", identity, camera, "infrared", split))
+        return Table(*fields, image)
+
+    def config(experiment):
+        fields = {"name": "mp_reid", "layout": "mp_reid", "folder": "mp", "experiment": experiment}
+        return SimpleNamespace(data=SimpleNamespace(train_splits=("train",), **fields))
+
+    run = SimpleNamespace(
+        workdir="runs/mp",
+        record=lambda: {"data_fingerprint": "1"},
+        config=lambda: config("cctv_ir_cctv_rgb"),
+    )
+    own = SimpleNamespace(fingerprint="1", table=table(5, 7, "train"))
+    here = SimpleNamespace(fingerprint="2", table=table(person, 14, "test"))
+    options = SimpleNamespace(other_data=False, data="mp_reid")
+
+    def asked():
+        other = config("uav_ir_uav_rgb")
+        return marks_of_data(options, run, other, here, "test", lambda _: own)
+
+    if person == 5:
+        with pytest.raises(InputError, match=r"1 identities.* such as 5.*runs/mp.*experiment"):
+            asked()
+    else:
+        assert asked() == {"other_data": True, "trained_on": "mp_reid"}
