@@ -2,8 +2,8 @@
 
 python examples/minimal.py
 
-The data are made up: each identity wears colors of its own, and infrared images show how bright
-these are. It trains on 16 identities and searches for 16 others.
+The people are made up: each wears colors of their own, and infrared images show how bright these
+are. It trains on 16 people and searches for 16 others.
 """
 
 from typing import Any
@@ -18,67 +18,60 @@ from jreid.evaluation import cmc_map, mean_metrics
 from jreid.losses import batch_hard_triplet, cross_entropy
 from jreid.nn import BatchNorm, BatchNormNeck, Classifier, generalized_mean
 
-IDENTITIES, IMAGES = 16, 4
+PEOPLE, IMAGES = 16, 4
+IDENTITY = np.repeat(np.arange(PEOPLE), IMAGES)
 
 
 class Network(nn.Module):
-    """Images of a modality to pooled features, embeddings and logits."""
+    """Images of both modalities to pooled features, embeddings and logits; visible rows first."""
 
     @nn.compact
     def __call__(self, visible, infrared, train: bool):
-        stems = [nn.Conv(16, (3, 3), 2)(visible), nn.Conv(16, (3, 3), 2)(infrared)]
+        stems = [nn.Conv(16, (3, 3), 2)(images) for images in (visible, infrared)]
         maps = nn.relu(BatchNorm()(nn.Conv(32, (3, 3), 2)(nn.relu(jnp.concatenate(stems))), train))
         pooled = generalized_mean(maps)
         embedding = BatchNormNeck()(pooled, train)
-        return pooled, embedding, Classifier(IDENTITIES)(embedding)
+        return pooled, embedding, Classifier(PEOPLE)(embedding)
 
 
-def make_images(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Visible and infrared images `[N, 16, 8, 3]` of new people, and the identity of each row."""
-    identity = np.repeat(np.arange(IDENTITIES), IMAGES)
-    clothes = np.repeat(rng.uniform(-1, 1, (IDENTITIES, 4, 1, 3)), 4, axis=1)
-    visible = np.broadcast_to(clothes[identity], (len(identity), 16, 8, 3))
+def make_images(seed: int) -> list[np.ndarray]:
+    """Visible and infrared images `[N, 16, 8, 3]` of new people, in the order of `IDENTITY`."""
+    rng = np.random.default_rng(seed)
+    visible = rng.uniform(-1, 1, (PEOPLE, 4, 1, 3)).repeat(4, axis=1).repeat(8, axis=2)[IDENTITY]
     infrared = visible.mean(-1, keepdims=True).repeat(3, -1)
-    visible, infrared = (x + 0.2 * rng.normal(size=x.shape) for x in (visible, infrared))
-    return visible.astype(np.float32), infrared.astype(np.float32), identity
+    return [(x + 0.2 * rng.normal(size=x.shape)).astype(np.float32) for x in (visible, infrared)]
 
 
 def main(steps: int = 100) -> tuple[float, float]:
     """Trains and returns the mAP of infrared queries, before and after."""
     network: Any = Network()
-    rng, optimizer = np.random.default_rng(0), optax.adam(3e-3)
-    visible, infrared, identity = make_images(rng)
-    initialize = jax.jit(network.init, static_argnames="train")
-    variables = initialize(jax.random.key(0), visible, infrared, train=False)
-    params, statistics = variables["params"], variables["batch_stats"]
+    images, both, optimizer = make_images(0), jnp.tile(IDENTITY, 2), optax.adam(3e-3)
+    variables = jax.jit(network.init, static_argnums=3)(jax.random.key(0), *images, False)
 
-    def loss(params, statistics):
-        (pooled, _, logits), updated = network.apply(
-            {"params": params, "batch_stats": statistics},
-            *(visible, infrared, True),
-            mutable=["batch_stats"],
-        )
-        both = jnp.tile(identity, 2)
+    def loss(params, batch_stats):
+        variables = {"params": params, "batch_stats": batch_stats}
+        (pooled, _, logits), new = network.apply(variables, *images, True, mutable=["batch_stats"])
         total = cross_entropy(logits, both) + batch_hard_triplet(pooled, both, margin=0.3)
-        return total, updated["batch_stats"]
+        return total, new["batch_stats"]
 
     @jax.jit
-    def step(params, statistics, state):
-        gradients, statistics = jax.grad(loss, has_aux=True)(params, statistics)
+    def step(variables, state):
+        gradients, statistics = jax.grad(loss, has_aux=True)(
+            variables["params"], variables["batch_stats"]
+        )
         updates, state = optimizer.update(gradients, state)
-        return optax.apply_updates(params, updates), statistics, state
+        params = optax.apply_updates(variables["params"], updates)
+        return {"params": params, "batch_stats": statistics}, state
 
-    def evaluate(params, statistics) -> float:
-        new_visible, new_infrared, people = make_images(np.random.default_rng(1))
-        variables = {"params": params, "batch_stats": statistics}
-        _, embedding, _ = network.apply(variables, new_visible, new_infrared, train=False)
+    def mean_average_precision() -> float:
+        _, embedding, _ = network.apply(variables, *make_images(1), False)
         gallery, query = np.split(np.asarray(embedding), 2)
-        return mean_metrics(cmc_map(query, gallery, people, people)).mean_average_precision
+        return mean_metrics(cmc_map(query, gallery, IDENTITY, IDENTITY)).mean_average_precision
 
-    before, state = evaluate(params, statistics), optimizer.init(params)
+    before, state = mean_average_precision(), optimizer.init(variables["params"])
     for _ in range(steps):
-        params, statistics, state = step(params, statistics, state)
-    return before, evaluate(params, statistics)
+        variables, state = step(variables, state)
+    return before, mean_average_precision()
 
 
 if __name__ == "__main__":
