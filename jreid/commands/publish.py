@@ -39,6 +39,11 @@ def _publish(options: argparse.Namespace) -> None:
     from jreid.runs.chosen import checkpoint_variables, open_checkpoints
     from jreid.runs.run import Run
 
+    if not options.license or not options.license.isprintable():
+        raise InputError(
+            f"--license={options.license!r} is not the name of a license; give one, such as "
+            "cc-by-nc-4.0."
+        )
     run, output = Run(options.workdir), options.output
     if output.exists():
         raise InputError(f"{output} exists; choose another --output, nothing is overwritten.")

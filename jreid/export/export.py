@@ -53,6 +53,11 @@ def check_output(output: Path) -> None:
         raise InputError(
             f"{card}, where the card would be written, is another file; choose another --output."
         )
+    if output.exists() and not card.exists():
+        raise InputError(
+            f"{output} exists and has no card of an export beside it; choose another --output, or "
+            "remove the file."
+        )
 
 
 def _is_card(path: Path) -> bool:

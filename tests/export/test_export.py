@@ -125,11 +125,13 @@ def test_what_cannot_be_exported_is_refused(run, tmp_path, capsys, workdir, outp
     assert {path.name for path in tmp_path.iterdir()} == {"untrained"}
 
 
-def test_a_card_replaces_no_other_file(run, tmp_path, capsys):
+@pytest.mark.parametrize("output", ["config", "config.json"])
+def test_an_export_and_its_card_replace_no_other_file(run, tmp_path, capsys, output):
     (tmp_path / "config.json").write_text('{"seed": 0}')
-    assert export(run, tmp_path / "config", "--format=stablehlo") == 2
+    assert export(run, tmp_path / output, "--format=stablehlo") == 2
     assert f"{tmp_path}/config.json" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == '{"seed": 0}'
 
 
 def test_a_package_that_is_missing_is_named(run, tmp_path, capsys, monkeypatch):

@@ -281,6 +281,14 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize("license", ["", "mit\nlibrary_name: other"])
+def test_what_is_no_name_of_a_license_is_refused(run, tmp_path, capsys, license):
+    output = tmp_path / "bundle"
+    flags = [f"--workdir={run}", f"--output={output}", f"--license={license}", "--trust-code"]
+    assert main(["publish", *flags]) == 2
+    assert "--license=" in capsys.readouterr().err and not output.exists()
+
+
 def test_a_result_of_other_features_is_not_on_the_card(run, tmp_path, capsys):
     other = tmp_path / "run"
     shutil.copytree(run, other)
