@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,14 +121,19 @@ def _refuse_trained_people(run: Any, config: Any, people: Any) -> None:
 
 def _refuse_shared_people(run: Any, config: Any) -> None:
     """Raises InputError for two datasets that have people of each other."""
-    here, trained = config.data.name, run.config().data.name
-    for one, other in ((here, trained), (trained, here)):
-        if other in SHARED_PEOPLE.get(one, ()):
-            raise InputError(
-                f"{TITLES[one]} has images of {TITLES[other]}, test people included, so the run in "
-                f"{run.workdir}, which was trained on {trained}, cannot be tested on {here}; "
-                "choose another dataset."
-            )
+    for here, trained in itertools.product(_datasets(config.data), _datasets(run.config().data)):
+        for one, other in ((here, trained), (trained, here)):
+            if other in SHARED_PEOPLE.get(one, ()):
+                raise InputError(
+                    f"{TITLES[one]} has images of {TITLES[other]}, test people included, so the "
+                    f"run in {run.workdir}, which was trained on {trained}, cannot be tested on "
+                    f"{here}; choose another dataset."
+                )
+
+
+def _datasets(data: Any) -> set[str]:
+    """The datasets whose people a config may have: --other-data may leave the name as it was."""
+    return {data.name, data.layout} if data.name in TITLES else {data.name}
 
 
 def _training_rows(run: Any, own: str | None, load: Callable[[Any], Any]) -> Any:

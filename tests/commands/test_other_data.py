@@ -10,23 +10,25 @@ from jreid.data.table import Table
 from jreid.errors import InputError
 
 
+@pytest.mark.parametrize("is_renamed", [True, False])  # False: only the layout is another
 @pytest.mark.parametrize(
     ("trained", "here"), [("llcm", "orbench"), ("orbench", "sysu_mm01"), ("orbench", "llcm")]
 )
 @pytest.mark.parametrize("fingerprint", ["1", None])  # None: of an imported run
-def test_orbench_and_the_datasets_of_its_images(trained, here, fingerprint):
-    def config(name):
-        return SimpleNamespace(data=SimpleNamespace(name=name, folder="data"))
+def test_orbench_and_the_datasets_of_its_images(trained, here, fingerprint, is_renamed):
+    def config(name, layout):
+        return SimpleNamespace(data=SimpleNamespace(name=name, layout=layout, folder="data"))
 
     run = SimpleNamespace(
         workdir="runs/a",
         record=lambda: {"data_fingerprint": fingerprint},
-        config=lambda: config(trained),
+        config=lambda: config(trained, trained),
     )
-    options = SimpleNamespace(other_data=False, data=here)
+    options = SimpleNamespace(other_data=True, data=None)
     dataset = SimpleNamespace(fingerprint="2")
     with pytest.raises(InputError, match=f"trained on {trained}, cannot be tested on {here}"):
-        marks_of_data(options, run, config(here), dataset, "test", lambda _: None)
+        other = config(here if is_renamed else trained, here)
+        marks_of_data(options, run, other, dataset, "test", lambda _: None)
 
 
 @pytest.mark.parametrize("person", [5, 6])
