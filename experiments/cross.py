@@ -103,7 +103,8 @@ def _evaluate(run: Path, target: Target, output: Path) -> Cell:
     log.info("%s on %s", run, target.data)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        return Cell(None, (done.stderr.strip().splitlines() or ["it failed"])[-1])
+        why = (done.stderr.strip().splitlines() or ["it failed"])[-1]
+        return Cell(None, why.removeprefix("jreid: ").removesuffix("."))
     rows = json.loads(done.stdout)["rows"]
     return Cell(next((row for row in rows if row["checkpoint"] == "last"), rows[0]))
 

@@ -47,7 +47,7 @@ def test_runs_are_evaluated_by_the_command(monkeypatch):
     def run(command, **_):
         commands.append(command[3:])
         if "--data=llcm" in command:
-            return SimpleNamespace(returncode=2, stdout="", stderr="INFO: x\nERROR: no folder\n")
+            return SimpleNamespace(returncode=2, stdout="", stderr="a note\njreid: no folder.\n")
         rows = [row(0.1, checkpoint="best"), row(0.5)]
         return SimpleNamespace(returncode=0, stdout=json.dumps({"rows": rows}), stderr="")
 
@@ -59,6 +59,7 @@ def test_runs_are_evaluated_by_the_command(monkeypatch):
     for command in commands:  # the run's own results stay
         (output,) = [flag for flag in command if flag.startswith("--output=")]
         assert "runs/a" not in output
-    assert "| runs/a | 50.00 / 25.00 (`aaaa`, own data) | - |" in text and "no folder" in text
+    assert "| runs/a | 50.00 / 25.00 (`aaaa`, own data) | - |" in text
+    assert "on llcm: no folder.\n" in text
     with pytest.raises(InputError, match="no folder"):
         cross.cross([A], TARGETS[1:])
