@@ -17,8 +17,11 @@ def local_path(path: str, name: str) -> str:
         name: of the flag or field, for the error.
 
     Raises:
-        InputError: it is a URL, or its home directory is not known.
+        InputError: it is empty, as of a shell variable that is not set; it is a URL; or its home
+            directory is not known.
     """
+    if not path:
+        raise InputError(f"{name} is empty; give a path, or `.` for the current folder.")
     if SCHEME.match(path):
         raise InputError(
             f"{name}={path} is a URL; jreid reads and writes local paths only: mount or copy the "

@@ -1,9 +1,11 @@
 """Paths as people give them: home directories, URLs, other directories, and what is no file."""
 
+import argparse
 import os
 import re
 import shlex
 import socket
+from pathlib import Path
 
 import pytest
 from helpers.paths import ROOT
@@ -48,6 +50,33 @@ def test_urls_are_refused_and_make_no_folder(flags, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert main(flags) == 2
     assert "is a URL" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def verbs_with_paths():
+    """Each verb's parser and its flags that are paths."""
+    parsers = [_parser()]
+    for parser in parsers:  # grows
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+            elif action.type is Path:
+                yield parser, action
+
+
+def test_no_empty_path_is_the_current_folder(tmp_path, monkeypatch, capsys):
+    """As of `--gallery=$UNSET`."""
+    monkeypatch.chdir(tmp_path)
+    found = [*verbs_with_paths()]
+    assert len(found) > 25
+    for parser, action in found:
+        with pytest.raises(argparse.ArgumentError, match="the path is empty"):
+            parser._get_values(action, [""])
+    with pytest.raises(SystemExit):
+        main(["train", f"--config={TINY}", "--workdir="])
+    assert "--workdir: the path is empty" in capsys.readouterr().err
+    assert main(["train", f"--config={TINY}", "--workdir=run", "--config.data.folder="]) == 2
+    assert "config.data.folder is empty" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 

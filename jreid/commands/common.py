@@ -46,10 +46,18 @@ def verb(
     parser = verbs.add_parser(
         name, help=help, description=sentence, epilog=epilog, allow_abbrev=False
     )
+    parser.register("type", Path, _path)
     parser.set_defaults(run=run, takes_config=config, may_lose_output=False)
     if prints:
         add_json_flag(parser)
     return parser
+
+
+def _path(text: str) -> Path:
+    """The path of a flag: `Path("")` would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; give a path, or . for this folder")
+    return Path(text)
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

@@ -126,8 +126,8 @@ class TrainedModel:
         Example:
             hits = jreid.load("runs/quickstart").search("suspect.png", "photos/", top=5)
         """
-        if top < 1:
-            raise ValueError(f"top={top} finds nothing; give 1 or more.")
+        if not isinstance(top, int | np.integer) or top < 1:
+            raise ValueError(f"top={top!r} is not a number of images; give a whole number from 1.")
         with TerminalBar(progress) as bar:
             found = self._taken(gallery, gallery_modality, bar)
             return Hits(self._taken(query, modality, bar), found, top)
@@ -276,6 +276,8 @@ def load(
     """
     if checkpoint not in KINDS:
         raise ValueError(f"checkpoint={checkpoint!r} is unknown: choose one of {', '.join(KINDS)}.")
+    if not isinstance(run, str | os.PathLike):
+        raise ValueError(f"run={run!r} is not a path; give the folder of a run.")
     address = os.fspath(run)
     silence_xla()
     there = Run(fetch(address) if address.startswith(PREFIX) else _path(address, "run"))

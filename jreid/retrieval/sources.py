@@ -61,7 +61,7 @@ class Contents:
 def count(images: Images) -> int | None:
     """The number of images, if it is known without reading them; for a folder it is not."""
     if isinstance(images, str | os.PathLike):
-        return None if Path(images).is_dir() else 1
+        return None if os.path.isdir(images) else 1
     if isinstance(images, PIL.Image.Image) or getattr(images, "ndim", 0) == 3:
         return 1
     return len(images) if hasattr(images, "__len__") else None  # pyright: ignore[reportArgumentType]
@@ -132,10 +132,10 @@ def _of_one(image: object, number: int, depth_range: tuple[int, ...]) -> Iterato
 
 
 def _of_path(path: Path, depth_range: tuple[int, ...]) -> Iterator[Source]:
-    if path.is_dir():
+    if os.path.isdir(path):
         for place, file in read_gallery(path).items():
             yield Source(place, partial(read_image, file, depth_range))
-    elif path.exists():
+    elif os.path.exists(path):
         yield Source(str(path), partial(read_image, path, depth_range))
     else:
         raise InputError(

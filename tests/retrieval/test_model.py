@@ -178,12 +178,17 @@ def test_a_deep_image_gets_a_remedy_that_a_finished_run_allows(run, model, folde
 def test_what_load_refuses(run, model, tmp_path):
     for arguments, part in (
         ({"run": tmp_path}, "holds no run"),
+        ({"run": ""}, "run is empty"),
+        ({"run": None}, "run=None is not a path"),
         ({"run": run}, "outside of jreid"),
         ({"run": run, "trust_code": True, "checkpoint": "best"}, "has no best checkpoint"),
         ({"run": run, "trust_code": True, "checkpoint": "first"}, "checkpoint='first'"),
     ):
         with pytest.raises(ValueError, match=part):
             jreid.load(**arguments)
+    for image, part in (("", "image is empty"), ("a" * 5000, "does not exist")):
+        with pytest.raises(ValueError, match=part):
+            model.embed(image, modality="visible")
     with pytest.raises(ValueError, match="thermal"):
         model.embed([], modality="thermal")
 
@@ -204,7 +209,8 @@ def test_a_search_ranks_by_cosine_and_takes_images_features_and_folders(model, a
     assert hits.rows.shape == (1, 5)
     assert hits[0][0].name == hits.names[0][0] == "sub/4.png" and "sub/4.png" in str(hits)
     assert hits._repr_html_().count("data:image/jpeg") == 6
-    with pytest.raises(ValueError, match="top=0"):
-        model.search(arrays[4], folder, top=0)
+    for top in (0, 1.5, "3"):
+        with pytest.raises(ValueError, match=f"top={top!r}"):
+            model.search(arrays[4], folder, top=top)
     with pytest.raises(ValueError, match="dimensions"):
         model.search(np.ones((1, 3), np.float32), folder)
