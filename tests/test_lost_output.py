@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from ml_collections import ConfigDict
 
 from jreid.__main__ import main
 from jreid.commands.evaluate import evaluate_and_print
@@ -51,7 +52,7 @@ def test_a_runs_numbers_are_shown_where_its_result_cannot_be_written(
     run.result.mkdir(parents=True)
     run.metrics.mkdir()
     capsys.readouterr()
-    config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
+    config = ConfigDict({"method": "agw", "data": {"name": "mine"}})
     dataset = SimpleNamespace(fingerprint="0" * 64)
     with pytest.raises(InputError, match=r"result\.json"):
         evaluate_and_print(SimpleNamespace(), config, run, dataset, None)

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from ml_collections import ConfigDict
 
 from jreid.__main__ import main
 from jreid.commands.evaluate import evaluate_and_print
@@ -12,7 +13,7 @@ from jreid.runs.run import Run
 
 def test_only_a_trained_run_has_metrics_to_look_at(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", lambda *_: [{"rows": []}])
-    config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
+    config = ConfigDict({"method": "agw", "data": {"name": "mine"}})
     options = SimpleNamespace(output=None)
     run, dataset = Run(tmp_path / "run"), SimpleNamespace(fingerprint="0" * 64)
     evaluate_and_print(options, config, run, dataset, None)
@@ -25,7 +26,7 @@ def test_only_a_trained_run_has_metrics_to_look_at(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize("is_bundle", [False, True])
 def test_a_result_in_another_file_leaves_the_runs_own(is_bundle, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jreid.runs.evaluate.evaluate_run", lambda *_: [{"rows": []}])
-    config = SimpleNamespace(method="agw", data=SimpleNamespace(name="mine"))
+    config = ConfigDict({"method": "agw", "data": {"name": "mine"}})
     run, dataset = Run(tmp_path), SimpleNamespace(fingerprint="0" * 64)
     run.is_bundle = is_bundle
     for name in ("result.json", "result-000000000000.json"):
