@@ -248,7 +248,7 @@ def test_other_data_are_another_result(run, tmp_path, capsys):
     assert "other data" in call(capsys, *message)[1]
 
 
-def test_a_run_is_evaluated_on_another_dataset_by_its_protocols(run, tmp_path, capsys):
+def test_a_run_is_evaluated_on_another_dataset_by_its_protocols(run, tmp_path, capsys, caplog):
     from jreid.synthetic.synthesize import synthesize
 
     other = tmp_path / "other"
@@ -265,6 +265,11 @@ def test_a_run_is_evaluated_on_another_dataset_by_its_protocols(run, tmp_path, c
     assert "--data-folder needs --data" in call(capsys, *evaluate[:2], evaluate[3])[2]
     assert "llcm" in call(capsys, *evaluate[:2], "--data=llm")[2]
     assert call(capsys, *evaluate[:3], f"--data-folder={tmp_path}/nowhere")[0] == 2
+    for chosen, named in (("", True), (",trial=3", False)):
+        regdb = [*evaluate[:2], f"--data=regdb{chosen}", f"--data-folder={tmp_path}/nowhere"]
+        caplog.clear()
+        assert call(capsys, *regdb)[0] == 2
+        assert ("trial=1 is used" in caplog.text) is named
     compare = ["evaluate", "--compare", run, run, "--data=tiny_llcm"]
     assert "goes only with --workdir" in call(capsys, *compare)[2]
 

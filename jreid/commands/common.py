@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.output import add_json_flag
+from jreid.datasets import SETTINGS
 from jreid.errors import InputError
 from jreid.find import Trust
 from jreid.progress import TerminalBar
@@ -155,12 +156,23 @@ def _load(options: argparse.Namespace) -> Any:
         config = run.config()
         if getattr(options, "data", None):
             config = configs.with_data(config, options.data, options.data_folder)
+            _name_default(config.data, options.data)
         elif getattr(options, "data_folder", None):
             raise InputError("--data-folder needs --data, such as --data=llcm.")
         config = configs.override(config, options.overrides)
         with run.explain_revision():
             check_config(config)
     return config
+
+
+def _name_default(data: Any, argument: str) -> None:
+    """Says which of a dataset's lists is used, if the user has chosen none."""
+    setting = SETTINGS.get(data.layout)
+    if setting and f"{setting.option}=" not in argument:
+        log.info(
+            "--data=%s: %s=%s is used; choose another by --data=%s,%s=...",
+            *(argument, setting.option, getattr(data, setting.field), argument, setting.option),
+        )
 
 
 def _set_threads(config: Any) -> None:
