@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 from jreid import config as configs
 from jreid.distributed.processes import is_main_process
 from jreid.errors import InputError
+from jreid.evaluation.results.measures import MIXED_METRICS
 from jreid.files import write_text
 from jreid.find import require_choice
 from jreid.methods import Config
@@ -199,6 +200,8 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """A row's numbers, by names such as `test/last/sysu_mm01 all/none/mAP`."""
     place = f"test/{row['checkpoint']}/{row['label']}/{row['rerank']}"
     numbers = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
+    mixed = row.get("mixed") or {}  # of a gallery of both modalities
+    numbers |= {name: mixed[name]["mean"] for name in MIXED_METRICS if mixed.get(name)}
     return {f"{place}/{name}": value for name, value in numbers.items()}
 
 

@@ -14,7 +14,7 @@ from helpers.tracked import ROW, track, tracker_of
 
 from jreid.__main__ import main
 from jreid.errors import InputError
-from jreid.training.tracking import BACKENDS, require_tracker
+from jreid.training.tracking import BACKENDS, _numbers, require_tracker
 
 
 @pytest.fixture(params=BACKENDS)
@@ -139,3 +139,10 @@ def test_trackio_s_own_store_has_each_step_once(tmp_path):
     ]
     scores = [one["step"] for one in found["logs"] if "validation/mAP" in one]
     assert scores == [6, 8] and found["logs"][-1]["test/last/all/none/mAP"] == 0.25
+
+
+def test_a_mixed_gallerys_own_measures_are_numbers_too():
+    row = {"checkpoint": "last", "label": "mixed", "rerank": "none", "mAP": 0.5, "mINP": 0.4}
+    mixed = {"share": 0.3, "confusion": {"mean": 0.2, "std": 0.1}, "cross_modality_mAP": None}
+    found = _numbers(row | {"cmc": {"1": 0.6}, "mixed": mixed})
+    assert found["test/last/mixed/none/confusion"] == 0.2 and len(found) == 4
