@@ -6,7 +6,7 @@ import time
 
 import pytest
 from helpers.paths import ROOT
-from helpers.together import environment
+from helpers.together import environment, free_port
 
 from jreid.__main__ import main
 from jreid.distributed import cluster
@@ -86,7 +86,8 @@ def test_processes_that_do_not_come_are_not_waited_for_long(process, tmp_path):
         "cluster.WAIT = 2\nsys.exit(main(sys.argv[1:]))"
     )
     command = ["train", "--config=configs/agw.py:tiny", f"--workdir={tmp_path}/run"]
-    flags = ["--coordinator=localhost:9", "--processes=2", f"--process-id={process}"]
+    address = f"localhost:{free_port()}"
+    flags = [f"--coordinator={address}", "--processes=2", f"--process-id={process}"]
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, *command, *flags],
@@ -99,7 +100,7 @@ def test_processes_that_do_not_come_are_not_waited_for_long(process, tmp_path):
     assert done.returncode == 2, done.stderr
     assert time.monotonic() - start < 60
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("jreid: ")]
-    assert "cannot connect to each other at localhost:9" in message
+    assert f"cannot connect to each other at {address}" in message
     assert "Traceback" not in done.stderr
 
 

@@ -28,13 +28,17 @@ def together(*command: object, processes: int = 2, timeout: float = 550) -> list
         return ended(running, timeout)
 
 
+def free_port() -> int:
+    """A port that nobody listens at, so that tests that run at once do not meet."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def started(*command: object, processes: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
     """The processes while they run; killed on the way out."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    flags = [f"--coordinator=localhost:{port}", f"--processes={processes}"]
+    flags = [f"--coordinator=localhost:{free_port()}", f"--processes={processes}"]
     running = [
         subprocess.Popen(
             [sys.executable, *map(str, command), *flags, f"--process-id={number}"],
