@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from helpers.xla_flags import OPTIMIZED
 
 from jreid import config as configs
 from jreid.data.table import MODALITIES
@@ -118,9 +119,8 @@ def _length(array):
     [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CONFIGS],
 )
 def test_every_number_is_the_pinned_one(name, monkeypatch):
-    optimized = {"xla_backend_optimization_level": 3}  # as users have it
-    monkeypatch.setitem(COMPILER_OPTIONS, "cpu", COMPILER_OPTIONS["cpu"] | optimized)
-    monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=optimized))
+    monkeypatch.setitem(COMPILER_OPTIONS, "cpu", COMPILER_OPTIONS["cpu"] | OPTIMIZED)
+    monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=OPTIMIZED))
     pinned, found = json.loads(FILE.read_text())[name], describe(name)
     assert found["shapes"] == pinned["shapes"]
     for part, tolerance in TOLERANCE.items():
