@@ -66,13 +66,8 @@ def main(
         description: the experiment's docstring.
         arguments: None for those of the process.
     """
-    configure()
-    parser = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0],
-        epilog="set config fields of every row by --config.field=value",
-    )
+    parser = _parser(description, "row")
     parser.add_argument("tables", nargs="+", choices=tables, help="tables to run")
-    add_arguments(parser)
     options, flags = parser.parse_known_args(arguments)
     try:
         _run(config, [tables[name] for name in options.tables], options, flags)
@@ -94,17 +89,22 @@ def main_of_methods(
         description: the experiment's docstring.
         arguments: None for those of the process.
     """
-    configure()
-    parser = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0],
-        epilog="set config fields of every method by --config.field=value",
-    )
-    add_arguments(parser)
+    parser = _parser(description, "method")
     options, flags = parser.parse_known_args(arguments)
     try:
         run({name: sweep_of(name, options, flags) for name in names}, options)
     except (InputError, Stopped) as error:
         sys.exit(report(error))
+
+
+def _parser(description: str | None, each: str) -> argparse.ArgumentParser:
+    configure()
+    parser = argparse.ArgumentParser(
+        description=(description or "").partition("\n")[0],
+        epilog=f"set config fields of every {each} by --config.field=value",
+    )
+    add_arguments(parser)
+    return parser
 
 
 def report(error: InputError | Stopped) -> int:

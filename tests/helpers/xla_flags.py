@@ -2,10 +2,10 @@
 
 from importlib.metadata import version
 
-OLDER = version("jaxlib").startswith("0.10.")  # later ones have no other emitters of fusions
 # Splitting a program, to compile its parts on several cores, takes more time of them in all.
 FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
-FLAGS += " --xla_cpu_use_fusion_emitters=false" * OLDER
 # The options of a program that is compiled as users have it.
 OPTIMIZED = {"xla_backend_optimization_level": 3}
-OPTIMIZED |= {"xla_cpu_use_fusion_emitters": True} if OLDER else {}
+if version("jaxlib").startswith("0.10."):  # later ones have no other emitters of fusions
+    FLAGS += " --xla_cpu_use_fusion_emitters=false"
+    OPTIMIZED["xla_cpu_use_fusion_emitters"] = True
