@@ -16,6 +16,8 @@ from jaxtyping import Float, Int
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.evaluation import GalleryIndex, Protocol, QueryGallery, evaluate, query_gallery
+from jreid.evaluation.results.feature_file import normal_name
+from jreid.evaluation.results.feature_formats import read_arrays
 from jreid.paths import require_file
 from jreid.progress import explained
 from jreid.retrieval.approximate import import_faiss
@@ -65,7 +67,9 @@ def measure(
         features: `[N, D]` of the table's rows.
         gallery_index: as in `evaluate`.
         indexes: texts for `faiss.index_factory`; or files that `faiss.write_index` has written, of
-            the images that are in any trial's gallery, as unit vectors for the cosine distance.
+            the images that are in any trial's gallery, as unit vectors for the cosine distance; or
+            .npz files of what a database found: `queries` `[Q]`, the names of all queries, and
+            `found` `[Q, top]`, the names of the images that were found, the nearest first.
         order: `[N]`: by which the gallery images in such a file are sorted; None: the table's.
         parameters: of faiss's search, such as `nprobe=16`.
         top: how many images a search finds.
@@ -100,18 +104,55 @@ def measure(
         Measured(f"exact, first {k}", {}, *_scores(nearest, queries, drawn, table)),
     ]
     for text in indexes:
-        index = _index(faiss, text, vectors[gallery], metric)
-        if parameters:
-            _set(faiss, index, parameters)
-        start = time.perf_counter()
-        found = index.search(vectors[queries], k)[1]
-        seconds = time.perf_counter() - start
-        found = np.where(found < 0, -1, gallery[found])
+        if Path(text).suffix == ".npz":
+            found = _found(Path(text), table.name, queries, gallery, k)
+            milliseconds = size = None
+        else:
+            index = _index(faiss, text, vectors[gallery], metric)
+            if parameters:
+                _set(faiss, index, parameters)
+            start = time.perf_counter()
+            found = index.search(vectors[queries], k)[1]
+            seconds = time.perf_counter() - start
+            found = np.where(found < 0, -1, gallery[found])
+            milliseconds, size = 1e3 * seconds / len(queries), len(faiss.serialize_index(index))
         recall = {first: _recall(nearest[:, :first], found[:, :first]) for first in ks}
         scores = _scores(found, queries, drawn, table)
-        size = len(faiss.serialize_index(index))
-        measured.append(Measured(text, recall, *scores, 1e3 * seconds / len(queries), size))
+        measured.append(Measured(text, recall, *scores, milliseconds, size))
     return measured
+
+
+def _found(
+    file: Path,
+    names: np.ndarray,
+    queries: Int[np.ndarray, " q"],
+    gallery: Int[np.ndarray, " g"],
+    k: int,
+) -> Int[np.ndarray, "q k"]:
+    """The rows of the images that a file says were found for each query; -1 for an empty name."""
+    arrays = read_arrays(file, ("queries", "found"))
+    searched, found = arrays["queries"], arrays["found"]
+    if {searched.dtype.kind, found.dtype.kind} != {"U"} or found.ndim != 2:
+        raise InputError(f"{file}: queries [Q] and found [Q, top] must be texts: names of images.")
+    if found.shape[:1] != searched.shape or found.shape[1] < k:
+        raise InputError(
+            f"{file}: found is {list(found.shape)}, for {len(searched)} queries; it must have a "
+            f"row for each query and {k} images in it (or give a smaller --top)."
+        )
+    rows = dict(zip(names[gallery].tolist(), gallery.tolist(), strict=True)) | {"": -1}
+    row_of = {normal_name(name): i for i, name in enumerate(searched.tolist())}
+    missing = [name for name in names[queries].tolist() if name not in row_of]
+    if missing:
+        raise InputError(f"{file}: queries lacks {missing[0]}, and {len(missing)} names in all.")
+    found = found[[row_of[name] for name in names[queries].tolist()], :k]
+    normal = [[name and normal_name(name) for name in line] for line in found.tolist()]
+    strange = next((name for line in normal for name in line if name not in rows), None)
+    if strange is not None:
+        raise InputError(
+            f"{file}: found has {strange}, which is not in the protocol's gallery; search a table "
+            "of the gallery's images only."
+        )
+    return np.array([[rows[name] for name in line] for line in normal])
 
 
 def _index(faiss: Any, text: str, gallery: Float[np.ndarray, "g d"], metric: int) -> Any:

@@ -152,6 +152,7 @@ def world(tmp_path_factory):
         modalities=np.repeat(MODALITIES, 4),
         names=np.array(images),
     )
+    shutil.copy(world / "of_photos.npz", world / "test.npz")
     features = [f"--features={world}/of_photos.npz", "--protocol=folder"]
     assert main(["evaluate", *features, f"--output={world}/mine.json"]) == 0
     run = make_run(world / "runs" / "agw")

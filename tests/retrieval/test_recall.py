@@ -126,3 +126,43 @@ def test_features_without_labels_and_no_images(tmp_path, capsys):
     assert "no array cameras" in capsys.readouterr().err
     assert main([*command, "--top=0"]) == 2
     assert "--top=0" in capsys.readouterr().err
+
+
+def found_file(path, found, queries=None):
+    names = TABLE.name[TABLE.modality == "infrared"] if queries is None else queries
+    np.savez(path, queries=names, found=found)
+    return str(path)
+
+
+def test_what_a_database_found_counts_as_an_index_does(tmp_path):
+    """Given in another order and with suffixes; of one query half is missing."""
+    infrared = TABLE.modality == "infrared"
+    index = faiss.IndexFlatIP(8)
+    unit = FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True)
+    index.add(unit[~infrared])
+    found = TABLE.name[~infrared][index.search(unit[infrared], 20)[1]]
+    order = RANDOM.permutation(infrared.sum())
+    jpg = np.char.add(found[order], ".jpg")
+    file = found_file(tmp_path / "f.npz", jpg, TABLE.name[infrared][order])
+    _, first, flat, given = rows(FOLDER, ["Flat", file], top=20)
+    assert given[1:4] == flat[1:4] and given.milliseconds is None and given.size is None
+    found[0, 10:] = ""
+    less = rows(FOLDER, [found_file(tmp_path / "g.npz", found)], top=20)[-1]
+    assert less.recall[10] == 1 and less.recall[20] == pytest.approx(1 - 10 / found.size)
+    assert less.mean_average_precision <= first.mean_average_precision
+
+
+@pytest.mark.parametrize(
+    ("found", "queries", "message"),
+    [
+        (np.full((72, 3), "cam9/x"), None, "found has cam9/x, which is not in .* gallery"),
+        (np.full((72, 2), ""), None, r"found is \[72, 2\]"),
+        (np.full((71, 3), ""), None, r"found is \[71, 3\], for 72 queries"),
+        (np.zeros((72, 3), int), None, "must be texts"),
+        (np.full((2, 3), ""), np.array(["a", "b"]), "queries lacks cam3/0001/.*, and 72 names"),
+    ],
+)
+def test_what_a_database_found_is_checked(found, queries, message, tmp_path):
+    file = found_file(tmp_path / "f.npz", found, queries)
+    with pytest.raises(InputError, match=message):
+        rows(FOLDER, [file], top=3)

@@ -108,7 +108,7 @@ def read_in_order(
     """As `read_features`, and the row in the file of each row of the table."""
     arrays = read_arrays(path, ARRAYS)
     features = _checked(path, arrays)
-    names = np.array([*map(_normal, _text(path, "names", arrays["names"]).tolist())])
+    names = np.array([*map(normal_name, _text(path, "names", arrays["names"]).tolist())])
     table = Table(
         name=names,
         identity=_integers(path, "identities", arrays["identities"]),
@@ -210,7 +210,7 @@ def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
     """`./cam1\\0006/0001.jpg` is `cam1/0006/0001`."""
     return SUFFIX.sub("", posixpath.normpath(name.replace("\\", "/")))
 
