@@ -30,7 +30,7 @@ from jreid.paths import local_path
 PLACES = {"data.folder", "data.prepared"}
 PATHS = (*PLACES, "weights")  # the fields that are a path, or may be one
 # Fields that no number depends on: a config with others counts as the same.
-NEUTRAL = {*PLACES, "tracker"}
+NEUTRAL = {*PLACES, "data.cache", "tracker"}
 
 # The fields that are lists of texts with commas, and an example of each.
 TEXTS = {

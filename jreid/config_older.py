@@ -28,7 +28,7 @@ RENAMED_VALUES = {
 # Fields that were added later, with the values that reproduce the earlier behavior.
 LATER_FIELDS = {
     "tracker": "none",
-    "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0},
+    "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0, "cache": "encoded"},
     "image": {"gray_infrared": False},
     "idkl": {"purifier": {"epsilon": 0.0}, "follow_batch": False},
 }

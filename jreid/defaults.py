@@ -45,6 +45,9 @@ def _dataset(argument: Argument) -> Config:
         "split_number": 0,  # of RegDB's ten, from 1; else 0
         "train_splits": known.train_splits,  # of train and validation
         "prepared": "data/prepared",  # packed images, by TFDS
+        # The images to train on: encoded, and decoded in each step; or resized once for all epochs,
+        # height x width x 3 bytes each. The numbers are the same.
+        "cache": "encoded",
         "allow_partial": False,  # accept a folder that lacks images; marks every result
         "on_bad_image": "raise",  # or skip: training images only, at most 0.1 %
         "test_fraction": 0.5,  # of the identities of a folder without splits.txt

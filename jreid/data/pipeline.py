@@ -1,33 +1,28 @@
-"""Training batches: rows of a Table on the devices, by tf.data: parallel and deterministic."""
+"""Training batches: rows of a Table on the devices, parallel and deterministic.
 
-import atexit
+Images are decoded by tf.data; those that are already resized are only copied, by numpy.
+"""
+
 import logging
-import os
-import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from jreid.data.augmentation import Augmentation, AugmentationParams, sample_augmentation
+from jreid.data.decoding import cores, in_parallel, naming_the_image
 from jreid.data.samplers import Plan
 from jreid.data.table import MODALITIES, Table
-from jreid.data.transforms import augment, decode, normalize_and_erase
-from jreid.errors import InputError
+from jreid.data.transforms import augment, flip_and_crop, normalize_and_erase
 from jreid.progress import said_after
 
-PREFETCHED_STEPS = 2
 PATIENCE = 60.0  # seconds that a batch may take before a warning
-# An image is too small to be split over threads: each core processes another image. TensorFlow's
-# resize uses its intra-op pool in spite of the dataset's options, and waking that pool costs a
-# quarter of the time.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 log = logging.getLogger(__name__)
-_running: weakref.WeakSet[Generator[Any]] = weakref.WeakSet()
 
 
 def training_batches(
@@ -37,6 +32,7 @@ def training_batches(
     seed: int,
     start: int,
     sharding: jax.sharding.NamedSharding,
+    resized: UInt8[np.ndarray, "rows h w 3"] | None = None,
 ) -> Iterator[Mapping[str, jax.Array]]:
     """The Batches of steps `start` to the plan's end, each a pure function of (seed, step).
 
@@ -46,12 +42,12 @@ def training_batches(
 
     Args:
         table: the training rows, those that `plan` was made from.
+        resized: the table's images as `resized_images` returns them, in place of the encoded ones;
+            the Batches are the same, bit for bit.
 
     Raises:
         InputError: bytes that are not an image; it names the image.
     """
-    import tensorflow as tf
-
     classes = np.searchsorted(np.unique(table.identity), table.identity).astype(np.int32)
     if start >= plan.steps:
         return
@@ -64,30 +60,25 @@ def training_batches(
     def rows_of(step: int) -> Int[np.ndarray, " rows"]:
         return plan.rows(step)[:, mine].reshape(-1)
 
-    def inputs() -> Iterator[_Elements]:
+    def sampled(images: np.ndarray) -> Iterator[_Elements]:
         for step in range(start, plan.steps):
             rows = rows_of(step)
             # For the global batch, so that they do not depend on the process that decodes a row.
             params = sample_augmentation(seed, step, 2 * N, options).take(own)
-            yield _Elements(table.image[rows], visible, params, classes[rows])
+            yield _Elements(images[rows], visible, params, classes[rows])
 
-    def augmented(one: _Elements) -> _Elements:
-        flip, corner, _ = one.params
-        return one._replace(image=augment(one.image, flip, corner, options, one.visible))
-
-    def spec(dtype: Any, *shape: int) -> Any:
-        return tf.TensorSpec([2 * share, *shape], dtype)
-
-    params = AugmentationParams(spec(tf.bool), spec(tf.int32, 2), spec(tf.int32, 4))
-    signature = _Elements(spec(tf.string), spec(tf.bool), params, spec(tf.int32))
     finished = jax.jit(partial(normalize_and_erase, options=options))
-    batches = _decoded(inputs, signature, augmented, 2 * share)
+    if resized is None:
+        batches = _decoded(lambda: sampled(table.image), 2 * share, options)
+    else:
+        batches = _copied(sampled(np.arange(len(table.name))), resized, options)
 
     def on_devices(values: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(sharding, values)
 
     for step in range(start, plan.steps):
-        with _naming(table.image, table.name, partial(rows_of, step)), _warning_of_a_wait():
+        naming = naming_the_image(table.image, table.name, partial(rows_of, step))
+        with naming, _warning_of_a_wait():
             batch = next(batches)
         halves = [
             finished(on_devices(batch.image[half]), on_devices(batch.params.box[half]))
@@ -101,7 +92,7 @@ class _Elements(NamedTuple):
     """Training images, or one, with their labels and random parameters.
 
     Attributes:
-        image: encoded bytes, and then uint8 `[n, H, W, 3]`.
+        image: encoded bytes or numbers of rows, and then uint8 `[n, H, W, 3]`.
         visible: `[n]` bool.
         params: their random parameters.
         identity: `[n]` int32, their class number.
@@ -114,66 +105,46 @@ class _Elements(NamedTuple):
 
 
 def _decoded(
-    inputs: Callable[[], Iterator[Any]], signature: Any, make: Callable[..., Any], rows: int
-) -> Iterator[Any]:
-    """Batches of `rows` results of `make`, in order, computed in advance on all cores.
-
-    Args:
-        inputs: yields some rows of `make`'s arguments at a time, so that the dataset's bytes are
-            not copied.
-    """
+    inputs: Callable[[], Iterator[_Elements]], rows: int, options: Augmentation
+) -> Iterator[_Elements]:
+    """The inputs of each step, their encoded images decoded and augmented in advance."""
     import tensorflow as tf
 
-    cores = os.cpu_count() or 1
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = cores
-    options.threading.max_intra_op_parallelism = 1
-    options.experimental_optimization.map_and_batch_fusion = True  # one copy less
-    dataset = (
-        tf.data.Dataset.from_generator(inputs, output_signature=signature)
-        .unbatch()
-        .map(make, num_parallel_calls=cores, deterministic=True)
-        .batch(rows)
-        .prefetch(PREFETCHED_STEPS)
-        .with_options(options)
-    )
+    def augmented(one: _Elements) -> _Elements:
+        flip, corner, _ = one.params
+        return one._replace(image=augment(one.image, flip, corner, options, one.visible))
 
-    def batches() -> Generator[Any]:
-        yield from dataset.as_numpy_iterator()
+    def spec(dtype: Any, *shape: int) -> Any:
+        return tf.TensorSpec([rows, *shape], dtype)
 
-    running = batches()
-    _running.add(running)
-    return running
+    params = AugmentationParams(spec(tf.bool), spec(tf.int32, 2), spec(tf.int32, 4))
+    signature = _Elements(spec(tf.string), spec(tf.bool), params, spec(tf.int32))
+    return in_parallel(inputs, signature, augmented, rows)
 
 
-@atexit.register
-def _stop() -> None:
-    """Stops the work in progress: TensorFlow's threads would hang when Python shuts down."""
-    for batches in list(_running):
-        batches.close()
+def _copied(
+    inputs: Iterator[_Elements], resized: UInt8[np.ndarray, "rows h w 3"], options: Augmentation
+) -> Iterator[_Elements]:
+    """The inputs of each step, with augmented copies of the resized images of their rows."""
+    with ThreadPoolExecutor(cores()) as pool:
+        for batch in inputs:
+            images = np.empty((len(batch.image), *resized.shape[1:]), np.uint8)
+            copy = partial(_copy, images, batch, resized, options)
+            list(pool.map(copy, np.array_split(np.arange(len(images)), cores())))
+            yield batch._replace(image=images)
 
 
-@contextmanager
-def _naming(images: Any, names: Any, rows: Callable[[], Iterable[int]]) -> Iterator[None]:
-    """Turns the decoder's error into an error that names the image.
-
-    Args:
-        rows: returns the images in decoding; called only after an error.
-    """
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.InvalidArgumentError:
-        for row in rows():
-            try:
-                decode(images[row])
-            except tf.errors.InvalidArgumentError:
-                raise InputError(
-                    f"{names[row]} cannot be decoded: it is damaged, incomplete or not an image; "
-                    "replace the file."
-                ) from None
-        raise
+def _copy(
+    images: UInt8[np.ndarray, "n h w 3"],
+    batch: _Elements,
+    resized: UInt8[np.ndarray, "rows h w 3"],
+    options: Augmentation,
+    part: Int[np.ndarray, " part"],
+) -> None:
+    """Fills some of a batch's images."""
+    flip, corner, _ = batch.params
+    for i in part:
+        flip_and_crop(resized[batch.image[i]], bool(flip[i]), corner[i], options, images[i])
 
 
 @contextmanager

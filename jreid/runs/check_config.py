@@ -11,6 +11,7 @@ from jreid.data.dataset import ON_BAD_IMAGE
 from jreid.data.forms import check_depth_range
 from jreid.data.layouts.layout import find_layout
 from jreid.data.pixels import RESIZE
+from jreid.data.resized import CACHES
 from jreid.data.samplers import find_sampler
 from jreid.engine.optimizers import KINDS
 from jreid.errors import InputError
@@ -81,6 +82,7 @@ def check_config(config: Config) -> None:
     require_choice("image.resize", image.resize, RESIZE)
     require_choice("image.order", image.order, ORDERS)
     require_choice("tracker", config.tracker, TRACKERS)
+    require_choice("data.cache", data.cache, CACHES)
     require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
     for field, value in flat(config.to_dict()).items():
         if field.endswith("optimizer.kind"):  # of every player

@@ -4,20 +4,23 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from jreid.data.augmentation import Augmentation
 from jreid.data.dataset import Dataset
 from jreid.data.pipeline import training_batches
+from jreid.data.resized import resized_images
 from jreid.data.samplers import Plan
 from jreid.distributed.mesh import check_divisible, split
 from jreid.distributed.preemption import StopSignals
+from jreid.distributed.processes import main_process_first
 from jreid.engine.model import Model
 from jreid.engine.out_of_memory import SMALLER_STEP, explain_out_of_memory
 from jreid.engine.state import TrainState
 from jreid.engine.step import TrainStep, make_train_step
 from jreid.errors import InputError
 from jreid.methods import Batch, Config, Metrics
-from jreid.progress import COMPILING, explained
+from jreid.progress import COMPILING, TerminalBar, explained
 from jreid.runs.checkpoints import Checkpoints
 from jreid.runs.init_from import Start
 from jreid.runs.pictures import PEOPLE, Sheets
@@ -71,6 +74,13 @@ def train(
         model = Model(config)
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
+    options = Augmentation(**config.image, erase_fill=0.0)
+    resized = None
+    if config.data.cache == "resized":
+        with TerminalBar() as bar:
+            resized = main_process_first(
+                lambda: resized_images(table, options, Path(config.data.prepared), bar)
+            )
     sheets = None
     if config.pictures_every_epochs > 0:
         sheets = Sheets(model, table, PEOPLE, run.pictures, dataset.names)
@@ -91,8 +101,9 @@ def train(
         if first >= plan.steps and not unscored:
             return
         profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
-        options = Augmentation(**config.image, erase_fill=0.0)
-        batches = training_batches(table, plan, options, config.seed, first, split(model.mesh))
+        batches = training_batches(
+            table, plan, options, config.seed, first, split(model.mesh), resized
+        )
         unlogged = [] if fresh else checkpoints.unlogged(first)
         with (
             name_last_checkpoint(checkpoints),

@@ -120,12 +120,12 @@ def test_the_machines_settings_do_not_count(flags, tmp_path):
 
 
 @pytest.mark.fault("F27")
-def test_the_cores_do_not_count(flags, tmp_path):
+def test_neither_the_cores_nor_the_cache_count(flags, tmp_path):
     everywhere = trained(flags, tmp_path / "everywhere")
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
-        on_one = trained(flags, tmp_path / "on_one")
+        on_one = trained([*flags, "--config.data.cache=resized"], tmp_path / "on_one")
     finally:
         os.sched_setaffinity(0, cores)
     assert on_one == everywhere

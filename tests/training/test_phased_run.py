@@ -40,11 +40,11 @@ def whole(flags, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def resumed(flags, tmp_path_factory):
-    """Stopped when the first phase was saved, and again within the second."""
+    """Stopped when the first phase was saved, and again within the second; from either cache."""
     workdir = tmp_path_factory.mktemp("resumed") / "run"
-    for interrupt in (Interrupt(1, saved=True), Interrupt(2)):
+    for interrupt, cache in ((Interrupt(1, saved=True), "resized"), (Interrupt(2), "encoded")):
         with pytest.raises(KeyboardInterrupt):
-            train_observed(flags, workdir, interrupt)
+            train_observed([*flags, f"--config.data.cache={cache}"], workdir, interrupt)
     assert main(["train", "--no-report", "--trust-code", "--workdir", str(workdir)]) == 0
     return workdir
 
