@@ -6,12 +6,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.nn.attention import NonLocal
 from jreid.nn.layers import Conv
+from jreid.nn.max_pool import max_pool
 from jreid.nn.normalization import BatchNorm, InstanceBatchNorm
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -152,9 +152,7 @@ class Stages(nn.Module):
 
     def _stem(self, x: Array, train: bool) -> Array:
         x = _conv(self.width, 7, 2, dtype=self.dtype, name="conv1")(x)
-        x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, train))
-        padding = ((0, 0), (1, 1), (1, 1), (0, 0))
-        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
+        return max_pool(nn.relu(BatchNorm(self.dtype, name="bn1")(x, train)))
 
     def _layer(self, x: Array, stage: int, train: bool) -> Array:
         block: Any = Bottleneck if self.depth == 50 else BasicBlock
