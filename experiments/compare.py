@@ -42,6 +42,8 @@ from jreid.evaluation.results.marks import marks
 from jreid.evaluation.results.measures import mean_and_deviation, per_cent
 from jreid.files import write_text
 from jreid.find import own_modules
+from jreid.launch.flags import launch_of
+from jreid.launch.jobs import Launch
 
 BASELINE = "agw"
 MEASURES = ("R1", "mAP", "mINP")
@@ -86,7 +88,7 @@ def methods() -> list[str]:
 def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
     configs = [load_config(sweep) for sweep in sweeps.values()]
     (setting,) = measured_by(TABLE, configs[0].data.layout)
-    results = run_all(sweeps, options.workers)
+    results = run_all(sweeps, launch_of(options, options.output))
     costs = dict(zip(sweeps, measure(configs), strict=True))
     first = sweeps[BASELINE]
     folder = first.folder.parent.parent / "compare" / first.folder.name
@@ -97,10 +99,10 @@ def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
     print(f"\n{text}\n{folder / 'methods.md'}\n{folder / 'cmc.png'}")
 
 
-def run_all(sweeps: Mapping[str, Sweep], workers: int = 1) -> Results:
+def run_all(sweeps: Mapping[str, Sweep], launch: Launch) -> Results:
     """The results of all methods; runs what is not finished. Errors are those of `run_tables`."""
     tables = [(sweep, TABLE._replace(title=name)) for name, sweep in sweeps.items()]
-    found = run_tables(tables, workers)
+    found = run_tables(tables, launch)
     return {name: next(iter(rows.values())) for name, rows in zip(sweeps, found, strict=True)}
 
 

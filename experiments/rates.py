@@ -18,6 +18,8 @@ from experiments.sweep import Sweep, load_config, main_of_methods, run_tables, w
 from experiments.tables import Row
 from jreid.errors import InputError
 from jreid.files import write_text
+from jreid.launch.flags import launch_of
+from jreid.launch.jobs import Launch
 
 FACTORS = (0.5, 1, 2)
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _choose(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
-    text = format_tries(dict(run(sweeps, options.workers)))
+    text = format_tries(dict(run(sweeps, launch_of(options, options.output))))
     file = options.output / "rates" / f"{options.data.replace(',', '_')}.md"
     write_text(file, text)
     print(f"\n{text}\n{file}")
@@ -56,14 +58,14 @@ def rows_of(config: Any) -> dict[float, Row]:
     return {rate: Row(str(rate), () if rate == own else flags[rate]) for rate in rates}
 
 
-def run(sweeps: Mapping[str, Sweep], workers: int) -> Iterable[tuple[str, list[Try]]]:
+def run(sweeps: Mapping[str, Sweep], launch: Launch) -> Iterable[tuple[str, list[Try]]]:
     """The tries of each method; errors are those of `run_tables`."""
     rows = {name: rows_of(load_config(sweep)) for name, sweep in sweeps.items()}
     tables = [
         (sweep, TABLE._replace(title=name, rows=(*rows[name].values(),)))
         for name, sweep in sweeps.items()
     ]
-    run_tables(tables, workers)
+    run_tables(tables, launch)
     for name, sweep in sweeps.items():
         folders = {rate: workdir(sweep, row, sweep.seeds[0]) for rate, row in rows[name].items()}
         yield name, [_tried(rate, folder) for rate, folder in folders.items()]

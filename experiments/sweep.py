@@ -2,7 +2,8 @@
 
 Each row and seed is a run in its own folder. So a sweep that was stopped continues, finished runs
 are not run again, and rows that several tables share are run once. With `--workers=N`, N runs train
-side by side, each on cores of its own.
+side by side, each on cores and GPUs of its own; with `--launcher=slurm` they are a job array of
+SLURM.
 """
 
 import argparse
@@ -12,22 +13,24 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.accuracy import training_accuracy
 from experiments.tables import Row, Table, format_table, measured_by
-from experiments.workers import Job, last_line, run_jobs
 from jreid import config as configs
-from jreid.commands.several_runs import read_seeds
+from jreid.commands.several_runs import read_seeds, read_trials
 from jreid.data.layouts.synthetic_label import synthesize_command
 from jreid.datasets import DATASETS
 from jreid.errors import InputError, Stopped
 from jreid.files import write_text
+from jreid.launch.flags import add_launcher_flags, launch_of
+from jreid.launch.jobs import Failure, Job, Launch, require_success
 from jreid.process import configure
 
 log = logging.getLogger(__name__)
+TRIAL_FOLDER = "trial_{:02d}"  # as `jreid train --trials` names it
 # The tiny dataset of each layout.
 TINY = {known.layout: name for name, known in DATASETS.items() if known.scale == "tiny"}
 
@@ -40,7 +43,7 @@ class Sweep(NamedTuple):
         data: its argument: `synthetic`, `regdb,trial=1`, ...
         flags: `--config.field=value` flags for every row.
         seeds: each row is run once for each seed.
-        trials: RegDB's trials, as `jreid train --trials` takes them; empty for one.
+        trials: RegDB's trials, a run for each; empty for a single run.
         folder: the folder of the runs.
     """
 
@@ -48,7 +51,7 @@ class Sweep(NamedTuple):
     data: str
     flags: tuple[str, ...]
     seeds: tuple[int, ...]
-    trials: str
+    trials: tuple[int, ...]
     folder: Path
 
 
@@ -130,15 +133,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tiny: only test that all rows run",
     )
     parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="runs to train side by side on a CPU, each on its own share of the cores (default: 1)",
-    )
-    parser.add_argument(
         "--output", type=Path, default=Path("runs"), help="folder for the runs (default: runs)"
     )
+    add_launcher_flags(parser)
 
 
 def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
@@ -151,7 +148,8 @@ def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
     data = options.data if options.scale == "full" else tiny(options.data, layout)
     folder = options.output / Path(config).stem / data.replace(",", "_")
-    return Sweep(config, data, tuple(flags), seeds, options.trials, folder)
+    trials = tuple(read_trials(options.trials)) if options.trials else ()
+    return Sweep(config, data, tuple(flags), seeds, trials, folder)
 
 
 def load_config(sweep: Sweep) -> Any:
@@ -160,16 +158,21 @@ def load_config(sweep: Sweep) -> Any:
 
 
 def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str]) -> None:
-    sweep = sweep_of(config, options, flags)
+    sweep, launch = sweep_of(config, options, flags), launch_of(options, options.output)
     layout = load_config(sweep).data.layout
     for table in tables:
         measured_by(table, layout)
-    all_results = run_tables([(sweep, table) for table in tables], options.workers)
-    for table, results in zip(tables, all_results, strict=True):
-        text = format_table(table, sweep.data, layout, results, sweep.seeds)
+    jobs = missing_jobs([(sweep, table) for table in tables])
+    failures = launch([*jobs.values()])
+    for table in tables:
+        if lacking := _lacking(sweep, table, jobs, failures):
+            log.error("%s is not made: it lacks %s", table.title, "; ".join(lacking))
+            continue
+        text = format_table(table, sweep.data, layout, _results(sweep, table), sweep.seeds)
         file = sweep.folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
         write_text(file, text)
         print(f"\n{text}\n{file}")
+    require_success(failures, [*jobs.values()])
 
 
 def tiny(data: str, layout: str) -> str:
@@ -187,7 +190,7 @@ def tiny(data: str, layout: str) -> str:
 
 
 def run_tables(
-    tables: Sequence[tuple[Sweep, Table]], workers: int = 1
+    tables: Sequence[tuple[Sweep, Table]], launch: Launch
 ) -> list[dict[Row, list[dict[str, Any]]]]:
     """For each table the results of its rows, one for each seed; runs what is not finished.
 
@@ -197,43 +200,66 @@ def run_tables(
         InputError: runs failed, after all others were run; or a folder has a run of another config.
         Stopped: after Ctrl-C or SIGTERM.
     """
-    jobs: dict[Path, Job] = {}
+    jobs = missing_jobs(tables)
+    require_success(launch([*jobs.values()]), [*jobs.values()])
+    return [_results(sweep, table) for sweep, table in tables]
+
+
+def missing_jobs(tables: Iterable[tuple[Sweep, Table]]) -> dict[Path, Job]:
+    """The trainings of all runs that are not finished, by the runs' folders.
+
+    Raises:
+        InputError: a folder has a run of another config.
+    """
+    tables, jobs = [*tables], {}
     for sweep, _ in tables:
         render(sweep)
     # Each row's first seed compiles what the others then find in the cache.
     for seed, (sweep, table) in itertools.product(tables[0][0].seeds, tables):
         for row in _own_rows(table):
-            folder = workdir(sweep, row, seed)
-            if folder not in jobs and (job := _job(sweep, table, row, seed)):
-                jobs[folder] = job
-    failed = run_jobs([*jobs.values()], workers)
-    for job in failed:
-        log.error("%s failed: %s", job.label, last_line(job.output))
-    if failed:
-        raise InputError(
-            f"{len(failed)} of {len(jobs)} runs failed; see "
-            f"{' '.join(str(job.output) for job in failed)}, and give the same command again."
-        )
-    return [_results(sweep, table) for sweep, table in tables]
+            for folder, flags in _runs(sweep, row, seed):
+                label = f"{table.title.split(':')[0]}: {row.name}, seed {seed} ({folder})"
+                if folder not in jobs and (job := _job(sweep, label, folder, flags)):
+                    jobs[folder] = job
+    return jobs
 
 
-def _job(sweep: Sweep, table: Table, row: Row, seed: int) -> Job | None:
-    """The training of a row; None if it is finished."""
+def _runs(sweep: Sweep, row: Row, seed: int) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and the flags of each run of a row and a seed: one for each trial."""
+    folder = workdir(sweep, row, seed)
+    flags = [*sweep.flags, *(row.flags or ()), f"--config.seed={seed}"]
+    if not sweep.trials:
+        yield folder, flags
+    for trial in sweep.trials:
+        split = f"--config.data.split_number={trial}"
+        yield folder / TRIAL_FOLDER.format(trial), [*flags, split]
+
+
+def _job(sweep: Sweep, label: str, folder: Path, flags: Sequence[str]) -> Job | None:
+    """The training of a run; None if it is finished."""
     from jreid.runs.finished import is_finished
     from jreid.runs.run import Run
 
-    folder = workdir(sweep, row, seed)
     source = f"{sweep.config}:{sweep.data}"
-    flags = [*sweep.flags, *(row.flags or ()), f"--config.seed={seed}"]
-    if not sweep.trials:
-        run, config = Run(folder), configs.load(source, flags)
-        run.check(config)
-        if is_finished(run, config):
-            return None
-    trials = [f"--trials={sweep.trials}"] if sweep.trials else []
-    train = ["train", "--no-report", f"--config={source}", f"--workdir={folder}"]
-    label = f"{table.title.split(':')[0]}: {row.name}, seed {seed} ({folder})"
-    return Job(label, _jreid([*train, *trials, *flags]), Path(f"{folder}.log"))
+    run, config = Run(folder), configs.load(source, flags)
+    run.check(config)
+    if is_finished(run, config):
+        return None
+    train = ["train", "--no-report", f"--config={source}", f"--workdir={folder}", *flags]
+    return Job(label, tuple(_jreid(train)), Path(f"{folder}.log"))
+
+
+def _lacking(
+    sweep: Sweep, table: Table, jobs: Mapping[Path, Job], failures: Sequence[Failure]
+) -> list[str]:
+    """The runs that a table lacks, as its rows name them."""
+    failed = {failure.job for failure in failures}
+    return [
+        f"{row.name}, seed {seed}"
+        for row in _own_rows(table)
+        for seed in sweep.seeds
+        if any(jobs.get(folder) in failed for folder, _ in _runs(sweep, row, seed))
+    ]
 
 
 def _own_rows(table: Table) -> list[Row]:
@@ -241,19 +267,23 @@ def _own_rows(table: Table) -> list[Row]:
 
 
 def _results(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
-    return {
-        row: [_result(workdir(sweep, row, seed)) for seed in sweep.seeds]
-        for row in _own_rows(table)
-    }
+    return {row: [_result(sweep, row, seed) for seed in sweep.seeds] for row in _own_rows(table)}
 
 
-def _result(folder: Path) -> dict[str, Any]:
-    """A run's result, and with it `training_accuracy` in per cent, None if it is not known."""
+def _result(sweep: Sweep, row: Row, seed: int) -> dict[str, Any]:
+    """A row's result, the mean over its trials if it has any, and with it `training_accuracy`.
+
+    `training_accuracy` is in per cent; None if it is not known, as of several trials.
+    """
+    from jreid.evaluation.results.split_means import mean_over_splits
     from jreid.runs.run import Run
 
-    run = Run(folder)
-    accuracy = training_accuracy(run.metrics / "metrics.jsonl")
-    return {**run.read_result(), "training_accuracy": accuracy}
+    runs = [Run(folder) for folder, _ in _runs(sweep, row, seed)]
+    results = [run.read_result() for run in runs]
+    if sweep.trials:
+        return {"rows": mean_over_splits(results), "training_accuracy": None}
+    accuracy = training_accuracy(runs[0].metrics / "metrics.jsonl")
+    return {**results[0], "training_accuracy": accuracy}
 
 
 def workdir(sweep: Sweep, row: Row, seed: int) -> Path:

@@ -3,12 +3,16 @@
 import argparse
 import logging
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jreid.commands.common import config_of
 from jreid.commands.results import document, print_rows, write_fault
 from jreid.errors import InputError
+from jreid.launch.flags import is_launched, launch_of
+from jreid.launch.jobs import Job, Launch, require_success
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +50,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     from jreid.runs.record import provenance
     from jreid.runs.run import Run
 
-    several = _asked(options)
+    several, launch = _asked(options), _launcher(options)
     given, runs = [*options.overrides], []
     for value in several.values:
         options.overrides = [*given, f"--config.{several.field}={value}"]
@@ -55,9 +59,17 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
         run = Run(folder, options.allow_config_drift)
         run.check(config)
         runs.append((config, run))
-    for number, (config, run) in enumerate(runs, 1):
-        if not is_finished(run, config):
-            log.info("run %d of %d: %s", number, len(runs), run.workdir)
+    missing = [number for number, (config, run) in enumerate(runs) if not is_finished(run, config)]
+    if launch:
+        jobs = [
+            _job(several.field, several.values[n], runs[n][1].workdir, given, options)
+            for n in missing
+        ]
+        require_success(launch(jobs), jobs)
+    else:
+        for number in missing:
+            config, run = runs[number]
+            log.info("run %d of %d: %s", number + 1, len(runs), run.workdir)
             train_one(config, run, options)
     whole, config = Run(options.workdir), runs[0][0]
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
@@ -70,6 +82,41 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     if unwritten:
         raise unwritten
     print(f"result       {whole.result}")
+
+
+def _launcher(options: argparse.Namespace) -> Launch | None:
+    """What trains the runs in processes of their own; None to train them in this process."""
+    if not is_launched(options):
+        return None
+    import jax
+
+    launch = launch_of(options, options.workdir)
+    if jax.process_count() > 1:
+        raise InputError(
+            "--launcher, --workers and --slurm start the processes of the runs themselves; leave "
+            "--processes out, or give --processes=1."
+        )
+    return launch
+
+
+def _job(
+    field: str, value: int, folder: Path, overrides: Sequence[str], options: argparse.Namespace
+) -> Job:
+    """The training of one run by a command of its own."""
+    command = [sys.executable, "-m", "jreid", "train", f"--config={options.config}"]
+    command += [f"--workdir={folder}", *_other_flags(options), *overrides]
+    command += [f"--config.{field}={value}"]
+    return Job(f"{folder}", tuple(command), Path(f"{folder}.log"))
+
+
+def _other_flags(options: argparse.Namespace) -> list[str]:
+    """The flags of `train` that each run takes over."""
+    flags = [f"--init-checkpoint={options.init_checkpoint}", f"--profile={options.profile}"]
+    flags += [f"--init-from={options.init_from}"] if options.init_from else []
+    flags += [f"--grace={options.grace}"] if options.grace is not None else []
+    for name in ("allow_config_drift", "no_report", "trust_code"):
+        flags += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
+    return flags
 
 
 def _config_of(options: argparse.Namespace, several: Several) -> Any:
@@ -91,7 +138,7 @@ def _asked(options: argparse.Namespace) -> Several:
             "--workdir for each seed."
         )
     if options.trials is not None:
-        trials = _trials(options.trials)
+        trials = read_trials(options.trials)
         fields = {"trials": trials}
         several = Several(
             "--trials", "data.split_number", trials, "trial_{:02d}", fields, mean_over_splits
@@ -125,8 +172,12 @@ def read_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _trials(text: str) -> list[int]:
-    """`1-10` or `1,4` as numbers."""
+def read_trials(text: str) -> list[int]:
+    """`1-10` or `1,4` as numbers.
+
+    Raises:
+        InputError: it is not a list of trials.
+    """
     if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text):
         raise InputError(
             f"--trials={text} is not a list of trials; give numbers such as 1-10 or 1,4."

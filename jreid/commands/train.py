@@ -18,6 +18,7 @@ from jreid.commands.common import (
 from jreid.commands.results import document, print_rows
 from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
+from jreid.launch.flags import add_launcher_flags, is_launched
 from jreid.progress import TerminalBar
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def add(verbs: Any) -> None:
         "--no-report", action="store_true", help="do not write report.html at the end"
     )
     add_trust_flag(train)
+    add_launcher_flags(train.add_argument_group("several runs at once", "for --trials and --seeds"))
     on_several_processes(train, saves_on_sigterm=True)
 
     import_ = verb(verbs, "import", _import, "convert a PyTorch checkpoint into a run", config=True)
@@ -109,6 +111,10 @@ def _train(options: argparse.Namespace) -> None:
     if options.trials is not None or options.seeds is not None:
         train_several(options, _train_one)
         return
+    if is_launched(options):
+        raise InputError(
+            "--launcher, --workers and --slurm are for several runs; give --seeds or --trials."
+        )
     _train_one(config_of(options), Run(options.workdir, options.allow_config_drift), options)
 
 

@@ -1,5 +1,6 @@
 """`train --seeds`: a run for each seed, resumed where it stopped, and their mean."""
 
+import argparse
 import json
 
 import numpy as np
@@ -9,6 +10,9 @@ from helpers.paths import ROOT
 from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
+from jreid.commands import several_runs
+from jreid.commands.train import add as add_verbs
+from jreid.launch.jobs import Failure
 
 CONFIG = f"--config={ROOT}/configs/agw.py:tiny"
 
@@ -54,6 +58,58 @@ def test_finished_seeds_are_not_run_again(seeds, capsys):
     assert "seed_0" in out and "seed_7\n" not in out
 
 
+def test_a_launcher_trains_what_is_not_finished_in_processes_of_their_own(seeds, monkeypatch):
+    workdir, flags = seeds
+    result, mean, launched = workdir / "seed_0" / "result.json", rows_of(workdir), []
+    trained = result.read_text()
+
+    def launch(jobs):
+        launched.extend(jobs)
+        result.write_text(trained)
+        return []
+
+    monkeypatch.setattr(several_runs, "launch_of", lambda options, folder: launch)
+    for gone in (result, workdir / "result.json"):
+        gone.unlink()
+    assert train(*flags, "--seeds=0,7", "--workers=2") == 0
+    (job,) = launched
+    assert job.output == workdir / "seed_0.log"
+    assert {CONFIG, f"--workdir={workdir}/seed_0", "--config.seed=0"} < {*job.command}
+    assert rows_of(workdir) == mean
+
+
+def test_a_run_that_failed_ends_the_command(seeds, monkeypatch, capsys):
+    workdir, flags = seeds
+    monkeypatch.setattr(
+        several_runs,
+        "launch_of",
+        lambda options, folder: lambda jobs: [Failure(jobs[0], "the disk is full")],
+    )
+    (workdir / "seed_0" / "result.json").unlink()
+    assert train(*flags, "--seeds=0,7", "--launcher=local") == 2
+    err = capsys.readouterr().err
+    assert "seed_0 failed: the disk is full" in err and "1 of 1 runs failed" in err
+
+
+def test_every_flag_of_train_reaches_the_runs_of_a_launcher(tmp_path):
+    given = ["--init-from=x", "--init-checkpoint=best", "--profile=3", "--grace=9.0"]
+    given += ["--allow-config-drift", "--no-report", "--trust-code"]
+    several = ["--seeds=0", "--trials=1", "--launcher=local", "--workers=2", "--slurm=time=5"]
+    own = ["--config=agw", "--workdir=x", "--json"]
+    processes = ["--coordinator=x:1", "--processes=1", "--process-id=0"]
+    parser = argparse.ArgumentParser()
+    add_verbs(parser.add_subparsers(required=True))
+    options = parser.parse_args(["train", *given, *several, *own, *processes])
+    changed = {name for name, value in vars(options).items() if value is not None}
+    assert {*several_runs._other_flags(options)} == {*given}
+    # A new flag of `train` belongs into one of the lists above.
+    names = {
+        flag.removeprefix("--").partition("=")[0].replace("-", "_")
+        for flag in [*given, *several, *own, *processes]
+    }
+    assert changed - {"run", "takes_config", "may_lose_output"} == names
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
@@ -64,6 +120,10 @@ def test_finished_seeds_are_not_run_again(seeds, capsys):
         (["--seeds="], "--seeds="),
         (["--seeds=0,1", "--trials=1-2"], "--trials"),
         (["--seeds=0,1", "--config.seed=3"], "--config.seed=3"),
+        (["--seeds=0", "--workers=0"], "--workers=0"),
+        (["--seeds=0", "--slurm=time=5"], "--launcher=slurm"),
+        (["--seeds=0", "--launcher=slurm"], "has no time"),
+        (["--workers=2"], "give --seeds or --trials"),
         (["--trials=1", "--config.data.split_number=3"], "--config.data.split_number=3"),
     ],
 )

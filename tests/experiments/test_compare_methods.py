@@ -32,7 +32,7 @@ COSTS = {"agw": Costs(1_234_567, 0.05, 300_000_000), "pfinet": Costs(2_000_000, 
 
 
 def sweep_of(name, folder):
-    return Sweep(f"{ROOT}/configs/{name}.py", "synthetic", (), (0, 1), "", folder)
+    return Sweep(f"{ROOT}/configs/{name}.py", "synthetic", (), (0, 1), (), folder)
 
 
 def test_every_method_with_a_config_is_found():
@@ -80,14 +80,14 @@ def test_the_plot_has_a_curve_for_each_method(tmp_path):
     assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 10
 
 
-def test_all_methods_are_trained_by_one_set_of_workers(tmp_path, monkeypatch):
-    def run_tables(tables, workers):
-        assert workers == 2
+def test_all_methods_are_trained_by_one_launch(tmp_path, monkeypatch):
+    def run_tables(tables, launch):
+        assert launch == "launch"
         return [{table.rows[0]: [result(0.5, sweep.config)]} for sweep, table in tables]
 
     monkeypatch.setattr(compare, "run_tables", run_tables)
     sweeps = {name: sweep_of(name, tmp_path) for name in ("agw", "pfinet")}
-    results = compare.run_all(sweeps, 2)
+    results = compare.run_all(sweeps, "launch")
     assert results == {name: [result(0.5, sweep.config)] for name, sweep in sweeps.items()}
 
 

@@ -13,8 +13,8 @@ from jreid.errors import InputError
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "run_tables", lambda tables, workers: None)
-    return Sweep(f"{ROOT}/configs/agw.py", "synthetic", (), (0,), "", tmp_path)
+    monkeypatch.setattr(rates, "run_tables", lambda tables, launch: None)
+    return Sweep(f"{ROOT}/configs/agw.py", "synthetic", (), (0,), (), tmp_path)
 
 
 def write_metrics(sweep, row, *scores):

@@ -9,6 +9,7 @@ from helpers.paths import ROOT
 from experiments import sweep
 from experiments.tables import SYSU_ALL, Row, Table
 from jreid.errors import InputError
+from jreid.launch.jobs import Failure, last_line
 from jreid.runs import finished
 
 RESULT_ROW = {
@@ -36,10 +37,10 @@ TABLE = Table(
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """A sweep whose trainings write a result, or fail, and the list of their flags."""
+    """A sweep, the list of its runs' flags, and a launcher whose runs write a result, or fail."""
     asked = []
 
-    def run_jobs(jobs, workers):
+    def launch(jobs):
         failed = []
         for job in jobs:
             arguments = {
@@ -50,7 +51,7 @@ def runs(tmp_path, monkeypatch):
             folder = tmp_path / arguments["--workdir"]
             if folder in FAILING:
                 job.output.write_text("step 1\nthe disk is full\n\n")
-                failed.append(job)
+                failed.append(Failure(job, last_line(job.output)))
                 continue
             folder.mkdir(parents=True)
             config = sweep.configs.load(
@@ -62,60 +63,86 @@ def runs(tmp_path, monkeypatch):
             (folder / "result.json").write_text(json.dumps(result))
         return failed
 
-    monkeypatch.setattr(sweep, "run_jobs", run_jobs)
+    monkeypatch.setattr(sweep, "launch_of", lambda options, folder: launch)
     monkeypatch.setattr(sweep, "render", lambda sweep: None)
     monkeypatch.setattr(finished, "is_finished", lambda run, config: run.result.is_file())
     FAILING.clear()
     file = f"{ROOT}/configs/agw.py"
-    return sweep.Sweep(file, "tiny", (), (0, 1), "", tmp_path / "runs"), asked
+    return (
+        sweep.Sweep(file, "tiny", (), (0, 1), (), tmp_path / "runs" / "agw" / "tiny"),
+        asked,
+        launch,
+    )
 
 
 def test_each_row_and_seed_runs_once_and_equal_rows_share(runs):
-    job, asked = runs
-    (results,) = sweep.run_tables([(job, TABLE)])
+    job, asked, launch = runs
+    (results,) = sweep.run_tables([(job, TABLE)], launch)
     # Two kinds of rows, two seeds; the first seed of all rows comes first.
     assert [flags["--config.seed"] for flags in asked] == ["0", "0", "1", "1"]
     assert [len(of_seeds) for of_seeds in results.values()] == [2, 2, 2]
     assert [r["seed"] for r in results[TABLE.rows[0]]] == [0, 1]
-    sweep.run_tables([(job, TABLE)])
+    sweep.run_tables([(job, TABLE)], launch)
     assert len(asked) == 4
 
 
 def test_tables_share_their_runs(runs):
-    job, asked = runs
-    of_both = sweep.run_tables([(job, TABLE), (job, TABLE._replace(rows=TABLE.rows[:1]))])
+    job, asked, launch = runs
+    of_both = sweep.run_tables([(job, TABLE), (job, TABLE._replace(rows=TABLE.rows[:1]))], launch)
     assert [len(results) for results in of_both] == [3, 1]
     assert len(asked) == 4
 
 
 def test_the_accuracy_on_the_training_images_is_beside_a_result(runs):
-    job, _ = runs
-    sweep.run_tables([(job, TABLE)])
+    job, _, launch = runs
+    sweep.run_tables([(job, TABLE)], launch)
     folder = sweep.workdir(job, TABLE.rows[0], 1) / "metrics"
     folder.mkdir()
     (folder / "metrics.jsonl").write_text('{"step": 5, "epoch": 0, "model/accuracy": 0.25}\n')
-    (results,) = sweep.run_tables([(job, TABLE)])
+    (results,) = sweep.run_tables([(job, TABLE)], launch)
     assert [one["training_accuracy"] for one in results[TABLE.rows[0]]] == [None, 25.0]
 
 
 def test_a_finished_run_of_another_config_is_refused(runs):
-    job, _ = runs
-    sweep.run_tables([(job, TABLE)])
+    job, _, launch = runs
+    sweep.run_tables([(job, TABLE)], launch)
     with pytest.raises(InputError, match="another config"):
-        sweep.run_tables([(job._replace(flags=("--config.batch.images=3",)), TABLE)])
+        sweep.run_tables([(job._replace(flags=("--config.batch.images=3",)), TABLE)], launch)
 
 
 def test_failed_runs_are_reported_after_the_others_ran(runs, caplog):
-    job, asked = runs
+    job, asked, launch = runs
     folder = sweep.workdir(job, TABLE.rows[2], 0)
     folder.parent.mkdir(parents=True)
     FAILING.append(folder)
     with pytest.raises(
         InputError, match=r"1 of 4 runs failed; see .*triplet.margin=0.0/seed_0.log"
     ):
-        sweep.run_tables([(job, TABLE)])
+        sweep.run_tables([(job, TABLE)], launch)
     assert len(asked) == 4
     assert re.search(r"no triplet margin, seed 0 .*failed: the disk is full", caplog.text)
+
+
+def test_tables_that_are_complete_are_made_and_others_name_what_they_lack(runs, capsys):
+    job, *_ = runs
+    folder = sweep.workdir(job, TABLE.rows[2], 1)
+    folder.parent.mkdir(parents=True)
+    FAILING.append(folder)
+    tables = {"all": TABLE, "one": Table("Table 8: short", TABLE.settings, TABLE.rows[:1])}
+    arguments = ["all", "one", "--data=tiny", "--seeds=0,1", f"--output={job.folder.parent.parent}"]
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main(job.config, tables, "An experiment.", arguments)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert "### Table 8: short" in out and "Table 9" not in out
+    assert "Table 9: made up is not made: it lacks no triplet margin, seed 1" in err
+
+
+def test_each_trial_is_a_run(runs):
+    job, *_ = runs
+    jobs = sweep.missing_jobs([(job._replace(trials=(1, 4)), TABLE._replace(rows=TABLE.rows[:1]))])
+    assert [folder.name for folder in jobs] == ["trial_01", "trial_04"] * 2
+    assert "--config.data.split_number=4" in [*jobs.values()][1].command
 
 
 def test_the_command_line_explains_itself(capsys):
@@ -124,6 +151,7 @@ def test_the_command_line_explains_itself(capsys):
         (["table9", "--data=synthetic_regdb"], "not regdb; choose another --data"),
         (["table9", "--config.no_such_field=1"], "is not a config field; did you mean"),
         (["table9", "--data=nowhere"], "'nowhere' is neither a dataset"),
+        (["table9", "--trials=x"], "--trials=x is not a list of trials"),
         (["table9", "--data=folder", "--scale=tiny"], "has no dataset of the layout folder"),
     ]:
         with pytest.raises(SystemExit) as stopped:

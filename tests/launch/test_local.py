@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from experiments import workers
-from experiments.workers import Job, last_line, run_jobs
 from jreid.errors import InputError, Stopped
+from jreid.launch import local
+from jreid.launch.jobs import Failure, Job, last_line
+from jreid.launch.local import run_jobs
 
 CORES = len(os.sched_getaffinity(0))
 needs_two = pytest.mark.skipif(CORES < 2, reason="two workers need two cores")
@@ -28,13 +29,13 @@ time.sleep(60)
 
 def job(tmp_path, name, code, *arguments):
     command = [sys.executable, "-S", "-c", code, *map(str, arguments)]
-    return Job(name, command, tmp_path / "logs" / f"{name}.log")
+    return Job(name, tuple(command), tmp_path / "logs" / f"{name}.log")
 
 
 def test_every_job_runs_and_those_that_fail_are_returned(tmp_path):
     codes = ("print(1)", "print('the disk is full\\n'); raise SystemExit(3)", "print(3)")
     jobs = [job(tmp_path, f"job{number}", code) for number, code in enumerate(codes)]
-    assert run_jobs(jobs, 1) == [jobs[1]]
+    assert run_jobs(jobs, 1) == [Failure(jobs[1], "the disk is full")]
     assert [last_line(one.output) for one in jobs] == ["1", "the disk is full", "3"]
     assert last_line(jobs[0].output.with_name("job0.log")) == "1"
     jobs[0].output.write_text("")
@@ -86,4 +87,35 @@ def test_a_signal_stops_the_running_job_after_it_saved_and_starts_no_other(tmp_p
 @pytest.mark.parametrize("count", [0, -1, CORES + 1])
 def test_workers_need_cores(count):
     with pytest.raises(InputError, match=f"--workers={count} does not fit"):
-        workers.run_jobs([], count)
+        run_jobs([], count)
+
+
+@pytest.mark.parametrize(
+    ("workers", "cards", "fractions"),
+    [
+        (2, ["0,2", "1,3"], [None, None]),
+        (4, ["0", "1", "2", "3"], [None] * 4),
+        (5, ["0", "1", "2", "3", "0"], ["0.375"] * 5),
+    ],
+)
+def test_workers_share_the_gpus_and_the_memory_of_a_card(workers, cards, fractions, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    found = [share.variables for share in local.shares(workers)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == cards
+    assert [one.get("XLA_CLIENT_MEM_FRACTION") for one in found] == fractions
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
+    assert local.shares(8)[7].variables["XLA_CLIENT_MEM_FRACTION"] == "0.450"
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert local.shares(2)[0].variables == {}
+
+
+def test_jobs_have_the_given_environment(tmp_path):
+    code = "import os; print(os.environ.get('ONE'), os.environ.get('TWO'))"
+    os.environ["TWO"] = "2"
+    try:
+        assert run_jobs([job(tmp_path, "a", code)], 1, {"ONE": "1"}) == []
+    finally:
+        del os.environ["TWO"]
+    assert last_line(tmp_path / "logs" / "a.log") == "1 None"

@@ -1,0 +1,71 @@
+"""Commands that are run side by side, and how those that failed are reported."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from jreid.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class Job(NamedTuple):
+    """A command.
+
+    Attributes:
+        label: what it does, for the log.
+        command: its words.
+        output: the file of its standard output and error.
+    """
+
+    label: str
+    command: tuple[str, ...]
+    output: Path
+
+
+class Failure(NamedTuple):
+    """A job that failed, and the line that says why."""
+
+    job: Job
+    cause: str
+
+
+# Runs jobs, waits for them, and returns those that failed.
+Launch = Callable[[Sequence[Job]], list[Failure]]
+
+
+def require_success(failures: Sequence[Failure], jobs: Sequence[Job]) -> None:
+    """Raises InputError if jobs failed, and logs the cause of each."""
+    for job, cause in failures:
+        log.error("%s failed: %s", job.label, cause)
+    if failures:
+        raise InputError(
+            f"{len(failures)} of {len(jobs)} runs failed; see "
+            f"{' '.join(str(job.output) for job, _ in failures)}, and give the same command again."
+        )
+
+
+def last_line(file: Path) -> str:
+    """The last line of a job's output that is not empty."""
+    if not file.is_file():
+        return "no output"
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+
+
+@contextmanager
+def received_signals() -> Iterator[list[int]]:
+    """The numbers of the SIGINT and SIGTERM that have been received within this context."""
+    received: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,142 @@
+"""Runs commands side by side on this machine, each on cores and GPUs of its own."""
+
+import logging
+import math
+import os
+import shutil
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from jreid.errors import InputError, Stopped
+from jreid.launch.jobs import Failure, Job, last_line, received_signals
+
+log = logging.getLogger(__name__)
+POLL = 0.1  # seconds
+MEMORY_OF_CARD = 0.75  # JAX's own default
+FRACTION, OLD_FRACTION = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"
+
+
+class Share(NamedTuple):
+    """A worker's part of the machine.
+
+    Attributes:
+        cores: that its processes stay on; None for all.
+        variables: of its environment, in addition to this process's.
+    """
+
+    cores: frozenset[int] | None = None
+    variables: Mapping[str, str] = {}
+
+
+def run_jobs(
+    jobs: Sequence[Job], workers: int = 1, environment: Mapping[str, str] | None = None
+) -> list[Failure]:
+    """Runs all jobs, `workers` at a time, and returns those that failed.
+
+    Several workers share the machine's cores and GPUs evenly, and each of their processes stays on
+    its own. After Ctrl-C or SIGTERM no job starts, and the signal goes on to the running ones.
+
+    Args:
+        environment: the variables of every job; None for those of this process.
+
+    Raises:
+        InputError: there are more workers than cores, or less than one.
+        Stopped: after Ctrl-C or SIGTERM, when the running jobs have ended.
+    """
+    free = deque(shares(workers))
+    environment = {**os.environ} if environment is None else environment
+    waiting, running, failed = deque(enumerate(jobs, 1)), {}, []
+    with received_signals() as received:
+        passed_on = 0
+        while running or (waiting and not received):
+            while waiting and free and not received:
+                number, job = waiting.popleft()
+                log.info("run %d of %d: %s", number, len(jobs), job.label)
+                share = free.popleft()
+                running[_start(job, share, environment)] = job, share
+            for number in received[passed_on:]:
+                for process in running:
+                    process.send_signal(number)
+            passed_on = len(received)
+            for process in [process for process in running if process.poll() is not None]:
+                job, share = running.pop(process)
+                free.append(share)
+                if process.returncode:
+                    failed.append(Failure(job, last_line(job.output)))
+            time.sleep(POLL)
+        if received:
+            raise Stopped(
+                128 + received[0],
+                "stopped; what the running jobs saved is kept; give the same command to continue",
+            )
+    return failed
+
+
+def shares(workers: int) -> list[Share]:
+    """The share of each worker; a single worker has the whole machine.
+
+    Workers on one GPU divide the fraction of its memory that JAX would take: otherwise the first
+    process takes three quarters of the card, and the second one fails.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    most = len(cores) or 1
+    if not 1 <= workers <= most:
+        raise InputError(f"--workers={workers} does not fit {most} cores; give 1 to {most}.")
+    if workers == 1:
+        return [Share()]
+    gpus = _gpus()
+    return [Share(frozenset(cores[i::workers]), _of_gpus(gpus, i, workers)) for i in range(workers)]
+
+
+def _of_gpus(gpus: Sequence[str], worker: int, workers: int) -> dict[str, str]:
+    if not gpus:
+        return {}
+    if workers <= len(gpus):
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[worker::workers])}
+    fraction = float(os.environ.get(FRACTION) or os.environ.get(OLD_FRACTION) or MEMORY_OF_CARD)
+    each = fraction / math.ceil(workers / len(gpus))
+    return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)], FRACTION: f"{each:.3f}"}
+
+
+def _gpus() -> list[str]:
+    """The names of the NVIDIA GPUs that CUDA_VISIBLE_DEVICES allows; JAX is not started for it."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    return [] if done.returncode else done.stdout.split()
+
+
+def _start(job: Job, share: Share, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a job in a session of its own, so that the terminal's Ctrl-C does not reach it."""
+    variables = {**environment, **share.variables}
+    if FRACTION in share.variables:
+        variables.pop(OLD_FRACTION, None)  # JAX refuses both
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    with job.output.open("w") as file, _pinned(share.cores):
+        return subprocess.Popen(
+            job.command, stdout=file, stderr=file, env=variables, start_new_session=True
+        )
+
+
+@contextmanager
+def _pinned(cores: frozenset[int] | None) -> Iterator[None]:
+    """Within this context, a process that this thread starts stays on these cores."""
+    if cores is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

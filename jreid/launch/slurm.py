@@ -1,0 +1,232 @@
+"""Runs commands as one job array of SLURM, by submitit.
+
+submitit keeps a file for each job, `ID_submitted.pkl`, which holds the job, and a job that does not
+find its file does nothing. So these files and `squeue` are the whole record of what is queued: a
+sweep that was killed at any point continues, and submits nothing twice.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jreid.errors import InputError, Stopped
+from jreid.launch.jobs import Failure, Job, last_line, received_signals
+from jreid.terminal import one_line
+
+log = logging.getLogger(__name__)
+POLL = 10  # seconds between two looks at the queue
+MOST_REQUEUES = 100  # of a run that needs longer than a job's time
+STAY = "they stay in SLURM (scancel ends them); give the same command again to wait for them"
+# Since SLURM 22.05, srun does not take over the allocation's --cpus-per-task.
+ALL_CPUS = "[ -z $SLURM_CPUS_PER_TASK ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"
+
+
+class Training:
+    """What a job does: it runs a command.
+
+    Before the job's time ends, submitit calls `checkpoint`, which has the command save and end, and
+    queues the job again. The command then continues.
+    """
+
+    def __call__(self, job: Job) -> None:
+        """Raises CalledProcessError if the command fails."""
+        output = job.output
+        if rank := int(os.environ.get("SLURM_PROCID", "0")):
+            output = output.with_name(f"{output.name}.{rank}")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("w") as file, _ignoring(signal.SIGUSR2):
+            self.process = subprocess.Popen(job.command, stdout=file, stderr=file)
+        _wait_for(self.process.pid)
+        if status := self.process.wait():
+            raise subprocess.CalledProcessError(status, job.command)
+
+    def checkpoint(self, job: Job) -> Any:
+        """Ends the command, which saves, and returns what to submit again."""
+        from submitit.core.utils import DelayedSubmission
+
+        self.process.terminate()
+        _wait_for(self.process.pid)
+        return DelayedSubmission(Training(), job)
+
+
+def _wait_for(process: int) -> None:
+    """Waits for a child and leaves its status, so that a signal's handler may wait for it, too."""
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+
+
+@contextlib.contextmanager
+def _ignoring(number: int) -> Iterator[None]:
+    """Within this context, a process that starts will ignore a signal: SLURM sends it to all."""
+    handler = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
+
+
+def read_settings(text: str) -> dict[str, str]:
+    """sbatch's options from `partition=gpu,time=240,exclude=n1,n2`.
+
+    Raises:
+        InputError: it cannot be read, or it has no time in minutes.
+    """
+    words = [part.partition("=") for part in re.split(r",(?=[\w-]+=)", text)]
+    settings = {name: value for name, _, value in words if name}
+    for name, value in settings.items():
+        if not re.fullmatch(r"[\w-]+", name) or not value:
+            raise InputError(
+                f"--slurm={text} is not a list of sbatch's options; give them as in "
+                "--slurm=partition=gpu,time=240,gpus_per_node=1."
+            )
+    if not re.fullmatch(r"[1-9]\d*", settings.get("time", "")):
+        raise InputError(
+            f"--slurm={text} has no time of a job in minutes; add for example time=240. A run that "
+            "needs longer saves before its time ends, and is queued again."
+        )
+    return settings
+
+
+def run_jobs(
+    jobs: Sequence[Job], folder: Path, settings: Mapping[str, str], workers: int | None = None
+) -> list[Failure]:
+    """Submits the jobs that are not in the queue, waits for all, and returns those that failed.
+
+    Args:
+        folder: of submitit's files; every node must see it under the same path.
+        settings: as `read_settings` returns.
+        workers: the largest number of jobs to run at once; None for all.
+
+    Raises:
+        InputError: submitit or SLURM is missing, SLURM refuses the jobs, or a run is in the queue
+            with another command.
+        Stopped: after Ctrl-C or SIGTERM; the jobs stay in the queue.
+    """
+    from jreid.runs.lock import locked  # imports JAX, which a job does not need
+
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers={workers} is not a number of jobs; give 1 or more.")
+    if not jobs:
+        return []
+    executor = _executor(folder, settings, workers or len(jobs))
+    with locked(folder):  # so that two commands at once do not submit the same run
+        running = _in_queue(jobs, folder)
+        new = [job for job in jobs if job not in running.values()]
+        log.info("SLURM: %d runs are in the queue, %d are submitted", len(running), len(new))
+        running |= zip(_submit(executor, new), new, strict=True)
+    _wait([*running])
+    causes = [(job, _cause(number, job, folder)) for number, job in running.items()]
+    return [Failure(job, cause) for job, cause in causes if cause]
+
+
+def _executor(folder: Path, settings: Mapping[str, str], workers: int) -> Any:
+    """submitit's executor of job arrays."""
+    try:
+        from submitit import SlurmExecutor
+    except ImportError as error:
+        raise InputError(
+            '--launcher=slurm needs submitit; install it by `pip install "jreid[slurm]"`.'
+        ) from error
+    for command in ("sbatch", "srun", "squeue"):
+        if not shutil.which(command):
+            raise InputError(
+                f"--launcher=slurm needs the command {command}, which is missing here; give the "
+                "same command where SLURM's commands are, such as on the cluster's login node."
+            )
+    executor = SlurmExecutor(folder, max_num_timeout=MOST_REQUEUES)
+    executor.update_parameters(
+        job_name="jreid",
+        time=int(settings["time"]),
+        array_parallelism=workers,
+        setup=[ALL_CPUS],
+        additional_parameters={name: settings[name] for name in settings if name != "time"},
+    )
+    return executor
+
+
+def _submit(executor: Any, jobs: Sequence[Job]) -> list[str]:
+    """The ids of the jobs, which are submitted as one array."""
+    from submitit.core.utils import FailedJobError
+
+    if not jobs:
+        return []
+    try:
+        with executor.batch():
+            submitted = [executor.submit(Training(), job) for job in jobs]
+    except FailedJobError as error:
+        raise InputError(
+            f"SLURM refuses the jobs ({one_line(str(error).strip())}); correct --slurm."
+        ) from error
+    return [job.job_id for job in submitted]
+
+
+def _in_queue(jobs: Sequence[Job], folder: Path) -> dict[str, Job]:
+    """Those of the jobs that an earlier command submitted and that have not ended, by their ids."""
+    from submitit.core.utils import DelayedSubmission, JobPaths
+
+    by_output, found = {job.output: job for job in jobs}, {}
+    for number in _queue():
+        file = JobPaths(folder, job_id=number).submitted_pickle
+        queued = DelayedSubmission.load(file).args[0] if file.exists() else None
+        if queued is None or queued.output not in by_output:
+            continue
+        job = by_output[queued.output]
+        if queued.command != job.command:
+            raise InputError(
+                f"the run of {job.output} is in SLURM's queue as job {number} with other flags; "
+                f"wait for it, or give scancel {number}."
+            )
+        found[number] = job
+    return found
+
+
+def _queue() -> dict[str, str]:
+    """The states of this user's jobs by their ids, `12` or in an array `12_3`.
+
+    Raises:
+        InputError: SLURM does not answer.
+    """
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i %T"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"SLURM does not answer ({one_line(done.stderr.strip())}); try it later.")
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def _wait(ids: Sequence[str]) -> None:
+    """Returns when the jobs have left the queue; logs the number of jobs in each state."""
+    logged, here, before = "", True, True
+    with received_signals() as received:
+        # Two looks, since a job appears in the queue, and its files on this machine, a little late.
+        while here or before:
+            before = here
+            with contextlib.suppress(InputError):  # SLURM is restarted at times
+                states = _queue()
+                here = any(number in states for number in ids)
+                counts = Counter(states.get(number, "ended").lower() for number in ids)
+                text = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
+                if text != logged:
+                    log.info("SLURM: %s", text)
+                logged = text
+            for _ in range(round(POLL * 10)):
+                if received:
+                    raise Stopped(128 + received[0], f"stopped waiting for the jobs: {STAY}")
+                time.sleep(0.1)
+
+
+def _cause(number: str, job: Job, folder: Path) -> str:
+    """Why a job that has ended failed; empty if it did not."""
+    from submitit.core.utils import JobPaths, pickle_load
+
+    paths = JobPaths(folder, job_id=number, task_id=0)
+    if not paths.result_pickle.exists():  # SLURM ended it, and says why
+        return f"{last_line(paths.stderr)} (job {number}; the run: {last_line(job.output)})"
+    return "" if pickle_load(paths.result_pickle)[0] == "success" else last_line(job.output)

@@ -1,0 +1,148 @@
+"""Jobs in SLURM: submitted once, waited for, and listed with the cause if they failed.
+
+submitit's executor for this machine takes SLURM's place.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from jreid.errors import InputError, Stopped
+from jreid.launch import slurm
+from jreid.launch.jobs import Failure, Job, last_line
+from jreid.launch.slurm import Training, read_settings, run_jobs
+
+submitit = pytest.importorskip("submitit")
+COUNTS = "import pathlib, sys; open(sys.argv[1], 'a').write('started\\n'); "
+WAITS = f"""
+{COUNTS}import time
+while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.02)
+"""
+SAVES = """
+import pathlib, signal, sys, time
+def save(number, _):
+    print("saved", flush=True)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+
+
+def job(tmp_path, name, code, *arguments):
+    command = (sys.executable, "-S", "-c", code, *map(str, arguments))
+    return Job(name, command, tmp_path / f"{name}.log")
+
+
+def is_alive(process: str) -> bool:
+    try:
+        return psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """The folder of the jobs, which submitit runs on this machine."""
+
+    def executor(folder, settings, workers):
+        return submitit.LocalExecutor(folder)
+
+    def queue():
+        processes = [file.name.partition("_")[0] for file in folder.glob("*_submitted.pkl")]
+        return {number: "RUNNING" for number in processes if is_alive(number)}
+
+    folder = tmp_path / "slurm"
+    monkeypatch.setattr(slurm, "_executor", executor)
+    monkeypatch.setattr(slurm, "_queue", queue)
+    monkeypatch.setattr(slurm, "POLL", 0.2)
+    return folder
+
+
+def test_jobs_are_submitted_once_and_failures_have_their_cause(
+    cluster, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, "jreid")
+    started, go = tmp_path / "started", tmp_path / "go"
+    kills = "import os, signal; print('step 5', flush=True); os.kill(os.getppid(), signal.SIGKILL)"
+    jobs = [
+        job(tmp_path, "waits", WAITS, started, go),
+        job(tmp_path, "fails", "print('the disk is full\\n'); raise SystemExit(3)"),
+        job(tmp_path, "killed", kills),
+    ]
+    with monkeypatch.context() as patch:  # the command is killed while it waits
+        patch.setattr(slurm, "_wait", lambda ids: (_ for _ in ()).throw(Stopped(130, "stopped")))
+        with pytest.raises(Stopped):
+            run_jobs(jobs[:1], cluster, {})
+    other = jobs[0]._replace(command=("other",))
+    with pytest.raises(InputError, match=r"waits.log is in SLURM's queue as job .* other flags"):
+        run_jobs([other], cluster, {})
+    threading.Timer(1, go.touch).start()
+    failures = run_jobs(jobs, cluster, {})
+    assert "1 runs are in the queue, 2 are submitted" in caplog.text
+    assert started.read_text() == "started\n"
+    assert failures[0] == Failure(jobs[1], "the disk is full")
+    assert failures[1].job == jobs[2] and "step 5" in failures[1].cause
+    assert len(failures) == 2
+    assert run_jobs([], cluster, {}) == []
+
+
+def test_ctrl_c_leaves_the_jobs_in_the_queue(monkeypatch):
+    monkeypatch.setattr(slurm, "_queue", lambda: {"7_0": "PENDING"})
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(Stopped, match="stay in SLURM") as stopped:
+        slurm._wait(["7_0"])
+    assert stopped.value.status == 130
+
+
+def test_a_run_saves_before_its_time_ends_and_is_submitted_again(tmp_path):
+    training, ready, again = Training(), tmp_path / "ready", []
+    one = job(tmp_path, "saves", SAVES, ready)
+
+    def before_the_end(*_):
+        again.append(training.checkpoint(one))
+        raise SystemExit
+
+    def interrupt():
+        while not ready.exists():
+            time.sleep(0.02)
+        training.process.send_signal(signal.SIGUSR2)  # SLURM sends it to all processes of a job
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    handler = signal.signal(signal.SIGUSR2, before_the_end)
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(SystemExit):
+            training(one)
+    finally:
+        signal.signal(signal.SIGUSR2, handler)
+    assert last_line(one.output) == "saved"
+    assert again[0].args == (one,)
+
+
+def test_options_of_sbatch():
+    text = "partition=gpu,exclude=n1,n2,time=240,gpus-per-node=1"
+    assert read_settings(text) == {
+        "partition": "gpu",
+        "exclude": "n1,n2",
+        "time": "240",
+        "gpus-per-node": "1",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "partition=gpu", "time=4:00:00", "time=0", "time=5,account="])
+def test_options_that_cannot_be_used_are_refused(text):
+    with pytest.raises(InputError, match=f"--slurm={text}"):
+        read_settings(text)
+
+
+def test_a_machine_without_slurm_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="sbatch"):
+        run_jobs([job(tmp_path, "one", "")], tmp_path / "slurm", {"time": "5"})
