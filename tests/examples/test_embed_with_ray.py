@@ -1,0 +1,39 @@
+"""The example of Ray Data, on a local Ray, where that is installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+from helpers.paths import ROOT
+from helpers.untrained_run import make_run
+
+import jreid
+
+
+@pytest.mark.slow  # a local Ray starts in 10 seconds
+def test_ray_embeds_as_jreid_does(tmp_path):
+    if not importlib.util.find_spec("ray"):
+        pytest.skip("ray is not installed")
+    run, photos = make_run(tmp_path / "run", method="agw"), tmp_path / "photos"
+    random = np.random.default_rng(0)
+    for name in ("a/1.png", "a/2.png", "b.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(random.integers(0, 255, (32, 16, 3), np.uint8)).save(photos / name)
+    expected = jreid.load(run).embed(photos, modality="visible")
+    example = str(ROOT / "examples" / "embed_with_ray.py")
+    output = tmp_path / "photos.parquet"
+    words = [str(run), str(photos), "visible", str(output)]
+    subprocess.run(
+        [sys.executable, example, *words],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_DEDUP_LOGS": "0"},
+        cwd=tmp_path,
+    )
+    found = jreid.load_features(output)
+    order = np.argsort(found.names)
+    assert found.names[order].tolist() == ["a/1", "a/2", "b"]
+    np.testing.assert_allclose(found.features[order], expected, rtol=1e-5, atol=1e-6)
