@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.benchmarks.input import OPTIONS, K, P, render
+from experiments.benchmarks.input import K, P, augmentation_of, render
 from experiments.benchmarks.measure import peak
 from jreid.data.layouts.sysu_mm01 import COUNTS, SPLIT_FILES
 from jreid.process import configure
@@ -91,14 +91,14 @@ def measure(folder: Path, prepared: Path) -> None:
         jax.make_mesh((1,), ("data",), devices=jax.devices()[:1]),
         jax.sharding.PartitionSpec("data"),
     )
-    label, augmentation = next(iter(OPTIONS.items()))
+    augmentation = augmentation_of("agw:sysu_mm01")
     for step, batch in enumerate(training_batches(training, plan, augmentation, 0, 0, sharding), 1):
         jax.block_until_ready(batch)
         if step == STEPS:
             break
     print(
         f"{images:,} images of {encoded / 1e6:.0f} MB; beyond them {(loaded - encoded) / 1e6:.0f} "
-        f"MB when loaded, {(peak() - encoded) / 1e6:.0f} MB after {STEPS} steps of {label}",
+        f"MB when loaded, {(peak() - encoded) / 1e6:.0f} MB after {STEPS} steps of AGW",
         flush=True,
     )
 

@@ -162,16 +162,22 @@ def beside_pytorch(dtypes: Sequence[str], images: Path | None) -> Iterator[Conte
         yield _contender(f"jreid, {dtype}", model, folder=images)
 
 
-def ours(source: str, by_player: bool = False, images: Path | None = None) -> Iterator[Contender]:
+def ours(
+    source: str,
+    by_player: bool = False,
+    images: Path | None = None,
+    compiler_options: dict[str, Any] | None = None,
+) -> Iterator[Contender]:
     """The step of a config; or of each of its players alone, and of its phases.
 
     Args:
         source: the config and, after commas, fields of it.
         images: a folder to read; None for random images.
+        compiler_options: of XLA for the step of a config, besides those of `make_train_step`.
     """
     model, name = Model(load_config(source)), source
     if not by_player:
-        yield _contender(name, model, folder=images)
+        yield _contender(name, model, folder=images, compiler_options=compiler_options)
         return
     variables = model.variables()
     for player in model.method.players:
@@ -187,6 +193,7 @@ def _contender(
     phase: Phase | None = None,
     folder: Path | None = None,
     variables: Any = None,
+    compiler_options: dict[str, Any] | None = None,
 ) -> Contender:
     config = model.config
     batches = _read(config, folder) if folder else _random(config, model)
@@ -196,7 +203,8 @@ def _contender(
     )
     variables = variables or model.variables()
     state = model.state(variables)
-    compiled = seeded.func.lower(*seeded.args, state, next(batches)).compile()
+    lowered = seeded.func.lower(*seeded.args, state, next(batches))
+    compiled = lowered.compile(compiler_options=compiler_options)
 
     def step(batch: Any) -> None:
         nonlocal state

@@ -131,7 +131,7 @@ def _random() -> Iterator[Any]:
 
 def _read(folder: Path) -> Iterator[Any]:
     _, paths, _ = read_folder(folder)
-    loader = reading.torch_loader(paths, reading.OPTIONS["AGW, 288x144"])
+    loader = reading.torch_loader(paths, reading.augmentation_of("agw:sysu_mm01"))
     assert loader
     while True:
         for images in loader():
