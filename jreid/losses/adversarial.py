@@ -84,3 +84,22 @@ def relative_variation(
     collapsed: it makes the same image from every input.
     """
     return images.var(0).mean() / jnp.maximum(real.var(0).mean(), 1e-12)
+
+
+@checked
+def brightness_correlation(
+    images: Float[Array, "n h w c"], originals: Float[Array, "n h w c"]
+) -> Float[Array, ""]:
+    """Whether images are bright where their originals are: Pearson's correlation, -1 to 1.
+
+    Of the mean over channels, at all pixels of an image; averaged over images. An image without
+    contrast counts 0. Below 0, a generator makes negatives, which an adversarial loss and a cycle
+    loss cannot notice.
+    """
+    x, y = (_centered(values.mean(-1).reshape(len(values), -1)) for values in (images, originals))
+    lengths = jnp.linalg.norm(x, axis=1) * jnp.linalg.norm(y, axis=1)
+    return ((x * y).sum(1) / jnp.maximum(lengths, 1e-12)).mean()
+
+
+def _centered(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    return x - x.mean(1, keepdims=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jreid.losses.adversarial import (
+    brightness_correlation,
     cycle_loss,
     discriminator_loss,
     real_or_fake,
@@ -53,3 +54,12 @@ def test_variation_is_one_of_the_like_and_zero_of_the_same():
     same = jnp.repeat(real[:1], 6, axis=0)
     assert float(relative_variation(same, real)) == pytest.approx(0.0, abs=1e-9)
     assert np.isfinite(relative_variation(real, same))
+
+
+def test_brightness_correlates_with_the_like_and_against_the_negative():
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 4, 2, 3)).astype(np.float32)
+    assert float(brightness_correlation(images / 2 + 0.1, images)) == pytest.approx(1.0, abs=1e-6)
+    assert float(brightness_correlation(-images, images)) == pytest.approx(-1.0, abs=1e-6)
+    mixed = np.concatenate([images[:1], -images[1:]])
+    assert float(brightness_correlation(mixed, images)) == pytest.approx(-1 / 3, abs=1e-6)
+    assert float(brightness_correlation(np.zeros_like(images), images)) == 0

@@ -46,6 +46,13 @@ STUCK = [
     (STRIPES, "model/part_identity", 4.77, "4.77", "parts.triplet=False"),
     (STRIPES, "model/part_triplet", 0.3, "0.3", "parts.triplet=False"),
     ("mutual_prediction:synthetic", "model/specific", 2 * LN_120, "9.57", "learning_rate"),
+    (
+        "pfanet:synthetic",
+        "generators/brightness_correlation",
+        -0.6,
+        "-0.6",
+        "loss_weights.identity_mapping",
+    ),
     ("idkl:synthetic", "model/shared_triplet", 1.3, "1.3", "warmup_epochs"),
     ("idkl:synthetic", "model/purified_triplet", 1.31, "1.31", "warmup_epochs"),
     ("idkl:synthetic", "model/specific_identity", 4.8, "4.8", "learning_rate"),

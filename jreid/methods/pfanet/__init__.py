@@ -101,9 +101,18 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     look = "look at the run's pictures, and train anew with a"
     certain = discriminator_certain(losses, chance, adversarial, f"{look} lower {rate}")
     at_chance = discriminator_at_chance(losses, chance, adversarial, f"{look} higher {rate}")
+    negatives = MetricWarning(
+        "generators/brightness_correlation",
+        lambda correlations: correlations.mean() < 0,
+        "generated infrared images are bright where the visible ones are dark, so features of the "
+        "two modalities will not match; train anew with a higher "
+        "config.pfanet.loss_weights.identity_mapping or another config.seed",
+        judged_epochs(config, (options.warm_ups.features + generation) // 2),
+    )
     weights = options.loss_weights
     return (
         SAME_IMAGES,
+        negatives,
         *of_trained(
             (weights.discrimination, certain),
             (weights.discrimination, at_chance),

@@ -9,6 +9,7 @@ from jax.lax import stop_gradient
 from jaxtyping import Array
 
 from jreid.losses.adversarial import (
+    brightness_correlation,
     cycle_loss,
     discriminator_loss,
     real_or_fake,
@@ -126,7 +127,10 @@ def _generators(config: Config, net: Networks, batch: Batch, silent: bool) -> An
     if options.loss_weights.identity_mapping:
         same = net.to_visible(visible), infrared, net.to_infrared(infrared)
         terms["identity_mapping"] = cycle_loss(visible, *same)
-    return terms, {"variation": relative_variation(generated, infrared)}
+    return terms, {
+        "variation": relative_variation(generated, infrared),
+        "brightness_correlation": brightness_correlation(generated, visible),
+    }
 
 
 def _visible_discriminator(config: Config, net: Networks, batch: Batch) -> Any:

@@ -56,7 +56,7 @@ VARIANTS = {
     "whole": (("triplet.gan_half=False",), PLAYERS[1:2]),
     "printed": (("triplet.negatives=generated",), PLAYERS[1:2]),
     "optional": (
-        ("loss_weights.identity_mapping=5.0", "loss_weights.fooling=0.1", "identity_reduce=sum"),
+        ("loss_weights.identity_mapping=0.0", "loss_weights.fooling=0.1", "identity_reduce=sum"),
         PLAYERS[:2],
     ),
     "all_identities": (("gan_identities=0",), PLAYERS[2:3]),
@@ -236,7 +236,7 @@ def test_losses_are_the_sums_of_their_weighted_terms(played):
     weights = {
         "features": {"identity": 1.0, "triplet": 1.0},
         "generators": {"adversarial": 1.0, "adversarial_visible": 1.0, "cycle": 10.0,
-                       "gan_identity": 0.1, "gan_triplet": 0.1},
+                       "gan_identity": 0.1, "gan_triplet": 0.1, "identity_mapping": 5.0},
         "visible_discriminator": {"discrimination": 1.0},
         "infrared_discriminator": {"discrimination": 1.0},
     }  # fmt: skip
@@ -245,6 +245,7 @@ def test_losses_are_the_sums_of_their_weighted_terms(played):
         loss, aux = losses["plain", name]
         assert loss == pytest.approx(sum(terms[term] * aux[term] for term in terms), rel=1e-5)
     assert 0 < losses["plain", "generators"][1]["variation"] < 10
+    assert -1 < losses["plain", "generators"][1]["brightness_correlation"] < 1
     # The warm-up of F is on infrared images alone: another number, of the same two terms.
     loss, aux = losses["warm_up", "features"]
     assert loss == pytest.approx(aux["identity"] + aux["triplet"], rel=1e-5)
@@ -289,7 +290,7 @@ def test_options_of_the_generators_loss(played, variant, pair, half, negatives):
     assert aux["gan_triplet"] == pytest.approx(half * float(triplets), rel=1e-3)
 
 
-def test_losses_that_are_off_by_default(played):
+def test_losses_that_can_be_switched(played):
     losses, _ = played
     loss, aux = losses["optional", "features"]
     plain = losses["plain", "features"][1]
@@ -297,8 +298,9 @@ def test_losses_that_are_off_by_default(played):
     total = aux["identity"] + aux["triplet"] + 0.1 * aux["fooling"]
     assert loss == pytest.approx(total, rel=1e-5)
     loss, aux = losses["optional", "generators"]
-    more = loss - losses["plain", "generators"][0]
-    assert more == pytest.approx(5 * aux["identity_mapping"], rel=1e-3)
+    whole, terms = losses["plain", "generators"]
+    assert whole - loss == pytest.approx(5 * terms["identity_mapping"], rel=1e-3)
+    assert "identity_mapping" not in aux
 
 
 def test_the_whole_batch_may_be_the_generators_too(played):
