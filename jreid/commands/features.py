@@ -78,7 +78,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
             rows that are complete are printed first.
     """
     from jreid.data.layouts.sysu_mm01 import read_gallery_index
-    from jreid.distributed.processes import on_main_process
+    from jreid.distributed.processes import is_main_process, on_main_process, require_same
     from jreid.evaluation import (
         Wanted,
         evaluate,
@@ -88,7 +88,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
         read_reranks,
         write_result,
     )
-    from jreid.runs.score import explain_full_ranking
+    from jreid.runs.score import devices_of_all, explain_full_ranking
 
     if not options.protocol:
         raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
@@ -97,6 +97,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
     protocols = read_protocols(options.protocol)
     rerankings = read_reranks(options.rerank or ["none"])
     features, table = read_features(options.features)
+    require_same(str(options.features), features)
     origin = _origin(options, table, [*protocols])
     index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
     wanted = [Wanted(0, *one) for one in product(protocols, rerankings)]
@@ -106,20 +107,20 @@ def evaluate_features(options: argparse.Namespace) -> None:
         if output:
             on_main_process(lambda: write_result(output, result))
 
-    with TerminalBar() as bar:
+    with TerminalBar(is_main_process()) as bar:
 
         def evaluated(one: Wanted) -> dict[str, Any]:
             with explain_full_ranking(one.protocol, one.rerank, "--rerank=none"):
-                row = evaluate(features, table, index, one.protocol, one.rerank, bar=bar)
+                row = evaluate(
+                    features, table, index, one.protocol, one.rerank, bar=bar, **devices_of_all()
+                )
             return {"protocol_text": protocols[one.protocol], **row, **origin["row"]}
 
         results = (
             {"features": str(options.features), **of_file}
             | {"rows": [rows[one] for one in wanted if one in rows]}
             | ({"missing": missing} if missing else {})
-            for rows, missing in raw_first(
-                wanted, lambda one: on_main_process(lambda: evaluated(one))
-            )
+            for rows, missing in raw_first(wanted, evaluated)
         )
         result, unwritten = keep_each(results, write)
     options.document = document(result, None if unwritten else output)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -12,6 +12,11 @@ from jax.experimental import multihost_utils
 from jreid.errors import InputError
 
 Made = TypeVar("Made")
+TEXT = 1000  # bytes of an error that other processes report
+
+
+class OtherProcessError(InputError):
+    """Another process has failed, so that this one cannot go on."""
 
 
 def is_main_process() -> bool:
@@ -52,7 +57,45 @@ def main_process_first(make: Callable[[], Made]) -> Made:
     return made[0] if made else make()
 
 
-def require_same(what: str, content: str) -> None:
+def gather(compute: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Calls `compute` in every process, and returns each of its arrays from all processes.
+
+    Every process must call this. `compute` may call it again.
+
+    Returns:
+        `[processes, ...]` each, bit for bit. An array must have one shape and type in all
+        processes.
+
+    Raises:
+        OtherProcessError: `compute` has raised an error in another process, so that none waits for
+            one that has exited.
+    """
+    if jax.process_count() == 1:
+        return [array[None] for array in compute()]
+    failure, arrays = None, []
+    try:
+        arrays = [np.ascontiguousarray(array) for array in compute()]
+    except OtherProcessError:
+        raise  # this process knows it from the others, who do not wait
+    except Exception as error:
+        failure = error
+    texts = _texts("" if failure is None else str(failure) or repr(failure))
+    if failure is not None:
+        raise failure
+    for process, text in enumerate(texts):
+        if text:
+            raise OtherProcessError(f"process {process}: {text}")
+    # As bytes, since JAX would round float64 and int64.
+    gathered = (
+        multihost_utils.process_allgather(array.reshape(-1).view(np.uint8)) for array in arrays
+    )
+    return [
+        np.asarray(data).view(array.dtype).reshape(len(texts), *array.shape)
+        for data, array in zip(gathered, arrays, strict=True)
+    ]
+
+
+def require_same(what: str, content: str | np.ndarray) -> None:
     """Raises InputError in every process unless all have the same content.
 
     Args:
@@ -60,7 +103,8 @@ def require_same(what: str, content: str) -> None:
     """
     if jax.process_count() == 1:
         return
-    digest = np.frombuffer(hashlib.sha256(content.encode()).digest(), np.uint8)
+    data = content.encode() if isinstance(content, str) else content.tobytes()
+    digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
     digests = multihost_utils.process_allgather(digest)
     differ = [process for process, other in enumerate(digests) if (other != digests[0]).any()]
     if differ:
@@ -68,6 +112,15 @@ def require_same(what: str, content: str) -> None:
             f"{what} of process {differ[0]} differs from that of process 0; start all processes by "
             "the same command, with the same files."
         )
+
+
+def _texts(text: str) -> list[str]:
+    """The text of each process, cut to `TEXT` bytes."""
+    own = np.zeros(TEXT, np.uint8)
+    content = text.encode()[:TEXT]
+    own[: len(content)] = np.frombuffer(content, np.uint8)
+    everybody = np.asarray(multihost_utils.process_allgather(own))
+    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in everybody]
 
 
 def _broadcast(value: Any) -> Any:

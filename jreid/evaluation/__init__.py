@@ -22,6 +22,7 @@ from jreid.evaluation.ranking.rerank_options import (
     rerank_fault,
 )
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
+from jreid.evaluation.ranking.share import Share
 from jreid.evaluation.results.compare import compare
 from jreid.evaluation.results.feature_file import Features, load_features, read_features
 from jreid.evaluation.results.raw_first import Wanted, raw_first
@@ -41,6 +42,7 @@ __all__ = [
     "QueryScores",
     "Rerank",
     "Rule",
+    "Share",
     "Wanted",
     "cmc_map",
     "compare",

@@ -3,16 +3,17 @@
 import contextlib
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from jreid.data.dataset import Dataset
 from jreid.data.table import MODALITIES, Table
 from jreid.distributed.mesh import local_mesh
-from jreid.distributed.processes import on_main_process
+from jreid.distributed.processes import gather, is_main_process
 from jreid.engine.model import Model
 from jreid.engine.out_of_memory import explain_out_of_memory
-from jreid.evaluation import Protocol, Rerank, describe, evaluate
+from jreid.evaluation import Protocol, Rerank, Share, describe, evaluate
 from jreid.methods import Variables
 from jreid.progress import ProgressBar, silent
 from jreid.runs.protocols import Drawn
@@ -72,7 +73,7 @@ def score(
     rerank: Rerank | None = None,
     bar: ProgressBar = silent,
 ) -> dict[str, Any]:
-    """The result row of a protocol and a re-ranking. All processes embed; the first one ranks.
+    """The result row of a protocol and a re-ranking. Each process embeds and ranks its share.
 
     Args:
         features: of the images of `drawn.table`.
@@ -82,19 +83,23 @@ def score(
         InputError: as `evaluate`, or memory is full.
     """
 
-    def row() -> dict[str, Any]:
-        with explain_full_ranking(drawn.protocol, rerank, "--config.evaluation.rerank=none"):
-            return evaluate(
-                features,
-                drawn.table,
-                dataset.gallery_index,
-                drawn.protocol,
-                rerank,
-                drawn.images,
-                drawn=drawn.query_gallery,
-                mesh=local_mesh(),
-                bar=bar,
-            )
-
+    with explain_full_ranking(drawn.protocol, rerank, "--config.evaluation.rerank=none"):
+        row = evaluate(
+            features,
+            drawn.table,
+            dataset.gallery_index,
+            drawn.protocol,
+            rerank,
+            drawn.images,
+            drawn=drawn.query_gallery,
+            **devices_of_all(),
+            bar=bar if is_main_process() else silent,
+        )
     about = {"dataset": model.config.data.name, "protocol_text": drawn.text}
-    return about | on_main_process(row) | marks_of(dataset)
+    return about | row | marks_of(dataset)
+
+
+def devices_of_all() -> dict[str, Any]:
+    """The options of `evaluate` for a ranking by all devices of all processes."""
+    share = Share(jax.process_index(), jax.process_count(), gather)
+    return {"mesh": local_mesh(), "share": share}

@@ -1,5 +1,6 @@
 """Two processes of two devices each do what one process of four devices does."""
 
+import json
 import shutil
 
 import numpy as np
@@ -46,6 +47,13 @@ def test_embeddings_agree(alone, found):
     np.testing.assert_allclose(found["features"], alone["features"], rtol=1e-5, atol=1e-6)
 
 
+def test_rankings_that_processes_share_are_equal(alone, found):
+    ours, theirs = (json.loads(str(of["rows"])) for of in (found, alone))
+    assert [row["rerank"] for row in ours] == ["none", "standard(k1=8,k2=3,lambda=0.3)"]
+    assert all(row["valid_queries"] == 1080 and 0.1 < row["mAP"] < 0.9 for row in ours)
+    assert ours == theirs
+
+
 def test_one_process_goes_on_from_what_two_have_saved(
     alone, found, both, tiny_folder, prepared, tmp_path
 ):
@@ -56,8 +64,11 @@ def test_one_process_goes_on_from_what_two_have_saved(
 
 
 def test_a_refusal_is_reported_in_every_process(both):
-    for process in both[1]:
-        assert process.out.splitlines()[-2:] == [
+    for process, failure in zip(
+        both[1], ("process 1: it fails alone", "it fails alone"), strict=True
+    ):
+        assert process.out.splitlines()[-3:] == [
+            failure,
             "the first one refuses",
             "the config of process 1 differs from that of process 0; start all processes by the "
             "same command, with the same files.",

@@ -4,6 +4,7 @@ As a script: twenty_steps.py FOLDER PREPARED WORKDIR --coordinator=... --process
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from helpers.augmentation import AUGMENTATION
+from helpers.oracle import make_index, make_table
 from helpers.small_method import SIZE, create
 from jreid.data.dataset import Source, load
 from jreid.data.embedding_batches import embedding_batches
@@ -21,6 +23,7 @@ from jreid.data.samplers import Plan
 from jreid.distributed import cluster
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.distributed.processes import (
+    gather,
     is_main_process,
     main_process_first,
     on_main_process,
@@ -30,7 +33,9 @@ from jreid.engine import optimizers
 from jreid.engine import state as states
 from jreid.engine.model import extract
 from jreid.engine.step import make_embed, make_train_step
+from jreid.evaluation import Rerank, evaluate, read_protocol
 from jreid.runs.checkpoints import Checkpoints
+from jreid.runs.score import devices_of_all
 
 STEPS, SAVED, ROWS = 20, 10, 8
 OPTIMIZER = ConfigDict(
@@ -88,7 +93,24 @@ def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.n
         lambda batch: embed(state.variables, batch, "visible"), parts, names.tolist(), split(mesh)
     )
     stacked = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
-    return {"losses": np.array(losses), "features": features, **stacked}
+    rows = np.array(json.dumps(evaluated()))
+    return {"losses": np.array(losses), "features": features, "rows": rows, **stacked}
+
+
+def evaluated() -> list[dict[str, Any]]:
+    """Result rows of so many queries that each process ranks some of them."""
+    counts = {(camera, identity): 270 for camera in (3, 6) for identity in (6, 10)}
+    counts |= {(camera, identity): 10 for camera in (1, 2, 4, 5) for identity in (6, 10, 17)}
+    table, index = make_table(counts), make_index(counts)
+    random = np.random.default_rng(0)
+    features = random.normal(size=(3, 6))[table.identity % 3] + random.normal(
+        size=(len(table.name), 6)
+    )
+    protocol = read_protocol("sysu_mm01:trials=2,shots=10")
+    return [
+        evaluate(features, table, index, protocol, how, **devices_of_all())
+        for how in (None, Rerank(k1=8, k2=3))
+    ]
 
 
 def refusals() -> list[str]:
@@ -98,14 +120,20 @@ def refusals() -> list[str]:
     def refuse():
         raise InputError("the first one refuses")
 
+    def fail():
+        if not is_main_process():
+            raise ValueError("it fails alone")
+        return [np.zeros(3)]
+
     message = []
     for attempt in (
+        lambda: gather(fail),
         lambda: on_main_process(refuse),
         lambda: require_same("the config", f"of process {jax.process_index()}"),
     ):
         try:
             attempt()
-        except InputError as error:
+        except (InputError, ValueError) as error:
             message.append(str(error))
     return message
 

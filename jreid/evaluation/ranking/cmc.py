@@ -1,22 +1,23 @@
 """CMC, average precision and mINP by counting the images that are nearer than each match."""
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float
+from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from jreid.errors import InputError
 from jreid.evaluation.ranking import counting
 from jreid.evaluation.ranking.gallery import TILE, round_up
 from jreid.evaluation.ranking.inputs import (
+    Labels,
     check_labels,
     check_options,
     check_pair,
-    one_device,
     refuse_junk,
     rescale_for_float32,
 )
@@ -114,40 +115,76 @@ def score_distances(
     labels = refuse_junk(
         check_labels(query_identities, gallery_identities, query_groups, gallery_groups, Q, G)
     )
+    return score_blocks(_numbered(blocks, Q, G), labels, cmc)
+
+
+def score_blocks(
+    blocks: Iterable[tuple[slice, Float[ArrayLike, "_ g"]]], labels: Labels, cmc: str
+) -> QueryScores:
+    """As `score_distances`, of some queries, whose rows come with the distances; else zeros.
+
+    Distances on devices stay there.
+    """
     order = np.argsort(labels.gallery_identity, kind="stable")
     identity = labels.gallery_identity[order]
     names, codes = np.unique(identity, return_inverse=True)
     first, last = (np.searchsorted(identity, labels.query_identity, s) for s in ("left", "right"))
     most = round_up(max(1, (last - first).max(initial=0)), counting.CHUNK)
-    padded = round_up(G, counting.CHUNK)
-    codes = np.pad(codes.astype(np.int32), (0, padded - G), mode="edge")
-    mesh = one_device(codes)
-    ranking = empty_scores(Q)
+    identities = round_up(len(names), 8) if cmc == "identity" else None
+    ranking = empty_scores(len(labels.query_identity))
+    for rows, distance in blocks:
+        groups = None
+        if labels.query_group is not None and labels.gallery_group is not None:
+            groups = labels.query_group[rows], labels.gallery_group[order]
+        counted = _count(
+            distance, order, groups, first[rows], (last - first)[rows], codes, most, identities
+        )
+        finite, match, counts = jax.device_get(counted)
+        if not finite:
+            raise InputError(
+                f"The distances of queries {rows.start} to {rows.stop - 1} hold NaN or infinity: "
+                "check the features that they come from."
+            )
+        ahead = counts.identities if identities else None
+        fill(ranking, np.arange(rows.start, rows.stop), match.T, counts.images.T, ahead)
+    return ranking
+
+
+@functools.partial(jax.jit, static_argnames=("most", "identities"))
+def _count(
+    distance: Float[Array, "b g"],
+    order: Int[Array, " g"],
+    groups: tuple[Int[Array, " b"], Int[Array, " g"]] | None,
+    first: Int[Array, " b"],
+    number: Int[Array, " b"],
+    codes: Int[Array, " g"],
+    most: int,
+    identities: int | None,
+) -> tuple[Bool[Array, ""], Float[Array, "p b"], counting.Counts]:
+    """Whether all distances are finite, those of the matches, and the counts before them."""
+    finite = jnp.isfinite(distance).all()
+    distance = distance.T[order]
+    if groups is not None:
+        distance = jnp.where(groups[0][None] == groups[1][:, None], jnp.inf, distance)
+    more = round_up(len(codes), counting.CHUNK) - len(codes)
+    distance = jnp.pad(distance, ((0, more), (0, 0)), constant_values=jnp.inf)
+    codes = jnp.pad(codes, (0, more), mode="edge")
+    match = counting.own_matches(distance, first, number, None, most)
+    counts = counting.own_counts(distance, match, codes, identities)
+    return finite, match, jax.tree.map(jnp.add, counting.no_counts(match), counts)
+
+
+def _numbered(
+    blocks: Iterable[Float[jax.typing.ArrayLike, "b g"]], Q: int, G: int
+) -> Iterator[tuple[slice, Float[np.ndarray, "b g"]]]:
+    """The blocks with their rows; ValueError unless they are of Q queries and G images in all."""
     done = 0
     for block in blocks:
         distance = np.asarray(block, np.float32)
-        rows = np.arange(done, done + len(distance))
-        if distance.shape != (len(rows), G) or done + len(rows) > Q:
+        rows = slice(done, done + len(distance))
+        if distance.shape != (len(distance), G) or rows.stop > Q:
             raise ValueError(f"The distances' blocks are not of {Q} queries and {G} images in all.")
-        if not np.isfinite(distance).all():
-            raise InputError(
-                f"The distances of queries {rows[0]} to {rows[-1]} hold NaN or infinity: check the "
-                "features that they come from."
-            )
-        distance = distance[:, order]
-        if labels.query_group is not None and labels.gallery_group is not None:
-            ignored = labels.query_group[rows, None] == labels.gallery_group[order]
-            distance = np.where(ignored, np.inf, distance)
-        padding = ((0, padded - G), (0, 0))
-        distance = jnp.asarray(np.pad(distance.T, padding, constant_values=np.inf))
-        number = (last - first)[rows]
-        match = counting.match_distances(distance, first[rows][None], number, None, most, mesh)
-        counts = counting.no_counts(match)
-        identities = round_up(len(names), 8) if cmc == "identity" else None
-        counts = counting.count_tile(counts, distance, match, codes, None, identities, mesh)
-        match, images, ahead = (part.T for part in jax.device_get((match, *counts)))
-        fill(ranking, rows, match, images, ahead if identities else None)
-        done += len(rows)
+        yield rows, distance
+        done = rows.stop
     if done != Q:
         raise ValueError(f"The distances are of {done} queries, not of {Q}.")
-    return ranking

@@ -92,16 +92,26 @@ def match_distances(
     """
 
     def local(distance: Array, first: Array, number: Array, rows: Array | None) -> Array:
-        slot = jnp.arange(most)[:, None]
-        row = jnp.where(slot < number[None], first + slot, OUT_OF_RANGE)
-        if rows is not None:
-            row = rows.at[row].get(mode="fill", fill_value=OUT_OF_RANGE)
-        match = jnp.take_along_axis(distance, row, axis=0, mode="fill", fill_value=jnp.inf)
-        return jax.lax.pmin(match, mesh.axis_names)
+        return jax.lax.pmin(own_matches(distance, first[0], number, rows, most), mesh.axis_names)
 
     split, all_ = PartitionSpec(mesh.axis_names), PartitionSpec()
     specs = (split, split, all_, split)
     return _over(mesh, local, specs, all_)(distance, first, number, rows)
+
+
+def own_matches(
+    distance: Float[Array, "g b"],
+    first: Int[Array, " b"],
+    number: Int[Array, " b"],
+    rows: Int[Array, " v"] | None,
+    most: int,
+) -> Float[Array, "p b"]:
+    """As `match_distances`, on one device."""
+    slot = jnp.arange(most)[:, None]
+    row = jnp.where(slot < number[None], first[None] + slot, OUT_OF_RANGE)
+    if rows is not None:
+        row = rows.at[row].get(mode="fill", fill_value=OUT_OF_RANGE)
+    return jnp.take_along_axis(distance, row, axis=0, mode="fill", fill_value=jnp.inf)
 
 
 class Counts(NamedTuple):
@@ -138,17 +148,27 @@ def count_tile(
         if rows is not None:
             distance = distance.at[rows].get(mode="fill", fill_value=jnp.inf)
             identity = identity.at[rows].get(mode="clip")
-        images = count_before(distance, match)
-        if identities is None:
-            return Counts(jax.lax.psum(images, mesh.axis_names), jnp.zeros_like(images[0]))
-        nearest = jax.ops.segment_min(distance, identity, identities, indices_are_sorted=True)
-        ahead = jnp.sum(nearest <= match.min(axis=0)[None], axis=0, dtype=jnp.int32)
-        return jax.lax.psum(Counts(images, ahead), mesh.axis_names)
+        return jax.lax.psum(own_counts(distance, match, identity, identities), mesh.axis_names)
 
     split, all_ = PartitionSpec(mesh.axis_names), PartitionSpec()
     specs = (split, all_, split, split)
     added = _over(mesh, local, specs, all_)(distance, match, identity, rows)
     return jax.tree.map(jnp.add, so_far, added)
+
+
+def own_counts(
+    distance: Float[Array, "g b"],
+    match: Float[Array, "p b"],
+    identity: Int[Array, " g"],
+    identities: int | None,
+) -> Counts:
+    """A tile's counts on one device."""
+    images = count_before(distance, match)
+    if identities is None:
+        return Counts(images, jnp.zeros_like(images[0]))
+    nearest = jax.ops.segment_min(distance, identity, identities, indices_are_sorted=True)
+    ahead = jnp.sum(nearest <= match.min(axis=0)[None], axis=0, dtype=jnp.int32)
+    return Counts(images, ahead)
 
 
 def count_before(distance: Float[Array, "g b"], match: Float[Array, "p b"]) -> Int[Array, "p b"]:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, UInt
 from jreid.evaluation.ranking.gallery import normalize_for
 from jreid.evaluation.ranking.inputs import Features
 from jreid.evaluation.ranking.nearest import Images, put, squared_distances
+from jreid.evaluation.ranking.share import ALONE, Share
 
 SMALLEST = 2.0**-126  # an image is nearer to itself than to its equals
 NONE = np.uint64(0x7F800000_FFFFFFFF)  # the key of an image infinitely far
@@ -87,23 +88,67 @@ def tiles(pairs: Iterable[tuple[Block, Block]]) -> Iterator[Float[np.ndarray, "a
 
 
 def distance_blocks(
-    query: Features, gallery: Features, distance: str, mesh: Mesh, block: int = 1024
-) -> Iterator[Float[np.ndarray, "b g"]]:
-    """The squared distances to the whole gallery, by blocks of queries in their order."""
+    query: Features,
+    gallery: Features,
+    distance: str,
+    mesh: Mesh,
+    share: Share = ALONE,
+    block: int = 1024,
+) -> Iterator[tuple[slice, Float[np.ndarray, "b g"]]]:
+    """The squared distances to the whole gallery, by blocks of this process's queries."""
     queries, images = (put_blocks(side, 0, distance, block, mesh) for side in (query, gallery))
     if distance == "cosine":  # a zero feature too is at squared distance 2 from unit vectors
         queries, images = map(_of_unit_norm, (queries, images))
-    computed = query_gallery_tiles(queries, images, {})
-    for _ in queries:
-        yield np.hstack([next(computed) for _ in images])
+    own = share.own(queries)
+    computed = query_gallery_tiles(own, images, {})
+    for a in own:
+        yield a.rows, np.hstack([next(computed) for _ in images])
 
 
 def find_neighbors(
-    queries: list[Block], gallery: list[Block], k: int, candidates: Sequence[list[Block]]
+    queries: list[Block],
+    gallery: list[Block],
+    k: int,
+    candidates: Sequence[list[Block]],
+    share: Share = ALONE,
 ) -> Found:
     """Compares all images with each set of candidates: the queries, the gallery, or all images.
 
-    A tile serves both of its sides, so only half of the N x N distances are computed.
+    A tile serves both of its sides, so only half of the N x N distances are computed. Of several
+    processes each computes its share of the tiles; then they exchange what they have found.
+    """
+    kept: dict[tuple[int, int], Float[np.ndarray, "a b"]] = {}
+    found = share.gather(lambda: _compare(queries, gallery, k, candidates, share, kept))
+    *keys, farthest = found
+    merged = [np.sort(np.concatenate(near, axis=1), axis=1)[:, :k] for near in keys]
+    return Found([_neighbors(near) for near in merged], farthest.max(axis=0), kept)
+
+
+def _own_pairs(
+    queries: list[Block], asked: list[Block], blocks: list[Block], share: Share
+) -> list[tuple[Block, Block]]:
+    """The pairs of blocks that this process compares; of queries and gallery, its own queries'."""
+    starts = [block.rows.start for block in queries]
+    pairs = [(a, b) for i, a in enumerate(asked) for b in blocks[i:]]
+    apart, within = [], []
+    for a, b in pairs:
+        a_first = a.rows.start in starts
+        (apart if a_first and b.rows.start not in starts else within).append((a, b))
+    mine = [starts.index(a.rows.start) % share.of == share.number for a, _ in apart]
+    return [*(pair for pair, own in zip(apart, mine, strict=True) if own), *share.own(within)]
+
+
+def _compare(
+    queries: list[Block],
+    gallery: list[Block],
+    k: int,
+    candidates: Sequence[list[Block]],
+    share: Share,
+    kept: dict[tuple[int, int], Float[np.ndarray, "a b"]],
+) -> list[np.ndarray]:
+    """The keys of each set's neighbors, and the `farthest`, by this process's tiles.
+
+    Puts some tiles into `kept`.
     """
     blocks = queries + gallery
     N, Q = blocks[-1].rows.stop, gallery[0].rows.start
@@ -111,8 +156,8 @@ def find_neighbors(
     sets = [{block.rows.start for block in some} for some in candidates]
     farthest = np.zeros((2, N), np.float32)
     asked = [block for block in blocks if any(block.rows.start in some for some in sets)]
-    pairs = [(a, b) for i, a in enumerate(asked) for b in blocks[i:]]
-    kept, room = {}, CACHED_DISTANCES
+    pairs = _own_pairs(queries, asked, blocks, share)
+    room = CACHED_DISTANCES
     for (a, b), tile in zip(pairs, tiles(pairs), strict=True):
         for rows, others, axis in ((a.rows, b.rows, 1), (b.rows, a.rows, 0)):
             largest = farthest[int(others.start >= Q), rows]
@@ -128,7 +173,7 @@ def find_neighbors(
                 near[b.rows] = _merge(near[b.rows], tile, a.rows.start, axis=1)
             if b.rows.start in some:
                 near[a.rows] = _merge(near[a.rows], tile, b.rows.start, axis=0)
-    return Found([_neighbors(near) for near in keys], farthest, kept)
+    return [*keys, farthest]
 
 
 def join(first: Neighbors, second: Neighbors) -> Neighbors:
@@ -141,7 +186,7 @@ def join(first: Neighbors, second: Neighbors) -> Neighbors:
 
 
 def query_gallery_tiles(
-    queries: list[Block],
+    queries: Sequence[Block],
     gallery: list[Block],
     kept: dict[tuple[int, int], Float[np.ndarray, "a b"]],
 ) -> Iterator[Float[np.ndarray, "a b"]]:

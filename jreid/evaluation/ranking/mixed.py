@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
 
 from jreid.evaluation.ranking.scores import QueryScores
 
@@ -57,36 +58,40 @@ def score_mixed(
 
 
 def watch(
-    blocks: Iterator[Float[np.ndarray, "b g"]],
+    blocks: Iterator[tuple[slice, Float[ArrayLike, "b g"]]],
     labels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     own: Bool[np.ndarray, " g"],
-    found: list[MixedScores],
-) -> Iterator[Float[np.ndarray, "b g"]]:
-    """Passes blocks of distances on, and appends the scores of each.
+    found: MixedScores,
+) -> Iterator[tuple[slice, Float[ArrayLike, "b g"]]]:
+    """Passes blocks of distances on, and writes the scores of their queries.
 
     Args:
         labels: identities of queries and gallery, and their groups, of which equal ones are
             skipped.
         own: as in `score_mixed`.
+        found: the scores of all queries.
     """
     query_identity, identity, query_group, group = labels
-    done = 0
-    for block in blocks:
-        rows = slice(done, done + len(block))
+    for rows, block in blocks:
         match = query_identity[rows, None] == identity
-        found.append(score_mixed(block, match, query_group[rows, None] == group, own))
-        yield block
-        done += len(block)
+        scores = score_mixed(np.asarray(block), match, query_group[rows, None] == group, own)
+        for all_, some in zip(found, scores, strict=True):
+            all_[rows] = some
+        yield rows, block
 
 
-def mean_mixed(trials: list[tuple[QueryScores, list[MixedScores]]]) -> dict[str, Any]:
+def empty_mixed(queries: int) -> MixedScores:
+    """Scores to write to."""
+    return MixedScores(np.zeros(queries), np.zeros(queries, bool))
+
+
+def mean_mixed(trials: list[tuple[QueryScores, MixedScores]]) -> dict[str, Any]:
     """Means over the trials of the means over the queries with a match, and their deviations.
 
     `cross_modality_mAP` is None if no gallery has a match of the other modality.
     """
     cross, confusion = [], []
-    for ranking, parts in trials:
-        precision, confused = (np.concatenate(part) for part in zip(*parts, strict=True))
+    for ranking, (precision, confused) in trials:
         there = np.isfinite(precision)
         cross += [precision[there].mean()] if there.any() else []
         confusion.append(confused[ranking.matches > 0].mean())

@@ -136,7 +136,7 @@ def _nearest(
         first = jax.lax.axis_index(axis) * len(rows.norm)
 
         def step(_: None, some: Images) -> tuple[None, tuple[Array, Array]]:
-            return None, _least(squared_distances(query, some), k)
+            return None, k_least(squared_distances(query, some), k)
 
         _, (at, least) = jax.lax.scan(step, None, tiles)
         at = at + (first + tile * jnp.arange(len(at)))[:, None, None]
@@ -155,7 +155,7 @@ def _nearest(
     )(query, gallery)
 
 
-def _least(values: Float[Array, "b n"], k: int) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
+def k_least(values: Float[Array, "b n"], k: int) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
     """Columns and values of each row's k least, the first of equal ones.
 
     The k groups with the least minima contain them, also if a group has more than one value.

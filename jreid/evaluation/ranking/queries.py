@@ -15,6 +15,7 @@ from jreid.evaluation.ranking import counting
 from jreid.evaluation.ranking.gallery import Gallery, Partition, normalize_for, round_up
 from jreid.evaluation.ranking.inputs import Features
 from jreid.evaluation.ranking.scores import QueryScores, empty_scores, fill
+from jreid.evaluation.ranking.share import Share
 
 CACHED_TILES = 4  # of distances, from finding a block's matches to counting them
 
@@ -82,13 +83,20 @@ def make_trial(
 
 
 def rank_queries(
-    inputs: RankingInputs, block: int, progress: Callable[[int, int], None] | None = None
+    inputs: RankingInputs,
+    block: int,
+    share: Share,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[QueryScores]:
-    """Each trial's ranking, from one pass over the distances."""
+    """Each trial's ranking of this process's queries, from one pass over the distances.
+
+    The blocks of queries do not depend on the number of processes, since a product's rounding may
+    depend on the size of its blocks.
+    """
     Q = len(inputs.query)
     rankings = [empty_scores(Q) for _ in inputs.trials]
-    blocks = _blocks(inputs.trials, block)
-    done = Q - sum(len(rows) for rows, *_ in blocks)
+    blocks = share.own(_blocks(inputs.trials, block))
+    done = Q - sum(len(rows) for rows, *_ in blocks)  # without a match, or of other processes
     # Two at once: one block computes during the other's serial steps. Not with many devices, since
     # their collectives wait for one another.
     with ThreadPoolExecutor(2 if inputs.mesh.size == 1 else 1) as executor:

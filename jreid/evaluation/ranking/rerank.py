@@ -20,6 +20,7 @@ from jreid.evaluation.ranking.distance_tiles import (
 )
 from jreid.evaluation.ranking.inputs import Features, check_pair, one_device, rescale_for_float32
 from jreid.evaluation.ranking.jaccard import SHARED, shared_weight
+from jreid.evaluation.ranking.rerank_on_device import rerank_on_device
 from jreid.evaluation.ranking.rerank_options import (
     AMONG_QUERIES,
     BY_SIDE,
@@ -27,6 +28,7 @@ from jreid.evaluation.ranking.rerank_options import (
     Rerank,
     rerank_fault,
 )
+from jreid.evaluation.ranking.share import ALONE, Share
 
 
 def rerank(
@@ -37,6 +39,7 @@ def rerank(
     distance: str = "cosine",
     block: int = 1024,
     mesh: Mesh | None = None,
+    on_device: bool | None = None,
 ) -> Float[np.ndarray, "q g"]:
     """The re-ranked distances `[Q, G]` float32, as from `rerank_blocks`.
 
@@ -44,7 +47,8 @@ def rerank(
     >>> rerank(query, gallery, Rerank(k1=1, k2=1), distance="euclidean").round(1).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    blocks = rerank_blocks(query, gallery, rerank, distance=distance, block=block, mesh=mesh)
+    options = {"distance": distance, "block": block, "mesh": mesh, "on_device": on_device}
+    blocks = rerank_blocks(query, gallery, rerank, **options)
     result = np.empty((np.shape(query)[0], np.shape(gallery)[0]), np.float32)
     done = 0
     for part in blocks:
@@ -61,6 +65,7 @@ def rerank_blocks(
     distance: str = "cosine",
     block: int = 1024,
     mesh: Mesh | None = None,
+    on_device: bool | None = None,
 ) -> Iterator[Float[np.ndarray, "b g"]]:
     """Re-ranked distances (1 - lambda) Jaccard + lambda d, by blocks of queries in their order.
 
@@ -88,7 +93,9 @@ def rerank_blocks(
         rerank: the kind and its parameters.
         distance: `cosine`: of the features divided by their L2 norm; `euclidean`: as they are.
         block: the most images of a side that are compared at once; see `rerank_memory`.
-        mesh: its devices share the tiles, each with all features; None: one device does all.
+        mesh: its devices share the work, each with all features; None: one device does all.
+        on_device: whether the devices find neighbors and compute codes, too, instead of numpy and
+            scipy; None: yes, but on CPUs, which are slower that way.
 
     Returns:
         `[b, G]` float32 each, b at most `block`.
@@ -105,7 +112,10 @@ def rerank_blocks(
     query, gallery = check_pair(query, gallery, distance, block)
     require_possible(rerank, len(query), len(gallery))
     query, gallery = rescale_for_float32([query, gallery], distance)
-    return rerank_checked(query, gallery, rerank, distance, mesh, block)
+    blocks = rerank_checked(
+        query, gallery, rerank, distance, mesh, block=block, on_device=on_device
+    )
+    return (np.asarray(part) for _, part in blocks)
 
 
 def rerank_memory(Q: int, G: int, D: int, rerank: Rerank, block: int = 1024) -> int:
@@ -139,10 +149,31 @@ def rerank_checked(
     rerank: Rerank,
     distance: str,
     mesh: Mesh | None,
+    share: Share = ALONE,
     block: int = 1024,
-) -> Iterator[Float[np.ndarray, "b g"]]:
-    """As `rerank_blocks`, for features that are checked and rescaled, and a possible re-ranking."""
+    on_device: bool | None = None,
+) -> Iterator[tuple[slice, Float[ArrayLike, "b g"]]]:
+    """As `rerank_blocks`, for features that are checked and rescaled, and a possible re-ranking.
+
+    Yields the blocks of this process's queries, with their rows; where `on_device`, as jax arrays.
+    """
     mesh = mesh or one_device(gallery)
+    if on_device is None:
+        on_device = mesh.devices.flat[0].platform != "cpu"
+    form = rerank_on_device if on_device else _rerank_on_host
+    return form(query, gallery, rerank, distance, mesh, share, block)
+
+
+def _rerank_on_host(
+    query: Features,
+    gallery: Features,
+    rerank: Rerank,
+    distance: str,
+    mesh: Mesh,
+    share: Share,
+    block: int,
+) -> Iterator[tuple[slice, Float[np.ndarray, "b g"]]]:
+    """As `rerank_checked`; the devices compute distances only."""
     Q, G = len(query), len(gallery)
     queries = put_blocks(query, 0, distance, block, mesh)
     images = put_blocks(gallery, Q, distance, block, mesh)
@@ -150,20 +181,21 @@ def rerank_checked(
         candidates = [queries, images]
     else:
         candidates = [queries if rerank.kind in AMONG_QUERIES else queries + images]
-    found = find_neighbors(queries, images, rerank.k1 + 1, candidates)
+    found = find_neighbors(queries, images, rerank.k1 + 1, candidates, share)
     largest = relative_to(found.farthest.max(axis=0))
     sides = np.asarray(query), np.asarray(gallery)
     codes = [(one, one[Q:].tocsc()) for one in domains(rerank, found, sides, distance)]
-    tiles = query_gallery_tiles(queries, images, found.kept)
-    for a in queries:
+    own = share.own(queries)
+    tiles = query_gallery_tiles(own, images, found.kept)
+    for a in own:
         parts = [_overlap(code[a.rows], inverted, G) for code, inverted in codes]
         result = functools.reduce(np.add, parts)
         result *= (rerank.weight - 1) / len(codes)
         result += 1 - rerank.weight
-        share = np.float32(rerank.weight) / largest[a.rows, None]
+        scale = np.float32(rerank.weight) / largest[a.rows, None]
         for b in images:
-            result[:, b.rows.start - Q : b.rows.stop - Q] += share * next(tiles)
-        yield result
+            result[:, b.rows.start - Q : b.rows.stop - Q] += scale * next(tiles)
+        yield a.rows, result
 
 
 def _needs_both_sides(rerank: Rerank) -> bool:

@@ -11,6 +11,7 @@ from jreid.evaluation.ranking.gallery import put_gallery
 from jreid.evaluation.ranking.inputs import Features, Labels, check_labels, one_device
 from jreid.evaluation.ranking.queries import RankingInputs, make_trial, rank_queries
 from jreid.evaluation.ranking.scores import QueryScores
+from jreid.evaluation.ranking.share import ALONE, Share
 
 
 def rank_trials(
@@ -57,6 +58,7 @@ def rank_galleries(
     block: int = 512,
     mesh: Mesh | None = None,
     progress: Callable[[int, int], None] | None = None,
+    share: Share = ALONE,
 ) -> list[QueryScores]:
     """The ranking of each gallery for all queries, by the rules of `cmc_map`.
 
@@ -68,6 +70,7 @@ def rank_galleries(
         labels: of the queries and of all N images.
         galleries: ascending rows of the images.
         cmc, distance, block, mesh, progress: as in `cmc_map`.
+        share: which queries are ranked; the scores of the others are 0.
     """
     mesh = mesh or one_device(images)
     rows = np.unique(galleries)
@@ -89,4 +92,4 @@ def rank_galleries(
     ]
     identities = gallery.partition.identities if cmc == "identity" else None
     inputs = RankingInputs(query, labels.query_group, gallery, trials, distance, identities, mesh)
-    return rank_queries(inputs, block, progress)
+    return rank_queries(inputs, block, share, progress)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,15 +24,17 @@ from jreid.evaluation.protocols.query_gallery import (
 )
 from jreid.evaluation.protocols.regdb import REGDB_TRIALS
 from jreid.evaluation.protocols.text import describe
-from jreid.evaluation.ranking.cmc import memory, score_distances
+from jreid.evaluation.ranking.cmc import memory, score_blocks
 from jreid.evaluation.ranking.distance_tiles import distance_blocks
-from jreid.evaluation.ranking.inputs import one_device
-from jreid.evaluation.ranking.mixed import mean_mixed, watch
+from jreid.evaluation.ranking.inputs import check_labels, one_device, refuse_junk
+from jreid.evaluation.ranking.mixed import MixedScores, empty_mixed, mean_mixed, watch
 from jreid.evaluation.ranking.rerank import require_possible, rerank_checked, rerank_memory
 from jreid.evaluation.ranking.rerank_options import Rerank
 from jreid.evaluation.ranking.scores import Metrics, QueryScores, mean_metrics
+from jreid.evaluation.ranking.share import ALONE, Share
 from jreid.evaluation.ranking.trials import rank_trials
 from jreid.evaluation.results.checked import checked_features
+from jreid.evaluation.results.collapse import CollapseWarning
 from jreid.evaluation.results.identity_scores import pack, sum_by_identity
 from jreid.files import write_text
 from jreid.progress import ProgressBar, silent
@@ -51,6 +54,7 @@ def evaluate(
     *,
     drawn: QueryGallery | None = None,
     mesh: Mesh | None = None,
+    share: Share = ALONE,
     bar: ProgressBar = silent,
 ) -> dict[str, Any]:
     """One result row: a protocol's metrics as fractions, averaged over its trials.
@@ -66,6 +70,7 @@ def evaluate(
         images: a hash of the images of the features, if it is known.
         drawn: the `query_gallery` of the table and the protocol, if it is known.
         mesh: its devices share the work; None: one device does all.
+        share: which queries this process ranks. All processes return the same row.
         bar: shows the ranking and its progress.
 
     Returns:
@@ -95,14 +100,17 @@ def evaluate(
     """
     drawn = drawn or query_gallery(table, gallery_index, protocol)
     queries, gallery = drawn.query_rows.shape[1], drawn.gallery_rows.shape[1]
-    features = checked_features(features, table, drawn, protocol)
+    with warnings.catch_warnings():
+        if share.number > 0:  # the first process warns
+            warnings.simplefilter("ignore", CollapseWarning)
+        features = checked_features(features, table, drawn, protocol)
     if rerank:
         require_possible(rerank, queries, gallery, mixed=protocol.share is not None)
     what, needed = _size(queries, gallery, features.shape[1], rerank)
     if needed > LARGE:
         log.info(what)
     progress = partial(bar, what)
-    rankings, of_mixed = _rank(features, table, drawn, protocol, rerank, mesh, progress)
+    rankings, of_mixed = _rank(features, table, drawn, protocol, rerank, mesh, share, progress)
     trials = [mean_metrics(ranking, CURVE) for ranking in rankings]
     text = str(rerank) if rerank else "none"
     lost = most_unmatched(drawn, table)
@@ -162,6 +170,7 @@ def _rank(
     protocol: Protocol,
     rerank: Rerank | None,
     mesh: Mesh | None,
+    share: Share,
     progress: Callable[[int, int], None],
 ) -> tuple[list[QueryScores], dict[str, Any]]:
     """The ranking of each trial, by the features' distances or by re-ranked ones.
@@ -169,36 +178,38 @@ def _rank(
     Returns:
         The rankings, and the field `mixed` of a row if the gallery has both modalities.
     """
-    kind: dict[str, Any] = {"cmc": protocol.cmc}
-    is_mixed = protocol.share is not None
-    if rerank is None and not is_mixed:
-        kind |= {"distance": protocol.distance, "mesh": mesh, "progress": progress}
-        return rank_trials(features, table.identity, *drawn, **kind), {}
-    rankings, found, shares = [], [], []
-    progress(0, len(drawn.query_rows))
-    for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
+    if rerank is None and protocol.share is None:
+        options = {"cmc": protocol.cmc, "distance": protocol.distance, "progress": progress}
+        options |= {"mesh": mesh, "share": share}
+        return share.join(lambda: rank_trials(features, table.identity, *drawn, **options)), {}
+    of_query = protocol.direction.partition("_to_")[0]
+
+    def rank(query: np.ndarray, gallery: np.ndarray) -> tuple[QueryScores, MixedScores]:
         sides = features[query], features[gallery]
         if rerank:
-            blocks = rerank_checked(*sides, rerank, protocol.distance, mesh)
+            blocks = rerank_checked(*sides, rerank, protocol.distance, mesh, share)
         else:
-            blocks = distance_blocks(*sides, protocol.distance, mesh or one_device(features))
-        labels = (
-            table.identity[query],
-            table.identity[gallery],
-            drawn.query_group[query],
-            drawn.gallery_group[gallery],
-        )
-        if is_mixed:
-            own = table.modality[gallery] == protocol.direction.partition("_to_")[0]
-            shares.append(own.mean())
-            found.append([])
-            blocks = watch(blocks, labels, own, found[-1])
-        rankings.append(score_distances(blocks, *labels, **kind))
-        progress(len(rankings), len(drawn.query_rows))
-    if not is_mixed:
+            devices = mesh or one_device(features)
+            blocks = distance_blocks(*sides, protocol.distance, devices, share)
+        raw = table.identity[query], table.identity[gallery]
+        raw += drawn.query_group[query], drawn.gallery_group[gallery]
+        labels = refuse_junk(check_labels(*raw, len(query), len(gallery)))
+        mixed = empty_mixed(len(query))
+        if protocol.share is not None:
+            blocks = watch(blocks, raw, table.modality[gallery] == of_query, mixed)
+        return score_blocks(blocks, labels, protocol.cmc), mixed
+
+    trials: list[tuple[QueryScores, MixedScores]] = []
+    progress(0, len(drawn.query_rows))
+    for query, gallery in zip(drawn.query_rows, drawn.gallery_rows, strict=True):
+        scores, mixed = share.join(lambda query=query, gallery=gallery: [*rank(query, gallery)])
+        trials.append((QueryScores(*scores), MixedScores(*mixed)))
+        progress(len(trials), len(drawn.query_rows))
+    rankings = [scores for scores, _ in trials]
+    if protocol.share is None:
         return rankings, {}
-    measures = mean_mixed([*zip(rankings, found, strict=True)])
-    return rankings, {"mixed": {"share": float(np.mean(shares)), **measures}}
+    shares = [(table.modality[rows] == of_query).mean() for rows in drawn.gallery_rows]
+    return rankings, {"mixed": {"share": float(np.mean(shares)), **mean_mixed(trials)}}
 
 
 def _over_trials(trials: list[Metrics], statistic: Any) -> dict[str, Any]:
