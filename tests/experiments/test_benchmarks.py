@@ -21,7 +21,7 @@ def test_memory_grows_with_the_batch():
     assert large.step > small.step > small.state
 
 
-@pytest.mark.parametrize("name", ["numpy_argsort", "jax_argsort"])
+@pytest.mark.parametrize("name", ["numpy_by_query", "numpy_argsort", "jax_argsort"])
 def test_ways_to_rank_agree(name):
     problem = make_problem(40, 90, 9, 3)
     ours, other = METHODS["ours"](problem), METHODS[name](problem)
