@@ -7,6 +7,7 @@ Without `--devices` it is compiled for this machine. The lengths of the lists de
 """
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,18 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def flops(stage: Any) -> float:
     """Floating-point operations of a program, before products become calls of a library."""
-    cost = stage.cost_analysis()
-    return cost["flops"] if cost else float("nan")
+    return _cost(stage.compiler_ir(dialect="hlo").as_hlo_module())["flops"]
 
 
 def bytes_accessed(compiled: Any) -> float:
     """Bytes that the kernels of a compiled program read and write."""
-    cost = compiled.cost_analysis()
-    if cost is None:  # for devices that are absent
-        (module,) = compiled.runtime_executable().hlo_modules()
-        client: Any = jax.devices()[0].client
-        cost = jax._src.lib.xla_client._xla.hlo_module_cost_analysis(client, module)
-    return cost["bytes accessed"]
+    (module,) = compiled.runtime_executable().hlo_modules()
+    return _cost(module)["bytes accessed"]
+
+
+def _cost(module: Any) -> dict[str, float]:
+    # `Compiled.cost_analysis` has none for absent devices.
+    client: Any = jax.devices()[0].client
+    return importlib.import_module("jaxlib._jax").hlo_module_cost_analysis(client, module)
 
 
 def stages(
