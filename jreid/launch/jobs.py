@@ -48,6 +48,16 @@ def require_success(failures: Sequence[Failure], jobs: Sequence[Job]) -> None:
         )
 
 
+def cause_of(job: Job, status: int) -> str:
+    """Why a job failed: its last line, and the signal that killed its process.
+
+    Args:
+        status: of its process, as `subprocess` returns it.
+    """
+    killed = f" (killed by {signal.Signals(-status).name})" if status < 0 else ""
+    return f"{last_line(job.output)}{killed}"
+
+
 def last_line(file: Path) -> str:
     """The last line of a job's output that is not empty."""
     if not file.is_file():

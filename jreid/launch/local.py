@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from jreid.errors import InputError, Stopped
-from jreid.launch.jobs import Failure, Job, last_line, received_signals
+from jreid.launch.jobs import Failure, Job, cause_of, received_signals
 
 log = logging.getLogger(__name__)
 POLL = 0.1  # seconds
@@ -66,7 +66,7 @@ def run_jobs(
                 job, share = running.pop(process)
                 free.append(share)
                 if process.returncode:
-                    failed.append(Failure(job, last_line(job.output)))
+                    failed.append(Failure(job, cause_of(job, process.returncode)))
             time.sleep(POLL)
         if received:
             raise Stopped(

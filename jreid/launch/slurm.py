@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError, Stopped
-from jreid.launch.jobs import Failure, Job, last_line, received_signals
+from jreid.launch.jobs import Failure, Job, cause_of, last_line, received_signals
 from jreid.terminal import one_line
 
 log = logging.getLogger(__name__)
@@ -38,16 +38,17 @@ class Training:
     """
 
     def __call__(self, job: Job) -> None:
-        """Raises CalledProcessError if the command fails."""
+        """Raises RuntimeError with the cause if the command fails."""
         output = job.output
         if rank := int(os.environ.get("SLURM_PROCID", "0")):
             output = output.with_name(f"{output.name}.{rank}")
         output.parent.mkdir(parents=True, exist_ok=True)
-        with output.open("w") as file, _ignoring(signal.SIGUSR2):
+        mode = "a" if os.environ.get("SLURM_RESTART_COUNT", "0") != "0" else "w"
+        with output.open(mode) as file, _ignoring(signal.SIGUSR2):
             self.process = subprocess.Popen(job.command, stdout=file, stderr=file)
         _wait_for(self.process.pid)
         if status := self.process.wait():
-            raise subprocess.CalledProcessError(status, job.command)
+            raise RuntimeError(cause_of(job._replace(output=output), status))
 
     def checkpoint(self, job: Job) -> Any:
         """Ends the command, which saves, and returns what to submit again."""
@@ -120,8 +121,9 @@ def run_jobs(
     with locked(folder):  # so that two commands at once do not submit the same run
         running = _in_queue(jobs, folder)
         new = [job for job in jobs if job not in running.values()]
-        log.info("SLURM: %d runs are in the queue, %d are submitted", len(running), len(new))
+        waiting = len(running)
         running |= zip(_submit(executor, new), new, strict=True)
+    log.info("SLURM: runs that were in the queue: %d; submitted now: %d", waiting, len(new))
     _wait([*running])
     causes = [(job, _cause(number, job, folder)) for number, job in running.items()]
     return [Failure(job, cause) for job, cause in causes if cause]
@@ -162,9 +164,8 @@ def _submit(executor: Any, jobs: Sequence[Job]) -> list[str]:
         with executor.batch():
             submitted = [executor.submit(Training(), job) for job in jobs]
     except FailedJobError as error:
-        raise InputError(
-            f"SLURM refuses the jobs ({one_line(str(error).strip())}); correct --slurm."
-        ) from error
+        cause = "; ".join(str(error).splitlines())
+        raise InputError(f"SLURM refuses the jobs ({cause}); correct --slurm.") from error
     return [job.job_id for job in submitted]
 
 
@@ -227,6 +228,17 @@ def _cause(number: str, job: Job, folder: Path) -> str:
     from submitit.core.utils import JobPaths, pickle_load
 
     paths = JobPaths(folder, job_id=number, task_id=0)
-    if not paths.result_pickle.exists():  # SLURM ended it, and says why
-        return f"{last_line(paths.stderr)} (job {number}; the run: {last_line(job.output)})"
-    return "" if pickle_load(paths.result_pickle)[0] == "success" else last_line(job.output)
+    outcome, trace = "killed", ""
+    if paths.result_pickle.exists():
+        outcome, trace = pickle_load(paths.result_pickle)
+    if outcome == "success":
+        return ""
+    cause = trace.strip().rpartition("\n")[2].removeprefix("RuntimeError: ")
+    words = _slurms_words(paths.stderr) or ("" if cause else f"see {paths.stderr}")
+    return "; ".join(filter(None, [cause or last_line(job.output), words]))
+
+
+def _slurms_words(file: Path) -> str:
+    """What SLURM wrote last about a job, such as that its time is used up; empty if nothing."""
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    return next((line for line in reversed(lines) if line.startswith("slurmstepd")), "")

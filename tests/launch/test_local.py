@@ -42,6 +42,12 @@ def test_every_job_runs_and_those_that_fail_are_returned(tmp_path):
     assert last_line(jobs[0].output) == "no output"
 
 
+def test_a_job_that_was_killed_names_the_signal(tmp_path):
+    code = "import os; print('step 5', flush=True); os.kill(os.getpid(), 9)"
+    (failure,) = run_jobs([job(tmp_path, "killed", code)], 1)
+    assert failure.cause == "step 5 (killed by SIGKILL)"
+
+
 @needs_two
 def test_jobs_run_side_by_side_each_on_its_own_cores(tmp_path):
     # Each waits for the other one, so both fail if they run one after the other.

@@ -15,7 +15,7 @@ import pytest
 
 from jreid.errors import InputError, Stopped
 from jreid.launch import slurm
-from jreid.launch.jobs import Failure, Job, last_line
+from jreid.launch.jobs import Job, last_line
 from jreid.launch.slurm import Training, read_settings, run_jobs
 
 submitit = pytest.importorskip("submitit")
@@ -85,12 +85,20 @@ def test_jobs_are_submitted_once_and_failures_have_their_cause(
         run_jobs([other], cluster, {})
     threading.Timer(1, go.touch).start()
     failures = run_jobs(jobs, cluster, {})
-    assert "1 runs are in the queue, 2 are submitted" in caplog.text
+    assert "in the queue: 1; submitted now: 2" in caplog.text
     assert started.read_text() == "started\n"
-    assert failures[0] == Failure(jobs[1], "the disk is full")
-    assert failures[1].job == jobs[2] and "step 5" in failures[1].cause
-    assert len(failures) == 2
+    assert [failure.job for failure in failures] == jobs[1:]
+    assert failures[0].cause == "the disk is full"
+    assert failures[1].cause.startswith("step 5; see ")
     assert run_jobs([], cluster, {}) == []
+
+
+def test_what_slurm_says_of_a_job_that_it_ended_is_in_the_cause(tmp_path):
+    one = job(tmp_path, "one", "")
+    one.output.write_text("step 7\n")
+    ended = "slurmstepd-n1: error: *** JOB 3 ON n1 CANCELLED DUE TO TIME LIMIT ***"
+    (tmp_path / "3_0_log.err").write_text(f"{ended}\nsrun: Job step aborted\n")
+    assert slurm._cause("3", one, tmp_path) == f"step 7; {ended}"
 
 
 def test_ctrl_c_leaves_the_jobs_in_the_queue(monkeypatch):
