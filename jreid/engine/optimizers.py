@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
@@ -18,18 +20,27 @@ KINDS = ("sgd", "adam")
 Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
-def learning_rate(options: Config, epoch: Float[Array, ""]) -> Float[Array, ""]:
-    """The rate during an epoch: linear warm-up by whole epochs, then steps at the milestones.
+def schedule(options: Config) -> Partial:
+    """A function from the epoch to the rate: linear warm-up by whole epochs, then milestones.
 
     With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, as the staircase of
     the released AGW code; or, if a `warmup_initial` s is given, s + (1 - s) e / W, as in the
     released codes of MPANet and PFINet. From each milestone on it is multiplied by `lr_decay`.
+
+    The function is a pytree of its numbers. As an argument of a compiled step, it lets runs of
+    other rates share what is compiled.
     """
-    whole, start = jnp.floor(epoch), options.warmup_initial
-    risen = (whole if start else whole + 1) / max(options.warmup_epochs, 1)
-    warmup = jnp.minimum(1.0, start + (1 - start) * risen)
-    falls = (whole >= jnp.array(options.milestones or (jnp.inf,), jnp.float32)).sum()
-    return options.learning_rate * warmup * lax.pow(jnp.float32(options.lr_decay), falls)
+    start = options.warmup_initial
+    numbers = (options.learning_rate, start, 1 - start, 0 if start else 1)
+    numbers += (max(options.warmup_epochs, 1), options.lr_decay)
+    return Partial(_rate, np.array([*numbers, *(options.milestones or (np.inf,))], np.float32))
+
+
+def _rate(numbers: Float[Array | np.ndarray, " n"], epoch: Float[Array, ""]) -> Float[Array, ""]:
+    base, start, rise, first, warmup_epochs, lr_decay = numbers[:6]
+    whole = jnp.floor(epoch)
+    warmup = jnp.minimum(1.0, start + rise * ((whole + first) / warmup_epochs))
+    return base * warmup * lax.pow(lr_decay, (whole >= numbers[6:]).sum())
 
 
 def build(options: Config) -> optax.GradientTransformationExtraArgs:
@@ -38,8 +49,7 @@ def build(options: Config) -> optax.GradientTransformationExtraArgs:
     Weight decay is coupled: added to the gradient before momentum or Adam's moments, for every
     parameter, as `torch.optim.SGD` and `Adam` do. `lr_multipliers` multiplies the rate of
     parameters with a path that matches a pattern; the first match counts. `update` takes the
-    keyword `epoch`, which sets the rate, since the number of a player's updates does not give the
-    epoch.
+    keyword `rate`, the learning rate, since the number of a player's updates does not give it.
 
     Raises:
         InputError: there is no such kind of optimizer, or a pattern cannot be read.
@@ -54,7 +64,7 @@ def build(options: Config) -> optax.GradientTransformationExtraArgs:
         optax.add_decayed_weights(options.weight_decay),
         core,
         _scale_by_path(patterns),
-        _scale_by_learning_rate(options),
+        _SCALE_BY_LEARNING_RATE,
     )
 
 
@@ -78,9 +88,10 @@ def _scale_by_path(patterns: list[tuple[re.Pattern[str], float]]) -> optax.Gradi
     return optax.stateless(update)
 
 
-def _scale_by_learning_rate(options: Config) -> optax.GradientTransformationExtraArgs:
-    def update(updates: Any, state: Any, params: Any = None, **given: Any) -> Any:
-        rate = -learning_rate(options, given["epoch"])
-        return {path: rate * value for path, value in updates.items()}, state
+def _descend(updates: Any, state: Any, params: Any = None, **given: Any) -> Any:
+    return {path: -given["rate"] * value for path, value in updates.items()}, state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+_SCALE_BY_LEARNING_RATE = optax.GradientTransformationExtraArgs(
+    lambda params: optax.EmptyState(), _descend
+)

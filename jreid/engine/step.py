@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
+from jax.tree_util import Partial
 
 from jreid.distributed.mesh import replicated, split
-from jreid.engine.optimizers import Epochs
+from jreid.engine.optimizers import Epochs, schedule
 from jreid.engine.state import TrainState, merged, owned
 from jreid.methods import Batch, Method, Metrics, Phase, Player, Variables
 
@@ -38,8 +39,8 @@ def make_train_step(
 ) -> TrainStep:
     """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
 
-    It is a `functools.partial` with the seed as its one argument, so the compiled code, which is
-    cached between commands, serves runs of all seeds.
+    It is a `functools.partial`. Its one argument has the seed, the epochs and the learning rates,
+    so the compiled code, which is cached between commands, serves runs with others of these.
 
     Each player of the phase (the method's last, if none is given) in turn computes the gradient of
     its loss with respect to its own parameters and updates them. The batch is split over the mesh's
@@ -47,7 +48,8 @@ def make_train_step(
     """
     players = (phase or method.phases[-1]).players
 
-    def step(seed: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(numbers: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        seed, epochs, rates = numbers
         step_key = jax.random.fold_in(jax.random.key(seed), state.step)
         epoch = epochs(state.step)
         params, model_state, opt_state = state.params, state.model_state, dict(state.opt_state)
@@ -60,7 +62,7 @@ def make_train_step(
             own = owned(params, player)
             update: Any = optimizers[player.name].update
             updates, opt_state[player.name] = update(
-                gradients, opt_state[player.name], own, epoch=epoch
+                gradients, opt_state[player.name], own, rate=rates[number](epoch)
             )
             params = merged(params, {path: own[path] + updates[path] for path in own})
             aux = {"loss": value, **aux, "gradient_norm": optax.tree.norm(gradients)}
@@ -76,7 +78,9 @@ def make_train_step(
         out_shardings=(everywhere, everywhere),
         compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
-    return partial(jitted, np.uint32(seed % 2**32))
+    rates = [schedule(player.optimizer) for player in players]
+    epochs = epochs if isinstance(epochs, Partial) else Partial(epochs)
+    return partial(jitted, (np.uint32(seed % 2**32), epochs, rates))
 
 
 def gradients_of(

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from jreid import config as configs
@@ -12,6 +13,7 @@ from jreid.engine.optimizers import Epochs
 from jreid.errors import InputError
 from jreid.methods import Config
 
+EPOCHS = 256  # the array of their starts has a multiple of this length
 Starts = Int[np.ndarray, " epochs_and_one"]  # number of steps before each epoch, and in all
 
 
@@ -59,16 +61,21 @@ def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
 
 
 def epochs_of(plan: Plan) -> Epochs:
-    """A function from a step to its epoch with a fraction, which JAX can trace."""
-    # One epoch beyond the last, so that the step after the run has an epoch too.
-    starts = np.append(plan.starts, plan.steps + 1).astype(np.int32)
+    """A function from a step to its epoch with a fraction, which JAX can trace.
 
-    def epochs(step: Int[Array, ""]) -> Float[Array, ""]:
-        bounds = jnp.asarray(starts)
-        epoch = jnp.searchsorted(bounds, step, side="right") - 1
-        return epoch + (step - bounds[epoch]) / (bounds[epoch + 1] - bounds[epoch])
+    It is a pytree, so that a compiled step can take it as an argument.
+    """
+    # Epochs beyond the last: the step after the run has an epoch too, and runs of different lengths
+    # have arrays of one length, so that they share what is compiled.
+    more = EPOCHS - len(plan.starts) % EPOCHS
+    starts = np.append(plan.starts, plan.steps + 1 + np.arange(more)).astype(np.int32)
+    return Partial(_epoch, starts)
 
-    return epochs
+
+def _epoch(bounds: Int[Array | np.ndarray, " n"], step: Int[Array, ""]) -> Float[Array, ""]:
+    epoch = jnp.searchsorted(bounds, step, side="right") - 1
+    share = (step - bounds[epoch]) / (bounds[epoch + 1] - bounds[epoch])
+    return epoch.astype(jnp.float32) + share
 
 
 def ended_epochs(plan: Plan, step: int) -> int:

@@ -24,7 +24,7 @@ SGD = {
 
 def test_agw_schedule_by_hand():
     rates = {
-        e: float(optimizers.learning_rate(ConfigDict(SGD), jnp.float32(e)))
+        e: float(optimizers.schedule(ConfigDict(SGD))(jnp.float32(e)))
         for e in (0, 0.99, 4, 9, 10, 19.5, 20, 49, 50, 79)
     }
     expected = {0: 0.01, 0.99: 0.01, 4: 0.05, 9: 0.1, 10: 0.1, 19.5: 0.1, 20: 0.01, 49: 0.01,
@@ -34,14 +34,14 @@ def test_agw_schedule_by_hand():
 
 def test_pfinets_released_warmup_by_hand():
     options = ConfigDict(SGD | {"warmup_epochs": 20, "warmup_initial": 0.1, "milestones": (110,)})
-    rates = [float(optimizers.learning_rate(options, jnp.float32(e))) for e in (0, 1, 19, 20, 110)]
+    rates = [float(optimizers.schedule(options)(jnp.float32(e))) for e in (0, 1, 19, 20, 110)]
     assert rates == pytest.approx([0.01, 0.0145, 0.0955, 0.1, 0.01], rel=1e-5)
 
 
 def test_no_warmup_and_no_milestones():
     flat = ConfigDict(SGD | {"warmup_epochs": 0, "milestones": ()})
-    assert float(optimizers.learning_rate(flat, jnp.float32(0))) == pytest.approx(0.1)
-    assert float(optimizers.learning_rate(flat, jnp.float32(1000))) == pytest.approx(0.1)
+    assert float(optimizers.schedule(flat)(jnp.float32(0))) == pytest.approx(0.1)
+    assert float(optimizers.schedule(flat)(jnp.float32(1000))) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("kind", "nesterov"), [("sgd", True), ("sgd", False), ("adam", True)])
@@ -74,7 +74,7 @@ def test_steps_equal_pytorch_with_two_groups(kind, nesterov):
             theirs[name].grad = torch.tensor(gradient)
         torch_optimizer.step()
         updates, state = tx.update(
-            {n: jnp.asarray(g) for n, g in gradients.items()}, state, ours, epoch=jnp.zeros(())
+            {n: jnp.asarray(g) for n, g in gradients.items()}, state, ours, rate=jnp.float32(0.1)
         )
         ours = {name: ours[name] + updates[name] for name in ours}
     for name in start:

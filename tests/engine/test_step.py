@@ -2,6 +2,7 @@
 
 import functools
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from jreid.engine import optimizers
 from jreid.engine.state import create
 from jreid.engine.step import first_not_finite, make_embed, make_train_step
 from jreid.methods import load
+from jreid.training.plan import epochs_of
 
 
 def mesh_of(devices):
@@ -70,9 +72,11 @@ def test_four_devices_take_the_steps_of_one(cautious):
         assert a == pytest.approx(b, rel=5e-3)
 
 
-def test_seeds_share_what_is_compiled(tiny_config):
-    def lowered(seed):
-        tiny_config.seed = seed
+def test_seeds_rates_and_numbers_of_epochs_share_what_is_compiled(tiny_config):
+    def lowered(seed, rate, milestone, count):
+        tiny_config.optimizer.update(learning_rate=rate, milestones=(milestone,))
+        starts = np.arange(0, 4 * count + 1, 4)
+        epochs = epochs_of(SimpleNamespace(starts=starts, steps=4 * count))
         method = load(tiny_config)
         options = {"model": optimizers.build(tiny_config.optimizer)}
         step: Any = make_train_step(method, options, epochs, seed, mesh_of(1))
@@ -80,7 +84,7 @@ def test_seeds_share_what_is_compiled(tiny_config):
         state = jax.eval_shape(lambda given: create(given, method.players, options), variables)
         return step.func.lower(*step.args, state, random_batch(8, seed=0)).as_text(), step.args
 
-    (one, given), (other, given_other) = lowered(1), lowered(2)
+    (one, given), (other, given_other) = lowered(1, 0.1, 5, 10), lowered(2, 0.2, 6, 20)
     assert one == other and given != given_other
 
 
