@@ -1,9 +1,11 @@
 """Benchmarks measure what they say, and refuse what they do not know before they measure."""
 
+import jax
 import numpy as np
 import pytest
 from helpers.paths import ROOT
 
+from experiments.benchmarks import compile as compiling
 from experiments.benchmarks import memory
 from experiments.benchmarks.evaluation import __main__ as evaluation
 from experiments.benchmarks.evaluation.methods import METHODS, make_problem
@@ -21,6 +23,19 @@ def test_memory_grows_with_the_batch():
     assert large.step > small.step > small.state
 
 
+def test_a_programs_instructions_and_convolutions_are_counted():
+    def convolve(image, kernel):
+        return jax.lax.conv(jax.lax.conv(image, kernel, (1, 1), "SAME"), kernel, (1, 1), "SAME")
+
+    shapes = (
+        jax.ShapeDtypeStruct((1, 2, 5, 5), np.float32),
+        jax.ShapeDtypeStruct((2, 2, 3, 3), "f4"),
+    )
+    cost = compiling.measure(lambda: jax.jit(convolve).trace(*shapes))
+    assert cost.convolutions == (2, 2) and cost.instructions[0] == 4
+    assert min(cost.trace, cost.lower, cost.compile, cost.work) > 0
+
+
 @pytest.mark.parametrize("name", ["numpy_by_query", "numpy_argsort", "jax_argsort"])
 def test_ways_to_rank_agree(name):
     problem = make_problem(40, 90, 9, 3)
@@ -33,6 +48,7 @@ def test_ways_to_rank_agree(name):
     ("main", "flag", "message"),
     [
         (memory.main, "--devices=8xA1", "cannot compile for an absent 8xA1"),
+        (compiling.main, "--programs=steps", "steps is none of the programs"),
         (evaluation.main, "--sizes=msmt17", "msmt17 is none of the sizes"),
         (evaluation.main, "--methods=ours,faster", "faster is none of"),
     ],
