@@ -49,17 +49,25 @@ def make_problem(Q: int, G: int, identities: int, cameras: int) -> Problem:
     return Problem(query, gallery, qi, gi, qp, gp)
 
 
-def make_trials(trials: int = 10, images: int = 6_775) -> tuple[Problem, np.ndarray]:
-    """SYSU-MM01's all-search, ten-shot: rows of the gallery, ten of each identity and camera."""
+def make_trials(trials: int = 10) -> tuple[Problem, np.ndarray]:
+    """Galleries as SYSU-MM01's all-search, ten-shot: their images, and each trial's rows of these.
+
+    Of 384 pairs of an identity and a camera, 301 have images; a trial has ten of each.
+    """
     Q, _, identities, cameras = SIZES["sysu"]
-    problem = make_problem(Q, images, identities, cameras)
+    problem = make_problem(Q, 8_640, identities, cameras)
     random = np.random.default_rng(1)
-    group = problem.gallery_group
+    pairs = random.permutation(identities * cameras)[:301]
+    kept = np.isin(problem.gallery_group, pairs)
+    gallery, identity, group = (
+        part[kept] for part in (problem.gallery, problem.gallery_identity, problem.gallery_group)
+    )
+    problem = problem._replace(gallery=gallery, gallery_identity=identity, gallery_group=group)
     drawn = []
     for _ in range(trials):
-        order = random.permutation(images)
+        order = random.permutation(len(group))
         ranked = order[np.argsort(group[order], kind="stable")]
-        place = np.arange(images) - np.searchsorted(group[ranked], group[ranked])
+        place = np.arange(len(group)) - np.searchsorted(group[ranked], group[ranked])
         drawn.append(ranked[place < 10])
     return problem, np.array(drawn)
 

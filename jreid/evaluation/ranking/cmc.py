@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from jreid.errors import InputError
 from jreid.evaluation.ranking import counting
-from jreid.evaluation.ranking.gallery import TILE, round_up
+from jreid.evaluation.ranking.gallery import TILE, TILES_AT_ONCE, round_up
 from jreid.evaluation.ranking.inputs import (
     Labels,
     check_labels,
@@ -86,7 +86,7 @@ def memory(Q: int, G: int, D: int, block: int = 512) -> int:
     It assumes that identities have fewer images than a tile.
     """
     gallery = (4 * D + 160) * G  # sorted and normalized, and its labels
-    preparing = 3 * 4 * D * TILE
+    preparing = TILES_AT_ONCE * 3 * 4 * D * TILE
     distances = 2 * (CACHED_TILES + 2) * 4 * TILE * block  # two blocks at once
     queries = 2 * 3 * 4 * D * block + 64 * Q
     overhead = 2**26  # compiled code, threads, and the allocator's own memory
@@ -129,7 +129,7 @@ def score_blocks(
     identity = labels.gallery_identity[order]
     names, codes = np.unique(identity, return_inverse=True)
     first, last = (np.searchsorted(identity, labels.query_identity, s) for s in ("left", "right"))
-    most = round_up(max(1, (last - first).max(initial=0)), counting.CHUNK)
+    most = round_up(max(1, (last - first).max(initial=0)), counting.MATCHES)
     identities = round_up(len(names), 8) if cmc == "identity" else None
     ranking = empty_scores(len(labels.query_identity))
     for rows, distance in blocks:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from jreid.evaluation.ranking.counting import CHUNK, Tile
 from jreid.evaluation.ranking.inputs import Features
 
 TILE = 4096  # gallery rows that a device compares at once
+TILES_AT_ONCE = 2  # that are prepared
 HASHED = 64  # columns that are read to find equal rows
 
 
@@ -77,20 +79,22 @@ def put_gallery(
     number -= np.repeat(
         number[partition.bounds[:-1].clip(max=len(order) - 1)], np.diff(partition.bounds)
     )
-    tiles = []
-    for position in partition.pad_parts(np.arange(len(order)), partition.rows, fill=-1):
+
+    def tile(position: Int[np.ndarray, " v"]) -> Tile:
         real = position >= 0
         normalized, half_norm, hash_ = _prepare(put(features[order[position]]), distance)
         hashes[position[real]] = np.asarray(hash_)[real]
-        tiles.append(
-            Tile(
-                normalized,
-                jnp.where(put(real), half_norm, jnp.inf),
-                put(np.where(real, number[position], partition.identities - 1).astype(np.int32)),
-                None if group is None else put(group[position].astype(np.int32)),
-                None,
-            )
+        return Tile(
+            normalized,
+            jnp.where(put(real), half_norm, jnp.inf),
+            put(np.where(real, number[position], partition.identities - 1).astype(np.int32)),
+            None if group is None else put(group[position].astype(np.int32)),
+            None,
         )
+
+    positions = partition.pad_parts(np.arange(len(order)), partition.rows, fill=-1)
+    with ThreadPoolExecutor(TILES_AT_ONCE) as executor:  # copying takes one core
+        tiles = [*executor.map(tile, positions)]
     duplicate, first = _equal_rows(features, order, hashes, distance)
     if not first.size:
         return Gallery(partition, tiles, None)
