@@ -129,7 +129,7 @@ def score_blocks(
     identity = labels.gallery_identity[order]
     names, codes = np.unique(identity, return_inverse=True)
     first, last = (np.searchsorted(identity, labels.query_identity, s) for s in ("left", "right"))
-    most = round_up(max(1, (last - first).max(initial=0)), counting.MATCHES)
+    most = round_up(max(1, (last - first).max(initial=0)), counting.CHUNK)
     identities = round_up(len(names), 8) if cmc == "identity" else None
     ranking = empty_scores(len(labels.query_identity))
     for rows, distance in blocks:

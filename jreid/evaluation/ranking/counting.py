@@ -14,7 +14,6 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 CHUNK = 16  # gallery rows compared at once, few enough to stay in the processor's L1 cache
-MATCHES = 8  # their number is rounded up, so that few programs are compiled
 OUT_OF_RANGE = 2**30  # a row beyond any tile
 
 
@@ -130,7 +129,7 @@ class Counts(NamedTuple):
 @jax.jit
 def no_counts(match: Float[Array, "p b"]) -> Counts:
     """The initial counts; they subtract the matches, which the tiles' counts include."""
-    return Counts(-count_at_once(match, match), jnp.zeros(match.shape[1], jnp.int32))
+    return Counts(-count_before(match, match), jnp.zeros(match.shape[1], jnp.int32))
 
 
 @functools.partial(jax.jit, static_argnames=("identities", "mesh"))

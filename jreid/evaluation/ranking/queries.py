@@ -117,7 +117,7 @@ def _blocks(trials: list[Trial], block: int) -> list[Block]:
     blocks, below = [], 0
     for share in (0.9, 1.0):
         reached = int(np.quantile(most[most > 0], share)) if most.any() else 0
-        cap = round_up(reached, counting.MATCHES)
+        cap = round_up(reached, counting.CHUNK)
         rows = np.flatnonzero((most > below) & (most <= cap))
         rows = rows[np.argsort(part[rows], kind="stable")]
         pieces = np.array_split(rows, -(-len(rows) // block)) if rows.size else []

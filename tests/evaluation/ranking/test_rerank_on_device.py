@@ -77,7 +77,7 @@ def test_the_host_gets_ranks_and_no_distances(monkeypatch):
             assert all(isinstance(block, jax.Array) for _, block in blocks)
             monkeypatch.setattr(jax, "device_get", watched)
         found.append(score_blocks(blocks, labels, "identity"))
-    assert fetched and max(fetched) == 12 * 8  # a block's matches
+    assert fetched and max(fetched) == 12 * 16  # a block's matches
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
