@@ -1,6 +1,7 @@
 """One table of a GPU in under nine minutes: training, evaluation, re-ranking, compilation.
 
 python -m experiments.benchmarks.gpu --output=gpu.json
+python -m experiments.benchmarks.gpu --only=pfanet --output=pfanet.json
 python -m experiments.benchmarks.gpu --tiny --output=tiny.json
 
 Training is each method's step of its own batch at SYSU-MM01's scale, in bfloat16 and float32, from
@@ -50,13 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="the JSON file")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds (default: 510)")
+    parser.add_argument("--only", default="", help="parts with this text in their name or group")
     parser.add_argument("--tiny", action="store_true", help="small parts, on any device")
     options = parser.parse_args(arguments)
     # All processes share the device's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     start = time.monotonic()
     end = start + options.budget
-    parts, last = all_parts(options.tiny), last_parts(options.tiny)
+    parts, last = (
+        [part for part in some if options.only in f"{part.group} {part.name}"]
+        for some in (all_parts(options.tiny), last_parts(options.tiny))
+    )
+    if not parts + last:
+        parser.error(f"--only={options.only} is in no part's name or group.")
     rows = run(parts, start + PREPARING * options.budget, end) + run(last, end, end)
     rows = with_ratios(rows, {part.name: part.peer for part in parts})
     content = {

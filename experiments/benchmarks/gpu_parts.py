@@ -14,6 +14,7 @@ UNTUNED = {"xla_gpu_autotune_level": 0}
 TUNED: dict[str, Any] = {}
 PEER = "ResNet-50, torch.compile, {}"
 OURS = "ResNet-50, jreid, {}"
+BY_HOST = "standard, its codes by the host"
 RERANKED = "standard", "query_only", "extended", "constrained"
 
 
@@ -70,7 +71,8 @@ def all_parts(tiny: bool) -> list[Part]:
             Part("training", "agw, float32", train, ("agw:tiny,dtype=float32", TUNED, 1, 2)),
             Part("evaluation", "tiny", evaluate, ("ours", (60, 40, 6, 2)), "tiny, product"),
             Part("evaluation", "tiny, product", evaluate, ("bare_product", (60, 40, 6, 2))),
-            Part("re-ranking", "standard, tiny", rerank, ("standard", (60, 40, 6, 2))),
+            Part("re-ranking", "standard, tiny", rerank, ("standard", (60, 40, 6, 2)), BY_HOST),
+            Part("re-ranking", BY_HOST, rerank, ("standard", (60, 40, 6, 2), False)),
         ]
     from experiments.benchmarks.evaluation.methods import SIZES
     from experiments.benchmarks.training import SAME_AS_PYTORCH
@@ -101,10 +103,15 @@ def all_parts(tiny: bool) -> list[Part]:
             Part("evaluation", size, evaluate, ("ours", SIZES[size]), product),
             Part("evaluation", product, evaluate, ("bare_product", SIZES[size])),
         ]
-    return parts + [
-        Part("re-ranking", f"{kind}, {size}", rerank, (kind, SIZES[size]))
-        for size, kinds in (("sysu", RERANKED), ("market", RERANKED[:1]))
-        for kind in kinds
+    sysu = SIZES["sysu"]
+    parts += [
+        Part("re-ranking", f"{kind}, sysu", rerank, (kind, sysu), BY_HOST * (kind == "standard"))
+        for kind in RERANKED
+    ]
+    return [
+        *parts,
+        Part("re-ranking", BY_HOST, rerank, ("standard", sysu, False)),
+        Part("re-ranking", "standard, market", rerank, ("standard", SIZES["market"])),
     ]
 
 
@@ -150,12 +157,26 @@ def evaluate(method: str, size: tuple[int, int, int, int]) -> Measure:
     return _timed(partial(METHODS[method], make_problem(*size)))
 
 
-def rerank(method: str, size: tuple[int, int, int, int]) -> Measure:
-    """A kind of re-ranking."""
-    from experiments.benchmarks.evaluation.methods import make_problem
-    from experiments.benchmarks.reranking import METHODS
+def rerank(kind: str, size: tuple[int, int, int, int], on_device: bool | None = None) -> Measure:
+    """A kind of re-ranking and its ranks; distances that are on the device stay there.
 
-    return _timed(partial(METHODS[method], *make_problem(*size)[:2]))
+    Args:
+        on_device: as in `rerank_blocks`.
+    """
+    from experiments.benchmarks.evaluation.methods import make_problem
+    from jreid.evaluation import Rerank
+    from jreid.evaluation.ranking.cmc import score_distances
+    from jreid.evaluation.ranking.rerank import rerank_checked
+
+    query, gallery, *labels = make_problem(*size)
+
+    def score() -> None:
+        blocks: Any = rerank_checked(
+            query, gallery, Rerank(kind), "cosine", None, on_device=on_device
+        )
+        score_distances((block for _, block in blocks), *labels, cmc="image")
+
+    return _timed(score)
 
 
 def _timed(function: Callable[[], object]) -> Measure:

@@ -7,7 +7,9 @@ import pytest
 from helpers import fake_parts
 
 from experiments.benchmarks import gpu
-from experiments.benchmarks.gpu_parts import Part, Row, all_parts, last_parts
+from experiments.benchmarks.evaluation import methods as evaluation
+from experiments.benchmarks.gpu_parts import Part, Row, all_parts, evaluate, last_parts, rerank
+from jreid.evaluation import KINDS
 
 
 def part(prepare, *arguments):
@@ -66,6 +68,14 @@ def test_every_part_has_a_name_of_its_own_and_a_peer_that_is_measured(tiny):
     names = [part.name for part in parts]
     assert len({*names}) == len(names)
     assert {part.peer for part in parts} <= {"", *names}
+    known = {evaluate: evaluation.METHODS, rerank: KINDS}
+    assert all(part.arguments[0] in known.get(part.prepare, part.arguments) for part in parts)
+
+
+def test_a_text_that_is_in_no_part_is_refused(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        gpu.main(["--tiny", "--only=abacus", f"--output={tmp_path}/gpu.json"])
+    assert "--only=abacus is in no part" in capsys.readouterr().err
 
 
 @pytest.mark.slow
