@@ -15,6 +15,7 @@ from jreid.data.embedding_batches import Encoded, embedding_batches
 from jreid.data.pipeline import own_rows
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine import optimizers
+from jreid.engine.compile_once import compiled_once
 from jreid.engine.out_of_memory import explain_out_of_memory
 from jreid.engine.state import TrainState, check_owners, create
 from jreid.engine.step import make_embed
@@ -100,8 +101,10 @@ class Model:
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
         # On the host of each process; together they become one array on the mesh.
-        with explained(COMPILING.format("the network's initialization")):
-            return jax.device_get(self.initialization()(np.uint32(self.config.seed % 2**32)))
+        init, seed = self.initialization(), np.uint32(self.config.seed % 2**32)
+        sentence = COMPILING.format("the network's initialization")
+        with explained(sentence), compiled_once(init, seed):
+            return jax.device_get(init(seed))
 
     def initialization(self) -> Any:
         """The compiled function from a seed, uint32, to the initial variables, on one device."""

@@ -5,21 +5,19 @@ find its file does nothing. So these files and `squeue` are the whole record of 
 sweep that was killed at any point continues, and submits nothing twice.
 """
 
-import contextlib
 import logging
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError, Stopped
-from jreid.launch.jobs import Failure, Job, cause_of, last_line, received_signals
+from jreid.launch.jobs import Failure, Job, last_line, received_signals
+from jreid.launch.slurm_job import Training
 from jreid.terminal import one_line
 
 log = logging.getLogger(__name__)
@@ -28,50 +26,6 @@ MOST_REQUEUES = 100  # of a run that needs longer than a job's time
 STAY = "they stay in SLURM (scancel ends them); give the same command again to wait for them"
 # Since SLURM 22.05, srun does not take over the allocation's --cpus-per-task.
 ALL_CPUS = "[ -z $SLURM_CPUS_PER_TASK ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"
-
-
-class Training:
-    """What a job does: it runs a command.
-
-    Before the job's time ends, submitit calls `checkpoint`, which has the command save and end, and
-    queues the job again. The command then continues.
-    """
-
-    def __call__(self, job: Job) -> None:
-        """Raises RuntimeError with the cause if the command fails."""
-        output = job.output
-        if rank := int(os.environ.get("SLURM_PROCID", "0")):
-            output = output.with_name(f"{output.name}.{rank}")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        mode = "a" if os.environ.get("SLURM_RESTART_COUNT", "0") != "0" else "w"
-        with output.open(mode) as file, _ignoring(signal.SIGUSR2):
-            self.process = subprocess.Popen(job.command, stdout=file, stderr=file)
-        _wait_for(self.process.pid)
-        if status := self.process.wait():
-            raise RuntimeError(cause_of(job._replace(output=output), status))
-
-    def checkpoint(self, job: Job) -> Any:
-        """Ends the command, which saves, and returns what to submit again."""
-        from submitit.core.utils import DelayedSubmission
-
-        self.process.terminate()
-        _wait_for(self.process.pid)
-        return DelayedSubmission(Training(), job)
-
-
-def _wait_for(process: int) -> None:
-    """Waits for a child and leaves its status, so that a signal's handler may wait for it, too."""
-    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
-
-
-@contextlib.contextmanager
-def _ignoring(number: int) -> Iterator[None]:
-    """Within this context, a process that starts will ignore a signal: SLURM sends it to all."""
-    handler = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, handler)
 
 
 def read_settings(text: str) -> dict[str, str]:
@@ -111,7 +65,7 @@ def run_jobs(
             with another command.
         Stopped: after Ctrl-C or SIGTERM; the jobs stay in the queue.
     """
-    from jreid.runs.lock import locked  # imports JAX, which a job does not need
+    from jreid.runs.lock import locked  # imports JAX
 
     if workers is not None and workers < 1:
         raise InputError(f"--workers={workers} is not a number of jobs; give 1 or more.")
@@ -198,7 +152,9 @@ def _queue() -> dict[str, str]:
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i %T"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError(f"SLURM does not answer ({one_line(done.stderr.strip())}); try it later.")
+        raise InputError(
+            f"squeue does not answer ({one_line(done.stderr.strip())}); try again later."
+        )
     return dict(line.split() for line in done.stdout.splitlines())
 
 
@@ -208,15 +164,16 @@ def _wait(ids: Sequence[str]) -> None:
     with received_signals() as received:
         # Two looks, since a job appears in the queue, and its files on this machine, a little late.
         while here or before:
-            before = here
-            with contextlib.suppress(InputError):  # SLURM is restarted at times
+            try:
                 states = _queue()
-                here = any(number in states for number in ids)
+                before, here = here, any(number in states for number in ids)
                 counts = Counter(states.get(number, "ended").lower() for number in ids)
                 text = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-                if text != logged:
-                    log.info("SLURM: %s", text)
-                logged = text
+            except InputError as error:  # SLURM is restarted at times
+                text = str(error)
+            if text != logged:
+                log.info("SLURM: %s", text)
+            logged = text
             for _ in range(round(POLL * 10)):
                 if received:
                     raise Stopped(128 + received[0], f"stopped waiting for the jobs: {STAY}")
@@ -241,4 +198,5 @@ def _cause(number: str, job: Job, folder: Path) -> str:
 def _slurms_words(file: Path) -> str:
     """What SLURM wrote last about a job, such as that its time is used up; empty if nothing."""
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    return next((line for line in reversed(lines) if line.startswith("slurmstepd")), "")
+    words = [line for line in lines if line.startswith("slurmstepd") and "REQUEUE" not in line]
+    return words[-1] if words else ""

@@ -14,6 +14,7 @@ from jreid.data.samplers import Plan
 from jreid.distributed.mesh import check_divisible, split
 from jreid.distributed.preemption import StopSignals
 from jreid.distributed.processes import main_process_first
+from jreid.engine.compile_once import compiled_once
 from jreid.engine.model import Model
 from jreid.engine.out_of_memory import SMALLER_STEP, explain_out_of_memory
 from jreid.engine.state import TrainState
@@ -173,7 +174,8 @@ def _step_functions(model: Model, plan: Plan) -> Callable[[int], TrainStep]:
 
 
 def _first_step(step: TrainStep, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    with explained(COMPILING.format("the training step")):
+    sentence = COMPILING.format("the training step")
+    with explained(sentence), compiled_once(step, state, batch):
         return step(state, batch)
 
 

@@ -16,7 +16,8 @@ import pytest
 from jreid.errors import InputError, Stopped
 from jreid.launch import slurm
 from jreid.launch.jobs import Job, last_line
-from jreid.launch.slurm import Training, read_settings, run_jobs
+from jreid.launch.slurm import read_settings, run_jobs
+from jreid.launch.slurm_job import Training
 
 submitit = pytest.importorskip("submitit")
 COUNTS = "import pathlib, sys; open(sys.argv[1], 'a').write('started\\n'); "
@@ -107,6 +108,23 @@ def test_ctrl_c_leaves_the_jobs_in_the_queue(monkeypatch):
     with pytest.raises(Stopped, match="stay in SLURM") as stopped:
         slurm._wait(["7_0"])
     assert stopped.value.status == 130
+
+
+def test_waiting_survives_a_restart_of_slurm(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "jreid")
+    answers = iter([{"7_0": "RUNNING"}, None, {"7_0": "RUNNING", "8": "PENDING"}, {}, {}])
+
+    def queue():
+        answer = next(answers)
+        if answer is None:
+            raise InputError("squeue does not answer")
+        return answer
+
+    monkeypatch.setattr(slurm, "_queue", queue)
+    monkeypatch.setattr(slurm, "POLL", 0)
+    slurm._wait(["7_0", "7_1"])
+    assert "SLURM: 1 ended, 1 running" in caplog.text and "does not answer" in caplog.text
+    assert next(answers, "all asked") == "all asked"
 
 
 def test_a_run_saves_before_its_time_ends_and_is_submitted_again(tmp_path):
