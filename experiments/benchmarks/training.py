@@ -4,6 +4,7 @@ python -m experiments.benchmarks.training
 python -m experiments.benchmarks.training agw:synthetic idkl:synthetic
 python -m experiments.benchmarks.training --data agw:synthetic
 python -m experiments.benchmarks.training --by-player pfanet:synthetic
+taskset -c 0 python -m experiments.benchmarks.training --identities=2 --processor-time
 
 Without a config: ResNet-50 with a stem for each modality, BNNeck, cross-entropy and batch-hard
 triplet loss, SGD, at SYSU-MM01's size and number of classes, from random weights. PyTorch's network
@@ -20,6 +21,9 @@ its phases.
 Batches are random and stay on the devices, so only the step is measured. With `--data`, JPEG files
 of SYSU-MM01's sizes are read and augmented too, by our pipeline for our step and by a DataLoader
 for PyTorch's, both from `input.py`. All take turns, and the median round counts.
+
+On CPUs, --processor-time counts the seconds that the process computed, on all its cores, and not
+those that it waited for one: what one core does can be measured while other programs use it too.
 """
 
 import argparse
@@ -51,6 +55,7 @@ SAME_AS_PYTORCH = (
 )
 Step = Callable[[Any], None]  # takes a batch and returns when the step is done
 Batches = Iterator[Any]
+Clock = Callable[[], float]  # seconds
 
 
 class Contender(NamedTuple):
@@ -86,9 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--by-player", action="store_true", help="measure each player and phase")
     parser.add_argument("--data", action="store_true", help="read the images, too")
     parser.add_argument("--dtypes", default="float32,bfloat16", help="of ResNet-50")
+    parser.add_argument("--identities", type=int, default=reading.P, help="of ResNet-50's batch")
+    parser.add_argument("--processor-time", action="store_true", help="do not count waiting")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2, help="steps of a round")
     options = parser.parse_args(arguments)
+    if options.data and options.identities != reading.P:
+        parser.error(f"--data reads batches of {reading.P} identities: leave out --identities")
     with TemporaryDirectory() as folder:
         images = Path(folder) if options.data else None
         if images:
@@ -97,19 +106,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             made = (ours(source, options.by_player, images) for source in options.configs)
             contenders = [contender for each in made for contender in each]
         else:
-            contenders = list(beside_pytorch(options.dtypes.split(","), images))
-        compare(contenders, options.rounds, options.steps)
+            dtypes = options.dtypes.split(",")
+            contenders = list(beside_pytorch(dtypes, images, options.identities))
+        clock = time.process_time if options.processor_time else time.monotonic
+        compare(contenders, options.rounds, options.steps, clock)
 
 
-def compare(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
+def compare(contenders: Sequence[Contender], rounds: int, steps: int, clock: Clock) -> None:
     """Lets the contenders take turns and prints them."""
     speeds: list[list[float]] = [[] for _ in contenders]
     for _ in range(rounds):
         for contender, found in zip(contenders, speeds, strict=True):
-            found.append(measure(contender, steps))
+            found.append(measure(contender, steps, clock))
     medians = [statistics.median(found) for found in speeds]
     dtypes = {contender.dtype for contender in contenders if contender.operations}
-    rates = {dtype: matrix_rate(dtype) for dtype in dtypes}
+    rates = {dtype: matrix_rate(dtype, clock) for dtype in dtypes}
     for contender, speed in zip(contenders, medians, strict=True):
         ours = ""
         if contender.operations:
@@ -123,7 +134,7 @@ def compare(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
         )
 
 
-def matrix_rate(dtype: str) -> float:
+def matrix_rate(dtype: str, clock: Clock = time.monotonic) -> float:
     """Operations per second of the default device when it multiplies two square matrices."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     left, right = jax.random.normal(jax.random.key(0), (2, size, size), dtype)
@@ -131,34 +142,38 @@ def matrix_rate(dtype: str) -> float:
     product(left, right).block_until_ready()
     seconds = []
     for _ in range(10):
-        start = time.monotonic()
+        start = clock()
         product(left, right).block_until_ready()
-        seconds.append(time.monotonic() - start)
+        seconds.append(clock() - start)
     return 2 * size**3 / statistics.median(seconds)
 
 
-def measure(contender: Contender, steps: int) -> float:
+def measure(contender: Contender, steps: int, clock: Clock = time.monotonic) -> float:
     """Images per second; batches that are ready in advance are used first."""
     contender.step(next(contender.batches))
-    start = time.monotonic()
+    start = clock()
     for _ in range(steps):
         contender.step(next(contender.batches))
-    return contender.images * steps / (time.monotonic() - start)
+    return contender.images * steps / (clock() - start)
 
 
-def beside_pytorch(dtypes: Sequence[str], images: Path | None) -> Iterator[Contender]:
+def beside_pytorch(
+    dtypes: Sequence[str], images: Path | None, identities: int
+) -> Iterator[Contender]:
     """PyTorch's step, eager and compiled, and ours, in each dtype.
 
     Args:
         images: a folder to read; None for random images.
+        identities: of a batch.
     """
     from experiments.benchmarks import training_torch as peer
 
     classes = load_config(SAME_AS_PYTORCH).data.identities
     for dtype in dtypes:
         for compiled in (False, True):
-            yield peer.contender(dtype, compiled, classes, images)
-        model = Model(load_config(f"{SAME_AS_PYTORCH},dtype={dtype}"))
+            yield peer.contender(dtype, compiled, classes, images, identities)
+        fields = f"dtype={dtype},batch.identities={identities}"
+        model = Model(load_config(f"{SAME_AS_PYTORCH},{fields}"))
         yield _contender(f"jreid, {dtype}", model, folder=images)
 
 

@@ -82,13 +82,16 @@ def batch_hard(features: torch.Tensor, identity: torch.Tensor) -> torch.Tensor:
     return torch.relu(hardest_positive - hardest_negative + MARGIN).mean()
 
 
-def contender(dtype: str, compiled: bool, classes: int, folder: Path | None) -> Contender:
+def contender(
+    dtype: str, compiled: bool, classes: int, folder: Path | None, identities: int = reading.P
+) -> Contender:
     """The step, eager or compiled.
 
     Args:
         dtype: float32, or bfloat16 by autocast.
-        classes: identities.
+        classes: of the classifier.
         folder: images to read by a DataLoader; None for random ones.
+        identities: of a batch.
     """
     start = time.monotonic()
     network = Network(classes).to(DEVICE).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -107,33 +110,28 @@ def contender(dtype: str, compiled: bool, classes: int, folder: Path | None) -> 
         if DEVICE == "cuda":
             torch.cuda.synchronize()
 
-    batches = _read(folder) if folder else _random()
+    identity = torch.arange(identities).repeat_interleave(reading.K).repeat(2).to(DEVICE)
+    batches = _read(folder, identity) if folder else _random(identity)
     step(next(batches))
     how = "compiled" if compiled else "eager"
     parameters = sum(weight.numel() for weight in network.parameters())
     seconds = time.monotonic() - start
-    images = 2 * reading.P * reading.K
     name = f"PyTorch {how}, {dtype}"
-    return Contender(name, images, parameters, seconds, None, None, dtype, step, batches)
+    return Contender(name, len(identity), parameters, seconds, None, None, dtype, step, batches)
 
 
-def _identity() -> torch.Tensor:
-    return torch.arange(reading.P).repeat_interleave(reading.K).repeat(2).to(DEVICE)
-
-
-def _random() -> Iterator[Any]:
-    rows = reading.P * reading.K
-    images = torch.randn(2, rows, 3, HEIGHT, WIDTH, device=DEVICE)
+def _random(identity: torch.Tensor) -> Iterator[Any]:
+    images = torch.randn(2, len(identity) // 2, 3, HEIGHT, WIDTH, device=DEVICE)
     visible, infrared = (x.contiguous(memory_format=torch.channels_last) for x in images)
     while True:
-        yield visible, infrared, _identity()
+        yield visible, infrared, identity
 
 
-def _read(folder: Path) -> Iterator[Any]:
+def _read(folder: Path, identity: torch.Tensor) -> Iterator[Any]:
     _, paths, _ = read_folder(folder)
     loader = reading.torch_loader(paths, reading.augmentation_of("agw:sysu_mm01"))
     assert loader
     while True:
         for images in loader():
             halves = images.to(DEVICE, memory_format=torch.channels_last).chunk(2)
-            yield *halves, _identity()
+            yield *halves, identity
