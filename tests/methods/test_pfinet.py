@@ -299,7 +299,8 @@ def test_configs_of_the_datasets():
     assert sysu.evaluation.rerank == ("none", "query_only", "standard")
     assert regdb.data.split_number == 3
     assert sysu.image.gray_visible
-    rates = [float(optimizers.learning_rate(sysu.optimizer, jnp.float32(e))) for e in range(240)]
+    rate = optimizers.schedule(sysu.optimizer)
+    rates = [float(rate(jnp.float32(e))) for e in range(240)]
     np.testing.assert_allclose([rates[0], rates[9]], [3.5e-5, 3.5e-4], rtol=1e-5)
     falls = [e for e in range(1, 240) if rates[e] < rates[e - 1]]
     assert falls == [90, 150, 200]
