@@ -119,7 +119,7 @@ def score_distances(
 
 
 def score_blocks(
-    blocks: Iterable[tuple[slice, Float[ArrayLike, "_ g"]]], labels: Labels, cmc: str
+    blocks: Iterable[tuple[slice, Float[jax.typing.ArrayLike, "_ g"]]], labels: Labels, cmc: str
 ) -> QueryScores:
     """As `score_distances`, of some queries, whose rows come with the distances; else zeros.
 

@@ -9,9 +9,9 @@ somebody else.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import ArrayLike
 
 from jreid.evaluation.ranking.scores import QueryScores
 
@@ -58,11 +58,11 @@ def score_mixed(
 
 
 def watch(
-    blocks: Iterator[tuple[slice, Float[ArrayLike, "b g"]]],
+    blocks: Iterator[tuple[slice, Float[jax.typing.ArrayLike, "b g"]]],
     labels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     own: Bool[np.ndarray, " g"],
     found: MixedScores,
-) -> Iterator[tuple[slice, Float[ArrayLike, "b g"]]]:
+) -> Iterator[tuple[slice, Float[jax.typing.ArrayLike, "b g"]]]:
     """Passes blocks of distances on, and writes the scores of their queries.
 
     Args:

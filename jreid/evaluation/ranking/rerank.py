@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 import scipy.sparse
 from jax.sharding import Mesh
@@ -152,7 +153,7 @@ def rerank_checked(
     share: Share = ALONE,
     block: int = 1024,
     on_device: bool | None = None,
-) -> Iterator[tuple[slice, Float[ArrayLike, "b g"]]]:
+) -> Iterator[tuple[slice, Float[jax.typing.ArrayLike, "b g"]]]:
     """As `rerank_blocks`, for features that are checked and rescaled, and a possible re-ranking.
 
     Yields the blocks of this process's queries, with their rows; where `on_device`, as jax arrays.
