@@ -56,8 +56,8 @@ METHOD = {
         "adversarial": 1.0,  # of G_I, lambda_1
         "adversarial_visible": 1.0,  # of G_R, lambda_1 too
         "cycle": 10.0,  # lambda_1 omega
-        # A generator leaves its own modality as it is; equation 16: 0. Without it, chance decides
-        # whether generated images are negatives, and then F matches nobody across modalities.
+        # A generator leaves its own modality as it is; equation 16: 0. Without it, generated images
+        # of the synthetic dataset are negatives, and F matches hardly anybody across modalities.
         "identity_mapping": 5.0,
         "gan_identity": 0.1,  # lambda_3
         "gan_triplet": 0.1,  # lambda_4
