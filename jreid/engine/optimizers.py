@@ -33,7 +33,8 @@ def schedule(options: Config) -> Partial:
     start = options.warmup_initial
     numbers = (options.learning_rate, start, 1 - start, 0 if start else 1)
     numbers += (max(options.warmup_epochs, 1), options.lr_decay)
-    return Partial(_rate, np.array([*numbers, *(options.milestones or (np.inf,))], np.float32))
+    # JAX makes float32 of it, except where float64 is on, as in the parity tests.
+    return Partial(_rate, np.array([*numbers, *(options.milestones or (np.inf,))], float))
 
 
 def _rate(numbers: Float[Array | np.ndarray, " n"], epoch: Float[Array, ""]) -> Float[Array, ""]:
