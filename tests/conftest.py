@@ -33,6 +33,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 STRICT_DTYPES = {"nn", "losses", "methods", "engine", "evaluation"}
 
 
+def pytest_xdist_auto_num_workers(config) -> int:
+    """One more than the cores: tests also wait, for other processes and for the disk."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def strict_dtypes(request):
     """Makes JAX refuse to promote one type of number to another silently."""

@@ -202,6 +202,7 @@ def test_a_run_is_not_finished_on_other_images_or_another_config(
     assert not finished.is_finished(Run(run), flipped)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A1")
 def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsys):
     workdir = tmp_path / "run"

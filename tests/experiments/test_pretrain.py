@@ -12,6 +12,7 @@ from jreid.weights import sources
 from jreid.weights.backbone import load_backbone
 
 
+@pytest.mark.slow
 def test_a_method_starts_from_the_backbone_of_rendered_people(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pretrain.main(["--config=agw:tiny", "--preset=tiny", "--steps=3"])

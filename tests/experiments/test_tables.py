@@ -11,6 +11,7 @@ from jreid import config as configs
 from jreid.engine.model import Model
 from jreid.errors import InputError
 
+QUICK = ("agw", "base_derivative", "pfinet")  # whose rows do not take long to trace
 NAMES = [f.stem for f in (ROOT / "experiments").glob("*.py") if "\nTABLES = " in f.read_text()]
 ALL = [
     (name, table)
@@ -57,7 +58,9 @@ def test_printed_numbers_are_as_many_as_columns(name, table):
             assert all(cell == "-" or 0 < float(cell) <= 100 for cell in block)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in NAMES]
+)
 def test_every_row_is_a_method(name):
     flags = {
         row.flags for of, table in ALL if of == name for row in table.rows if row.flags is not None

@@ -410,6 +410,7 @@ def released_network(torch, width, identities):
     return nn.ModuleDict(parts), embed
 
 
+@pytest.mark.slow
 def test_a_published_checkpoint_embeds_as_pytorch_does():
     torch = pytest.importorskip("torch", reason="parity with PyTorch: torch is not installed")
     from helpers import torch_reference

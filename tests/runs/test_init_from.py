@@ -135,6 +135,7 @@ def test_checkpoints_without_a_config_are_not_overwritten(train, capsys):
     assert "has files that do not belong to a run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A8")
 def test_other_software_is_reported_and_kept(train, capsys):
     workdir = train("moved")

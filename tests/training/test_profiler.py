@@ -91,6 +91,7 @@ def test_steps_that_cannot_be_are_refused(steps, message, tmp_path):
         Profiler(tmp_path, steps, 0, STARTS)
 
 
+@pytest.mark.slow
 def test_a_run_is_profiled(tiny_folder, prepared, tmp_path, capsys):
     flags = [*tiny_flags(tiny_folder, prepared), "--config.method=helpers.small_method"]
     assert main(["train", *flags, "--profile=4", f"--workdir={tmp_path}/run"]) == 0

@@ -237,7 +237,7 @@ def test_the_test_feature_is_the_shared_neck_of_either_modality():
     np.testing.assert_array_equal(got, embed({**variables, "params": params}, images, "visible"))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [pytest.param("paper", marks=pytest.mark.slow), "code"])
 def test_pictures_show_heat_and_masks(variant):
     images = jnp.asarray(random_batch(8)["visible"])
     pixels = np.clip(to_unit(images), 0, 1)

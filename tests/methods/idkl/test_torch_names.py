@@ -95,6 +95,7 @@ def test_every_published_entry_has_its_place(torch):
             assert isinstance(leaf, jax.ShapeDtypeStruct) is (name in heads), name
 
 
+@pytest.mark.slow
 def test_a_published_checkpoint_embeds_as_pytorch_does(torch):
     from helpers import torch_reference
 

@@ -49,8 +49,14 @@ def test_counts_of_bng(channels, parameters):
     ("options", "millions"),
     [
         ({"attention": "bng"}, 34.84),
-        ({"attention": "bng", "bng": {"place": "stage", "reduction": 4}}, 139.3),
-        ({"attention": "bng", "bng": {"place": "block"}}, 125.8),
+        pytest.param(
+            {"attention": "bng", "bng": {"place": "stage", "reduction": 4}},
+            139.3,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"attention": "bng", "bng": {"place": "block"}}, 125.8, marks=pytest.mark.slow
+        ),
         ({"normalization": "mmm"}, 0.655_360),
     ],
 )
