@@ -44,6 +44,13 @@ def test_no_warmup_and_no_milestones():
     assert float(optimizers.schedule(flat)(jnp.float32(1000))) == pytest.approx(0.1)
 
 
+def test_rates_are_float64_where_it_is_on():
+    with jax.enable_x64(True):
+        rate = jax.jit(optimizers.schedule(ConfigDict(SGD)))(jnp.float64(10))
+    assert rate.dtype == np.float64
+    assert float(rate) == pytest.approx(0.1, rel=1e-15)
+
+
 @pytest.mark.parametrize(("kind", "nesterov"), [("sgd", True), ("sgd", False), ("adam", True)])
 @jax.numpy_dtype_promotion("standard")
 def test_steps_equal_pytorch_with_two_groups(kind, nesterov):
