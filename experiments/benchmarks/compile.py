@@ -11,10 +11,12 @@ given, so nothing is computed, and no compilation cache is used.
 
 Tracing is Python's, lowering makes StableHLO, compiling is XLA's. Seconds are by the clock, and of
 all processors where other programs run. Instructions and convolutions are counted in the program
-that XLA is given and in the one that it makes.
+that XLA is given and in the one that it makes; distinct convolutions are those of the given one
+that differ in shapes, strides or padding, which is what a GPU's autotuning tries algorithms for.
 """
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -38,6 +40,7 @@ class Cost(NamedTuple):
     Attributes:
         instructions: given to XLA, and after its optimization.
         convolutions: the same.
+        distinct: those given to XLA that differ in shapes, strides, padding or dilation.
         trace: seconds by the clock.
         lower: the same.
         compile: the same.
@@ -46,6 +49,7 @@ class Cost(NamedTuple):
 
     instructions: tuple[int, int]
     convolutions: tuple[int, int]
+    distinct: int
     trace: float
     lower: float
     compile: float
@@ -63,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in programs if name not in PROGRAMS]:
         parser.error(f"{unknown[0]} is none of the programs: {', '.join(PROGRAMS)}")
     print(
-        "| config | program | instructions | optimized | convolutions | optimized | tracing, s "
-        "| lowering, s | XLA, s | all, s | processors, s |\n" + "|---" * 11 + "|"
+        "| config | program | instructions | optimized | convolutions | optimized | distinct "
+        "| tracing, s | lowering, s | XLA, s | all, s | processors, s |\n" + "|---" * 12 + "|"
     )
     for source in options.configs or shipped_configs():
         method, *fields = source.split(",", 1)
@@ -110,11 +114,16 @@ def measure(trace: Callable[[], Any]) -> Cost:
         (texts[0].count(word), texts[1].count(word)) for word in (" = ", " convolution(")
     )
     seconds = after_trace - start, after_lower - after_trace, end - after_lower
-    return Cost(instructions, convolutions, *seconds, work)
+    return Cost(instructions, convolutions, distinct(lowered.as_text()), *seconds, work)
+
+
+def distinct(program: str) -> int:
+    """The number of convolutions of a StableHLO program that differ in more than their operands."""
+    return len({*re.findall(r"stablehlo\.convolution\([^)]*\)(.*)", program)})
 
 
 def _cells(cost: Cost) -> str:
-    counts = [*cost.instructions, *cost.convolutions]
+    counts = [*cost.instructions, *cost.convolutions, cost.distinct]
     seconds = [cost.trace, cost.lower, cost.compile, cost.trace + cost.lower + cost.compile]
     return " | ".join([*(f"{n:,}" for n in counts), *(f"{s:.1f}" for s in (*seconds, cost.work))])
 

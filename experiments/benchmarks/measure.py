@@ -11,6 +11,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+PAUSE = 0.2  # seconds; the idle threads of a BLAS spin for a while, which slows what runs next
+
 
 class Seconds(NamedTuple):
     """The seconds of each round, by the clock and of the processors."""
@@ -24,6 +26,7 @@ def by_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict
     seconds = {name: Seconds([], []) for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
+            time.sleep(PAUSE)
             wall, work = time.perf_counter(), time.process_time()
             function()
             seconds[name].wall.append(time.perf_counter() - wall)

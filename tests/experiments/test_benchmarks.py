@@ -32,7 +32,7 @@ def test_a_programs_instructions_and_convolutions_are_counted():
         jax.ShapeDtypeStruct((2, 2, 3, 3), "f4"),
     )
     cost = compiling.measure(lambda: jax.jit(convolve).trace(*shapes))
-    assert cost.convolutions == (2, 2) and cost.instructions[0] == 4
+    assert cost.convolutions == (2, 2) and cost.distinct == 1 and cost.instructions[0] == 4
     assert min(cost.trace, cost.lower, cost.compile, cost.work) > 0
 
 
