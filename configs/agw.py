@@ -31,6 +31,8 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     scale = scale_down(config, argument)
     if scale or config.data.layout == "folder":
         config.triplet.kind = "weighted_regularized"
+    if scale == "long":
+        config.optimizer.learning_rate = 0.2  # chosen by experiments.rates
     if scale:
         # From random weights the backbone learns at the full rate.
         config.optimizer.lr_multipliers = ()

@@ -65,6 +65,9 @@ def get_config(argument: str = "sysu_mm01") -> Config:
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0
     # From random weights, a higher rate or a triplet loss with weight 5 makes all features equal.
-    if scale_down(config, argument):
+    scale = scale_down(config, argument)
+    if scale:
         config.base_derivative.loss_weights.multi_directional = 1.0
+    if scale == "long":
+        config.optimizer.learning_rate = 0.005  # chosen by experiments.rates
     return config

@@ -6,7 +6,7 @@ import pytest
 from helpers.paths import ROOT
 
 from experiments import rates
-from experiments.sweep import Sweep, load_config, workdir
+from experiments.sweep import Sweep, workdir
 from experiments.tables import Row
 from jreid.errors import InputError
 
@@ -26,7 +26,7 @@ def write_metrics(sweep, row, *scores):
 
 
 def test_the_best_rate_on_the_validation_identities_is_marked(sweep):
-    rows = rates.rows_of(load_config(sweep))
+    rows = rates.rows_of(sweep)
     assert [*rows] == [0.05, 0.1, 0.2]
     assert rows[0.1].flags == Row("").flags
     for row, scores in zip(rows.values(), ([0.2], [0.9, 0.3], [0.25]), strict=True):
@@ -37,8 +37,14 @@ def test_the_best_rate_on_the_validation_identities_is_marked(sweep):
     assert text.count("**") == 6
 
 
+def test_the_rates_around_that_of_the_quickstart_are_tried_again(sweep):
+    rows = rates.rows_of(sweep._replace(data="synthetic,long"))
+    assert [*rows] == [0.05, 0.1, 0.2]
+    assert [rate for rate, row in rows.items() if row.flags == ()] == [0.2]  # the chosen one
+
+
 def test_a_run_without_validation_is_reported(sweep):
-    for row in rates.rows_of(load_config(sweep)).values():
+    for row in rates.rows_of(sweep).values():
         write_metrics(sweep, row)
     with pytest.raises(InputError, match="has no validation/mAP; set"):
         dict(rates.run({"agw": sweep}, 1))
