@@ -108,6 +108,15 @@ def test_rows_are_compared_with_the_first_or_the_one_they_name():
     assert f"| A again | 12.00 ± 2.00 |  |  | {even} |  |  |" in text
 
 
+def test_agw_without_a_part_is_compared_with_agw():
+    from experiments.agw import TABLES
+
+    (table,) = TABLES.values()
+    for row in table.rows:
+        of_parts = len(row.flags or ())  # that it lacks
+        assert row.against == ("AGW" if of_parts == 1 else ""), row.name
+
+
 @pytest.mark.parametrize(("name", "table"), ALL, ids=lambda value: getattr(value, "title", value))
 def test_a_row_is_compared_with_one_that_exists(name, table):
     for row in table.rows:
