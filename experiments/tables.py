@@ -190,8 +190,7 @@ def _compared_with(row: Row, table: Table) -> Row:
 
 def mean_training_accuracy(results: Sequence[Mapping[str, Any]]) -> str:
     """Mean and deviation over the runs, in per cent; empty if a run does not have it."""
-    values = [result.get("training_accuracy") for result in results]
-    return mean_and_deviation([float(value) for value in values if value is not None])
+    return mean_and_deviation([result.get("training_accuracy") for result in results])
 
 
 def _printed(row: Row, setting: Setting, table: Table) -> Iterator[str]:

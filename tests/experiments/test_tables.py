@@ -6,7 +6,16 @@ import pytest
 from helpers.paths import ROOT
 
 from experiments.sweep import TINY
-from experiments.tables import SYSU_ALL, SYSU_INDOOR, Row, Table, find, format_table, others
+from experiments.tables import (
+    SYSU_ALL,
+    SYSU_INDOOR,
+    Row,
+    Table,
+    find,
+    format_table,
+    mean_training_accuracy,
+    others,
+)
 from jreid import config as configs
 from jreid.engine.model import Model
 from jreid.errors import InputError
@@ -91,7 +100,7 @@ def test_rows_are_compared_with_the_first_or_the_one_they_name():
     rows = Row("A"), Row("B", ("--b",)), Row("C", ("--c",), against="B"), Row("A again")
     measures = SYSU_ALL._replace(measures=("R1", "R10", "mAP"))
     found = {
-        row: [{"training_accuracy": rank1, **result(rank1 / 100, 0.5)} for rank1 in of_row]
+        row: [{"training_accuracy": float(rank1), **result(rank1 / 100, 0.5)} for rank1 in of_row]
         for row, of_row in zip(
             rows, ((10, 12, 14), (20, 22, 24), (20, 23, 29), (10, 12, 14)), strict=True
         )
@@ -106,6 +115,12 @@ def test_rows_are_compared_with_the_first_or_the_one_they_name():
     assert f"| B | 22.00 ± 2.00 | +10.00 |  | {even} | +0.00 |" in text
     assert "| C | 24.00 ± 4.58 | +2.00 to B |" in text
     assert f"| A again | 12.00 ± 2.00 |  |  | {even} |  |  |" in text
+
+
+def test_a_run_without_a_training_accuracy_leaves_no_mean_of_the_others():
+    known, unknown = {"training_accuracy": 90.0}, {"training_accuracy": None}
+    assert mean_training_accuracy([known, known]) == "90.00 ± 0.00"
+    assert mean_training_accuracy([known, unknown]) == mean_training_accuracy([]) == ""
 
 
 def test_agw_without_a_part_is_compared_with_agw():
