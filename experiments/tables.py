@@ -154,8 +154,8 @@ def _caption(
     kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
     number = f"mean ± sample deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     message = (
-        f"test split, last checkpoint, {number}; {DIFFERENCE} the first row, unless another is "
-        f"named; protocol {kinds}"
+        f"test split, last checkpoint, {number}; {DIFFERENCE} the first row of the same "
+        f"re-ranking, unless another is named; protocol {kinds}"
     )
     return "; ".join([message, *dict.fromkeys(marked)])
 

@@ -117,6 +117,17 @@ def test_rows_are_compared_with_the_first_or_the_one_they_name():
     assert f"| A again | 12.00 ± 2.00 |  |  | {even} |  |  |" in text
 
 
+def test_a_reranked_row_is_compared_with_the_first_one_that_is_reranked():
+    rows = Row("A"), Row("A, re-ranked", (), rerank="standard"), Row("B", ("--b",), "", "standard")
+    found = {
+        row: [result(rank1, 0.5, rerank=row.rerank)]
+        for row, rank1 in zip(rows, (0.1, 0.4, 0.6), strict=True)
+    }
+    text = format_table(Table("T", (SYSU_ALL,), rows), "synthetic", "sysu_mm01", found, (0,))
+    assert "| B | 60.00 | +20.00 |" in text
+    assert "to the first row of the same re-ranking, unless another is named" in text
+
+
 def test_a_run_without_a_training_accuracy_leaves_no_mean_of_the_others():
     known, unknown = {"training_accuracy": 90.0}, {"training_accuracy": None}
     assert mean_training_accuracy([known, known]) == "90.00 ± 0.00"
