@@ -9,6 +9,7 @@ The images and the weights stay in `data`.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ import optax
 from jaxtyping import Array, Float, Int
 from safetensors.numpy import save
 
+from experiments.sweep import report
 from jreid import config as configs
 from jreid import process
 from jreid.data.pixels import preprocess
+from jreid.errors import InputError
 from jreid.files import write_whole
 from jreid.losses import cross_entropy
 from jreid.nn import Classifier, ResNet
@@ -61,6 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path(SYNTHETIC_FILE))
     options = parser.parse_args(arguments)
     process.configure()
+    try:
+        _run(options)
+    except InputError as error:
+        sys.exit(report(error))
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.steps < 1:
+        raise InputError(f"--steps={options.steps} trains nothing; give 1 or more.")
     config = configs.load(options.config)
     with TerminalBar() as bar:
         synthesize(options.folder, options.preset, SEED, lambda n, of: bar("images", n, of))
