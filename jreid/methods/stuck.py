@@ -51,8 +51,8 @@ def triplet_at_margin(
     return MetricWarning(
         pattern,
         lambda losses: _stands_at(value, losses),
-        f"this triplet loss is {value:.3g} if all features are equal, so the network has not "
-        f"learned to distinguish people; {remedy}",
+        f"this triplet loss is {value:.3g} if all features are equal, so it has not drawn people "
+        f"apart, whatever the other losses have learned; {remedy}",
         epochs,
     )
 

@@ -96,6 +96,13 @@ def test_what_is_stuck_is_warned_of_once_with_its_measure_and_a_remedy(
     assert remedy in message
 
 
+def test_a_triplet_at_its_margin_does_not_say_that_nobody_is_recognized(caplog):
+    """In runs with an accuracy of 75 % the triplet losses stood at their margin."""
+    train("idkl:synthetic", {"model/shared_triplet": planted([1.3] * EPOCHS)})
+    (message,) = caplog.messages
+    assert "it has not drawn people apart, whatever the other losses have learned" in message
+
+
 def test_nothing_is_judged_before_the_warm_up_and_one_epoch_more(caplog):
     curves = {"model/identity": planted([LN_120] * EPOCHS)}
     train("agw:synthetic optimizer.warmup_epochs=2", curves)
