@@ -23,7 +23,7 @@ from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
 from jreid.losses.triplet import find_triplet
 from jreid.methods.idkl.network import PLACES, Network, Output
-from jreid.methods.idkl.objectives import all_terms, weights_of_batch
+from jreid.methods.idkl.objectives import RELEASED_WEIGHTS, all_terms, weights_of_batch
 from jreid.methods.idkl.pictures import grad_cam_of, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
@@ -141,7 +141,14 @@ def _check(config: Config) -> None:
                 "set it to 1.0, or to more for softer probabilities."
             )
     pairs = config.batch.identities * config.batch.images
-    between_modalities = weights_of_batch(config.idkl, 2 * pairs)[1]
+    weights, between_modalities = weights_of_batch(config.idkl, 2 * pairs)
+    for name, used in weights.items():
+        given = config.idkl.weights[name]
+        if given not in (used, RELEASED_WEIGHTS.get(name)):
+            raise InputError(
+                f"config.idkl.weights.{name}={given} would not be used: with follow_batch a batch "
+                f"of {2 * pairs} images has {used}; add --config.idkl.follow_batch=False."
+            )
     if "mixed" in (config.idkl.tgsa.between_branches, between_modalities) and pairs % 2:
         raise InputError(
             f"config.idkl.tgsa's mixed affinity halves the {pairs} images of a modality; set "

@@ -16,6 +16,7 @@ from jreid.methods.method import Batch, Config, Terms, weighted_sum
 # The released code uses OTHER_WEIGHTS for batches that do not have RELEASED_ROWS rows, which are 12
 # identities with 10 images each.
 RELEASED_ROWS = 120
+RELEASED_WEIGHTS = {"tgsa": 0.6, "mdr_tgsa": 1.0, "csa": 0.8}
 OTHER_WEIGHTS = {"tgsa": 0.1, "mdr_tgsa": 0.1, "csa": 0.3}
 
 # Weight and value of each loss by name.

@@ -131,6 +131,17 @@ def test_the_codes_weights_follow_its_batch():
     assert weights_of_batch(config_of("paper").idkl, 64) == (options.weights.to_dict(), "full")
 
 
+def test_a_weight_that_the_batch_would_replace_is_refused():
+    for name, given, used in (("tgsa", 0.4, 0.1), ("mdr_tgsa", 0.5, 0.1), ("csa", 0.1, 0.3)):
+        flag = f"idkl.weights.{name}={given}"
+        with pytest.raises(InputError, match=rf"{flag} would not .* has {used}; .*follow_batch="):
+            load(config_of("code", "idkl.follow_batch=True", flag, data="synthetic"))
+        load(config_of("code", flag, data="synthetic"))
+        load(config_of("code", "idkl.follow_batch=True", flag, data="sysu_mm01"))
+    for flag in ("idkl.weights.tgsa=0.0", "idkl.weights.csa=0.3", "idkl.weights.mdr_csa=0.2"):
+        load(config_of("code", "idkl.follow_batch=True", flag, data="synthetic"))
+
+
 @pytest.mark.parametrize("option", ["variant=codes", "variant=paper,variant=code", "varaint=code"])
 def test_options_that_do_not_exist_are_named(option):
     with pytest.raises(InputError) as caught:
