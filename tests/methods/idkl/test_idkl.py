@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from helpers.batches import random_batch
 from helpers.idkl import CONFIG, VARIANTS, config_of
+from helpers.paths import ROOT
 from helpers.variables import count, filled, flat, shapes
 from jax.sharding import AxisType
 
+from jreid.config import flat as fields_of
 from jreid.config import load as load_config
 from jreid.distributed.mesh import replicated, split
 from jreid.errors import InputError
@@ -97,6 +99,17 @@ def test_presets_are_fields_and_fields_go_over_presets():
     assert mixed.confuser == "grl"
     mixed.confuser = "scrambled"
     assert mixed.to_dict() == code.idkl.to_dict()
+
+
+def test_the_page_names_every_field_in_which_the_variants_differ():
+    page = (ROOT / "docs/methods/idkl.md").read_text()
+    paper, code = (
+        fields_of(load_config(f"{CONFIG}:sysu_mm01,variant={variant}").idkl.to_dict())
+        for variant in VARIANTS
+    )
+    differing = {f"idkl.{name}" for name in paper if paper[name] != code[name]}
+    assert {"idkl.tgsa.diagonal", "idkl.purifier.epsilon"} <= differing
+    assert not {name for name in differing if f"`{name}`" not in page}
 
 
 def test_the_released_code_has_other_weights_on_regdb_and_another_protocol_on_llcm():
