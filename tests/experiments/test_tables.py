@@ -143,6 +143,22 @@ def test_agw_without_a_part_is_compared_with_agw():
         assert row.against == ("AGW" if of_parts == 1 else ""), row.name
 
 
+def test_idkls_points_are_all_fields_in_which_its_variants_differ():
+    from experiments.idkl import POINTS
+
+    paper, code = (
+        configs.flat(configs.load(f"{ROOT}/configs/idkl.py:tiny,variant={variant}").idkl.to_dict())
+        for variant in ("paper", "code")
+    )
+    changed = {}
+    for row in POINTS.rows:
+        config = configs.load(f"{ROOT}/configs/idkl.py:tiny", row.flags)
+        found = configs.flat(config.idkl.to_dict())
+        changed |= {name: found[name] for name in paper if found[name] != paper[name]}
+    assert changed.pop("divergence.reduce") == "sum"
+    assert changed == {name: code[name] for name in paper if paper[name] != code[name]}
+
+
 @pytest.mark.parametrize(("name", "table"), ALL, ids=lambda value: getattr(value, "title", value))
 def test_a_row_is_compared_with_one_that_exists(name, table):
     for row in table.rows:
