@@ -1,7 +1,10 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.paths import ROOT
 from ml_collections import ConfigDict
 
 from jreid.engine import optimizers
@@ -33,9 +36,15 @@ def test_agw_schedule_by_hand():
 
 
 def test_pfinets_released_warmup_by_hand():
-    options = ConfigDict(SGD | {"warmup_epochs": 20, "warmup_initial": 0.1, "milestones": (110,)})
-    rates = [float(optimizers.schedule(options)(jnp.float32(e))) for e in (0, 1, 19, 20, 110)]
-    assert rates == pytest.approx([0.01, 0.0145, 0.0955, 0.1, 0.01], rel=1e-5)
+    """Its epochs count from 1, and its milestones 90, 150 and 200 from the end of the warm-up."""
+    page = (ROOT / "docs/methods/pfinet.md").read_text()
+    (text,) = re.findall(r'config\.optimizer\.milestones="\(([0-9,]+)\)"', page)
+    milestones = tuple(map(int, text.split(",")))
+    assert milestones == tuple(20 + one - 1 for one in (90, 150, 200))
+    options = SGD | {"warmup_epochs": 20, "warmup_initial": 0.1, "milestones": milestones}
+    rate = optimizers.schedule(ConfigDict(options))
+    rates = [float(rate(jnp.float32(e))) for e in (0, 1, 19, 20, 108, 109, 169, 219)]
+    assert rates == pytest.approx([0.01, 0.0145, 0.0955, 0.1, 0.1, 0.01, 1e-3, 1e-4], rel=1e-5)
 
 
 def test_no_warmup_and_no_milestones():
