@@ -114,6 +114,11 @@ def measure(
             start = time.perf_counter()
             found = index.search(vectors[queries], k)[1]
             seconds = time.perf_counter() - start
+            if found.max(initial=-1) >= len(gallery):
+                raise InputError(
+                    f"{text} has ids of its own, such as {found.max()} of {len(gallery):,} images; "
+                    "make it without ids, with the gallery's images in the order of the features."
+                )
             found = np.where(found < 0, -1, gallery[found])
             milliseconds, size = 1e3 * seconds / len(queries), len(faiss.serialize_index(index))
         recall = {first: _recall(nearest[:, :first], found[:, :first]) for first in ks}
@@ -152,6 +157,13 @@ def _found(
             f"{file}: found has {strange}, which is not in the protocol's gallery; search a table "
             "of the gallery's images only."
         )
+    for query, line in zip(names[queries].tolist(), normal, strict=True):
+        named = Counter(name for name in line if name)
+        if named and max(named.values()) > 1:
+            raise InputError(
+                f"{file}: found has {named.most_common(1)[0][0]} more than once for {query}, which "
+                "would count twice; if the database holds images twice, make its table again."
+            )
     return np.array([[rows[name] for name in line] for line in normal])
 
 

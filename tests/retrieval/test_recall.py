@@ -97,6 +97,7 @@ def rows_of(command):
         (["few"], {}, "few has 3 vectors of 8 dimensions, .* gallery has 144 images of 8"),
         (["wide"], {}, "wide has 144 vectors of 9 dimensions"),
         (["text"], {}, "text is not an index of faiss"),
+        (["ids"], {}, "ids has ids of its own, such as 1143 of 144 images"),
         (["."], {}, "is a folder"),
     ],
 )
@@ -106,6 +107,9 @@ def test_indexes_that_cannot_be_used(indexes, options, message, tmp_path, monkey
         index = faiss.IndexFlatIP(vectors.shape[1])
         index.add(np.ascontiguousarray(vectors))
         faiss.write_index(index, name)
+    with_ids = faiss.IndexIDMap(faiss.IndexFlatIP(8))
+    with_ids.add_with_ids(FEATURES[:144], np.arange(1000, 1144))
+    faiss.write_index(with_ids, "ids")
     (tmp_path / "text").write_text("an index")
     with pytest.raises(InputError, match=message) as raised:
         rows(FOLDER, indexes, **options)
@@ -160,6 +164,7 @@ def test_what_a_database_found_counts_as_an_index_does(tmp_path):
         (np.full((71, 3), ""), None, r"found is \[71, 3\], for 72 queries"),
         (np.zeros((72, 3), int), None, "must be texts"),
         (np.full((2, 3), ""), np.array(["a", "b"]), "queries lacks cam3/0001/.*, and 72 names"),
+        (np.full((72, 3), TABLE.name[0]), None, f"{TABLE.name[0]} more than once for cam3/0001/"),
     ],
 )
 def test_what_a_database_found_is_checked(found, queries, message, tmp_path):
