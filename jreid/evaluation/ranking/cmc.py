@@ -104,7 +104,7 @@ def score_distances(
 ) -> QueryScores:
     """Ranks from given distances, in blocks of queries in their order.
 
-    Ties, groups and CMC as in `cmc_map`.
+    Ties, groups and CMC as in `cmc_map`. Distances on devices stay there.
 
     Raises:
         InputError: a distance is NaN or infinite, or an identity is -1.
@@ -176,11 +176,14 @@ def _count(
 
 def _numbered(
     blocks: Iterable[Float[jax.typing.ArrayLike, "b g"]], Q: int, G: int
-) -> Iterator[tuple[slice, Float[np.ndarray, "b g"]]]:
+) -> Iterator[tuple[slice, Float[jax.typing.ArrayLike, "b g"]]]:
     """The blocks with their rows; ValueError unless they are of Q queries and G images in all."""
     done = 0
     for block in blocks:
-        distance = np.asarray(block, np.float32)
+        if isinstance(block, jax.Array):
+            distance = block.astype(np.float32)
+        else:
+            distance = np.asarray(block, np.float32)
         rows = slice(done, done + len(distance))
         if distance.shape != (len(distance), G) or rows.stop > Q:
             raise ValueError(f"The distances' blocks are not of {Q} queries and {G} images in all.")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jreid.errors import InputError
 from jreid.evaluation import cmc_map, mean_metrics
-from jreid.evaluation.ranking import counting
+from jreid.evaluation.ranking import cmc, counting
 from jreid.evaluation.ranking import gallery as gallery_module
 from jreid.evaluation.ranking.cmc import score_distances
 
@@ -217,6 +217,15 @@ def test_given_distances_that_are_not_finite_are_refused(bad):
 def test_given_distances_of_other_sizes_are_refused(blocks):
     with pytest.raises(ValueError, match="4"):
         score_distances(blocks, [1] * 4, [1, 2, 3])
+
+
+def test_given_distances_on_a_device_are_not_fetched(monkeypatch):
+    count, given_ = cmc._count, []
+    spy = lambda distance, *more: given_.append(distance) or count(distance, *more)  # noqa: E731
+    monkeypatch.setattr(cmc, "_count", spy)
+    scores = score_distances([jnp.array([[0.5, 0.25, 1.0]])], [1], [1, 2, 3])
+    assert isinstance(given_[0], jax.Array)
+    assert scores.rank.tolist() == [2]
 
 
 MEASURE = """
