@@ -39,13 +39,18 @@ Launch = Callable[[Sequence[Job]], list[Failure]]
 
 def require_success(failures: Sequence[Failure], jobs: Sequence[Job]) -> None:
     """Raises InputError if jobs failed, and logs the cause of each."""
-    for job, cause in failures:
-        log.error("%s failed: %s", job.label, cause)
+    log_causes(failures)
     if failures:
         raise InputError(
             f"{len(failures)} of {len(jobs)} runs failed; see "
             f"{' '.join(str(job.output) for job, _ in failures)}, and give the same command again."
         )
+
+
+def log_causes(failures: Sequence[Failure]) -> None:
+    """Logs why each job failed."""
+    for job, cause in failures:
+        log.error("%s failed: %s", job.label, cause)
 
 
 def cause_of(job: Job, status: int) -> str:
@@ -68,11 +73,17 @@ def last_line(file: Path) -> str:
 
 @contextmanager
 def received_signals() -> Iterator[list[int]]:
-    """The numbers of the SIGINT and SIGTERM that have been received within this context."""
+    """The numbers of the signals to stop that have been received within this context.
+
+    They are SIGINT, SIGTERM, and SIGHUP unless it is ignored, as after `nohup`.
+    """
     received: list[int] = []
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     handlers = {
         number: signal.signal(number, lambda number, _: received.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in numbers
     }
     try:
         yield received

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections import deque
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from jreid.errors import InputError, Stopped
-from jreid.launch.jobs import Failure, Job, cause_of, received_signals
+from jreid.launch.jobs import Failure, Job, cause_of, log_causes, received_signals
 
 log = logging.getLogger(__name__)
 POLL = 0.1  # seconds
@@ -38,14 +39,15 @@ def run_jobs(
     """Runs all jobs, `workers` at a time, and returns those that failed.
 
     Several workers share the machine's cores and GPUs evenly, and each of their processes stays on
-    its own. After Ctrl-C or SIGTERM no job starts, and the signal goes on to the running ones.
+    its own. After Ctrl-C, SIGTERM or SIGHUP no job starts, and the running ones are asked to save
+    and end. A job that cannot be started is one that failed.
 
     Args:
         environment: the variables of every job; None for those of this process.
 
     Raises:
         InputError: there are more workers than cores, or less than one.
-        Stopped: after Ctrl-C or SIGTERM, when the running jobs have ended.
+        Stopped: after such a signal, when the running jobs have ended.
     """
     free = deque(shares(workers))
     environment = {**os.environ} if environment is None else environment
@@ -56,19 +58,24 @@ def run_jobs(
             while waiting and free and not received:
                 number, job = waiting.popleft()
                 log.info("run %d of %d: %s", number, len(jobs), job.label)
-                share = free.popleft()
-                running[_start(job, share, environment)] = job, share
+                try:
+                    process = _start(job, free[0], environment)
+                except OSError as error:
+                    failed.append(Failure(job, f"it cannot be started ({error})"))
+                else:
+                    running[process] = job, free.popleft()
             for number in received[passed_on:]:
-                for process in running:
-                    process.send_signal(number)
+                for process in running:  # a run saves at SIGINT and SIGTERM
+                    process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
             passed_on = len(received)
             for process in [process for process in running if process.poll() is not None]:
                 job, share = running.pop(process)
                 free.append(share)
-                if process.returncode:
+                if process.returncode and not received:
                     failed.append(Failure(job, cause_of(job, process.returncode)))
             time.sleep(POLL)
         if received:
+            log_causes(failed)
             raise Stopped(
                 128 + received[0],
                 "stopped; what the running jobs saved is kept; give the same command to continue",
@@ -97,8 +104,13 @@ def _of_gpus(gpus: Sequence[str], worker: int, workers: int) -> dict[str, str]:
         return {}
     if workers <= len(gpus):
         return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[worker::workers])}
-    fraction = float(os.environ.get(FRACTION) or os.environ.get(OLD_FRACTION) or MEMORY_OF_CARD)
-    each = fraction / math.ceil(workers / len(gpus))
+    given = os.environ.get(FRACTION) or os.environ.get(OLD_FRACTION) or str(MEMORY_OF_CARD)
+    try:
+        each = float(given) / math.ceil(workers / len(gpus))
+    except ValueError as error:
+        raise InputError(
+            f"{FRACTION}={given} is not a number; give a fraction of a card's memory, such as 0.9."
+        ) from error
     return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)], FRACTION: f"{each:.3f}"}
 
 

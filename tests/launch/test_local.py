@@ -10,7 +10,7 @@ import pytest
 
 from jreid.errors import InputError, Stopped
 from jreid.launch import local
-from jreid.launch.jobs import Failure, Job, last_line
+from jreid.launch.jobs import Failure, Job, last_line, received_signals
 from jreid.launch.local import run_jobs
 
 CORES = len(os.sched_getaffinity(0))
@@ -70,8 +70,19 @@ print(sorted(os.sched_getaffinity(0)))
     assert cores[0] | cores[1] == before and not cores[0] & cores[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_running_job_after_it_saved_and_starts_no_other(tmp_path, number):
+def test_a_job_that_cannot_be_started_has_failed_and_the_others_run(tmp_path):
+    (tmp_path / "file").touch()
+    bad = job(tmp_path, "bad", "")._replace(output=tmp_path / "file" / "bad.log")
+    good = job(tmp_path, "good", "print(1)")
+    (failure,) = run_jobs([bad, good], 1)
+    assert failure.job == bad and str(tmp_path / "file") in failure.cause
+    assert last_line(good.output) == "1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_running_job_after_it_saved_and_starts_no_other(
+    tmp_path, number, caplog
+):
     ready = tmp_path / "ready"
 
     def stop():
@@ -80,10 +91,14 @@ def test_a_signal_stops_the_running_job_after_it_saved_and_starts_no_other(tmp_p
         os.kill(os.getpid(), number)
 
     jobs = [job(tmp_path, name, SAVES, ready) for name in ("first", "second")]
+    fails = job(tmp_path, "fails", "raise SystemExit('the disk is full')")
     threading.Thread(target=stop).start()
     handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Stopped) as stopped:
-        run_jobs(jobs, 1)
+        run_jobs([fails, *jobs], 1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "fails failed: the disk is full"
+    ]
     assert stopped.value.status == 128 + number
     assert last_line(jobs[0].output) == "saved"
     assert not jobs[1].output.exists()
@@ -115,6 +130,25 @@ def test_workers_share_the_gpus_and_the_memory_of_a_card(workers, cards, fractio
     assert local.shares(8)[7].variables["XLA_CLIENT_MEM_FRACTION"] == "0.450"
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert local.shares(2)[0].variables == {}
+
+
+def test_nohup_is_obeyed():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with received_signals() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert received == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_fraction_of_memory_that_is_no_number_is_named(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "90%")
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    with pytest.raises(InputError, match="XLA_CLIENT_MEM_FRACTION=90%"):
+        local.shares(2)
 
 
 def test_jobs_have_the_given_environment(tmp_path):
