@@ -72,10 +72,7 @@ def main(
     parser = _parser(description, "row")
     parser.add_argument("tables", nargs="+", choices=tables, help="tables to run")
     options, flags = parser.parse_known_args(arguments)
-    try:
-        _run(config, [tables[name] for name in options.tables], options, flags)
-    except (InputError, Stopped) as error:
-        sys.exit(report(error))
+    _exiting(lambda: _run(config, [tables[name] for name in options.tables], options, flags))
 
 
 def main_of_methods(
@@ -94,10 +91,19 @@ def main_of_methods(
     """
     parser = _parser(description, "method")
     options, flags = parser.parse_known_args(arguments)
+    _exiting(lambda: run({name: sweep_of(name, options, flags) for name in names}, options))
+
+
+def _exiting(run: Callable[[], None]) -> None:
+    """Runs a sweep, and exits with a sentence and not with a traceback where it cannot go on."""
     try:
-        run({name: sweep_of(name, options, flags) for name in names}, options)
+        run()
     except (InputError, Stopped) as error:
         sys.exit(report(error))
+    except OSError as error:
+        sys.exit(report(InputError(f"{error}; correct that and give the same command again.")))
+    except KeyboardInterrupt:
+        sys.exit(report(Stopped(130, "interrupted; give the same command again to continue")))
 
 
 def _parser(description: str | None, each: str) -> argparse.ArgumentParser:
@@ -293,11 +299,20 @@ def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
 
 
 def render(sweep: Sweep) -> None:
-    """Renders the sweep's dataset, if it is a synthetic one and its folder is missing."""
+    """Renders the sweep's dataset, if it is a synthetic one and its folder is missing.
+
+    Raises:
+        InputError: it cannot be rendered; the command has said why.
+    """
     data = load_config(sweep).data
     command = synthesize_command(data.name, data.folder, data.layout)
-    if command and not Path(data.folder).exists():
-        subprocess.run(_jreid(shlex.split(command)[1:]), check=True)
+    if not command or Path(data.folder).exists():
+        return
+    if subprocess.run(_jreid(shlex.split(command)[1:]), check=False).returncode:
+        raise InputError(
+            f"{data.folder} was not rendered, as `{command}` says above; correct that and give the "
+            "same command again."
+        )
 
 
 def _jreid(arguments: Sequence[str]) -> list[str]:

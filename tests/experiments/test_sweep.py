@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 from helpers.paths import ROOT
@@ -158,6 +159,35 @@ def test_the_command_line_explains_itself(capsys):
             sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", arguments)
         assert stopped.value.code == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; give the same command again"),
+        (PermissionError(13, "Permission denied", "runs"), 2, "Permission denied: 'runs'"),
+    ],
+)
+def test_what_ends_a_sweep_is_a_sentence(error, status, message, monkeypatch, capsys):
+    def ends(*_):
+        raise error
+
+    monkeypatch.setattr(sweep, "_run", ends)
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", ["table9"])
+    assert stopped.value.code == status
+    assert message in capsys.readouterr().err
+
+
+def test_a_dataset_that_cannot_be_rendered_is_named(tmp_path, monkeypatch):
+    fails = [sys.executable, "-S", "-c", "raise SystemExit(2)"]
+    monkeypatch.setattr(sweep, "_jreid", lambda _: fails)
+    folder = tmp_path / "d"
+    job = sweep.Sweep(
+        f"{ROOT}/configs/agw.py", "tiny", (f"--config.data.folder={folder}",), (0,), (), tmp_path
+    )
+    with pytest.raises(InputError, match=f"{folder} was not rendered"):
+        sweep.render(job)
 
 
 def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():
