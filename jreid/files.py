@@ -8,15 +8,19 @@ import errno
 import fcntl
 import glob
 import json
+import logging
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from jreid.errors import InputError
 
+LOOKED_AGAIN = 0.1  # seconds after which a lock is tried again
+log = logging.getLogger(__name__)
 # The name of a file that is being written.
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.unfinished")
 # Errors of file systems that cannot sync folders, and of folders that only their owner may list.
@@ -138,3 +142,39 @@ def sync(path: Path) -> None:
     except OSError as error:
         if error.errno not in NO_FOLDER_SYNC or not path.is_dir():
             raise
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path, work: str, patience: float) -> Iterator[None]:
+    """A context in which one process at a time is, for work that all of them need only once.
+
+    Others wait for it, up to `patience` seconds: a process that is suspended, or on a machine that
+    is lost, keeps its lock. Where nothing can be locked, nobody waits.
+
+    Args:
+        path: a folder, or a file, which is created if it is missing; locked, and unchanged.
+        work: what the process does that others wait for, such as "resizes images", for the log.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+            handle = os.open(path, flags, 0o666)
+            stack.callback(os.close, handle)
+            if not _locks(handle):
+                log.info("another process %s; waiting for it", work)
+            end = time.monotonic() + patience
+            while not _locks(handle):
+                if time.monotonic() > end:
+                    log.warning("%s is still locked; going on without the other process", path)
+                    break
+                time.sleep(LOOKED_AGAIN)
+        yield
+
+
+def _locks(handle: int) -> bool:
+    """Locks an open file, or returns False if another process has locked it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

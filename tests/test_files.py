@@ -1,13 +1,14 @@
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from helpers.paths import ROOT
 
 from jreid.errors import InputError
-from jreid.files import UNFINISHED, write_text, write_whole
+from jreid.files import UNFINISHED, one_at_a_time, write_text, write_whole
 
 
 def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path):
@@ -70,3 +71,32 @@ def test_two_at_once_write_one_after_the_other(tmp_path):
     write_whole(tmp_path / "file", slowly)
     assert (tmp_path / "file").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["folder", "file"])
+def test_a_process_that_keeps_a_lock_is_waited_for_but_not_for_ever(name, tmp_path, caplog):
+    (tmp_path / "folder").mkdir()
+    caplog.set_level("INFO", "jreid")
+    entered = []
+
+    def wait(patience):
+        with one_at_a_time(tmp_path / name, "resizes images", patience):
+            entered.append(patience)
+
+    impatient, patient = (threading.Thread(target=wait, args=[s], daemon=True) for s in (0.1, 60))
+    with one_at_a_time(tmp_path / name, "resizes images", 60):
+        patient.start()
+        impatient.start()
+        impatient.join(10)
+        assert entered == [0.1]
+    patient.join(10)
+    assert entered == [0.1, 60]
+    assert "another process resizes images; waiting" in caplog.text
+    assert f"{tmp_path / name} is still locked" in caplog.text
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", name}
+
+
+def test_nobody_waits_where_nothing_can_be_locked(tmp_path):
+    with one_at_a_time(tmp_path / "missing" / "file", "resizes images", 60):
+        pass
+    assert not [*tmp_path.iterdir()]

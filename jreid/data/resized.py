@@ -25,12 +25,13 @@ from jreid.data.decoding import in_parallel, naming_the_image
 from jreid.data.table import VISIBLE, Table
 from jreid.data.transforms import resize
 from jreid.errors import InputError
-from jreid.files import write_whole
+from jreid.files import one_at_a_time, write_whole
 from jreid.progress import ProgressBar, explained, silent, with_progress
 
 VERSION = 1  # increase this if the pixels change
 CACHES = ("encoded", "resized")
 BATCH = 64  # images that are written at once
+PATIENCE = 1800.0  # seconds to wait for another process that makes the file
 DIGEST = 32  # bytes of a SHA-256
 Images = UInt8[np.ndarray, "rows h w 3"]
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def resized_images(
 ) -> Images:
     """The table's images as `augment` has them before it flips and crops, from their file.
 
-    The file is made if it is missing.
+    The file is made if it is missing, by one of several processes that need it at once.
 
     Args:
         folder: of packed images, where the file is.
@@ -63,16 +64,24 @@ def resized_images(
         )
     path = folder / f"resized-{height}x{width}-{_key(table, options)}.npy"
     if not path.exists():
-        if math.prod(shape) > (free := _free_space(folder)):
-            raise InputError(
-                f"{needs}, but the disk of {folder} has {free / 1e9:.2f} GB free; free disk space, "
-                "choose another folder by --config.data.prepared, or set "
-                "--config.data.cache=encoded."
-            )
-        log.info("%s; they are decoded once, into %s", needs, path)
-        write_whole(path, lambda file: _write(file, shape, _resized(table, options), bar))
+        with one_at_a_time(_place(folder), "resizes images", PATIENCE):
+            if not path.exists():
+                _make(path, shape, needs, _resized(table, options), bar)
     with explained(f"reading the resized images of {path}"):
         return _read(path, shape)
+
+
+def _make(
+    path: Path, shape: tuple[int, ...], needs: str, batches: Iterator[Images], bar: ProgressBar
+) -> None:
+    if math.prod(shape) > (free := _free_space(path.parent)):
+        raise InputError(
+            f"{needs}, but the disk of {path.parent} has {free / 1e9:.2f} GB free; free disk "
+            "space, choose another folder by --config.data.prepared, or set "
+            "--config.data.cache=encoded."
+        )
+    log.info("%s; they are decoded once, into %s", needs, path)
+    write_whole(path, lambda file: _write(file, shape, batches, bar))
 
 
 def _key(table: Table, options: Augmentation) -> str:
@@ -92,8 +101,12 @@ def _memory() -> int:
 
 def _free_space(folder: Path) -> int:
     """Free bytes of the disk on which a folder is, or will be made."""
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(_place(folder)).free
+
+
+def _place(folder: Path) -> Path:
+    """The folder, or the one in which it will be made."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _resized(table: Table, options: Augmentation) -> Iterator[Images]:

@@ -1,7 +1,6 @@
 """Has one process compile a program that others need, too; they read it from the cache."""
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -9,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from jreid.files import one_at_a_time
+
+PATIENCE = 900.0  # seconds; no program has taken longer to compile
 
 
 @contextlib.contextmanager
@@ -18,7 +21,7 @@ def compiled_once(function: Any, *arguments: Any) -> Iterator[None]:
     Runs of a sweep that start together need the same program, and JAX's cache has it only after one
     of them has compiled it. The lock is a file in the cache's folder. Without a cache, or where
     files cannot be locked, nothing waits; neither do the processes of one run, which compute
-    together.
+    together. After `PATIENCE` a process compiles by itself.
 
     Args:
         function: from `jax.jit`, or a partial of one; for others nothing waits.
@@ -32,8 +35,5 @@ def compiled_once(function: Any, *arguments: Any) -> Iterator[None]:
         yield
         return
     program = hashlib.sha256(function.lower(*arguments).as_text().encode()).hexdigest()
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            file = stack.enter_context((Path(folder) / f"{program}.lock").open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with one_at_a_time(Path(folder) / f"{program}.lock", "compiles this program", PATIENCE):
         yield

@@ -1,5 +1,7 @@
 """Images that are decoded and resized once give the Batches of the encoded ones."""
 
+import threading
+import time
 from itertools import islice
 
 import jax
@@ -69,6 +71,25 @@ def test_a_later_start_decodes_nothing(table, folder, no_decoder, caplog):
     assert isinstance(images, np.memmap) and images.shape == (len(table.name), 32, 16, 3)
     np.testing.assert_array_equal(images[7], resize(table.image[7], AUGMENTATION))
     assert not caplog.records
+
+
+def test_of_runs_that_start_at_once_one_makes_the_file(table, tmp_path, monkeypatch):
+    written, few = [], table.take(np.arange(3))
+
+    def write(path, _):
+        written.append(path)
+        time.sleep(0.3)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(resized, "write_whole", write)
+    monkeypatch.setattr(resized, "_read", lambda *_: None)
+    given = few, AUGMENTATION, tmp_path / "new"
+    threads = [threading.Thread(target=resized_images, args=given) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(written) == 1
 
 
 def test_what_the_pixels_depend_on_is_in_the_file_s_name(table, folder):
