@@ -1,5 +1,6 @@
 """Writes embeddings as a folder of Parquet parts, which several jobs may share and start again."""
 
+import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,13 @@ from jaxtyping import Float
 
 from jreid.engine.model import EMBEDDING
 from jreid.errors import InputError
-from jreid.evaluation.results.parquet import PART, read_about, read_parquet, write_part
+from jreid.evaluation.results.parquet import (
+    PART,
+    read_about,
+    read_parquet,
+    require_pyarrow,
+    write_part,
+)
 from jreid.progress import ProgressBar, silent
 
 log = logging.getLogger(__name__)
@@ -89,10 +96,12 @@ def write_parts(
     """
     if jax.process_count() > 1:
         raise InputError("a .parquet folder is shared by --shard=I/N, not by several processes.")
+    require_pyarrow()  # before anything is embedded
     N = len(images.names)
     parts = -(-N // PART_IMAGES)
     mine = range(share.number, parts, share.of)
-    about = {**about, "dtype": share.dtype, "images": N, "parts": parts}
+    names = _digest(images.names)
+    about = {**about, "dtype": share.dtype, "images": N, "parts": parts, "names": names}
     total, done, written = len(mine) * PART_IMAGES, 0, 0
     for number in mine:
         rows = slice(number * PART_IMAGES, min(N, (number + 1) * PART_IMAGES))
@@ -105,6 +114,14 @@ def write_parts(
         )
         done += rows.stop - rows.start
     return Written(N, parts, written, len(mine) - written)
+
+
+def _digest(names: Sequence[str]) -> str:
+    """16 digits: a hash of all names, so that parts of other images are no part of the whole."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _write(

@@ -1,7 +1,9 @@
 """Embeddings as Parquet parts: shared by jobs, started again, and the same as in an .npz file."""
 
+import contextlib
 import json
 import shutil
+import sys
 
 import numpy as np
 import PIL.Image
@@ -17,7 +19,7 @@ from jreid.find import Trust
 from jreid.progress import silent
 from jreid.runs import embed_parts
 from jreid.runs.embed import embed_split
-from jreid.runs.embed_parts import Share, read_share
+from jreid.runs.embed_parts import Images, Share, read_share, write_parts
 from jreid.runs.run import Run
 
 pytest.importorskip("pyarrow")
@@ -164,6 +166,37 @@ def test_search_reads_parts_as_an_index(run, photos, tmp_path, capsys):
     other = make_run(tmp_path / "other", "--config.seed=1")
     assert main([*search, f"--workdir={other}"]) == 2
     assert "another model" in capsys.readouterr().err
+
+
+def embed_made_up(folder, names, number):
+    """Writes one of two shares of embeddings that no model has made; returns what was embedded."""
+    embedded = []
+
+    def made_up(rows, _):
+        embedded.extend(names[rows])
+        return names[rows], np.ones((len(names[rows]), 2), np.float32)
+
+    columns = {"identities": [None] * len(names), "cameras": [None] * len(names)}
+    images = Images(names, columns | {"modalities": names}, lambda rows: names[rows], made_up)
+    about = {"model": "", "extraction": {}, "modality": "visible"}
+    with contextlib.suppress(InputError):
+        write_parts(folder, images, about, Share(number, 2))
+    return embedded
+
+
+def test_parts_of_as_many_other_images_are_no_whole(tmp_path):
+    assert embed_made_up(tmp_path / "g.parquet", ["a", "b", "c", "d"], 0) == ["a", "b", "c"]
+    # Meanwhile a is removed, and e is added: b to d and e would be the parts of a whole.
+    assert embed_made_up(tmp_path / "g.parquet", ["b", "c", "d", "e"], 1) == ["e"]
+    with pytest.raises(InputError, match=r"do not belong together: names"):
+        jreid.load_features(tmp_path / "g.parquet")
+    assert embed_made_up(tmp_path / "g.parquet", ["b", "c", "d", "e"], 0) == ["b", "c", "d"]
+    assert jreid.load_features(tmp_path / "g.parquet").names.tolist() == ["b", "c", "d", "e"]
+
+
+def test_nothing_is_embedded_where_it_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert embed_made_up(tmp_path / "g.parquet", ["a", "b"], 0) == []
 
 
 @pytest.mark.parametrize("text", ["8/8", "1", "-1/2", "0/0", "a/b", "1/2/3"])

@@ -32,7 +32,7 @@ COLUMNS = {
     "digests": "sha256",
 }
 # What the parts of a folder have in common.
-COMMON = ("version", "model", "modality", "parts", "images")
+COMMON = ("version", "model", "modality", "parts", "images", "names")
 
 
 def write_part(file: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ def write_part(file: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) 
     Raises:
         InputError: pyarrow is not installed, or the file cannot be written.
     """
-    pa, parquet = _pyarrow()
+    pa, parquet = require_pyarrow()
     features = np.ascontiguousarray(arrays["features"])
     integer = pa.int64()
     types = {"identities": integer, "cameras": integer}
@@ -80,7 +80,7 @@ def read_parquet(
     files = files_of(path)
     abouts = [read_about(file) for file in files]
     _check_parts(path, files, abouts)
-    _pa, parquet = _pyarrow()
+    _pa, parquet = require_pyarrow()
     try:
         footers = [parquet.read_metadata(file) for file in files]
         rows = sum(footer.num_rows for footer in footers)
@@ -111,7 +111,7 @@ def read_about(file: Path) -> dict[str, Any]:
     Raises:
         InputError: pyarrow is not installed, or the file is damaged or of a newer jreid.
     """
-    _pa, parquet = _pyarrow()
+    _pa, parquet = require_pyarrow()
     require_file(file, "give a .parquet file of embeddings")
     try:
         metadata = parquet.read_schema(file).metadata or {}
@@ -159,7 +159,7 @@ def _read_file(
     path: Path, file: Path, keys: Sequence[str], optional: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """The arrays of one file, without optional ones that have empty values."""
-    _pa, parquet = _pyarrow()
+    _pa, parquet = require_pyarrow()
     columns = [COLUMNS[key] for key in keys]
     table = parquet.read_table(file, columns=columns, page_checksum_verification=True)
     arrays = {}
@@ -178,7 +178,7 @@ def _read_file(
 
 def _features(path: Path, column: Any) -> np.ndarray:
     """`[N, D]` of a column of lists."""
-    pa, _ = _pyarrow()
+    pa, _ = require_pyarrow()
     kind = column.type
     if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)):
         raise InputError(f"{path}: embedding is {kind}; it must be a list of numbers.")
@@ -191,7 +191,7 @@ def _features(path: Path, column: Any) -> np.ndarray:
 
 
 def _labels(column: Any) -> np.ndarray:
-    pa, _ = _pyarrow()
+    pa, _ = require_pyarrow()
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return column.to_numpy(zero_copy_only=False)
     return np.array(column.to_pylist())
@@ -213,7 +213,8 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def require_pyarrow() -> tuple[Any, Any]:
+    """The modules `pyarrow` and `pyarrow.parquet`; InputError if they are not installed."""
     try:
         import pyarrow
         from pyarrow import parquet
