@@ -9,6 +9,7 @@ The output is a folder of Parquet files with the columns `name` and `embedding`,
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import ray  # pyright: ignore[reportMissingImports]
 import jreid
 from jreid import process
 from jreid.data.plain_folder import read_folder
+from jreid.errors import InputError
 
 
 class Embedder:
@@ -59,4 +61,10 @@ if __name__ == "__main__":
         parser.add_argument(name)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--gpus", type=float, default=0, help="of each worker")
-    embed(**vars(parser.parse_args()))
+    options = parser.parse_args()
+    if Path(options.output).exists():
+        parser.error(f"{options.output} exists, and Ray would add to it; remove it first.")
+    try:
+        embed(**vars(options))
+    except InputError as error:
+        sys.exit(str(error))

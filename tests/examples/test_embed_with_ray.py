@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
+import types
 
 import numpy as np
 import PIL.Image
@@ -37,3 +39,22 @@ def test_ray_embeds_as_jreid_does(tmp_path):
     order = np.argsort(found.names)
     assert found.names[order].tolist() == ["a/1", "a/2", "b"]
     np.testing.assert_allclose(found.features[order], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("folder", "output", "status", "message"),
+    [
+        ("photos", "old.parquet", 2, "old.parquet exists, and Ray would add to it"),
+        ("missing", "new.parquet", "missing is not a folder; give the folder of the images.", ""),
+    ],
+)
+def test_what_the_example_refuses(folder, output, status, message, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.parquet").mkdir()
+    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
+    monkeypatch.setattr(sys, "argv", ["embed_with_ray.py", "run", folder, "visible", output])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ROOT / "examples" / "embed_with_ray.py"), run_name="__main__")
+    assert stopped.value.code == status
+    assert message in capsys.readouterr().err
