@@ -25,12 +25,12 @@ from experiments.intervals import difference
 from experiments.sweep import Sweep, load_config, main_of_methods, run_tables
 from experiments.tables import (
     COMPARED,
-    DIFFERENCE,
     REGDB_FROM_VISIBLE,
     SYSU_ALL,
     Row,
     Setting,
     Table,
+    differences_to,
     find,
     mean_training_accuracy,
     measured_by,
@@ -188,7 +188,7 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
         f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± sample deviation over "
-        f"{_seeds(sweep)}; {DIFFERENCE} {BASELINE}; "
+        f"{_seeds(sweep)}; {differences_to(BASELINE, sweep.seeds)}; "
         f"{'; '.join(protocols)}{''.join(dict.fromkeys(marked))}; steps on {device}."
     )
 

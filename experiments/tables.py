@@ -65,7 +65,11 @@ FOUR = ("R1", "R10", "R20", "mAP")
 COMPARED = ("R1", "mAP")  # measures with a column for the difference to another row
 
 
-DIFFERENCE = "differences with 95 % intervals (bootstrap over people, trials and runs) to"
+def differences_to(base: str, seeds: Sequence[int]) -> str:
+    """What a table says of its differences: of one seed they hold for these models alone."""
+    drawn = "people, trials and runs" if len(seeds) > 1 else "people and trials"
+    other = "" if len(seeds) > 1 else ", which do not say how other seeds would differ,"
+    return f"differences with 95 % intervals (bootstrap over {drawn}){other} to {base}"
 
 
 def others(text: str) -> tuple[Row, ...]:
@@ -153,9 +157,10 @@ def _caption(
     ]
     kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
     number = f"mean ± sample deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    differences = differences_to("the first row of the same re-ranking", seeds)
     message = (
-        f"test split, last checkpoint, {number}; {DIFFERENCE} the first row of the same "
-        f"re-ranking, unless another is named; protocol {kinds}"
+        f"test split, last checkpoint, {number}; {differences}, unless another is named; "
+        f"protocol {kinds}"
     )
     return "; ".join([message, *dict.fromkeys(marked)])
 

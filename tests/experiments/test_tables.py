@@ -128,6 +128,15 @@ def test_a_reranked_row_is_compared_with_the_first_one_that_is_reranked():
     assert "to the first row of the same re-ranking, unless another is named" in text
 
 
+def test_intervals_of_one_seed_do_not_claim_to_be_over_runs():
+    rows = Row("A"), Row("B", ("--b",))
+    for seeds, drawn in (((0,), "people and trials)"), ((0, 1), "people, trials and runs)")):
+        found = {row: [result(0.5, 0.5) for _ in seeds] for row in rows}
+        text = format_table(Table("T", (SYSU_ALL,), rows), "synthetic", "sysu_mm01", found, seeds)
+        assert f"(bootstrap over {drawn}" in text
+        assert ("other seeds" in text) == (len(seeds) == 1)
+
+
 def test_a_run_without_a_training_accuracy_leaves_no_mean_of_the_others():
     known, unknown = {"training_accuracy": 90.0}, {"training_accuracy": None}
     assert mean_training_accuracy([known, known]) == "90.00 ± 0.00"
