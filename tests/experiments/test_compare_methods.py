@@ -64,6 +64,16 @@ def test_a_marked_result_is_marked_beside_the_methods(tmp_path):
     assert "agw: 3 training images skipped" in text
 
 
+def test_a_paper_that_does_not_say_whether_it_re_ranks_is_named(tmp_path):
+    results = {"agw": RESULTS["agw"], "idkl": RESULTS["pfinet"]}
+    costs = {**COSTS, "idkl": COSTS["pfinet"]}
+    text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, costs)
+    assert "| 81.42 | 79.85 |" in text
+    assert "the paper of idkl does not say whether its numbers are re-ranked" in text
+    without = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), RESULTS, COSTS)
+    assert "does not say" not in without
+
+
 def test_numbers_of_different_protocols_are_distinguished(tmp_path):
     results = {**RESULTS, "pfinet": [result(0.45, 1.0)] * 2}
     text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)
