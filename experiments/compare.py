@@ -38,6 +38,7 @@ from experiments.tables import (
 from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
+from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 from jreid.evaluation.results.measures import mean_and_deviation, per_cent
 from jreid.files import write_text
@@ -88,6 +89,8 @@ def methods() -> list[str]:
 
 
 def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
+    if BASELINE not in sweeps:
+        raise InputError(f"--methods lacks {BASELINE}, which the others are compared with; add it.")
     configs = [load_config(sweep) for sweep in sweeps.values()]
     (setting,) = measured_by(TABLE, configs[0].data.layout)
     results = run_all(sweeps, launch_of(options, options.output))

@@ -25,6 +25,7 @@ from jreid.data.layouts.synthetic_label import synthesize_command
 from jreid.datasets import DATASETS
 from jreid.errors import InputError, Stopped
 from jreid.files import write_text
+from jreid.find import require_name
 from jreid.launch.flags import add_launcher_flags, launch_of
 from jreid.launch.jobs import Failure, Job, Launch, require_success
 from jreid.process import configure
@@ -90,8 +91,19 @@ def main_of_methods(
         arguments: None for those of the process.
     """
     parser = _parser(description, "method")
+    parser.add_argument(
+        "--methods", default=",".join(names), help="some of them, such as idkl (default: all)"
+    )
     options, flags = parser.parse_known_args(arguments)
-    _exiting(lambda: run({name: sweep_of(name, options, flags) for name in names}, options))
+    _exiting(lambda: run(_sweeps_of(names, options, flags), options))
+
+
+def _sweeps_of(names: Sequence[str], options: Any, flags: Sequence[str]) -> dict[str, Sweep]:
+    """The sweeps of the methods that `--methods` names, in the order of all methods."""
+    chosen = options.methods.split(",")
+    for name in chosen:
+        require_name("--methods", name, names)
+    return {name: sweep_of(name, options, flags) for name in names if name in chosen}
 
 
 def _exiting(run: Callable[[], None]) -> None:

@@ -101,6 +101,20 @@ def test_all_methods_are_trained_by_one_launch(tmp_path, monkeypatch):
     assert results == {name: [result(0.5, sweep.config)] for name, sweep in sweeps.items()}
 
 
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("idkl", "lacks agw, which the others"),
+        ("agw,idlk", "idlk does not exist; did you mean idkl"),
+    ],
+)
+def test_some_of_the_methods_need_the_baseline_and_exist(methods, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        compare.main([f"--methods={methods}", f"--output={tmp_path}"])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_all_methods_at_the_tiny_scale(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)

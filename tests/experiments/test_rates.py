@@ -43,6 +43,16 @@ def test_the_rates_around_that_of_the_quickstart_are_tried_again(sweep):
     assert [rate for rate, row in rows.items() if row.flags == ()] == [0.2]  # the chosen one
 
 
+def test_a_method_may_be_tried_alone_with_an_option_of_its_own(tmp_path, monkeypatch, capsys):
+    asked = {}
+    monkeypatch.setattr(rates, "run", lambda sweeps, launch: asked.update(sweeps) or {})
+    data = "--data=synthetic,long,variant=code"
+    rates.main(["--methods=idkl", data, f"--output={tmp_path}"])
+    (sweep,) = asked.values()
+    assert [*rates.rows_of(sweep)] == [0.005, 0.01, 0.02]
+    assert "synthetic_long_variant=code.md" in capsys.readouterr().out
+
+
 def test_a_run_without_validation_is_reported(sweep):
     for row in rates.rows_of(sweep).values():
         write_metrics(sweep, row)
