@@ -79,11 +79,11 @@ def test_of_runs_that_start_at_once_one_makes_the_file(table, tmp_path, monkeypa
     def write(path, _):
         written.append(path)
         time.sleep(0.3)
-        path.write_bytes(b"")
+        path.touch()
 
     monkeypatch.setattr(resized, "write_whole", write)
     monkeypatch.setattr(resized, "_read", lambda *_: None)
-    given = few, AUGMENTATION, tmp_path / "new"
+    given = few, AUGMENTATION, tmp_path
     threads = [threading.Thread(target=resized_images, args=given) for _ in range(2)]
     for thread in threads:
         thread.start()
