@@ -103,6 +103,7 @@ def test_float16_is_read_as_float32(tmp_path):
 
 def test_files_of_other_programs_are_read(tmp_path):
     pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
     columns = {"name": TABLE.name, "identity": TABLE.identity, "camera": TABLE.camera}
     lists = FEATURES.astype(np.float64).tolist()
     table = pa.table({"embedding": lists, "modality": TABLE.modality, "more": range(N), **columns})
