@@ -29,6 +29,22 @@ def test_parameters_of_the_published_network():
     assert count(params["classifier"]) == 2048 * 395
 
 
+@pytest.mark.parametrize(
+    ("data", "kind", "epochs"),
+    [
+        ("sysu_mm01", "weighted_regularized_released", 81),
+        ("regdb,trial=3", "weighted_regularized_released", 81),
+        ("llcm", "weighted_regularized_released", 81),
+        ("folder", "weighted_regularized", 81),
+        ("synthetic", "weighted_regularized", 7),
+        ("synthetic,long", "weighted_regularized", 17),
+    ],
+)
+def test_published_numbers_are_met_by_the_released_loss_and_length(data, kind, epochs):
+    config = load_config(f"{AGW}:{data}")
+    assert (config.triplet.kind, config.epochs) == (kind, epochs)
+
+
 def test_the_loss_is_the_sum_of_its_terms(tiny_config):
     method = load(tiny_config)
     variables = jax.jit(method.init)(jax.random.key(0), random_batch())

@@ -87,6 +87,15 @@ def test_distillation_is_as_the_released_code_has_it():
     np.testing.assert_allclose(found["mdr_csa"], (1, both(v, i)), rtol=1e-5)
 
 
+def test_the_released_codes_other_batches_have_other_weights_and_no_mixed_matrix():
+    (v, i), found = halves(output().shared.feature), terms("code", "idkl.follow_batch=True")
+    intra = graph_alignment(v, i, "none", diagonal=False, symmetric=True, reduce="mean")
+    np.testing.assert_allclose(found["mdr_tgsa"], (0.1, intra), rtol=1e-5)
+    as_released = terms("code")
+    for name, weight in (("tgsa", 0.1), ("csa", 0.3), ("mdr_csa", 1.0)):
+        assert found[name] == pytest.approx((weight, as_released[name][1]))
+
+
 def test_the_purifier_compares_what_it_made_with_what_it_had():
     out = output()
     for variant, hinge in (("paper", "softplus"), ("code", "relu")):
@@ -132,6 +141,8 @@ TGSA, CSA = {"tgsa", "mdr_tgsa"}, {"csa", "mdr_csa"}
         ("idkl.confuser=scrambled", {"confuser"}),
         ("idkl.specific_reid=purified", {"specific_reid", "purified_reid"}),
         ("idkl.purifier.hinge=relu", {"enhancement", "reduction"}),
+        ("idkl.purifier.epsilon=0.5", {"reduction"}),
+        ("idkl.follow_batch=True", {"tgsa", "csa", "mdr_tgsa"}),
         ("idkl.tgsa.between_branches=none", {"tgsa"}),
         ("idkl.tgsa.between_modalities=mixed", {"mdr_tgsa"}),
         ("idkl.tgsa.diagonal=False", TGSA),
