@@ -195,8 +195,9 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
         marked.append(f"; the paper of {unknown} does not say whether its numbers are re-ranked")
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
-        f"{sweep.data}, {setting.title}; test split, last checkpoint, mean ± sample deviation over "
-        f"{_seeds(sweep)}; {differences_to(BASELINE, sweep.seeds)}; "
+        f"{sweep.data}, {setting.title}; test split, last checkpoint, "
+        f"{'mean ± sample deviation over ' * (len(sweep.seeds) > 1)}{_seeds(sweep)}; "
+        f"{differences_to(BASELINE, sweep.seeds)}; "
         f"{'; '.join(protocols)}{''.join(dict.fromkeys(marked))}; steps on {device}."
     )
 

@@ -64,6 +64,13 @@ def test_a_marked_result_is_marked_beside_the_methods(tmp_path):
     assert "agw: 3 training images skipped" in text
 
 
+def test_one_seed_has_no_deviation(tmp_path):
+    sweep = sweep_of("agw", tmp_path)._replace(seeds=(0,))
+    results = {name: of_seeds[:1] for name, of_seeds in RESULTS.items()}
+    text = compare.format_methods(SYSU_ALL, sweep, results, COSTS)
+    assert "last checkpoint, one seed; differences" in text and "±" not in text
+
+
 def test_a_paper_that_does_not_say_whether_it_re_ranks_is_named(tmp_path):
     results = {"agw": RESULTS["agw"], "idkl": RESULTS["pfinet"]}
     costs = {**COSTS, "idkl": COSTS["pfinet"]}

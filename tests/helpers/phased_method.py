@@ -41,5 +41,8 @@ def create(config: Any) -> Any:
         ),
         embed,
         {"dark": dark},
-        metric_warnings=(MetricWarning("b/factor", lambda x: x > 2.5, "it is too much"),),
+        metric_warnings=(
+            MetricWarning("b/factor", lambda x: x > 2.5, "it is too much"),
+            MetricWarning("b/factor", lambda x: x.min() > 2.5, "it stays high", range(2)),
+        ),
     )

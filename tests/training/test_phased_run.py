@@ -71,6 +71,7 @@ def test_phases_and_warnings_are_logged_once(whole):
     message = whole.with_name("stderr").read_text()
     assert message.index("epoch 1: phase warm") < message.index("epoch 2: phase main")
     assert message.count("b/factor is 3: it is too much.") == 1
+    assert message.count("the mean of b/factor over this epoch is 3: it stays high.") == 1
 
 
 def test_pictures_are_saved_in_training_and_by_the_verb(whole, capsys):
