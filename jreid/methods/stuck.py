@@ -20,16 +20,15 @@ LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
 OTHER_RATE = "train anew with another config.optimizer.learning_rate"
 
 
-def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> range:
+def judged_epochs(config: Config, start: int = 0) -> range:
     """The epochs that are judged, counted from 0.
 
     Args:
         config: the method's, with its number of epochs and the epochs of its warm-up.
-        start: the first epoch of a phase.
-        end: the epoch that the phase ends before; None for the last of the run.
+        start: the first epoch of the phase that is judged, to the end of the run.
     """
     warm = max(start, math.ceil(config.optimizer.warmup_epochs))
-    return range(warm + 1, config.epochs if end is None else end)
+    return range(warm + 1, config.epochs)
 
 
 def of_trained(*warnings: tuple[object, MetricWarning]) -> tuple[MetricWarning, ...]:
