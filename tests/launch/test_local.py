@@ -79,6 +79,15 @@ def test_a_job_that_cannot_be_started_has_failed_and_the_others_run(tmp_path):
     assert last_line(good.output) == "1"
 
 
+@pytest.fixture
+def login():
+    """SIGHUP as in a login, also where the tests are run by `nohup`, which ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("login")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_the_running_job_after_it_saved_and_starts_no_other(
     tmp_path, number, caplog
