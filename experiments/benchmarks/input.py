@@ -74,15 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not options.folder:
             folder.mkdir()
             render(folder, options.images)
-        names, paths, _ = read_folder(folder)
+        try:
+            names, paths, _ = read_folder(folder)
+            augmentations = by_augmentation(options.configs)
+        except InputError as error:
+            parser.error(str(error))
         if len(paths) < 4 * P:
-            raise InputError(f"there are {len(paths)} images; give at least {4 * P}")
+            parser.error(f"there are {len(paths)} images; give at least {4 * P}.")
         images = [path.read_bytes() for path in paths]
         size = sum(map(len, images)) / len(images) / 1e3
         print(f"{len(images)} images of {size:.1f} kB on average, on {cores()} cores\n")
         print("| config | size | encoded | resized | PyTorch DataLoader | encoded / wanted |")
         print("|---|---|---|---|---|---|")
-        for sources, augmentation in by_augmentation(options.configs).items():
+        for sources, augmentation in augmentations.items():
             pipelines = {
                 "encoded": ours(names, images, augmentation),
                 "resized": ours(names, images, augmentation, resized_in=Path(temporary)),

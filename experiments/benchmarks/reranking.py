@@ -11,7 +11,7 @@ import argparse
 import importlib
 import importlib.util
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -64,19 +64,22 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table for each size."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", default="sysu,market")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-of", help="measures one method on saved features: METHOD,FOLDER")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.memory_of:
         print(memory_of(*options.memory_of.split(",", 1)))
         return
-    for size in options.sizes.split(","):
-        compare(size, options.methods.split(","), options.rounds)
+    sizes, methods = options.sizes.split(","), options.methods.split(",")
+    for unknown in sorted({*sizes} - {*SIZES} | {*methods} - {*METHODS}):
+        parser.error(f"{unknown} is none of the sizes {[*SIZES]} or methods {[*METHODS]}.")
+    for size in sizes:
+        compare(size, methods, options.rounds)
 
 
 def compare(size: str, methods: list[str], rounds: int) -> None:

@@ -6,7 +6,8 @@ import pytest
 from helpers.paths import ROOT
 
 from experiments.benchmarks import compile as compiling
-from experiments.benchmarks import memory
+from experiments.benchmarks import input as reading
+from experiments.benchmarks import memory, reranking
 from experiments.benchmarks.evaluation import __main__ as evaluation
 from experiments.benchmarks.evaluation.methods import METHODS, make_problem
 from jreid.distributed.mesh import make_mesh
@@ -51,6 +52,9 @@ def test_ways_to_rank_agree(name):
         (compiling.main, "--programs=steps", "steps is none of the programs"),
         (evaluation.main, "--sizes=msmt17", "msmt17 is none of the sizes"),
         (evaluation.main, "--methods=ours,faster", "faster is none of"),
+        (reranking.main, "--sizes=sysu,msmt17", "msmt17 is none of the sizes"),
+        (reranking.main, "--methods=faster", "faster is none of"),
+        (reading.main, "--folder=missing", "missing is not a folder"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_is_measured(capsys, main, flag, message):
