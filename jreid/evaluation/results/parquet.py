@@ -180,12 +180,13 @@ def _features(path: Path, column: Any) -> np.ndarray:
     """`[N, D]` of a column of lists."""
     pa, _ = require_pyarrow()
     kind = column.type
-    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)):
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not (pa.types.is_fixed_size_list(kind) or lists):
         raise InputError(f"{path}: embedding is {kind}; it must be a list of numbers.")
     values = column.flatten().to_numpy(zero_copy_only=False)
     if len(column) and len(values) % len(column):
         raise InputError(f"{path}: embedding has lists of several lengths.")
-    if pa.types.is_list(kind) and len({*np.diff(column.offsets.to_numpy()).tolist()}) > 1:
+    if lists and len({*np.diff(column.offsets.to_numpy()).tolist()}) > 1:
         raise InputError(f"{path}: embedding has lists of several lengths.")
     return values.reshape(len(column), -1) if len(column) else values.reshape(0, 0)
 

@@ -101,11 +101,12 @@ def test_float16_is_read_as_float32(tmp_path):
     np.testing.assert_array_equal(features, FEATURES.astype(np.float16))
 
 
-def test_files_of_other_programs_are_read(tmp_path):
+@pytest.mark.parametrize("kind", ["list_", "large_list"])  # pandas and Polars
+def test_files_of_other_programs_are_read(kind, tmp_path):
     pa = pytest.importorskip("pyarrow")
     pytest.importorskip("pyarrow.parquet")
     columns = {"name": TABLE.name, "identity": TABLE.identity, "camera": TABLE.camera}
-    lists = FEATURES.astype(np.float64).tolist()
+    lists = pa.array(FEATURES.astype(np.float64).tolist(), getattr(pa, kind)(pa.float64()))
     table = pa.table({"embedding": lists, "modality": TABLE.modality, "more": range(N), **columns})
     pa.parquet.write_table(table, tmp_path / "a.parquet")
     features, table = read_features(tmp_path / "a.parquet")
