@@ -175,7 +175,7 @@ POINTS = Table(
         point("weights follow the batch", "idkl.follow_batch=True"),
         point("images of 96 x 36", "image.size=(96,36)"),
         point("weight decay 5e-3", "optimizer.weight_decay=5e-3"),
-        Row("margin 0.3, of neither", ("--config.triplet.margin=0.3",)),
+        Row("batch-hard triplet losses, as both", ("--config.triplet.kind=batch_hard",)),
     ),
 )
 

@@ -16,6 +16,7 @@ STANDS = 0.05  # a loss that stays at a value differs from it by a smaller share
 LEARNED = 0.02  # a branch that has begun to learn has an identity loss this far below chance
 CERTAIN = 0.02  # share of its loss at chance below which a discriminator is hardly ever wrong
 LONGER_WARMUP = "train anew with more config.optimizer.warmup_epochs"
+SOFT = "train anew with config.triplet.kind=weighted_regularized, which has no margin"
 LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
 OTHER_RATE = "train anew with another config.optimizer.learning_rate"
 
@@ -57,12 +58,13 @@ def triplet_at_margin(
 
 
 def configured_triplet_at_margin(
-    pattern: str, config: Config, remedy: str = LONGER_WARMUP
+    pattern: str, config: Config, remedy: str = ""
 ) -> tuple[MetricWarning, ...]:
     """`triplet_at_margin` for the loss of `config.triplet`; none if it is from outside jreid."""
     value = collapsed_triplet(config.triplet.kind, config.triplet.margin)
     if value is None:
         return ()
+    remedy = remedy or (SOFT if config.triplet.kind == "batch_hard" else LONGER_WARMUP)
     return (triplet_at_margin(pattern, value, judged_epochs(config), remedy),)
 
 
