@@ -33,6 +33,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 STRICT_DTYPES = {"nn", "losses", "methods", "engine", "evaluation"}
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config) -> int:
     """One more than the cores: tests also wait, for other processes and for the disk."""
     return (os.cpu_count() or 1) + 1
