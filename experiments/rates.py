@@ -90,8 +90,11 @@ def format_tries(tries: Mapping[str, Sequence[Try]]) -> str:
     for name, of_method in tries.items():
         best = max(of_method, key=lambda one: one.validation)
         for one in of_method:
-            cells = [f"{one.rate:g}", f"{one.validation:.2f}", f"{one.training or 0:.1f}"]
-            rows.append([name, *(f"**{cell}**" if one is best else cell for cell in cells)])
+            training = "" if one.training is None else f"{one.training:.1f}"
+            cells = [f"{one.rate:g}", f"{one.validation:.2f}", training]
+            rows.append(
+                [name, *(f"**{cell}**" if one is best and cell else cell for cell in cells)]
+            )
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     return f"### Learning rates, chosen on the validation identities\n\n{lines}\n"
 

@@ -53,6 +53,7 @@ from jreid.process import configure
 SAME_AS_PYTORCH = (
     "agw:sysu_mm01,backbone.non_local=(0,0,0,0),pooling=average,triplet.kind=batch_hard"
 )
+DTYPES = ("float32", "bfloat16")
 Step = Callable[[Any], None]  # takes a batch and returns when the step is done
 Batches = Iterator[Any]
 Clock = Callable[[], float]  # seconds
@@ -90,12 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("configs", nargs="*", help="configs (default: ResNet-50 and PyTorch's)")
     parser.add_argument("--by-player", action="store_true", help="measure each player and phase")
     parser.add_argument("--data", action="store_true", help="read the images, too")
-    parser.add_argument("--dtypes", default="float32,bfloat16", help="of ResNet-50")
+    parser.add_argument("--dtypes", default=",".join(DTYPES), help="of ResNet-50")
     parser.add_argument("--identities", type=int, default=reading.P, help="of ResNet-50's batch")
     parser.add_argument("--processor-time", action="store_true", help="do not count waiting")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2, help="steps of a round")
     options = parser.parse_args(arguments)
+    dtypes = options.dtypes.split(",")
+    if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
+        parser.error(f"--dtypes: {unknown[0]} is none of {', '.join(DTYPES)}")
     if options.data and options.identities != reading.P:
         parser.error(f"--data reads batches of {reading.P} identities: leave out --identities")
     with TemporaryDirectory() as folder:
@@ -106,7 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             made = (ours(source, options.by_player, images) for source in options.configs)
             contenders = [contender for each in made for contender in each]
         else:
-            dtypes = options.dtypes.split(",")
             contenders = list(beside_pytorch(dtypes, images, options.identities))
         clock = time.process_time if options.processor_time else time.monotonic
         compare(contenders, options.rounds, options.steps, clock)

@@ -59,8 +59,10 @@ def cause_of(job: Job, status: int) -> str:
     Args:
         status: of its process, as `subprocess` returns it.
     """
-    killed = f" (killed by {signal.Signals(-status).name})" if status < 0 else ""
-    return f"{last_line(job.output)}{killed}"
+    if status >= 0:
+        return last_line(job.output)
+    names = {one.value: one.name for one in signal.Signals}  # not all real-time signals have one
+    return f"{last_line(job.output)} (killed by {names.get(-status, f'signal {-status}')})"
 
 
 def last_line(file: Path) -> str:

@@ -7,7 +7,7 @@ from helpers.paths import ROOT
 
 from experiments.benchmarks import compile as compiling
 from experiments.benchmarks import input as reading
-from experiments.benchmarks import memory, reranking
+from experiments.benchmarks import memory, reranking, training
 from experiments.benchmarks.evaluation import __main__ as evaluation
 from experiments.benchmarks.evaluation.methods import METHODS, make_problem
 from jreid.distributed.mesh import make_mesh
@@ -54,6 +54,7 @@ def test_ways_to_rank_agree(name):
         (evaluation.main, "--methods=ours,faster", "faster is none of"),
         (reranking.main, "--sizes=sysu,msmt17", "msmt17 is none of the sizes"),
         (reranking.main, "--methods=faster", "faster is none of"),
+        (training.main, "--dtypes=float32,float8", "float8 is none of float32, bfloat16"),
         (reading.main, "--folder=missing", "missing is not a folder"),
     ],
 )

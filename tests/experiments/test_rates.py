@@ -37,6 +37,11 @@ def test_the_best_rate_on_the_validation_identities_is_marked(sweep):
     assert text.count("**") == 6
 
 
+def test_an_accuracy_that_is_not_known_is_not_zero():
+    text = rates.format_tries({"agw": [rates.Try(0.1, 30.0, None), rates.Try(0.2, 20.0, 50.0)]})
+    assert "| agw | **0.1** | **30.00** |  |" in text
+
+
 def test_the_rates_around_that_of_the_quickstart_are_tried_again(sweep):
     rows = rates.rows_of(sweep._replace(data="synthetic,long"))
     assert [*rows] == [0.05, 0.1, 0.2]

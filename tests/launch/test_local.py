@@ -10,7 +10,7 @@ import pytest
 
 from jreid.errors import InputError, Stopped
 from jreid.launch import local
-from jreid.launch.jobs import Failure, Job, last_line, received_signals
+from jreid.launch.jobs import Failure, Job, cause_of, last_line, received_signals
 from jreid.launch.local import run_jobs
 
 CORES = len(os.sched_getaffinity(0))
@@ -46,6 +46,8 @@ def test_a_job_that_was_killed_names_the_signal(tmp_path):
     code = "import os; print('step 5', flush=True); os.kill(os.getpid(), 9)"
     (failure,) = run_jobs([job(tmp_path, "killed", code)], 1)
     assert failure.cause == "step 5 (killed by SIGKILL)"
+    nameless = next(n for n in range(35, 64) if n not in {*signal.Signals})
+    assert cause_of(failure.job, -nameless) == f"step 5 (killed by signal {nameless})"
 
 
 @needs_two
