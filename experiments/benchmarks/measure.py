@@ -22,7 +22,10 @@ class Seconds(NamedTuple):
 
 
 def by_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:
-    """The seconds of functions that take turns, so that other work on the machine slows all."""
+    """The seconds of functions that take turns, so that other work on the machine slows all.
+
+    Before each call there is a pause.
+    """
     seconds = {name: Seconds([], []) for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
