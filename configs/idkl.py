@@ -140,8 +140,6 @@ def get_config(argument: str = "sysu_mm01") -> Config:
             # IDKL's sampler makes half as many steps in each epoch as AGW's.
             config.epochs = 14
             config.optimizer.milestones = (10, 12)
-        if scale == "long" and variant == "code":
-            config.optimizer.learning_rate = 2e-2  # chosen by experiments.rates
         config.batch.update(
             identities=min(8, config.batch.identities), images=min(4, config.batch.images)
         )
