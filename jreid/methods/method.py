@@ -1,12 +1,13 @@
 """Method and Player: the interface of every paper to the training loop and the evaluator."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int
 
 from jreid.find import call, find_module
@@ -28,6 +29,14 @@ Loss = Callable[
     [Any, Variables, Batch, jax.Array, jax.Array], tuple[jax.Array, tuple[Metrics, Variables]]
 ]
 
+MARKS = "perturbations"  # flax's collection of the arrays that `Module.perturb` marks
+
+# Weight and value of each term of a loss, by name.
+Losses = Mapping[str, tuple[float, Float[Array, ""]]]
+LossTerms = Callable[
+    [Any, Variables, Batch, jax.Array, jax.Array], tuple[Losses, tuple[Metrics, Variables]]
+]
+
 
 class Player(NamedTuple):
     """One optimization problem of a method.
@@ -38,12 +47,27 @@ class Player(NamedTuple):
         loss: `(params, model_state, batch, key, epoch)` to `loss, (metrics, model_state)`;
             `params` are those of the whole method, `epoch` is a float32 scalar with its fraction.
         optimizer: the block of the config that describes its optimizer.
+        terms: as `loss`, but returns the terms that `loss` adds up, each with its weight; None if
+            the player does not tell them. `experiments.gradients` measures their gradients.
     """
 
     name: str
     owns: Callable[[str], bool]
     loss: Loss
     optimizer: Config
+    terms: LossTerms | None = None
+
+    @classmethod
+    def of_terms(
+        cls, name: str, owns: Callable[[str], bool], terms: LossTerms, optimizer: Config
+    ) -> "Player":
+        """A player whose loss is the weighted sum of terms."""
+
+        def loss(*given: Any) -> tuple[jax.Array, tuple[Metrics, Variables]]:
+            losses, rest = terms(*given)
+            return weighted_sum(losses), rest
+
+        return cls(name, owns, loss, optimizer, terms)
 
 
 class Phase(NamedTuple):
@@ -142,7 +166,7 @@ class Terms(NamedTuple):
         metrics: further metrics, by name.
     """
 
-    losses: Mapping[str, tuple[float, Float[Array, ""]]]
+    losses: Losses
     logits: Float[Array, "m identities"]
     identity: Int[Array, " m"]
     metrics: Mapping[str, Float[Array, ""]] = {}
@@ -158,6 +182,7 @@ def single_network(
     train_call: str = "__call__",
     train_options: Callable[[Float[Array, ""]], Mapping[str, Any]] = lambda epoch: {},
     metric_warnings: tuple[MetricWarning, ...] = (),
+    distillation: Collection[str] = (),
 ) -> Method:
     """A method with one network, which one player trains with a weighted sum of losses.
 
@@ -171,37 +196,67 @@ def single_network(
         train_call: the network's function for training, if it is not `__call__`.
         train_options: from the epoch to further arguments of that function.
         metric_warnings: as in `Method`.
+        distillation: names of losses, whose share of the gradient at the features that the network
+            marks by `self.perturb("features", x)` is the metric `distillation_share`.
     """
     apply: Any = network.apply
 
     def init(key: jax.Array, batch: Batch) -> Variables:
-        return network.init(key, images_of(batch), train=False, method=train_call)
+        kept = nn.DenyList(("intermediates", MARKS))
+        return network.init(key, images_of(batch), train=False, method=train_call, mutable=kept)
 
     def embed(
         variables: Variables, images: Float[Array, "n h w 3"], modality: str
     ) -> Float[Array, "n d"]:
         return embedding(apply(variables, {modality: images}, train=False))
 
-    def loss(params, model_state, batch, key, epoch):
-        outputs, model_state = apply(
-            {"params": params, **model_state},
-            images_of(batch),
-            train=True,
-            mutable=[*model_state],
-            rngs={"dropout": key},
-            method=train_call,
-            **train_options(epoch),
-        )
-        losses, logits, identity, further = terms(outputs, batch)
-        metrics = {name: value for name, (_, value) in losses.items()} | dict(further)
-        metrics["accuracy"] = (logits.argmax(1) == identity).mean()
-        return weighted_sum(losses), (metrics, model_state)
+    def player_terms(params, model_state, batch, key, epoch):
+        def run(marks: Any = None, mutable: Sequence[str] = ()) -> tuple[Terms, Variables]:
+            outputs, changed = apply(
+                {"params": params, **model_state, **(marks or {})},
+                images_of(batch),
+                train=True,
+                mutable=[*model_state, *mutable],
+                rngs={"dropout": key},
+                method=train_call,
+                **train_options(epoch),
+            )
+            return terms(outputs, batch), changed
 
-    player = Player("model", lambda path: True, loss, config.optimizer)
+        (found, changed), share = _with_share(run, distillation) if distillation else (run(), {})
+        metrics = {name: value for name, (_, value) in found.losses.items()}
+        metrics |= {**found.metrics, **share}
+        metrics["accuracy"] = (found.logits.argmax(1) == found.identity).mean()
+        return found.losses, (metrics, changed)
+
+    player = Player.of_terms("model", lambda path: True, player_terms, config.optimizer)
     return Method.single(init, (player,), embed, pictures or {}, torch_layout, metric_warnings)
 
 
-def weighted_sum(losses: Mapping[str, tuple[float, Float[Array, ""]]]) -> Float[Array, ""]:
+def _with_share(run: Callable[..., tuple[Terms, Variables]], names: Collection[str]) -> Any:
+    """What `run` returns, and the metric `distillation_share` of the losses with these names.
+
+    The share is |d| / (|d| + |r|) with the gradients d of these losses and r of all others with
+    respect to the marked features. The features are near the losses, so it costs little.
+    """
+    shapes = jax.eval_shape(lambda: run(mutable=[MARKS])[1][MARKS])
+    zeros = jax.tree.map(lambda mark: jnp.zeros(mark.shape, mark.dtype), shapes)
+
+    def sums(marks: Any) -> tuple[tuple[jax.Array, jax.Array], tuple[Terms, Variables]]:
+        found, changed = run({MARKS: marks})
+        distilled = {name: loss for name, loss in found.losses.items() if name in names}
+        others = {name: loss for name, loss in found.losses.items() if name not in names}
+        return (weighted_sum(distilled), weighted_sum(others)), (found, changed)
+
+    (distilled, others), gradients_of, result = jax.vjp(sums, zeros, has_aux=True)
+    one, none = jnp.ones_like(distilled), jnp.zeros_like(others)
+    distilled = optax.tree.norm(gradients_of((one, none)))
+    others = optax.tree.norm(gradients_of((none, one)))
+    share = distilled / jnp.maximum(distilled + others, jnp.finfo(jnp.float32).tiny)
+    return result, {"distillation_share": share}
+
+
+def weighted_sum(losses: Losses) -> Float[Array, ""]:
     """The sum of the losses' values, each times its weight."""
     return sum((weight * value for weight, value in losses.values()), start=jnp.zeros(()))
 

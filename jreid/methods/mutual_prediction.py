@@ -42,13 +42,11 @@ from jreid.losses.triplet import TRIPLETS, triplet
 from jreid.methods.method import (
     Batch,
     Config,
-    Loss,
     Method,
     MetricWarning,
     Player,
     Variables,
     images_of,
-    weighted_sum,
 )
 from jreid.methods.stuck import (
     OTHER_RATE,
@@ -200,24 +198,30 @@ def _players(terms: Terms, config: Config) -> tuple[Player, ...]:
     weights |= {"specific": options.alpha, "mutual": options.beta}
     weights = {name: weight / whole for name, weight in weights.items()}
     if options.form != "alternate":
-        return (Player("model", lambda path: True, _loss(terms, weights), config.optimizer),)
-    mutual = _loss(terms, {"mutual": weights.pop("mutual")})
+        return (_player("model", lambda path: True, terms, weights, config),)
+    mutual = {"mutual": weights.pop("mutual")}
     return (
-        Player("model", lambda path: True, _loss(terms, weights), config.optimizer),
-        Player("mutual", lambda path: path.startswith(ENCODER), mutual, config.optimizer),
+        _player("model", lambda path: True, terms, weights, config),
+        _player("mutual", lambda path: path.startswith(ENCODER), terms, mutual, config),
     )
 
 
-def _loss(terms: Terms, weights: Mapping[str, float]) -> Loss:
-    """The weighted sum of these losses."""
+def _player(
+    name: str,
+    owns: Callable[[str], bool],
+    terms: Terms,
+    weights: Mapping[str, float],
+    config: Config,
+) -> Player:
+    """The player of the losses that have a weight."""
 
-    def loss(params, model_state, batch, key, epoch):
+    def weighted(params, model_state, batch, key, epoch):
         values, accuracy, model_state = terms(params, model_state, batch)
         losses = {name: (weight, values[name]) for name, weight in weights.items()}
         metrics = {name: values[name] for name in weights} | {"accuracy": accuracy}
-        return weighted_sum(losses), (metrics, model_state)
+        return losses, (metrics, model_state)
 
-    return loss
+    return Player.of_terms(name, owns, weighted, config.optimizer)
 
 
 def _terms(apply: Any, classify: Any, config: Config) -> Terms:

@@ -21,15 +21,16 @@ LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
 OTHER_RATE = "train anew with another config.optimizer.learning_rate"
 
 
-def judged_epochs(config: Config, start: int = 0) -> range:
+def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> range:
     """The epochs that are judged, counted from 0.
 
     Args:
         config: the method's, with its number of epochs and the epochs of its warm-up.
-        start: the first epoch of the phase that is judged, to the end of the run.
+        start: the first epoch of the phase that is judged.
+        end: the epoch before which judging ends; None: that of the run.
     """
     warm = max(start, math.ceil(config.optimizer.warmup_epochs))
-    return range(warm + 1, config.epochs)
+    return range(warm + 1, config.epochs if end is None else end)
 
 
 def of_trained(*warnings: tuple[object, MetricWarning]) -> tuple[MetricWarning, ...]:
@@ -114,14 +115,17 @@ def discriminator_certain(pattern: str, chance: float, epochs: range, remedy: st
     )
 
 
-def distillation_dominates(pattern: str, epochs: range, remedy: str) -> MetricWarning:
-    """Warns of distillation that makes up more than half of the weighted loss."""
+def distillation_dominates(pattern: str, config: Config, remedy: str) -> MetricWarning:
+    """Warns of distillation that has more than half of the gradient in the first half of a run.
+
+    Later it may: once the identities are learned, their losses hardly have a gradient.
+    """
     return MetricWarning(
         pattern,
         lambda shares: shares.mean() > 0.5,
-        "distillation is more than half of the weighted loss, so the network learns to agree with "
-        f"its teacher before either of them recognizes people; {remedy}",
-        epochs,
+        "distillation has more than half of the gradient at the features, so the network learns to "
+        f"agree with its teacher before either of them recognizes people; {remedy}",
+        judged_epochs(config, end=config.epochs // 2),
     )
 
 

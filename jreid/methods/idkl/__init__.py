@@ -23,7 +23,12 @@ from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
 from jreid.losses.triplet import find_triplet
 from jreid.methods.idkl.network import PLACES, Network, Output
-from jreid.methods.idkl.objectives import RELEASED_WEIGHTS, all_terms, weights_of_batch
+from jreid.methods.idkl.objectives import (
+    DISTILLATION,
+    RELEASED_WEIGHTS,
+    all_terms,
+    weights_of_batch,
+)
 from jreid.methods.idkl.pictures import grad_cam_of, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
@@ -85,6 +90,7 @@ def create(config: Config) -> Method:
         TORCH_LAYOUT,
         train_options=reversal_at,
         metric_warnings=_metric_warnings(config),
+        distillation=DISTILLATION,
     )
 
 
@@ -108,7 +114,7 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     return (
         identity_at_chance(f"model/{trained}_identity", config, epochs),
         *configured_triplet_at_margin(f"model/{trained}_triplet", config),
-        distillation_dominates("model/distillation_share", epochs, _less_distillation(config)),
+        distillation_dominates("model/distillation_share", config, _less_distillation(config)),
         *of_trained(
             (discriminators and weights.discriminator, at_chance),
             (options.confuser == "grl" and confusers and weights.confuser, certain),
@@ -117,7 +123,7 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
 
 
 def _less_distillation(config: Config) -> str:
-    """What to do if distillation is most of the loss."""
+    """What to do if distillation has most of the gradient."""
     options = config.idkl
     own = "--config.idkl.follow_batch=False and " if options.follow_batch else ""
     mean = ", or with --config.idkl.divergence.reduce=mean"

@@ -111,7 +111,8 @@ class Network(nn.Module):
 
     def read_shared(self, x: Float[Array, "m h w c"], train: bool) -> Head:
         """Of the shared branch's last map."""
-        return apply_head(x, self.shared_neck, self.shared_classifier, train)
+        feature = self.perturb("features", gem(x))
+        return head_of(feature, self.shared_neck, self.shared_classifier, train)
 
     def read_specific(self, x: Float[Array, "m h w c"], train: bool) -> Head:
         """Of the specific branch's last map, which is purified first if there is a purifier."""
@@ -119,13 +120,13 @@ class Network(nn.Module):
 
     def read_purified(self, x: Float[Array, "m h w c"], train: bool) -> Head:
         """Of the purified map."""
-        return apply_head(x, self.specific_neck, self.specific_classifier, train)
+        return head_of(gem(x), self.specific_neck, self.specific_classifier, train)
 
     def _read_raw(self, x: Array, train: bool) -> Head | None:
         options = self.config.idkl
         if options.specific_reid == "purified" and options.purifier.classifier == "own":
             return None
-        return apply_head(x, self.raw_neck, self.specific_classifier, train)
+        return head_of(gem(x), self.raw_neck, self.specific_classifier, train)
 
     def _entropy_logits(
         self, purified: Purified, x: Array, raw: Head | None, train: bool
@@ -137,8 +138,8 @@ class Network(nn.Module):
         if self.config.idkl.purifier.classifier == "own" or raw is None:
             own = self.entropy_classifier
             return own(gem(purified.enhanced)), own(gem(x))
-        enhanced = apply_head(
-            purified.enhanced, self.enhanced_neck, self.specific_classifier, train
+        enhanced = head_of(
+            gem(purified.enhanced), self.enhanced_neck, self.specific_classifier, train
         )
         return enhanced.logits, raw.logits
 
@@ -158,7 +159,9 @@ class Network(nn.Module):
         return logits
 
 
-def apply_head(x: Array, neck: BatchNormNeck, classifier: Linear, train: bool) -> Head:
-    feature = gem(x)
+def head_of(
+    feature: Float[Array, "m d"], neck: BatchNormNeck, classifier: Linear, train: bool
+) -> Head:
+    """The head of a pooled feature."""
     embedding = neck(feature, train)
     return Head(feature, embedding, classifier(embedding))

@@ -11,13 +11,15 @@ from jreid.losses.classification import cross_entropy
 from jreid.losses.purification import discrepancy_margin, entropy_margin
 from jreid.losses.triplet import triplet
 from jreid.methods.idkl.network import Head, Output, gem
-from jreid.methods.method import Batch, Config, Terms, weighted_sum
+from jreid.methods.method import Batch, Config, Terms
 
 # The released code uses OTHER_WEIGHTS for batches that do not have RELEASED_ROWS rows, which are 12
 # identities with 10 images each.
 RELEASED_ROWS = 120
 RELEASED_WEIGHTS = {"tgsa": 0.6, "mdr_tgsa": 1.0, "csa": 0.8}
 OTHER_WEIGHTS = {"tgsa": 0.1, "mdr_tgsa": 0.1, "csa": 0.3}
+
+DISTILLATION = ("tgsa", "csa", "mdr_tgsa", "mdr_csa")
 
 # Weight and value of each loss by name.
 Losses = dict[str, tuple[float, Float[Array, ""]]]
@@ -26,12 +28,10 @@ Losses = dict[str, tuple[float, Float[Array, ""]]]
 def all_terms(config: Config, out: Output, batch: Batch) -> Terms:
     """All terms of equation 21."""
     identity = jnp.repeat(batch["identity"], 2)
-    distillation = distillation_terms(out, config)
-    losses = base_terms(out, identity, config) | distillation
+    losses = base_terms(out, identity, config) | distillation_terms(out, config)
     if out.purified:
         losses |= purifier_terms(out, identity, config)
-    share = weighted_sum(distillation) / weighted_sum(losses)
-    metrics = {"distillation_share": share}
+    metrics = {}
     for name, head in trained_heads(out, config).items():
         parts = _identity_and_triplet(head, identity, config)
         metrics[f"{name}_identity"], metrics[f"{name}_triplet"] = parts

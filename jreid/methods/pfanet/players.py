@@ -17,7 +17,7 @@ from jreid.losses.adversarial import (
 )
 from jreid.losses.classification import cross_entropy
 from jreid.losses.triplet import generated_triplets, set_triplet
-from jreid.methods.method import Batch, Config, Loss, Phase, Player, weighted_sum
+from jreid.methods.method import Batch, Config, LossTerms, Phase, Player
 from jreid.methods.pfanet.network import Features, Networks, Pixels, as_pixels
 from jreid.nn.resnet import interleave
 
@@ -39,8 +39,10 @@ def phases_of(config: Config, networks: Networks) -> tuple[Phase, ...]:
     discriminator_optimizer = options.discriminator.optimizer
 
     def player(name: str, loss_fn: Any, optimizer: Config, **given: bool) -> Player:
-        loss = _loss(networks, partial(loss_fn, config, **given), options.loss_weights, name)
-        return Player(name, lambda path: path.split("/")[0] in OWNED[name], loss, optimizer)
+        terms = _terms(networks, partial(loss_fn, config, **given), options.loss_weights, name)
+        return Player.of_terms(
+            name, lambda path: path.split("/")[0] in OWNED[name], terms, optimizer
+        )
 
     def adversaries(silent: bool) -> tuple[Player, ...]:
         return (
@@ -62,18 +64,18 @@ def phases_of(config: Config, networks: Networks) -> tuple[Phase, ...]:
     )
 
 
-def _loss(networks: Networks, loss_fn: PlayerLoss, weights: Config, player: str) -> Loss:
-    """A player's loss: its weighted terms. Only F's turn updates the batch statistics."""
+def _terms(networks: Networks, loss_fn: PlayerLoss, weights: Config, player: str) -> LossTerms:
+    """A player's losses with their weights. Only F's turn updates the batch statistics."""
 
-    def loss(params, model_state, batch, key, epoch):
+    def terms(params, model_state, batch, key, epoch):
         variables = {"params": params, **model_state}
         net = networks.bind(variables, rngs={"dropout": key}, mutable=[*model_state])
-        terms, metrics = loss_fn(net, batch)
-        total = weighted_sum({name: (weights[name], value) for name, value in terms.items()})
+        values, metrics = loss_fn(net, batch)
+        losses = {name: (weights[name], value) for name, value in values.items()}
         seen = {collection: net.variables[collection] for collection in model_state}
-        return total, ({**terms, **metrics}, seen if player == "features" else model_state)
+        return losses, ({**values, **metrics}, seen if player == "features" else model_state)
 
-    return loss
+    return terms
 
 
 def _infrared_features(config: Config, net: Networks, batch: Batch) -> Any:

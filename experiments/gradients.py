@@ -1,0 +1,183 @@
+"""Measures the share of each term of a run's loss in the gradient.
+
+python -m experiments.gradients runs/first
+python -m experiments.gradients runs/first --parameters=backbone/layer4
+
+It takes the run's last checkpoint and batches of its training images. Each term of the loss, times
+its weight, has a gradient of its own; a term's share is its gradient's norm by the sum of all
+norms. The cosine is between a term's gradient and the sum of the others: below zero, the term works
+against them.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from experiments.sweep import report
+from jreid import process
+from jreid.commands.common import dataset_of
+from jreid.data.augmentation import Augmentation
+from jreid.data.pipeline import training_batches
+from jreid.distributed.mesh import split
+from jreid.engine.model import Model
+from jreid.engine.state import merged, owned
+from jreid.errors import InputError
+from jreid.methods import Batch, Player, Variables
+from jreid.runs.chosen import checkpoint_variables
+from jreid.runs.run import Run
+from jreid.training.plan import plan_training
+
+
+class Gradients(NamedTuple):
+    """Of one batch.
+
+    Attributes:
+        values: of the terms, each times its weight, by name.
+        products: inner products of the terms' gradients, in the same order.
+    """
+
+    values: dict[str, float]
+    products: Float[np.ndarray, "terms terms"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.gradients",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workdir", type=Path, help="of the run")
+    parser.add_argument("--player", default="", help="whose loss (default: the first one's)")
+    parser.add_argument(
+        "--parameters", default="", help="measure only those whose path starts with this"
+    )
+    parser.add_argument("--batches", type=int, default=8, help="number of batches (default: 8)")
+    options = parser.parse_args(arguments)
+    if options.batches < 1:
+        parser.error(f"--batches={options.batches} is not a number of batches; give 1 or more.")
+    process.configure()
+    try:
+        run = Run(options.workdir)
+        model = Model(run.config())
+        player = _player(model, options.player)
+        variables, checkpoint = checkpoint_variables(model, run, "last")
+        batches = _batches(model, options.batches)
+        measured = measure(player, variables, batches, model.config.epochs, options.parameters)
+    except InputError as error:
+        sys.exit(report(error))
+    print(f"{options.workdir}, step {checkpoint['step']}, player {player.name}\n")
+    print(table(measured))
+
+
+def _player(model: Model, name: str) -> Player:
+    """The player of this name, or the first one, of the last phase."""
+    players = {player.name: player for player in model.method.players}
+    player = players.get(name) if name else model.method.players[0]
+    if player is None:
+        raise InputError(f"--player={name} does not exist; choose from {', '.join(players)}.")
+    if player.terms is None:
+        raise InputError(f"the player {player.name} does not tell its terms; see Player.of_terms.")
+    return player
+
+
+def _batches(model: Model, number: int) -> Iterator[Batch]:
+    """The first training batches of the run."""
+    config = model.config
+    table, plan = plan_training(config, dataset_of(config))
+    augmentation = Augmentation(**config.image, erase_fill=0.0)
+    batches = training_batches(table, plan, augmentation, config.seed, 0, split(model.mesh))
+    return islice(batches, number)
+
+
+def measure(
+    player: Player,
+    variables: Variables,
+    batches: Iterable[Batch],
+    epoch: float,
+    parameters: str = "",
+) -> list[Gradients]:
+    """The gradients of the player's terms on each batch.
+
+    Args:
+        epoch: for terms that depend on it.
+        parameters: only those whose path starts with this.
+
+    Raises:
+        InputError: the player owns no such parameters.
+    """
+    terms = player.terms
+    assert terms is not None
+    whole, state = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+    of_player = owned(whole, player)
+    own = {path: x for path, x in of_player.items() if path.startswith(parameters)}
+    if not own:
+        beginnings = sorted({path.split("/")[0] for path in of_player})
+        raise InputError(
+            f"--parameters={parameters} does not begin the path of any parameter of "
+            f"{player.name}; paths begin with {', '.join(beginnings)}."
+        )
+
+    def values_of(own: Any, batch: Batch) -> dict[str, jax.Array]:
+        args = merged(whole, own), state, batch, jax.random.key(0), jnp.float32(epoch)
+        losses, _ = terms(*args)
+        # Sorted, as JAX sorts the keys of what it traces.
+        return {name: jnp.asarray(losses[name][0] * losses[name][1]) for name in sorted(losses)}
+
+    @jax.jit
+    def gradient(own: Any, batch: Batch, chosen: jax.Array) -> tuple[Any, jax.Array]:
+        def one(own: Any) -> tuple[jax.Array, Any]:
+            values = values_of(own, batch)
+            return jnp.vdot(chosen, jnp.stack([*values.values()])), values
+
+        gradients, values = jax.grad(one, has_aux=True)(own)
+        return values, jnp.concatenate([x.ravel() for x in gradients.values()])
+
+    measured = []
+    for batch in batches:
+        count = len(jax.eval_shape(values_of, own, batch))
+        found = [gradient(own, batch, jnp.asarray(chosen)) for chosen in np.eye(count)]
+        vectors = np.stack([np.asarray(vector, np.float64) for _, vector in found])
+        values = {name: float(value) for name, value in found[0][0].items()}
+        measured.append(Gradients(values, vectors @ vectors.T))
+    return measured
+
+
+def table(measured: Sequence[Gradients]) -> str:
+    """A Markdown table with a row for each term, the largest share first: means over batches."""
+    lines = [
+        "| term | weighted loss | norm of the gradient | share | cosine to the others |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    norms = np.mean([np.sqrt(np.diag(one.products)) for one in measured], axis=0)
+    cosines = np.mean([_cosines(one.products) for one in measured], axis=0)
+    names = list(measured[0].values)
+    for number in np.argsort(-norms):
+        name = names[number]
+        value = np.mean([one.values[name] for one in measured])
+        share = 100 * norms[number] / max(norms.sum(), np.finfo(float).tiny)
+        lines.append(
+            f"| {name} | {value:.3g} | {norms[number]:.3g} | {share:.0f} % "
+            f"| {cosines[number]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _cosines(products: Float[np.ndarray, "terms terms"]) -> Float[np.ndarray, " terms"]:
+    """Between each gradient and the sum of the others; 0 where one of them is 0."""
+    own, whole = np.diag(products), products.sum(axis=1)
+    others = products.sum() - 2 * whole + own  # the squared norm of the others' sum
+    lengths = np.sqrt(own * np.maximum(others, 0))
+    return np.divide(whole - own, lengths, out=np.zeros_like(own), where=lengths > 0)
+
+
+if __name__ == "__main__":
+    main()
