@@ -123,7 +123,7 @@ def defaults(argument: str | Argument = "sysu_mm01") -> Config:
                 "weight_decay": 5e-4,  # coupled L2, as PyTorch's SGD and Adam have it
                 "momentum": 0.9,
                 "nesterov": True,
-                "warmup_epochs": 10,
+                "warmup_epochs": 10,  # 0: none
                 "warmup_initial": 0.0,  # share of the rate in epoch 0; 0 for 1 / warmup_epochs
                 "milestones": (20, 50),  # epochs after which the rate falls
                 "lr_decay": 0.1,  # by this factor

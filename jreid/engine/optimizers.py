@@ -25,12 +25,13 @@ def schedule(options: Config) -> Partial:
 
     With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, as the staircase of
     the released AGW code; or, if a `warmup_initial` s is given, s + (1 - s) e / W, as in the
-    released codes of MPANet and PFINet. From each milestone on it is multiplied by `lr_decay`.
+    released codes of MPANet and PFINet. If W is 0 there is no warm-up, with either. From each
+    milestone on it is multiplied by `lr_decay`.
 
     The function is a pytree of its numbers. As an argument of a compiled step, it lets runs of
     other rates share what is compiled.
     """
-    start = options.warmup_initial
+    start = options.warmup_initial if options.warmup_epochs else 1.0
     numbers = (options.learning_rate, start, 1 - start, 0 if start else 1)
     numbers += (max(options.warmup_epochs, 1), options.lr_decay)
     # JAX makes float32 of it, except where float64 is on, as in the parity tests.

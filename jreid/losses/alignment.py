@@ -57,7 +57,8 @@ def log_affinity(
 
     In the paper and in the released code, samples that are far away get the most weight in a row.
     Features are not normalized: if they are long, a row's farthest sample has nearly all the
-    weight. With logarithms the other weights do not become 0.
+    weight. With logarithms the other weights do not become 0. Distances are at least 1e-6; in the
+    released code they are at least 1e-3, since it bounds their squares by 1e-6.
 
     Args:
         left: features, not normalized; any float type, computed in float32.

@@ -47,8 +47,9 @@ def test_pfinets_released_warmup_by_hand():
     assert rates == pytest.approx([0.01, 0.0145, 0.0955, 0.1, 0.1, 0.01, 1e-3, 1e-4], rel=1e-5)
 
 
-def test_no_warmup_and_no_milestones():
-    flat = ConfigDict(SGD | {"warmup_epochs": 0, "milestones": ()})
+@pytest.mark.parametrize("initial", [0.0, 0.1])
+def test_no_warmup_and_no_milestones(initial):
+    flat = ConfigDict(SGD | {"warmup_epochs": 0, "warmup_initial": initial, "milestones": ()})
     assert float(optimizers.schedule(flat)(jnp.float32(0))) == pytest.approx(0.1)
     assert float(optimizers.schedule(flat)(jnp.float32(1000))) == pytest.approx(0.1)
 
