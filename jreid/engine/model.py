@@ -20,7 +20,7 @@ from jreid.engine.out_of_memory import explain_out_of_memory
 from jreid.engine.state import TrainState, check_owners, create
 from jreid.engine.step import make_embed
 from jreid.errors import InputError
-from jreid.methods import Batch, Config, Variables, load
+from jreid.methods import Batch, Config, Method, Variables, load
 from jreid.progress import COMPILING, ProgressBar, explained, silent
 
 EMBEDDING = "images embedded"
@@ -86,10 +86,15 @@ class Model:
         optimizers: by player.
     """
 
-    def __init__(self, config: Config, mesh: Mesh | None = None) -> None:
-        """On all devices, or those of a mesh; InputError for an unknown name in the config."""
+    def __init__(
+        self, config: Config, mesh: Mesh | None = None, method: Method | None = None
+    ) -> None:
+        """On all devices, or those of a mesh; InputError for an unknown name in the config.
+
+        `method` takes the place of the config's, such as one that embeds in another way.
+        """
         self.config = config
-        self.method = load(config)
+        self.method = method or load(config)
         self.mesh = mesh or make_mesh()
         self.optimizers = {
             name: optimizers.build(player.optimizer)
