@@ -61,15 +61,15 @@ STUCK = [
     (
         "idkl:synthetic idkl.divergence.reduce=sum",
         "model/distillation_share",
-        0.6,
-        "0.6",
+        0.95,
+        "0.95",
         "idkl.divergence.reduce=mean",
     ),
     (
         "idkl:synthetic,variant=code",
         "model/distillation_share",
-        0.6,
-        "0.6",
+        0.95,
+        "0.95",
         "idkl.follow_batch=False and lower config.idkl.weights.tgsa",
     ),
     ("idkl:synthetic", "model/discriminator", 2 * math.log(2), "1.39", "weights.discriminator"),
@@ -128,7 +128,10 @@ HEALTHY = {
         "model/shared_triplet": ([0.73, 0.68, 0.64, 0.6, 0.57, 0.54, 0.52, 0.5, 0.49, 0.48], 0.02),
         "model/confuser": ([2.2, 1.4, 2.6, 2.2, 2.1, 1.9, 2.0, 2.0, 2.1, 2.1], 0.1),
         "model/discriminator": ([0.5, 0.14, 0.17, 0.2, 0.1, 0.06, 0.04, 0.02, 0.01, 0.003], 0),
-        "model/distillation_share": ([0.05, 0.03, 0.03, 0.04, 0.06, 0.1, 0.15, 0.2, 0.2, 0.2], 0),
+        "model/distillation_share": (
+            [0.49, 0.33, 0.37, 0.44, 0.5, 0.53, 0.6, 0.65, 0.7, 0.95],
+            0.05,
+        ),
     },
 }
 
