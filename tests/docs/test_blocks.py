@@ -141,7 +141,8 @@ def world(tmp_path_factory):
     world = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     images = [f"photos/{side}/{person}/1.png" for side in MODALITIES for person in "abcd"]
-    for name in [*images, "query.png"]:
+    rendered = [f"data/synthetic/cam{camera}/0004/0001.jpg" for camera in (4, 6)]
+    for name in [*images, "query.png", *rendered]:
         (world / name).parent.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(rng.integers(0, 255, (32, 16, 3), np.uint8)).save(world / name)
     np.savez(
