@@ -101,3 +101,20 @@ def test_a_cpu_is_not_compared(config):
     device = Faulty()
     assert not check_device_once(config, jax.devices("cpu")[0], device)
     assert not device.steps
+
+
+@pytest.mark.parametrize(
+    ("config", "flag"),
+    [
+        ("pfanet", "pfanet.gan_identities=8"),
+        ("pfinet", "pfinet.groups=8"),
+        ("idkl", "idkl.weights.tgsa=0.4"),
+        ("mutual_prediction", "mutual_prediction.parts.n=9"),
+    ],
+)
+def test_a_config_that_needs_more_than_the_smallest_step_is_checked_at_a_larger_one(config, flag):
+    option = ",variant=code" if config == "idkl" else ""
+    full = configs.load(f"{config}:sysu_mm01{option}", [f"--config.{flag}"])
+    first, *larger = device_check._smaller(full)
+    assert not device_check._fits(first)
+    assert any(map(device_check._fits, larger))
