@@ -1,5 +1,6 @@
 """A method on a mesh: creates its state and embeds images."""
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,13 +18,14 @@ from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine import optimizers
 from jreid.engine.compile_once import compiled_once
 from jreid.engine.out_of_memory import explain_out_of_memory
-from jreid.engine.state import TrainState, check_owners, create
+from jreid.engine.state import TrainState, check_owners, create, owned
 from jreid.engine.step import make_embed
 from jreid.errors import InputError
 from jreid.methods import Batch, Config, Method, Variables, load
 from jreid.progress import COMPILING, ProgressBar, explained, silent
 
 EMBEDDING = "images embedded"
+log = logging.getLogger(__name__)
 
 
 def extract(
@@ -118,7 +120,22 @@ class Model:
     def state(self, variables: Variables) -> TrainState:
         """The state before the first step, on every device."""
         check_owners(variables["params"], self.method)
+        self._warn_of_unmatched(variables["params"])
         return jax.jit(self._create, out_shardings=replicated(self.mesh))(variables)
+
+    def _warn_of_unmatched(self, params: Any) -> None:
+        """Warns of patterns of `lr_multipliers` that match no parameter of their players."""
+        of_block: dict[int, set[str]] = {}
+        players = self.method.players_by_name.values()
+        for player in players:
+            of_block.setdefault(id(player.optimizer), set()).update(owned(params, player))
+        for options in {id(player.optimizer): player.optimizer for player in players}.values():
+            for pattern in optimizers.unmatched(options, of_block[id(options)]):
+                log.warning(
+                    "lr_multipliers: %s matches no parameter, so it changes no learning rate; a "
+                    "pattern is matched with a whole path, such as backbone/.*.",
+                    pattern,
+                )
 
     def embed(
         self,

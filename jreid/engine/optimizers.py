@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules that behave as PyTorch's, from a config block."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -68,6 +68,12 @@ def build(options: Config) -> optax.GradientTransformationExtraArgs:
         _scale_by_path(patterns),
         _SCALE_BY_LEARNING_RATE,
     )
+
+
+def unmatched(options: Config, paths: Iterable[str]) -> list[str]:
+    """The patterns of `lr_multipliers` that match none of the parameters' paths."""
+    patterns, paths = [pattern for pattern, _ in _compile(options.lr_multipliers)], [*paths]
+    return [one.pattern for one in patterns if not any(map(one.fullmatch, paths))]
 
 
 def _compile(lr_multipliers: Any) -> list[tuple[re.Pattern[str], float]]:

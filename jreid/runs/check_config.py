@@ -29,6 +29,12 @@ LARGEST = {
     "images": 10_000,
 }
 UNBOUNDED = {"seed"}
+# The lower limit of numbers of a method, by a field's last name.
+LEAST = {
+    **dict.fromkeys(("width", "hidden", "dim", "embedding", "reduction", "groups"), 1),
+    **dict.fromkeys(("residual_blocks", "warmup_epochs"), 0),
+}
+SHARES = ("dropout", "momentum", "betas")  # from 0 to below 1
 TRACKERS = ("none", "wandb", "trackio")
 
 
@@ -119,9 +125,15 @@ def _check_setting(data: Config) -> None:
 def _check_numbers(config: Config) -> None:
     """Raises InputError for numbers that are not finite, and for integers beyond their limit."""
     for field, value in flat(config.to_dict()).items():
-        largest = LARGEST.get(field.rpartition(".")[2], OTHERS)
+        name = field.rpartition(".")[2]
+        largest, least = LARGEST.get(name, OTHERS), LEAST.get(name, -math.inf)
+        if name == "betas":
+            _require(len(value) == 2, field, value, "two numbers")
         for number in _numbers(value):
             _require(math.isfinite(number), field, value, "finite")
+            _require(number >= least, field, value, f"at least {least}")
+            if name in SHARES:
+                _require(0 <= number < 1, field, value, "from 0 to below 1")
             if isinstance(number, int) and field not in UNBOUNDED:
                 _require(abs(number) <= largest, field, value, f"at most {largest:,}")
 

@@ -104,3 +104,10 @@ def test_steps_equal_pytorch_with_two_groups(kind, nesterov):
 def test_bad_options_are_named(change):
     with pytest.raises(InputError, match=r"optimizer\.(kind|lr_multipliers)="):
         optimizers.build(ConfigDict(SGD | change))
+
+
+def test_a_pattern_that_matches_no_parameter_is_named():
+    patterns = (("backbone", 0.1), ("backbone/.*", 0.1), ("neck/.*", 10.0))
+    options = ConfigDict(SGD | {"lr_multipliers": patterns})
+    paths = ["backbone/conv1/kernel", "shared_neck/scale"]
+    assert optimizers.unmatched(options, paths) == ["backbone", "neck/.*"]

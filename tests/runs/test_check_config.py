@@ -138,3 +138,28 @@ def test_an_outside_layout_declares_its_setting_or_its_number_of_trials(monkeypa
     layout.SETTING = "season"
     with pytest.raises(InputError, match=r"SETTING of lab_of_settings.*Setting"):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("flag", "allowed"),
+    [
+        ("pfanet backbone.bng.reduction=0", "at least 1"),
+        ("pfanet backbone.mmm.reduction=0", "at least 1"),
+        ("pfanet pfanet.embedding=0", "at least 1"),
+        ("pfanet pfanet.classifier.width=0", "at least 1"),
+        ("pfanet pfanet.generator.residual_blocks=-1", "at least 0"),
+        ("pfanet pfanet.classifier.dropout=2.0", "from 0 to below 1"),
+        ("idkl idkl.head.hidden=0", "at least 1"),
+        ("idkl idkl.head.dropout=1.5", "from 0 to below 1"),
+        ("agw backbone.width=0", "at least 1"),
+        ("agw optimizer.warmup_epochs=-1", "at least 0"),
+        ("agw optimizer.betas=(0.9,0.99,0.1)", "two numbers"),
+        ("agw optimizer.betas=(0.9,1.0)", "from 0 to below 1"),
+    ],
+)
+def test_a_number_below_its_least_is_refused(flag, allowed):
+    method, flag = flag.split()
+    config = configs.load(f"{ROOT}/configs/{method}.py:tiny", [f"--config.{flag}"])
+    field = flag.partition("=")[0]
+    with pytest.raises(InputError, match=rf"^config\.{field}=.* {allowed}\.$"):
+        check_config(config)

@@ -148,3 +148,18 @@ def _check(config: Config) -> None:
             f"config.pfanet.warm_ups.features={options.warm_ups.features}; set it to at least "
             f"{options.warm_ups.features}, since both are counted from the first epoch."
         )
+    if 0 < config.epochs <= options.warm_ups.generation:
+        raise InputError(
+            f"config.epochs={config.epochs} ends before the main phase, which begins after "
+            f"config.pfanet.warm_ups.generation={options.warm_ups.generation} epochs; set fewer "
+            "warm_ups.features and warm_ups.generation, or more epochs."
+        )
+    if not {*config.backbone.mmm.stages} <= {1, 2, 3, 4} or not config.backbone.mmm.stages:
+        raise InputError(
+            f"config.backbone.mmm.stages={config.backbone.mmm.stages} must be some of the stages "
+            "1 to 4 of the ResNet."
+        )
+    if len(options.reid_size) != 2 or min(options.reid_size) < 1:
+        raise InputError(
+            f"config.pfanet.reid_size={options.reid_size} must be a height and a width."
+        )

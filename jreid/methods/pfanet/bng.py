@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jreid.errors import InputError
 from jreid.nn.layers import Conv, Linear
 from jreid.nn.normalization import BatchNorm
 
@@ -48,9 +49,9 @@ class BNG(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
         if x.shape[-1] % self.reduction or (x.shape[-1] // self.reduction) % self.groups:
-            raise ValueError(
-                f"{x.shape[-1]} channels, divided by {self.reduction}, cannot be divided into "
-                f"{self.groups} groups"
+            raise InputError(
+                f"config.backbone.bng: {x.shape[-1]} channels cannot be divided by "
+                f"reduction={self.reduction} and then into groups={self.groups}; choose divisors."
             )
         x = self._by_batch_norm(x, train)
         x = self._by_channel(x)

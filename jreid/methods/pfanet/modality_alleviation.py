@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.errors import InputError
 from jreid.nn.layers import LINEAR_INIT, Linear
 from jreid.nn.normalization import instance_norm
 from jreid.nn.pooling import global_average
@@ -31,6 +32,11 @@ class ModalityAlleviation(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Float[Array, "n h w c"]:
         """`train` changes nothing; a ResNet calls all modules after its stages with it."""
         c = x.shape[-1]
+        if c < self.reduction:
+            raise InputError(
+                f"config.backbone.mmm.reduction={self.reduction} leaves none of {c} channels; "
+                "choose a smaller one."
+            )
         linear = partial(Linear, use_bias=False, kernel_init=LINEAR_INIT)
         reduce, expand = linear(c // self.reduction, name="reduce"), linear(c, name="expand")
         mask = nn.sigmoid(expand(nn.relu(reduce(global_average(x)))))

@@ -356,12 +356,27 @@ def test_phases_and_lengths():
         ("discriminator.stages=3", "pfanet.discriminator.stages=3"),
         ("discriminator.stages=5", "pfanet.discriminator.stages=5"),
         ("warm_ups.features=4", "warm_ups.generation=2 ends before"),
+        ("warm_ups.generation=99", "ends before the main phase"),
+        ("reid_size=(32,)", "must be a height and a width"),
     ],
 )
 def test_numbers_that_do_not_fit_are_named(flag, message):
     with pytest.raises(InputError) as caught:
         load(config_of(f"pfanet.{flag}"))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("stages", ["()", "(9,)", "(0,3)"])
+def test_stages_that_do_not_exist_are_refused(stages):
+    with pytest.raises(InputError, match=r"backbone\.mmm\.stages=.* stages 1 to 4"):
+        load(config_of(f"backbone.mmm.stages={stages}"))
+
+
+@pytest.mark.parametrize("field", ["bng.reduction=7", "bng.groups=3", "mmm.reduction=100000"])
+def test_channels_that_cannot_be_divided_are_refused(field):
+    config = config_of(f"backbone.{field}")
+    with pytest.raises(InputError, match=rf"config\.backbone\.{field[:3]}"):
+        shapes(load(config))
 
 
 def test_sizes_that_generators_cannot_halve_are_refused():
