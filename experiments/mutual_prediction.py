@@ -118,11 +118,9 @@ SYSU_BEST, REGDB_BEST = "56.48 51.91", "89.37 80.30"
 
 
 def points(field: str, values: tuple[float, ...], best: float, printed: str) -> tuple[Row, ...]:
-    """A row for each value of a weight; the best is the config's own, and the paper's result."""
+    """A row for each value of a weight; the best has the paper's result."""
     return tuple(
-        Row(f"{value}", (), printed)
-        if value == best
-        else Row(f"{value}", (f"{PREFIX}.{field}={value}",))
+        Row(f"{value}", (f"{PREFIX}.{field}={value}",), printed if value == best else "")
         for value in values
     )
 

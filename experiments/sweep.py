@@ -7,6 +7,7 @@ SLURM.
 """
 
 import argparse
+import functools
 import itertools
 import logging
 import re
@@ -25,7 +26,7 @@ from jreid.data.layouts.synthetic_label import synthesize_command
 from jreid.datasets import DATASETS
 from jreid.errors import InputError, Stopped
 from jreid.files import write_text
-from jreid.find import require_name
+from jreid.find import Trust, require_name
 from jreid.launch.flags import add_launcher_flags, launch_of
 from jreid.launch.jobs import Failure, Job, Launch, require_success
 from jreid.process import configure
@@ -73,7 +74,7 @@ def main(
     parser = _parser(description, "row")
     parser.add_argument("tables", nargs="+", choices=tables, help="tables to run")
     options, flags = parser.parse_known_args(arguments)
-    _exiting(lambda: _run(config, [tables[name] for name in options.tables], options, flags))
+    exiting(lambda: _run(config, [tables[name] for name in options.tables], options, flags))
 
 
 def main_of_methods(
@@ -95,7 +96,7 @@ def main_of_methods(
         "--methods", default=",".join(names), help="some of them, such as idkl (default: all)"
     )
     options, flags = parser.parse_known_args(arguments)
-    _exiting(lambda: run(_sweeps_of(names, options, flags), options))
+    exiting(lambda: run(_sweeps_of(names, options, flags), options))
 
 
 def _sweeps_of(names: Sequence[str], options: Any, flags: Sequence[str]) -> dict[str, Sweep]:
@@ -106,10 +107,15 @@ def _sweeps_of(names: Sequence[str], options: Any, flags: Sequence[str]) -> dict
     return {name: sweep_of(name, options, flags) for name in names if name in chosen}
 
 
-def _exiting(run: Callable[[], None]) -> None:
-    """Runs a sweep, and exits with a sentence and not with a traceback where it cannot go on."""
+def exiting(run: Callable[[], None]) -> None:
+    """Runs a command, and exits with a sentence and not with a traceback if it cannot go on."""
     try:
         run()
+    except AttributeError as error:
+        field = configs.missing_field(error)
+        if field is None:
+            raise
+        sys.exit(report(InputError(f"a run's config has no field {field}; train it anew.")))
     except (InputError, Stopped) as error:
         sys.exit(report(error))
     except OSError as error:
@@ -260,6 +266,7 @@ def _job(sweep: Sweep, label: str, folder: Path, flags: Sequence[str]) -> Job | 
 
     source = f"{sweep.config}:{sweep.data}"
     run, config = Run(folder), configs.load(source, flags)
+    Trust.names = frozenset(configs.outside_names(config).values())
     run.check(config)
     if is_finished(run, config):
         return None
@@ -305,9 +312,20 @@ def _result(sweep: Sweep, row: Row, seed: int) -> dict[str, Any]:
 
 
 def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
-    """The folder of a row's run, named after its flags: rows of the same flags share it."""
-    flags = ",".join(flag.removeprefix("--config.") for flag in row.flags or ())
+    """The folder of a row's run, named after the flags that change the sweep's config.
+
+    Rows with the same changes share it.
+    """
+    given = [flag for flag in row.flags or () if _changes(*sweep[:3], flag)]
+    flags = ",".join(flag.removeprefix("--config.") for flag in given)
     return sweep.folder / (re.sub(r"[^\w.=,-]+", "-", flags) or "default") / f"seed_{seed}"
+
+
+@functools.cache
+def _changes(config: str, data: str, flags: tuple[str, ...], flag: str) -> bool:
+    """Whether a flag changes a config that already has other flags."""
+    source = f"{config}:{data}"
+    return configs.load(source, flags).to_dict() != configs.load(source, [*flags, flag]).to_dict()
 
 
 def render(sweep: Sweep) -> None:

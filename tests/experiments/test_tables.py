@@ -5,7 +5,7 @@ import importlib
 import pytest
 from helpers.paths import ROOT
 
-from experiments.sweep import TINY
+from experiments.sweep import TINY, Sweep, workdir
 from experiments.tables import (
     SYSU_ALL,
     SYSU_INDOOR,
@@ -181,3 +181,39 @@ def test_a_setting_that_was_not_evaluated_is_reported():
     with pytest.raises(InputError, match="re-ranking query_only"):
         find(result(0.5, 0.5), SYSU_ALL, "query_only")
     assert find(result(0.5, 0.5, rerank="standard(k1=20)"), SYSU_ALL, "standard")["mAP"] == 0.5
+
+
+NUMBERED = {
+    "mutual_prediction": {
+        "figure3a": "alpha", "figure3b": "alpha", "figure3c": "beta", "figure3d": "beta"
+    },
+    "idkl": {
+        "figure5_lambda1": "weights.purifier",
+        "figure5_lambda2": "weights.tgsa",
+        "figure5_lambda3": "weights.csa",
+    },
+    "base_derivative": {"figure7": "loss_weights.multi_directional"},
+}  # fmt: skip
+OPTIONS = {"mutual_prediction": "preset=B", "idkl": "variant=code", "base_derivative": ""}
+
+
+@pytest.mark.parametrize("method", NUMBERED)
+def test_a_row_named_by_a_number_has_that_value_with_every_option(method):
+    tables = importlib.import_module(f"experiments.{method}").TABLES
+    for name, field in NUMBERED[method].items():
+        for option in {"", OPTIONS[method]}:
+            source = f"{ROOT}/configs/{method}.py:" + ",".join(filter(None, ("tiny", option)))
+            rows = [row for row in tables[name].rows if row.name.replace(".", "").isdigit()]
+            assert rows
+            for row in rows:
+                config = configs.load(source, row.flags or ())
+                assert configs.flat(config[method].to_dict())[field] == float(row.name)
+
+
+def test_rows_whose_flags_change_nothing_share_the_run_of_the_config(tmp_path):
+    sweep = Sweep(f"{ROOT}/configs/idkl.py", "tiny", (), (0,), (), tmp_path)
+    same, other = (Row("", (f"--config.idkl.weights.tgsa={value}",)) for value in (0.6, 0.5))
+    assert workdir(sweep, same, 0) == workdir(sweep, Row(""), 0) == tmp_path / "default" / "seed_0"
+    assert workdir(sweep, other, 0) == tmp_path / "idkl.weights.tgsa=0.5" / "seed_0"
+    changed = sweep._replace(flags=("--config.idkl.weights.tgsa=0.5",))
+    assert workdir(changed, same, 0) == tmp_path / "idkl.weights.tgsa=0.6" / "seed_0"
