@@ -2,8 +2,8 @@
 
 python -m experiments.rates --data=synthetic,long --workers=2
 
-Each method is trained at half its rate for `synthetic`, at that rate and at twice that rate, with
-one seed. The rate of the best mAP on the validation identities, at the end of training, is the
+Each method is trained at half its rate for the scale `small`, at that rate and at twice that rate,
+with one seed. The rate of the best mAP on the validation identities, at the end of training, is the
 chosen one; the test split plays no part. The configs have it for `synthetic,long`. The runs are
 shared with the other experiments.
 """
@@ -45,15 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _choose(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
-    text = format_tries(dict(run(sweeps, launch_of(options, options.output))))
-    file = options.output / "rates" / f"{options.data.replace(',', '_')}.md"
+    for sweep in sweeps.values():
+        if len(sweep.seeds) > 1 or sweep.trials:
+            raise InputError("rates are chosen with one seed; give one seed, and no --trials.")
+        if "validation" in load_config(sweep).data.train_splits:
+            raise InputError(
+                f"--data={options.data} trains on its validation identities, so they cannot choose "
+                "a rate; give another, such as sysu_mm01_validated."
+            )
+    tries = dict(run(sweeps, launch_of(options, options.output)))
+    (data,) = {sweep.data for sweep in sweeps.values()}
+    text = format_tries(tries, data)
+    file = options.output / "rates" / f"{data.replace(',', '_')}.md"
     write_text(file, text)
     print(f"\n{text}\n{file}")
 
 
 def rows_of(sweep: Sweep) -> dict[float, Row]:
     """The row of each rate; the config's own rate needs no flag."""
-    shorter = ",".join(word for word in sweep.data.split(",") if word != "long")
+    shorter = ",".join("small" if word == "long" else word for word in sweep.data.split(","))
     own, middle = (
         load_config(sweep._replace(data=data)).optimizer.learning_rate
         for data in (sweep.data, shorter)
@@ -80,11 +90,14 @@ def _tried(rate: float, folder: Path) -> Try:
     metrics = folder / "metrics" / "metrics.jsonl"
     validation = last_value(metrics, "validation/mAP")
     if validation is None:
-        raise InputError(f"{metrics} has no validation/mAP; set config.evaluation.every_epochs.")
+        raise InputError(
+            f"{metrics} has no validation/mAP: the dataset holds out no validation identities, or "
+            "config.evaluation.every_epochs is 0; give another --data, or set that field."
+        )
     return Try(rate, 100 * validation, training_accuracy(metrics))
 
 
-def format_tries(tries: Mapping[str, Sequence[Try]]) -> str:
+def format_tries(tries: Mapping[str, Sequence[Try]], data: str) -> str:
     """The tries in Markdown, the best of each method in bold."""
     rows = [["", "rate", "mAP, validation", "training accuracy"], ["---"] * 4]
     for name, of_method in tries.items():
@@ -96,7 +109,7 @@ def format_tries(tries: Mapping[str, Sequence[Try]]) -> str:
                 [name, *(f"**{cell}**" if one is best and cell else cell for cell in cells)]
             )
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    return f"### Learning rates, chosen on the validation identities\n\n{lines}\n"
+    return f"### Learning rates on {data}, chosen on the validation identities\n\n{lines}\n"
 
 
 if __name__ == "__main__":

@@ -31,14 +31,15 @@ def test_the_best_rate_on_the_validation_identities_is_marked(sweep):
     assert rows[0.1].flags == Row("").flags
     for row, scores in zip(rows.values(), ([0.2], [0.9, 0.3], [0.25]), strict=True):
         write_metrics(sweep, row, *scores)
-    text = rates.format_tries(dict(rates.run({"agw": sweep}, 1)))
+    text = rates.format_tries(dict(rates.run({"agw": sweep}, 1)), "synthetic")
     assert "| agw | 0.05 | 20.00 | 50.0 |" in text
     assert "| agw | **0.1** | **30.00** | **50.0** |" in text
     assert text.count("**") == 6
 
 
 def test_an_accuracy_that_is_not_known_is_not_zero():
-    text = rates.format_tries({"agw": [rates.Try(0.1, 30.0, None), rates.Try(0.2, 20.0, 50.0)]})
+    tries = {"agw": [rates.Try(0.1, 30.0, None), rates.Try(0.2, 20.0, 50.0)]}
+    text = rates.format_tries(tries, "synthetic")
     assert "| agw | **0.1** | **30.00** |  |" in text
 
 
@@ -61,5 +62,33 @@ def test_a_method_may_be_tried_alone_with_an_option_of_its_own(tmp_path, monkeyp
 def test_a_run_without_validation_is_reported(sweep):
     for row in rates.rows_of(sweep).values():
         write_metrics(sweep, row)
-    with pytest.raises(InputError, match="has no validation/mAP; set"):
+    with pytest.raises(InputError, match="has no validation/mAP: the dataset holds out"):
         dict(rates.run({"agw": sweep}, 1))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seeds=0,1"], "with one seed"),
+        (["--data=synthetic_regdb", "--trials=1-2"], "no --trials"),
+        (["--data=sysu_mm01"], "give another, such as sysu_mm01_validated"),
+    ],
+)
+def test_what_cannot_choose_a_rate_is_refused_before_it_trains(flags, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        rates.main(["--methods=agw", *flags, f"--output={tmp_path}"])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_long_runs_of_a_real_dataset_are_tried_around_its_small_rate(sweep):
+    rows = rates.rows_of(sweep._replace(data="sysu_mm01_validated,long"))
+    assert [*rows] == [*rates.rows_of(sweep._replace(data="sysu_mm01_validated,small"))]
+
+
+def test_a_tiny_sweep_has_a_file_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rates, "run", lambda sweeps, launch: {})
+    rates.main(["--methods=agw", "--data=synthetic,long", "--scale=tiny", f"--output={tmp_path}"])
+    assert [file.name for file in (tmp_path / "rates").iterdir()] == ["tiny.md"]
+    assert "Learning rates on tiny" in capsys.readouterr().out
