@@ -4,8 +4,7 @@ python -m experiments.cross runs/sysu runs/llcm --on=sysu_mm01:DIR --on=llcm:DIR
 
 Every run is evaluated on the test split of every dataset, by the first protocol of its layout,
 without re-ranking, by its last checkpoint. The output is a table in Markdown. A run is not
-evaluated on people that it was trained on: if their images are among those of the test, the cell is
-empty, and a note says why.
+evaluated on people that it was trained on. A cell without numbers is `-`, and a note says why.
 """
 
 import argparse
@@ -18,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jreid.commands.common import add_trust_flag
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
@@ -53,10 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "data/NAME); give it once for each",
     )
     parser.add_argument("--output", type=Path, default=Path("runs/cross.md"), help="the table")
+    add_trust_flag(parser)
     options = parser.parse_args(arguments)
     configure()
     try:
-        text = cross(options.runs, [*map(read_target, options.on)])
+        text = cross(options.runs, [*map(read_target, options.on)], options.trust_code)
         write_text(options.output, text)
     except InputError as error:
         log.error("%s", error)
@@ -74,32 +75,36 @@ def read_target(text: str) -> Target:
     return Target(data, folder)
 
 
-def cross(runs: Sequence[Path], targets: Sequence[Target]) -> str:
+def cross(runs: Sequence[Path], targets: Sequence[Target], trusted: bool = False) -> str:
     """The table in Markdown; evaluates every run on every dataset.
+
+    Args:
+        trusted: whether a run's config may name code outside of jreid.
 
     Raises:
         InputError: no cell has numbers.
     """
-    cells = {run: [evaluate(run, target) for target in targets] for run in runs}
+    cells = {run: [evaluate(run, target, trusted) for target in targets] for run in runs}
     if not any(cell.row for row in cells.values() for cell in row):
         raise InputError(next(cell.why for row in cells.values() for cell in row))
     return format_cross(cells, targets)
 
 
-def evaluate(run: Path, target: Target) -> Cell:
+def evaluate(run: Path, target: Target, trusted: bool = False) -> Cell:
     """The run's row on a dataset, from `jreid evaluate` in a process of its own.
 
     The run's own result files stay as they are: they may have more rows.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return _evaluate(run, target, Path(folder) / "result.json")
+        flags = [f"--output={folder}/result.json", *(["--trust-code"] if trusted else [])]
+        return _evaluate(run, target, flags)
 
 
-def _evaluate(run: Path, target: Target, output: Path) -> Cell:
+def _evaluate(run: Path, target: Target, more: Sequence[str]) -> Cell:
     flags = [f"--workdir={run}", f"--data={target.data}", "--config.evaluation.rerank=none"]
     folder = [f"--data-folder={target.folder}"] if target.folder else []
     command = [sys.executable, "-m", "jreid", "evaluate", *flags, *folder]
-    command += [f"--output={output}", "--json"]
+    command += [*more, "--json"]
     log.info("%s on %s", run, target.data)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

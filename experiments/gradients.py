@@ -1,7 +1,7 @@
 """Measures the share of each term of a run's loss in the gradient.
 
 python -m experiments.gradients runs/first
-python -m experiments.gradients runs/first --parameters=backbone/layer4
+python -m experiments.gradients runs/first --parameters=backbone/shared/layer4
 
 It takes the run's last checkpoint and batches of its training images. Each term of the loss, times
 its weight, has a gradient of its own; a term's share is its gradient's norm by the sum of all
@@ -10,7 +10,6 @@ against them.
 """
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,19 +20,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.sweep import report
+from experiments.sweep import exiting
 from jreid import process
-from jreid.commands.common import dataset_of
+from jreid.commands.common import add_trust_flag, dataset_of
 from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import training_batches
+from jreid.data.samplers import Plan
+from jreid.data.table import Table
 from jreid.distributed.mesh import split
 from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
 from jreid.errors import InputError
-from jreid.methods import Batch, Player, Variables
+from jreid.find import Trust
+from jreid.methods import Batch, Phase, Player, Variables
 from jreid.runs.chosen import checkpoint_variables
 from jreid.runs.run import Run
-from jreid.training.plan import plan_training
+from jreid.training.plan import epochs_of, plan_training
 
 
 class Gradients(NamedTuple):
@@ -61,38 +63,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--parameters", default="", help="measure only those whose path starts with this"
     )
     parser.add_argument("--batches", type=int, default=8, help="number of batches (default: 8)")
+    add_trust_flag(parser)
     options = parser.parse_args(arguments)
     if options.batches < 1:
         parser.error(f"--batches={options.batches} is not a number of batches; give 1 or more.")
     process.configure()
-    try:
-        run = Run(options.workdir)
-        model = Model(run.config())
-        player = _player(model, options.player)
-        variables, checkpoint = checkpoint_variables(model, run, "last")
-        batches = _batches(model, options.batches)
-        measured = measure(player, variables, batches, model.config.epochs, options.parameters)
-    except InputError as error:
-        sys.exit(report(error))
+    Trust.given = options.trust_code
+    exiting(lambda: _print_shares(options))
+
+
+def _print_shares(options: argparse.Namespace) -> None:
+    run = Run(options.workdir)
+    model = Model(run.config())
+    variables, checkpoint = checkpoint_variables(model, run, "last")
+    images, plan = plan_training(model.config, dataset_of(model.config))
+    # Of the step that was taken last, which is in the last phase that trained.
+    epoch = float(epochs_of(plan)(jnp.int32(max(checkpoint["step"] - 1, 0))))
+    player = _player(model.method.phase_at(int(epoch)), options.player)
+    batches = _batches(model, images, plan, options.batches)
+    measured = measure(player, variables, batches, epoch, options.parameters)
     print(f"{options.workdir}, step {checkpoint['step']}, player {player.name}\n")
     print(table(measured))
 
 
-def _player(model: Model, name: str) -> Player:
-    """The player of this name, or the first one, of the last phase."""
-    players = {player.name: player for player in model.method.players}
-    player = players.get(name) if name else model.method.players[0]
+def _player(phase: Phase, name: str) -> Player:
+    """The player of this name, or the first one, of a phase."""
+    players = {player.name: player for player in phase.players}
+    player = players.get(name) if name else phase.players[0]
     if player is None:
-        raise InputError(f"--player={name} does not exist; choose from {', '.join(players)}.")
+        raise InputError(
+            f"--player={name} is not in the phase {phase.name} that the checkpoint is of; choose "
+            f"from {', '.join(players)}."
+        )
     if player.terms is None:
         raise InputError(f"the player {player.name} does not tell its terms; see Player.of_terms.")
     return player
 
 
-def _batches(model: Model, number: int) -> Iterator[Batch]:
+def _batches(model: Model, table: Table, plan: Plan, number: int) -> Iterator[Batch]:
     """The first training batches of the run."""
     config = model.config
-    table, plan = plan_training(config, dataset_of(config))
     augmentation = Augmentation(**config.image, erase_fill=0.0)
     batches = training_batches(table, plan, augmentation, config.seed, 0, split(model.mesh))
     return islice(batches, number)
@@ -116,26 +126,27 @@ def measure(
     """
     terms = player.terms
     assert terms is not None
-    whole, state = variables["params"], {k: v for k, v in variables.items() if k != "params"}
-    of_player = owned(whole, player)
+    rest = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+    of_player = owned(variables["params"], player)
     own = {path: x for path, x in of_player.items() if path.startswith(parameters)}
     if not own:
-        beginnings = sorted({path.split("/")[0] for path in of_player})
+        beginnings = sorted({"/".join(path.split("/")[:2]) for path in of_player})
         raise InputError(
             f"--parameters={parameters} does not begin the path of any parameter of "
             f"{player.name}; paths begin with {', '.join(beginnings)}."
         )
 
-    def values_of(own: Any, batch: Batch) -> dict[str, jax.Array]:
+    def values_of(own: Any, rest: Any, batch: Batch) -> dict[str, jax.Array]:
+        whole, state = rest
         args = merged(whole, own), state, batch, jax.random.key(0), jnp.float32(epoch)
         losses, _ = terms(*args)
         # Sorted, as JAX sorts the keys of what it traces.
         return {name: jnp.asarray(losses[name][0] * losses[name][1]) for name in sorted(losses)}
 
     @jax.jit
-    def gradient(own: Any, batch: Batch, chosen: jax.Array) -> tuple[Any, jax.Array]:
+    def gradient(own: Any, rest: Any, batch: Batch, chosen: jax.Array) -> tuple[Any, jax.Array]:
         def one(own: Any) -> tuple[jax.Array, Any]:
-            values = values_of(own, batch)
+            values = values_of(own, rest, batch)
             return jnp.vdot(chosen, jnp.stack([*values.values()])), values
 
         gradients, values = jax.grad(one, has_aux=True)(own)
@@ -143,8 +154,8 @@ def measure(
 
     measured = []
     for batch in batches:
-        count = len(jax.eval_shape(values_of, own, batch))
-        found = [gradient(own, batch, jnp.asarray(chosen)) for chosen in np.eye(count)]
+        count = len(jax.eval_shape(values_of, own, rest, batch))
+        found = [gradient(own, rest, batch, jnp.asarray(chosen)) for chosen in np.eye(count)]
         vectors = np.stack([np.asarray(vector, np.float64) for _, vector in found])
         values = {name: float(value) for name, value in found[0][0].items()}
         measured.append(Gradients(values, vectors @ vectors.T))

@@ -3,13 +3,13 @@
 python -m experiments.modality_gap runs/first runs/second
 
 For each run, on its test split: rank-1 of each infrared image among the other infrared images, of
-each visible one among the other visible ones, and of each infrared one among all visible ones; and
-the share of visible images among the 20 nearest neighbors of an infrared one. For IDKL, the same of
-its specific branch, and of both branches side by side: what one knows and the other does not.
+each visible one among the other visible ones, and of each infrared one among all visible ones; and,
+as in the report, the share of the other modality among an image's 20 nearest neighbors, beside the
+share of that modality among all images. For IDKL, the same of its specific branch, and of both
+branches side by side: what one knows and the other does not.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,19 +18,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from experiments.sweep import report
+from experiments.sweep import exiting
 from jreid import process
-from jreid.commands.common import dataset_of
+from jreid.commands.common import add_trust_flag, dataset_of
 from jreid.data.table import Table
 from jreid.engine.model import Model
 from jreid.errors import InputError
+from jreid.find import Trust
 from jreid.methods import Config, Method, load
 from jreid.methods.idkl.network import Network, Output
+from jreid.report.modality_gap import modality_gap, unit_rows
 from jreid.runs.chosen import checkpoint_variables
 from jreid.runs.run import Run
 from jreid.runs.score import split_embeddings
 
-NEIGHBORS = 20
 BLOCK = 1024  # images whose similarities are computed at once
 
 # The embeddings `[N, D]` of a method's outputs, by name.
@@ -44,13 +45,15 @@ class Gap(NamedTuple):
         infrared: rank-1 of infrared images among the other infrared ones.
         visible: rank-1 of visible images among the other visible ones.
         across: rank-1 of infrared images among all visible ones.
-        visible_neighbors: share of visible images among the nearest neighbors of an infrared one.
+        neighbors: share of the other modality among the nearest neighbors.
+        expected: that share if the modality had no influence.
     """
 
     infrared: float
     visible: float
     across: float
-    visible_neighbors: float
+    neighbors: float
+    expected: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,17 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("workdir", type=Path, nargs="+", help="of a run")
+    add_trust_flag(parser)
     options = parser.parse_args(arguments)
     process.configure()
-    print("| run | embedding | within infrared | within visible | across | visible neighbors |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    try:
-        for workdir in options.workdir:
-            for name, gap in gaps_of(Run(workdir)):
-                cells = " | ".join(f"{100 * value:.1f}" for value in gap)
-                print(f"| {workdir} | {name} | {cells} |", flush=True)
-    except InputError as error:
-        sys.exit(report(error))
+    Trust.given = options.trust_code
+    exiting(lambda: _print_gaps(options.workdir))
+
+
+def _print_gaps(workdirs: Sequence[Path]) -> None:
+    print("| run | embedding | within infrared | within visible | across | neighbors | expected |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for workdir in workdirs:
+        for name, gap in gaps_of(Run(workdir)):
+            cells = " | ".join(f"{100 * value:.1f}" for value in gap)
+            print(f"| {workdir} | {name} | {cells} |", flush=True)
 
 
 def gaps_of(run: Run) -> Iterator[tuple[str, Gap]]:
@@ -114,41 +120,37 @@ def measure(features: Float[np.ndarray, "n d"], table: Table) -> Gap:
     """The gap of embeddings of images of both modalities, by cosine similarity.
 
     Raises:
-        InputError: a modality has no images.
+        InputError: a modality has fewer than two images.
     """
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(min=1e-12)
     infrared, visible = (np.flatnonzero(table.modality == m) for m in ("infrared", "visible"))
-    if not (infrared.size and visible.size):
-        raise InputError("the test split has images of one modality only; there is no gap.")
-    everyone = np.arange(len(unit))
+    if min(len(infrared), len(visible)) < 2:
+        raise InputError(
+            f"the test split has {len(visible)} visible and {len(infrared)} infrared images; a gap "
+            "needs two or more of each."
+        )
+    unit = unit_rows(features)
 
     def rank_1(queries: np.ndarray, gallery: np.ndarray) -> float:
-        first = nearest(unit, queries, gallery, 1)[:, 0]
+        first = nearest(unit, queries, gallery)
         return float((table.identity[first] == table.identity[queries]).mean())
 
-    neighbors = nearest(unit, infrared, everyone, NEIGHBORS)
-    return Gap(
-        rank_1(infrared, infrared),
-        rank_1(visible, visible),
-        rank_1(infrared, visible),
-        float((table.modality[neighbors] == "visible").mean()),
-    )
+    gap = modality_gap(features, table.identity, table.modality)
+    within = rank_1(infrared, infrared), rank_1(visible, visible)
+    return Gap(*within, rank_1(infrared, visible), gap.other_modality, gap.expected)
 
 
 def nearest(
     unit: Float[np.ndarray, "n d"],
     queries: Int[np.ndarray, " q"],
     gallery: Int[np.ndarray, " g"],
-    k: int,
-) -> Int[np.ndarray, "q k"]:
-    """Rows of the k gallery images that are nearest to each query, itself left out."""
+) -> Int[np.ndarray, " q"]:
+    """The row of the gallery image that is nearest to each query, itself left out."""
     found = []
     for start in range(0, len(queries), BLOCK):
         some = queries[start : start + BLOCK]
         similarity = unit[some] @ unit[gallery].T
         similarity[some[:, None] == gallery[None]] = -np.inf
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        found.append(gallery[order])
+        found.append(gallery[similarity.argmax(axis=1)])
     return np.concatenate(found)
 
 

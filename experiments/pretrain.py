@@ -81,7 +81,8 @@ def _run(options: argparse.Namespace) -> None:
     content = save(torchvision_entries(variables))
     write_whole(options.output, lambda file: file.write(content))
     print(f"{options.output}: accuracy {accuracy:.2f} in the last 50 steps; give")
-    print("--config.weights=synthetic")
+    name = "synthetic" if options.output == Path(SYNTHETIC_FILE) else options.output
+    print(f"--config.weights={name}")
 
 
 def read_visible(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jreid.errors import InputError
 from jreid.find import call, find_module
 from jreid.methods.attention import grad_cam_of
 
@@ -32,7 +33,7 @@ Loss = Callable[
 MARKS = "perturbations"  # flax's collection of the arrays that `Module.perturb` marks
 
 # Weight and value of each term of a loss, by name.
-Losses = Mapping[str, tuple[float, Float[Array, ""]]]
+Losses = dict[str, tuple[float, Float[Array, ""]]]
 LossTerms = Callable[
     [Any, Variables, Batch, jax.Array, jax.Array], tuple[Losses, tuple[Metrics, Variables]]
 ]
@@ -239,7 +240,12 @@ def _with_share(run: Callable[..., tuple[Terms, Variables]], names: Collection[s
     The share is |d| / (|d| + |r|) with the gradients d of these losses and r of all others with
     respect to the marked features. The features are near the losses, so it costs little.
     """
-    shapes = jax.eval_shape(lambda: run(mutable=[MARKS])[1][MARKS])
+    shapes = jax.eval_shape(lambda: run(mutable=[MARKS])[1]).get(MARKS)
+    if not shapes:
+        raise InputError(
+            "a method with distillation needs a network that marks its pooled features by "
+            '`x = self.perturb("features", x)`; add it, or leave distillation out.'
+        )
     zeros = jax.tree.map(lambda mark: jnp.zeros(mark.shape, mark.dtype), shapes)
 
     def sums(marks: Any) -> tuple[tuple[jax.Array, jax.Array], tuple[Terms, Variables]]:

@@ -22,16 +22,15 @@ LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
 OTHER_RATE = "train anew with another config.optimizer.learning_rate"
 
 
-def judged_epochs(config: Config, start: int = 0, end: int | None = None) -> range:
+def judged_epochs(config: Config, start: int = 0) -> range:
     """The epochs that are judged, counted from 0.
 
     Args:
         config: the method's, with its number of epochs and the epochs of its warm-up.
-        start: the first epoch of the phase that is judged.
-        end: the epoch before which judging ends; None: that of the run.
+        start: the first epoch of the phase that is judged, to the end of the run.
     """
     warm = max(start, math.ceil(config.optimizer.warmup_epochs))
-    return range(warm + 1, config.epochs if end is None else end)
+    return range(warm + 1, config.epochs)
 
 
 def of_trained(*warnings: tuple[object, MetricWarning]) -> tuple[MetricWarning, ...]:
@@ -117,17 +116,20 @@ def discriminator_certain(pattern: str, chance: float, epochs: range, remedy: st
 
 
 def distillation_dominates(pattern: str, config: Config, remedy: str) -> MetricWarning:
-    """Warns of distillation that has nearly all of the gradient in the first quarter of a run.
+    """Warns of distillation that has nearly all of the gradient in a run's first quarter.
+
+    At least one epoch is judged.
 
     Later it may: once the identities are learned, their losses hardly have a gradient.
     """
+    epochs = judged_epochs(config)
     return MetricWarning(
         pattern,
         lambda shares: shares.mean() > DOMINATES,
         f"distillation has more than {DOMINATES:.0%} of the gradient at the features, so the "
         "network learns to agree with its teacher before either of them recognizes people; "
         f"{remedy}",
-        judged_epochs(config, end=config.epochs // 4),
+        epochs[: max(1, config.epochs // 4 - epochs.start)],
     )
 
 

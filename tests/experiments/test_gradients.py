@@ -10,10 +10,10 @@ from jreid.methods import Player
 
 
 def terms(params, model_state, batch, key, epoch):
-    """Gradients (0, 6, 0), (8, 0, 0) and (-3, 0, 4) of a and b together."""
+    """Gradients (0, 6, 0), (scale, 0, 0) and (-3, 0, 4) of a and b together, in epoch 2."""
     a, b = params["a"], params["b"]
     losses = {
-        "second": (2.0, 3 * a[1]),
+        "second": (2.0, 1.5 * epoch * a[1]),
         "first": (1.0, batch["scale"] * a[0]),
         "against": (0.5, -6 * a[0] + 8 * b.sum()),
         "zero": (0.0, a.sum()),
@@ -22,31 +22,32 @@ def terms(params, model_state, batch, key, epoch):
 
 
 PLAYER = Player.of_terms("model", lambda path: True, terms, None)
-VARIABLES = {"params": {"a": jnp.zeros(2), "b": jnp.zeros(1)}}
+VARIABLES = {"params": {"a": jnp.array([1.0, 2.0]), "b": jnp.ones(1)}}
 BATCH = {"scale": jnp.float32(8)}
 
 
 def test_each_term_has_the_gradient_of_its_weighted_value():
-    (one,) = measure(PLAYER, VARIABLES, [BATCH], 1.0)
-    assert list(one.values) == ["against", "first", "second", "zero"]
+    (one,) = measure(PLAYER, VARIABLES, [BATCH], 2.0)
+    assert one.values == {"against": 1.0, "first": 8.0, "second": 12.0, "zero": 0.0}
     expected = [[25, -24, 0, 0], [-24, 64, 0, 0], [0, 0, 36, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(one.products, expected)
 
 
 def test_the_table_has_shares_and_cosines_and_the_largest_first():
-    lines = table(measure(PLAYER, VARIABLES, [BATCH, BATCH], 1.0)).splitlines()[2:]
+    batches = [BATCH, {"scale": jnp.float32(10)}]
+    lines = table(measure(PLAYER, VARIABLES, batches, 2.0)).splitlines()[2:]
     names = [line.split(" | ")[0].strip("| ") for line in lines]
     assert names == ["first", "second", "against", "zero"]
-    # The others of `first` add up to (-3, 6, 4).
-    assert lines[0] == f"| first | 0 | 8 | 42 % | {-3 / 61**0.5:.2f} |"
+    # The others of `first` add up to (-3, 6, 4). The norms are 9, 6 and 5 in the mean.
+    assert lines[0] == f"| first | 9 | 9 | 45 % | {-3 / 61**0.5:.2f} |"
     assert lines[3] == "| zero | 0 | 0 | 0 % | 0.00 |"
 
 
 def test_only_the_chosen_parameters_are_measured():
-    (one,) = measure(PLAYER, VARIABLES, [BATCH], 1.0, "b")
+    (one,) = measure(PLAYER, VARIABLES, [BATCH], 2.0, "b")
     np.testing.assert_allclose(np.diag(one.products), [16, 0, 0, 0])
     with pytest.raises(InputError, match=r"--parameters=c .* begin with a, b\.$"):
-        measure(PLAYER, VARIABLES, [BATCH], 1.0, "c")
+        measure(PLAYER, VARIABLES, [BATCH], 2.0, "c")
 
 
 def test_terms_that_move_nothing_have_no_share():

@@ -1,5 +1,7 @@
 """The modality gap of embeddings that are made by hand, and of IDKL's branches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,11 @@ from helpers.idkl import config_of
 from helpers.variables import shapes
 
 from experiments import modality_gap
-from experiments.modality_gap import READERS, Gap, main, measure, nearest, reading
+from experiments.modality_gap import READERS, main, measure, nearest, reading
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.methods import load
+from jreid.methods.idkl.network import Head, Output
 
 
 def table_of(identity, modality):
@@ -24,22 +27,22 @@ def test_the_nearest_images_leave_out_the_query_itself(monkeypatch):
     monkeypatch.setattr(modality_gap, "BLOCK", 2)
     angle = np.radians([0, 10, 30, 90, 100])
     unit = np.stack([np.cos(angle), np.sin(angle)], 1)
-    found = nearest(unit, np.array([0, 2, 4]), np.array([0, 1, 2, 3]), 2)
-    assert found.tolist() == [[1, 2], [1, 0], [3, 2]]
+    assert nearest(unit, np.array([0, 2, 4]), np.array([0, 1, 2, 3])).tolist() == [1, 1, 3]
 
 
-def test_the_gap_of_two_people_whose_modalities_lie_apart(monkeypatch):
+def test_the_gap_of_two_people_whose_modalities_lie_apart():
     """Each person's images of a modality are near one another; 0 is between 1 and the infrared."""
-    monkeypatch.setattr(modality_gap, "NEIGHBORS", 2)
     angle = np.radians([0, 1, 10, 11, 90, 91, 100, 101])
     features = 3 * np.stack([np.cos(angle), np.sin(angle)], 1)
     identity = [0, 0, 1, 1, 1, 1, 0, 0]
     modality = ["visible"] * 4 + ["infrared"] * 4
     gap = measure(features, table_of(identity, modality))
     # All infrared images are nearest to the visible image at 11 degrees, which shows person 1.
-    assert gap == Gap(infrared=1.0, visible=1.0, across=0.5, visible_neighbors=0.0)
-    with pytest.raises(InputError, match="of one modality only"):
-        measure(features[:4], table_of(identity[:4], modality[:4]))
+    assert gap[:3] == (1.0, 1.0, 0.5)
+    # All 7 other images are neighbors, of which 4 are of the other modality.
+    assert gap[3:] == pytest.approx((4 / 7, 4 / 7))
+    with pytest.raises(InputError, match="4 visible and 1 infrared images"):
+        measure(features[:5], table_of(identity[:5], modality[:5]))
 
 
 def test_bad_input_ends_it_with_one_sentence(capsys):
@@ -49,14 +52,18 @@ def test_bad_input_ends_it_with_one_sentence(capsys):
     assert "nowhere holds no run" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "width"), [("specific branch", 1), ("side by side", 2)])
-def test_idkls_other_embeddings_are_read_from_its_network(name, width):
-    config = config_of("code")
-    (read,) = (reader for key, reader in READERS.items() if name in key)
-    variables = shapes(load(config))
-    images = jnp.zeros((2, *config.image.size, 3))
-    of_method, other = (
-        jax.eval_shape(lambda v, x, m=method: m.embed(v, x, "infrared"), variables, images)
-        for method in (load(config), reading(config, read))
+def test_idkls_other_embeddings_are_read_from_its_network():
+    def head(*rows):
+        return Head(jnp.zeros((2, 2)), jnp.array(rows), jnp.zeros((2, 3)))
+
+    out = Output(
+        {}, head([3.0, 4.0], [0.0, 2.0]), head([5.0, 0.0], [0.0, 1.0]), *[None] * 3, {}, {}
     )
-    assert other.shape == (2, width * of_method.shape[1])
+    specific, both = (read(out) for read in READERS.values())
+    np.testing.assert_array_equal(specific, [[5, 0], [0, 1]])
+    np.testing.assert_allclose(both, [[0.6, 0.8, 1, 0], [0, 1, 0, 1]], rtol=1e-6)
+    config = config_of("code")
+    other = reading(config, READERS["of the specific branch"])
+    images = jnp.zeros((2, *config.image.size, 3))
+    embed = functools.partial(jax.eval_shape, lambda v, x: other.embed(v, x, "infrared"))
+    assert embed(shapes(load(config)), images).shape[0] == 2

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from jreid.config import load as load_config
+from jreid.errors import InputError
 from jreid.methods import Terms, single_network
 
 
@@ -64,3 +65,17 @@ def test_the_share_of_distillation_is_of_the_gradient_at_the_marked_features():
     own, taught = 5 * 8**0.5, 15 * 4**0.5
     assert metrics["distillation_share"] == pytest.approx(taught / (own + taught))
     assert float(loss) == float(gradients["w"])  # all terms are linear in w = 1
+
+
+def test_distillation_without_marked_features_is_refused_with_what_to_add():
+    method = single_network(
+        Identity(),
+        lambda logits, batch: Terms({}, logits, jnp.repeat(batch["identity"], 2)),
+        lambda x: x,
+        load_config("agw:tiny"),
+        distillation=("taught",),
+    )
+    color = jnp.zeros((4, 2, 2, 3))
+    batch = {"visible": color, "infrared": color, "identity": jnp.arange(4)}
+    with pytest.raises(InputError, match=r'self\.perturb\("features", x\)'):
+        method.players[0].loss({"unused": 0.0}, {}, batch, jax.random.key(0), jnp.zeros(()))

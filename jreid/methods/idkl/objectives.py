@@ -11,7 +11,7 @@ from jreid.losses.classification import cross_entropy
 from jreid.losses.purification import discrepancy_margin, entropy_margin
 from jreid.losses.triplet import triplet
 from jreid.methods.idkl.network import Head, Output, gem
-from jreid.methods.method import Batch, Config, Terms
+from jreid.methods.method import Batch, Config, Losses, Terms
 
 # The released code uses OTHER_WEIGHTS for batches that do not have RELEASED_ROWS rows, which are 12
 # identities with 10 images each.
@@ -20,9 +20,6 @@ RELEASED_WEIGHTS = {"tgsa": 0.6, "mdr_tgsa": 1.0, "csa": 0.8}
 OTHER_WEIGHTS = {"tgsa": 0.1, "mdr_tgsa": 0.1, "csa": 0.3}
 
 DISTILLATION = ("tgsa", "csa", "mdr_tgsa", "mdr_csa")
-
-# Weight and value of each loss by name.
-Losses = dict[str, tuple[float, Float[Array, ""]]]
 
 
 def all_terms(config: Config, out: Output, batch: Batch) -> Terms:

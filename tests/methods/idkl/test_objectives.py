@@ -16,7 +16,12 @@ from jreid.losses import (
     semantic_alignment,
 )
 from jreid.methods.idkl.network import Head, Output, gem
-from jreid.methods.idkl.objectives import base_terms, distillation_terms, purifier_terms
+from jreid.methods.idkl.objectives import (
+    DISTILLATION,
+    base_terms,
+    distillation_terms,
+    purifier_terms,
+)
 from jreid.methods.idkl.purifier import Purified
 
 IDENTITY = np.repeat(np.arange(4), 2).astype(np.int32)  # of a modality's 8 images
@@ -52,6 +57,10 @@ def terms(variant, *flags, out=None):
 
 def halves(x):
     return x[0::2], x[1::2]
+
+
+def test_the_distillation_whose_share_is_measured_is_all_of_it():
+    assert {*DISTILLATION} == {*distillation_terms(output(), config_of("paper"))}
 
 
 def test_distillation_is_as_equations_17_19_and_20_have_it():
