@@ -67,6 +67,7 @@ METHOD = {
         "fooling": 0.0,  # F makes maps of generated images look real; AlignGAN: 0.1
     },
     "triplet": {
+        "kind": "batch_hard",  # or weighted_regularized, without a margin, which is not the paper's
         "metric": "cosine",  # cosine or euclidean
         "margin": 1.0,  # JSIA, Euclidean: 0.3
         "negatives": "other",  # other, or generated as equations 14 and 15 are printed

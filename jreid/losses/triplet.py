@@ -12,6 +12,7 @@ from jreid.losses._checks import REDUCTIONS, Margin, checked, choose, require
 from jreid.losses.mining import mined_triplet
 
 NEGATIVES = ("other", "generated")
+SET_TRIPLETS = ("batch_hard", "weighted_regularized")
 
 Features = Float[Array, "n d"]
 Identity = Integer[Array, " n"]
@@ -230,6 +231,7 @@ def set_triplet(
     identity: Identity,
     distance: str = "cosine",
     margin: Margin = 1.0,
+    kind: str = "batch_hard",
 ) -> Float[Array, ""]:
     """Mean over anchors of max(0, hardest positive - hardest negative + margin), of three sets.
 
@@ -243,17 +245,29 @@ def set_triplet(
         identity: class numbers of the rows, the same for all three sets. With a single identity
             there is no negative and the loss is 0.
         distance: `cosine` or `euclidean`.
-        margin: in units of the distance.
+        margin: in units of the distance; not used by `weighted_regularized`.
+        kind: `batch_hard`, or `weighted_regularized`, which is not the paper's: the mean over
+            anchors of AGW's softplus, as in `weighted_triplet`.
 
     Raises:
-        ValueError: arrays that do not fit their annotations, or an unknown distance.
+        ValueError: arrays that do not fit their annotations, or an unknown option.
 
     >>> anchors, candidates = jnp.array([[0.0], [4.0]]), jnp.array([[1.0], [6.0]])
     >>> identity = jnp.array([0, 1])
     >>> float(set_triplet(anchors, candidates, candidates, identity, "euclidean", 3.0).round(4))
     1.0
     """
-    return mined_triplet(anchors, identity, positives, negatives, margin=margin, distance=distance)
+    require(kind, SET_TRIPLETS, "kind")
+    weighted = kind == "weighted_regularized"
+    return mined_triplet(
+        anchors,
+        identity,
+        positives,
+        negatives,
+        margin=None if weighted else margin,
+        distance=distance,
+        mining="weighted" if weighted else "hardest",
+    )
 
 
 @checked
@@ -264,6 +278,7 @@ def generated_triplets(
     distance: str = "cosine",
     margin: Margin = 1.0,
     negatives: str = "other",
+    kind: str = "batch_hard",
 ) -> Float[Array, ""]:
     """Sum of `set_triplet` from generated to real images and back.
 
@@ -283,6 +298,6 @@ def generated_triplets(
     """
     require(negatives, NEGATIVES, "negatives")
     first = real if negatives == "other" else generated
-    return set_triplet(generated, real, first, identity, distance, margin) + set_triplet(
-        real, generated, generated, identity, distance, margin
-    )
+    options = identity, distance, margin, kind
+    there = set_triplet(generated, real, first, *options)
+    return there + set_triplet(real, generated, generated, *options)

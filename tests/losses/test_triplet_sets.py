@@ -56,3 +56,15 @@ def test_gradients_are_finite_where_points_coincide(metric):
 
 def test_without_negatives_it_is_zero():
     assert float(set_triplet(REAL, REAL, REAL, jnp.zeros(3, int))) == 0
+
+
+def test_weighted_by_hand_without_a_margin():
+    anchors, candidates = jnp.array([[0.0], [4.0]]), jnp.array([[1.0], [6.0]])
+    options = jnp.array([0, 1]), "euclidean", 99.0, "weighted_regularized"
+    # One positive and one negative each: at 1 and 6, and at 2 and 3.
+    expected = (np.log1p(np.exp(1 - 6)) + np.log1p(np.exp(2 - 3))) / 2
+    assert float(set_triplet(anchors, candidates, candidates, *options)) == pytest.approx(expected)
+    equal = generated_triplets(REAL * 0, REAL * 0, IDENTITY, kind="weighted_regularized")
+    assert float(equal) == pytest.approx(2 * np.log(2), rel=1e-4)
+    with pytest.raises(ValueError, match="kind"):
+        set_triplet(REAL, REAL, REAL, IDENTITY, kind="hardest")

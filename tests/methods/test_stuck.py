@@ -25,6 +25,7 @@ def train(config, curves):
 
 
 STRIPES = "mutual_prediction:synthetic mutual_prediction.parts.triplet=True"
+PFANET = "pfanet:synthetic pfanet.triplet.kind"
 BATCH_HARD = "idkl:synthetic triplet.kind=batch_hard"
 # The config, the metric, its value in each epoch, what is printed of it, and a field to change.
 STUCK = [
@@ -84,7 +85,20 @@ STUCK = [
         "pfanet.discriminator.optimizer.learning_rate",
     ),
     ("pfanet:synthetic", "features/identity", LN_120, "4.79", "optimizer.learning_rate"),
-    ("pfanet:synthetic", "features/triplet", 0.6, "0.6", "optimizer.learning_rate"),
+    (
+        "pfanet:synthetic pfanet.triplet.kind=batch_hard",
+        "features/triplet",
+        0.6,
+        "0.6",
+        "triplet.kind",
+    ),
+    (
+        f"{PFANET}=weighted_regularized",
+        "features/triplet",
+        2 * math.log(2),
+        "1.39",
+        "optimizer.learning_rate",
+    ),
 ]
 
 

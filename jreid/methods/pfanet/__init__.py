@@ -18,13 +18,14 @@ from jreid.errors import InputError
 from jreid.find import require_choice
 from jreid.losses.adversarial import FORMS
 from jreid.losses.pairwise import DISTANCES
-from jreid.losses.triplet import NEGATIVES
+from jreid.losses.triplet import NEGATIVES, SET_TRIPLETS, collapsed_triplet
 from jreid.methods.method import Batch, Config, Method, MetricWarning, Variables
 from jreid.methods.pfanet.network import Networks, as_pixels
 from jreid.methods.pfanet.pictures import pictures_of
 from jreid.methods.pfanet.players import phases_of
 from jreid.methods.stuck import (
     LOWER_RATE,
+    SOFT,
     discriminator_at_chance,
     discriminator_certain,
     identity_at_chance,
@@ -40,6 +41,7 @@ CHOICES = {
     "backbone.normalization": ("none", "mmm"),
     "pfanet.adversarial": FORMS,
     "pfanet.generator_pair": ("fake_fake", "fake_real"),
+    "pfanet.triplet.kind": SET_TRIPLETS,
     "pfanet.triplet.metric": DISTANCES,
     "pfanet.triplet.negatives": NEGATIVES,
     "pfanet.classifier.dropout_place": ("bottleneck", "input"),
@@ -95,7 +97,10 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
         judged_epochs(config, start) for start in (generation, options.warm_ups.features)
     )
     sets = {"mean": 1, "sum": 2}[options.identity_reduce]
-    margin, chance = 2 * options.triplet.margin, CHANCE[options.adversarial]
+    chance = CHANCE[options.adversarial]
+    equal = 2 * (collapsed_triplet(options.triplet.kind, options.triplet.margin) or 0.0)
+    hard = options.triplet.kind == "batch_hard"
+    remedy = SOFT.replace("config.triplet", "config.pfanet.triplet") if hard else LOWER_RATE
     rate = "config.pfanet.discriminator.optimizer.learning_rate"
     losses = "*_discriminator/discrimination"
     look = "look at the run's pictures, and train anew with a"
@@ -117,7 +122,7 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
             (weights.discrimination, certain),
             (weights.discrimination, at_chance),
             (weights.identity, identity_at_chance("features/identity", config, main, sets)),
-            (weights.triplet, triplet_at_margin("features/triplet", margin, main, LOWER_RATE)),
+            (weights.triplet, triplet_at_margin("features/triplet", equal, main, remedy)),
         ),
     )
 

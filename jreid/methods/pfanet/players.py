@@ -85,7 +85,9 @@ def _infrared_features(config: Config, net: Networks, batch: Batch) -> Any:
     one = found.embedding
     terms = {
         "identity": cross_entropy(found.logits, identity),
-        "triplet": set_triplet(one, one, one, identity, triplet.metric, triplet.margin),
+        "triplet": set_triplet(
+            one, one, one, identity, triplet.metric, triplet.margin, triplet.kind
+        ),
     }
     return terms, {"accuracy": (found.logits.argmax(1) == identity).mean()}
 
@@ -169,7 +171,8 @@ def _discrimination(real: Array, fakes: list[Array], form: str) -> Any:
 
 def _triplets(both: Features, identity: Array, options: Config) -> Array:
     sets = both.of("generated").embedding, both.of("infrared").embedding
-    return generated_triplets(*sets, identity, options.metric, options.margin, options.negatives)
+    distance, margin = options.metric, options.margin
+    return generated_triplets(*sets, identity, distance, margin, options.negatives, options.kind)
 
 
 def _gan_batch(config: Config, batch: Batch) -> tuple[Pixels, Pixels, Array]:
