@@ -139,6 +139,9 @@ def _scale_down(config: Config, scale: str) -> None:
     config.optimizer.update(kind="adam", learning_rate=1e-3, lr_multipliers=())
     config.pfanet.classifier.dropout = 0.0
     config.pfanet.triplet.update(metric="euclidean", margin=0.3)
+    if not tiny:
+        # From random weights, batch-hard triplet losses stay at their margin to the end.
+        config.pfanet.triplet.kind = "weighted_regularized"
     config.backbone.bng.reduction = config.backbone.mmm.reduction = 4
     config.evaluation.every_epochs = 1 if tiny else 20
     config.checkpoint_every_epochs = 1 if tiny else 10
