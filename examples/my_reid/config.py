@@ -18,5 +18,6 @@ def get_config(argument: str = "folder,small") -> Config:
     config.triplet.update(kind="my_reid.loss.circle", margin=0.25)
     config.data.update(name="my_dataset", layout="my_reid.dataset", identities=0)
     config.protocols = ("my_reid.protocol.from_camera:camera=2",)
+    config.optimizer.lr_multipliers = ()  # of a backbone, which this method does not have
     del config.backbone, config.pooling
     return config
