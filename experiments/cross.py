@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.sweep import exiting
 from jreid.commands.common import add_trust_flag
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
@@ -56,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_trust_flag(parser)
     options = parser.parse_args(arguments)
     configure()
-    try:
-        text = cross(options.runs, [*map(read_target, options.on)], options.trust_code)
-        write_text(options.output, text)
-    except InputError as error:
-        log.error("%s", error)
-        sys.exit(2)
+    exiting(lambda: _print_cross(options))
+
+
+def _print_cross(options: argparse.Namespace) -> None:
+    text = cross(options.runs, [*map(read_target, options.on)], options.trust_code)
+    write_text(options.output, text)
     print(f"{text}\n{options.output}")
 
 

@@ -9,7 +9,6 @@ The images and the weights stay in `data`.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import optax
 from jaxtyping import Array, Float, Int
 from safetensors.numpy import save
 
-from experiments.sweep import report
+from experiments.sweep import exiting
 from jreid import config as configs
 from jreid import process
 from jreid.data.pixels import preprocess
@@ -64,10 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path(SYNTHETIC_FILE))
     options = parser.parse_args(arguments)
     process.configure()
-    try:
-        _run(options)
-    except InputError as error:
-        sys.exit(report(error))
+    exiting(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:

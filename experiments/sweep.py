@@ -115,13 +115,13 @@ def exiting(run: Callable[[], None]) -> None:
         field = configs.missing_field(error)
         if field is None:
             raise
-        sys.exit(report(InputError(f"a run's config has no field {field}; train it anew.")))
+        sys.exit(_report(InputError(f"a run's config has no field {field}; train it anew.")))
     except (InputError, Stopped) as error:
-        sys.exit(report(error))
+        sys.exit(_report(error))
     except OSError as error:
-        sys.exit(report(InputError(f"{error}; correct that and give the same command again.")))
+        sys.exit(_report(InputError(f"{error}; correct that and give the same command again.")))
     except KeyboardInterrupt:
-        sys.exit(report(Stopped(130, "interrupted; give the same command again to continue")))
+        sys.exit(_report(Stopped(130, "interrupted; give the same command again to continue")))
 
 
 def _parser(description: str | None, each: str) -> argparse.ArgumentParser:
@@ -134,7 +134,7 @@ def _parser(description: str | None, each: str) -> argparse.ArgumentParser:
     return parser
 
 
-def report(error: InputError | Stopped) -> int:
+def _report(error: InputError | Stopped) -> int:
     """Logs why a sweep ended, and returns the exit status."""
     if isinstance(error, Stopped):
         log.info("%s", error)

@@ -224,9 +224,9 @@ def single_network(
             )
             return terms(outputs, batch), changed
 
-        (found, changed), share = _with_share(run, distillation) if distillation else (run(), {})
+        (found, changed), shares = _with_share(run, distillation) if distillation else (run(), {})
         metrics = {name: value for name, (_, value) in found.losses.items()}
-        metrics |= {**found.metrics, **share}
+        metrics |= {**found.metrics, **shares}
         metrics["accuracy"] = (found.logits.argmax(1) == found.identity).mean()
         return found.losses, (metrics, changed)
 

@@ -17,7 +17,7 @@ LEARNED = 0.02  # a branch that has begun to learn has an identity loss this far
 DOMINATES = 0.8  # share of distillation in the gradient; a good IDKL run begins at 0.3 to 0.6
 CERTAIN = 0.02  # share of its loss at chance below which a discriminator is hardly ever wrong
 LONGER_WARMUP = "train anew with more config.optimizer.warmup_epochs"
-SOFT = "train anew with config.triplet.kind=weighted_regularized, which has no margin"
+SOFT = "train anew with config.{}=weighted_regularized, which has no margin"  # of a field
 LOWER_RATE = "train anew with a lower config.optimizer.learning_rate"
 OTHER_RATE = "train anew with another config.optimizer.learning_rate"
 
@@ -65,7 +65,9 @@ def configured_triplet_at_margin(
     value = collapsed_triplet(config.triplet.kind, config.triplet.margin)
     if value is None:
         return ()
-    remedy = remedy or (SOFT if config.triplet.kind == "batch_hard" else LONGER_WARMUP)
+    remedy = remedy or (
+        SOFT.format("triplet.kind") if config.triplet.kind == "batch_hard" else LONGER_WARMUP
+    )
     return (triplet_at_margin(pattern, value, judged_epochs(config), remedy),)
 
 

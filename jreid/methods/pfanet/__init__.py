@@ -100,7 +100,7 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
     chance = CHANCE[options.adversarial]
     equal = 2 * (collapsed_triplet(options.triplet.kind, options.triplet.margin) or 0.0)
     hard = options.triplet.kind == "batch_hard"
-    remedy = SOFT.replace("config.triplet", "config.pfanet.triplet") if hard else LOWER_RATE
+    remedy = SOFT.format("pfanet.triplet.kind") if hard else LOWER_RATE
     rate = "config.pfanet.discriminator.optimizer.learning_rate"
     losses = "*_discriminator/discrimination"
     look = "look at the run's pictures, and train anew with a"

@@ -48,6 +48,7 @@ class BNG(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
+        """Raises InputError if the channels cannot be divided by the reduction and the groups."""
         if x.shape[-1] % self.reduction or (x.shape[-1] // self.reduction) % self.groups:
             raise InputError(
                 f"config.backbone.bng: {x.shape[-1]} channels cannot be divided by "

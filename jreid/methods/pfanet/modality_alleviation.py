@@ -30,7 +30,11 @@ class ModalityAlleviation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Float[Array, "n h w c"]:
-        """`train` changes nothing; a ResNet calls all modules after its stages with it."""
+        """`train` changes nothing; a ResNet calls all modules after its stages with it.
+
+        Raises:
+            InputError: there are fewer channels than `reduction`.
+        """
         c = x.shape[-1]
         if c < self.reduction:
             raise InputError(
