@@ -1,7 +1,6 @@
 """Runs commands side by side on this machine, each on cores and GPUs of its own."""
 
 import logging
-import math
 import os
 import shutil
 import signal
@@ -104,14 +103,16 @@ def _of_gpus(gpus: Sequence[str], worker: int, workers: int) -> dict[str, str]:
         return {}
     if workers <= len(gpus):
         return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[worker::workers])}
+    card = worker % len(gpus)
+    on_card = len(range(card, workers, len(gpus)))
     given = os.environ.get(FRACTION) or os.environ.get(OLD_FRACTION) or str(MEMORY_OF_CARD)
     try:
-        each = float(given) / math.ceil(workers / len(gpus))
+        each = float(given) / on_card
     except ValueError as error:
         raise InputError(
             f"{FRACTION}={given} is not a number; give a fraction of a card's memory, such as 0.9."
         ) from error
-    return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)], FRACTION: f"{each:.3f}"}
+    return {"CUDA_VISIBLE_DEVICES": gpus[card], FRACTION: f"{each:.3f}"}
 
 
 def _gpus() -> list[str]:

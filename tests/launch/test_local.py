@@ -127,7 +127,8 @@ def test_workers_need_cores(count):
     [
         (2, ["0,2", "1,3"], [None, None]),
         (4, ["0", "1", "2", "3"], [None] * 4),
-        (5, ["0", "1", "2", "3", "0"], ["0.375"] * 5),
+        (5, ["0", "1", "2", "3", "0"], ["0.375", "0.750", "0.750", "0.750", "0.375"]),
+        (8, ["0", "1", "2", "3"] * 2, ["0.375"] * 8),
     ],
 )
 def test_workers_share_the_gpus_and_the_memory_of_a_card(workers, cards, fractions, monkeypatch):
