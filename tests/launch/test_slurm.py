@@ -1,7 +1,4 @@
-"""Jobs in SLURM: submitted once, waited for, and listed with the cause if they failed.
-
-submitit's executor for this machine takes SLURM's place.
-"""
+"""Jobs in SLURM: submitted once, waited for, and listed with the cause if they failed."""
 
 import logging
 import os
@@ -10,8 +7,8 @@ import sys
 import threading
 import time
 
-import psutil
 import pytest
+from helpers.stub_slurm import StubSlurm
 
 from jreid.errors import InputError, Stopped
 from jreid.launch import slurm
@@ -19,7 +16,8 @@ from jreid.launch.jobs import Job, last_line
 from jreid.launch.slurm import read_settings, run_jobs
 from jreid.launch.slurm_job import Training
 
-submitit = pytest.importorskip("submitit")
+pytest.importorskip("submitit")
+SETTINGS = {"time": "240", "partition": "gpu", "gpus-per-node": "1"}
 COUNTS = "import pathlib, sys; open(sys.argv[1], 'a').write('started\\n'); "
 WAITS = f"""
 {COUNTS}import time
@@ -41,34 +39,19 @@ def job(tmp_path, name, code, *arguments):
     return Job(name, command, tmp_path / f"{name}.log")
 
 
-def is_alive(process: str) -> bool:
-    try:
-        return psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    """The folder of the jobs, which submitit runs on this machine."""
-
-    def executor(folder, settings, workers):
-        return submitit.LocalExecutor(folder)
-
-    def queue():
-        processes = [file.name.partition("_")[0] for file in folder.glob("*_submitted.pkl")]
-        return {number: "RUNNING" for number in processes if is_alive(number)}
-
-    folder = tmp_path / "slurm"
-    monkeypatch.setattr(slurm, "_executor", executor)
-    monkeypatch.setattr(slurm, "_queue", queue)
+    """SLURM's commands on PATH, which run the jobs on this machine."""
+    stub = StubSlurm(tmp_path / "cluster")
+    monkeypatch.setenv("PATH", f"{stub.commands}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(slurm, "POLL", 0.2)
-    return folder
+    return stub
 
 
 def test_jobs_are_submitted_once_and_failures_have_their_cause(
     cluster, tmp_path, monkeypatch, caplog
 ):
+    folder = tmp_path / "slurm"
     caplog.set_level(logging.INFO, "jreid")
     started, go = tmp_path / "started", tmp_path / "go"
     kills = "import os, signal; print('step 5', flush=True); os.kill(os.getppid(), signal.SIGKILL)"
@@ -80,18 +63,41 @@ def test_jobs_are_submitted_once_and_failures_have_their_cause(
     with monkeypatch.context() as patch:  # the command is killed while it waits
         patch.setattr(slurm, "_wait", lambda ids: (_ for _ in ()).throw(Stopped(130, "stopped")))
         with pytest.raises(Stopped):
-            run_jobs(jobs[:1], cluster, {})
+            run_jobs(jobs[:1], folder, SETTINGS)
     other = jobs[0]._replace(command=("other",))
     with pytest.raises(InputError, match=r"waits.log is in SLURM's queue as job .* other flags"):
-        run_jobs([other], cluster, {})
+        run_jobs([other], folder, SETTINGS)
     threading.Timer(1, go.touch).start()
-    failures = run_jobs(jobs, cluster, {})
+    failures = run_jobs(jobs, folder, SETTINGS, workers=1)
     assert "in the queue: 1; submitted now: 2" in caplog.text
     assert started.read_text() == "started\n"
     assert [failure.job for failure in failures] == jobs[1:]
     assert failures[0].cause == "the disk is full"
     assert failures[1].cause.startswith("step 5; see ")
-    assert run_jobs([], cluster, {}) == []
+    assert run_jobs([], folder, SETTINGS) == []
+    single, array = cluster.scripts
+    for script in (single, array):
+        for option in ("time=240", "partition=gpu", "gpus-per-node=1", "job-name=jreid"):
+            assert f"#SBATCH --{option}\n" in script
+        assert script.index(f"\n{slurm.ALL_CPUS}\n") < script.index("\nsrun ")
+    assert "--array" not in single and "#SBATCH --array=0-1%1\n" in array
+
+
+def test_what_slurm_refuses_is_said_in_its_words(cluster, tmp_path):
+    jobs = [job(tmp_path, name, "print(1)") for name in ("one", "two")]
+    words = ("sbatch: error: invalid partition specified: gpu", "sbatch: error: submission failed")
+    cluster.refusal.write_text("\n".join(words))
+    with pytest.raises(InputError) as refused:
+        run_jobs(jobs, tmp_path / "slurm", SETTINGS)
+    assert str(refused.value) == f"SLURM refuses the jobs ({'; '.join(words)}); correct --slurm."
+    cluster.refusal.unlink()
+    cluster.silence.write_text("slurm_load_jobs error: Unable to contact slurm controller")
+    with pytest.raises(InputError, match=r"squeue does not answer \(.* Unable to contact"):
+        run_jobs(jobs, tmp_path / "slurm", SETTINGS)
+    assert cluster.scripts == []
+    cluster.silence.unlink()
+    assert run_jobs(jobs, tmp_path / "slurm", SETTINGS) == []
+    assert [last_line(one.output) for one in jobs] == ["1", "1"]
 
 
 def test_what_slurm_says_of_a_job_that_it_ended_is_in_the_cause(tmp_path):
