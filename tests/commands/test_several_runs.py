@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
-from helpers.command_line import SMALL_EVALUATION
+from helpers.command_line import SMALL_EVALUATION, run, tiny_flags
 from helpers.paths import ROOT
 from helpers.run_folder import rows_of
 
@@ -76,6 +77,28 @@ def test_a_launcher_trains_what_is_not_finished_in_processes_of_their_own(seeds,
     assert job.output == workdir / "seed_0.log"
     assert {CONFIG, f"--workdir={workdir}/seed_0", "--config.seed=0"} < {*job.command}
     assert rows_of(workdir) == mean
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
+def test_two_workers_train_two_seeds_side_by_side(tiny_folder, prepared, tmp_path):
+    workdir = tmp_path / "runs"
+    flags = [*tiny_flags(tiny_folder, prepared), f"--workdir={workdir}", "--seeds=0,1"]
+    done = run("train", *flags, "--workers=2")
+    assert done.status == 0, done.err
+    folders = [workdir / "seed_0", workdir / "seed_1"]
+    assert done.err.splitlines() == [f"run {n + 1} of 2: {folders[n]}" for n in (0, 1)]
+    started, ended = (
+        [(folder / name).stat().st_mtime for folder in folders]
+        for name in ("config.json", "result.json")
+    )
+    assert max(started) < min(ended)
+    (mean, *_), *of_runs = (rows_of(folder) for folder in (workdir, *folders))
+    assert mean["mAP"] == pytest.approx(np.mean([rows[0]["mAP"] for rows in of_runs]))
+    assert of_runs[0] != of_runs[1]
+    assert "mean of 2 seeds" in done.out and f"{100 * mean['mAP']:.2f}±" in done.out
+    again = run("train", *flags, "--workers=2")
+    assert (again.out, again.err) == (done.out, "")
 
 
 def test_a_run_that_failed_ends_the_command(seeds, monkeypatch, capsys):
