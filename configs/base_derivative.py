@@ -64,7 +64,8 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     if config.data.name == "regdb":
         config.epochs = 60
         config.base_derivative.loss_weights.multi_directional = 5.0
-    # From random weights, a higher rate or a triplet loss with weight 5 makes all features equal.
+    # From random weights and without a long warm-up, a higher rate or a triplet loss with weight 5
+    # makes all features equal.
     scale = scale_down(config, argument)
     if scale:
         config.base_derivative.loss_weights.multi_directional = 1.0

@@ -69,8 +69,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     config.mutual_prediction.update(_weights(words.options["preset"], config.data.layout))
     scale = scale_down(config, words)
     if scale:
-        # From random weights the backbone learns at the same rate as the rest. At 0.1 the stripes'
-        # triplet losses grow from the second epoch on, and the network forgets what it learned.
+        # From random weights the backbone learns at the same rate as the rest.
         config.optimizer.update(learning_rate=0.03, lr_multipliers=())
         if scale == "long":
             config.optimizer.learning_rate = 0.06  # chosen by experiments.rates

@@ -97,8 +97,8 @@ class MetricWarning(NamedTuple):
         when: whether to warn about a value. The value is the mean of the steps since the last log;
             with `epochs`, an array of the values at all steps of an epoch, `[steps]` float64.
         message: what the value means and what to do.
-        epochs: the epochs to judge, counted from 0. Each is judged as a whole, and a run warns once
-            only. None to judge each mean that is logged.
+        epochs: the epochs to judge, counted from 0. Each is judged as a whole, and a run warns
+            once, and once more after it is resumed. None to judge each mean that is logged.
     """
 
     pattern: str

@@ -112,6 +112,14 @@ def test_what_is_stuck_is_warned_of_once_with_its_measure_and_a_remedy(
     assert remedy in message
 
 
+def test_the_noise_of_a_real_plateau_does_not_hide_it(caplog):
+    """Base-Derivative's loss across modalities in the quickstart, step by step."""
+    curves = {"model/multi_directional": planted([3.1] * EPOCHS, noise=0.1)}
+    train("base_derivative:synthetic", curves)
+    (message,) = caplog.messages
+    assert "multi_directional" in message
+
+
 def test_a_triplet_at_its_margin_does_not_say_that_nobody_is_recognized(caplog):
     """In runs with an accuracy of 75 % the triplet losses stood at their margin."""
     train(BATCH_HARD, {"model/shared_triplet": planted([1.3] * EPOCHS)})
