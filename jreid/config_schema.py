@@ -1,7 +1,9 @@
 """The JSON schema of a config: a field's type and default from its value, and its comment."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from jreid.find import OUTSIDE
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -11,7 +13,7 @@ def schema(
     values: Mapping[str, Any],
     title: str,
     comment: Callable[[str], str],
-    choices: Mapping[str, Sequence[str]],
+    choices: Mapping[str, Iterable[str]],
 ) -> dict[str, Any]:
     """The schema of a config as in a run's `config.json`, which is an object of objects.
 
@@ -19,7 +21,7 @@ def schema(
         values: the config's.
         title: of the schema.
         comment: the comment of a field such as `image.size`; empty where there is none.
-        choices: the allowed texts of fields.
+        choices: the texts that a field, or each item of a list, may be.
     """
     return {"$schema": DIALECT, "title": title, **_object(values, "", comment, choices)}
 
@@ -28,7 +30,7 @@ def _object(
     values: Mapping[str, Any],
     path: str,
     comment: Callable[[str], str],
-    choices: Mapping[str, Sequence[str]],
+    choices: Mapping[str, Iterable[str]],
 ) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, value in values.items():
@@ -36,9 +38,7 @@ def _object(
         if isinstance(value, Mapping):
             properties[name] = _object(value, f"{field}.", comment, choices)
         else:
-            properties[name] = _type(value) | {"default": value}
-        if field in choices:
-            properties[name]["enum"] = [*choices[field]]
+            properties[name] = _type(value, choices.get(field)) | {"default": value}
         if text := comment(field):
             properties[name]["description"] = text
     return {
@@ -49,13 +49,18 @@ def _object(
     }
 
 
-def _type(value: Any) -> dict[str, Any]:
+def _type(value: Any, choices: Iterable[str] | None) -> dict[str, Any]:
     """A list of one type may have any length; a list of several types has a fixed length."""
     if not isinstance(value, tuple | list):
-        return {"type": TYPES[type(value)]}
-    items = [_type(item) for item in value]
+        return {"type": TYPES[type(value)]} | ({} if choices is None else _one_of([*choices]))
+    items = [_type(item, choices) for item in value]
     if not items:
         return {"type": "array"}
     if all(item == items[0] for item in items):
         return {"type": "array", "items": items[0]}
     return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+
+
+def _one_of(choices: list[str]) -> dict[str, Any]:
+    own = {"enum": [choice for choice in choices if choice != OUTSIDE]}
+    return {"anyOf": [own, {"pattern": r"\."}]} if OUTSIDE in choices else own

@@ -14,7 +14,8 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -23,6 +24,7 @@ from jreid.errors import InputError, describe
 
 T = TypeVar("T")
 CONTRACTS = "see docs/extending.md for what it must have"
+OUTSIDE = "MODULE.NAME"  # among a field's choices: the field may also name code outside of jreid
 
 
 def find_module(source: str, name: str, package: str, symbol: str) -> ModuleType:
@@ -167,9 +169,24 @@ def require_name(source: str, name: str, choices: Iterable[str]) -> None:
         )
 
 
-def require_choice(field: str, value: str, choices: Iterable[str]) -> None:
-    """Raises InputError, with the nearest choice, unless the config field is one of the choices."""
-    require_name(f"config.{field}", value, choices)
+def require_choice(field: str, value: Any, choices: Collection[str]) -> None:
+    """As `require_name`, for a config field or for each item of a list."""
+    if isinstance(value, tuple | list):
+        for item in value:
+            require_choice(field, item, choices)
+    elif OUTSIDE not in choices or not is_outside(value):
+        require_name(f"config.{field}", value, choices)
+
+
+def require_choices(config: Any, choices: Mapping[str, Collection[str]]) -> None:
+    """As `require_choice`, for several fields.
+
+    Args:
+        config: an object of objects.
+        choices: the texts that each field may be, by its full name, such as `image.resize`.
+    """
+    for field, allowed in choices.items():
+        require_choice(field, attrgetter(field)(config), allowed)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

@@ -66,16 +66,15 @@ def _schema(options: argparse.Namespace) -> None:
     from jreid.config_comments import comment_of, comments_of
     from jreid.config_file import file_of
     from jreid.config_schema import schema
-    from jreid.find import find_module
+    from jreid.runs.check_config import choices
 
     config = configs.load(options.config, options.overrides)
     comments = comments_of([file_of(options.config), Path(defaults.__file__)])
-    method = find_module("config.method", config.method, "jreid.methods", "create")
     options.document = schema(
         config.to_dict(),
         options.config,
         lambda field: comment_of(field, comments),
-        getattr(method, "CHOICES", {}),
+        choices(config),
     )
     print(json.dumps(options.document, indent=2))
 

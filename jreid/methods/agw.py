@@ -10,9 +10,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jreid.find import require_choice
+from jreid.find import OUTSIDE, require_choices
 from jreid.losses.classification import cross_entropy
-from jreid.losses.triplet import find_triplet, triplet
+from jreid.losses.triplet import TRIPLETS, find_triplet, triplet
 from jreid.methods.method import Batch, Config, Method, Terms, single_network
 from jreid.methods.stuck import (
     configured_triplet_at_margin,
@@ -23,6 +23,8 @@ from jreid.nn.heads import BatchNormNeck, Classifier
 from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 from jreid.nn.torch_layout import Layout, resnet_renames
+
+CHOICES = {"pooling": POOLING, "triplet.kind": (*TRIPLETS, OUTSIDE)}
 
 # The released code keeps a whole ResNet-50 in each of its three modules and uses a part of each.
 TORCH_LAYOUT = Layout(
@@ -66,9 +68,8 @@ def create(config: Config) -> Method:
     Raises:
         InputError: a config field has a value that does not exist.
     """
-    require_choice("pooling", config.pooling, POOLING)
+    require_choices(config, CHOICES)
     find_triplet(config.triplet.kind)
-    require_choice("dtype", config.dtype, ("float32", "bfloat16"))
 
     def terms(outputs: tuple[Array, Array, Array], batch: Batch) -> Terms:
         pooled, _, logits = outputs

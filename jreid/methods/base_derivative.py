@@ -7,7 +7,6 @@ modalities and across pairs of them draw visible and infrared together. Only the
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.find import require_choice
+from jreid.find import require_choices
 from jreid.losses.classification import cross_entropy
 from jreid.losses.pairwise import unit_length
 from jreid.losses.triplet import (
@@ -47,7 +46,8 @@ from jreid.nn.resnet import ResNet
 MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
 CHOICES = {
     "pooling": POOLING,
-    "dtype": ("float32", "bfloat16"),
+    "base_derivative.modalities": MODALITIES,
+    "base_derivative.pairs": MODALITIES,
     "base_derivative.generator.weight_init": WEIGHT_INITS,
     "base_derivative.generator.input": INPUTS,
     "base_derivative.generator.infrared_channel": INFRARED_CHANNELS,
@@ -100,9 +100,8 @@ def create(config: Config) -> Method:
     Raises:
         InputError: a config field has a value that does not exist.
     """
-    for field, choices in CHOICES.items():
-        require_choice(field, attrgetter(field)(config), choices)
     _check_modalities(config.base_derivative)
+    require_choices(config, CHOICES)
     network, options = Network(config), config.base_derivative
 
     def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:

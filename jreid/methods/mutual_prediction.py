@@ -18,7 +18,6 @@ alternate      swap_ce by a second player, after a step on all other losses: eac
 """
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -27,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
-from jreid.find import is_outside, require_choice
+from jreid.find import OUTSIDE, require_choices
 from jreid.losses.centers import hetero_center_triplet
 from jreid.losses.classification import cross_entropy
 from jreid.losses.mutual_prediction import (
@@ -71,7 +70,7 @@ FORMS: Mapping[str, Callable[..., Array]] = {
 }
 CHOICES = {
     "pooling": POOLING,
-    "dtype": ("float32", "bfloat16"),
+    "triplet.kind": (*TRIPLETS, "hetero_center", OUTSIDE),
     "mutual_prediction.form": FORMS,
     "mutual_prediction.feature": ("concat", "global", "each"),
     "mutual_prediction.head": ("linear", "mlp512"),
@@ -137,10 +136,7 @@ def create(config: Config) -> Method:
     Raises:
         InputError: a config field has a value that does not exist.
     """
-    for field, choices in CHOICES.items():
-        require_choice(field, attrgetter(field)(config), choices)
-    if not is_outside(config.triplet.kind):
-        require_choice("triplet.kind", config.triplet.kind, (*TRIPLETS, "hetero_center"))
+    require_choices(config, CHOICES)
     _check(config.mutual_prediction)
     network = Network(config)
     apply: Any = network.apply

@@ -6,7 +6,6 @@ show the identity. The feature is the concatenation of the levels' averages.
 """
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.find import require_choice
+from jreid.find import require_choices
 from jreid.losses.centers import center_cluster
 from jreid.losses.classification import cross_entropy
 from jreid.methods.method import (
@@ -38,7 +37,6 @@ from jreid.nn.torch_layout import Layout, resnet_renames
 
 LEVELS = ((4,), (4, 3), (4, 3, 2), (4, 3, 2, 1))  # Table 5
 CHOICES = {
-    "dtype": ("float32", "bfloat16"),
     "pfinet.pyramid": (*PYRAMIDS, "none"),
     "pfinet.response.attention": ATTENTIONS,
     "pfinet.response.share": SHARES,
@@ -137,8 +135,7 @@ def create(config: Config) -> Method:
     Raises:
         InputError: a config field has a value that does not exist or contradicts another.
     """
-    for field, choices in CHOICES.items():
-        require_choice(field, attrgetter(field)(config), choices)
+    require_choices(config, CHOICES)
     _check(config)
     network, options = Network(config), config.pfinet
 

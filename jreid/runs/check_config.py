@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from jreid.config import flat
@@ -12,10 +12,10 @@ from jreid.data.forms import check_depth_range
 from jreid.data.layouts.layout import find_layout
 from jreid.data.pixels import RESIZE
 from jreid.data.resized import CACHES
-from jreid.data.samplers import find_sampler
+from jreid.data.samplers import SAMPLERS, find_sampler
 from jreid.engine.optimizers import KINDS
 from jreid.errors import InputError
-from jreid.find import require_choice
+from jreid.find import OUTSIDE, find_module, own_modules, require_choices
 from jreid.methods import Config
 from jreid.runs.protocols import protocols, rerankings
 
@@ -36,6 +36,16 @@ LEAST = {
 }
 SHARES = ("dropout", "momentum", "betas")  # from 0 to below 1
 TRACKERS = ("none", "wandb", "trackio")
+CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "image.resize": RESIZE,
+    "image.order": ORDERS,
+    "tracker": TRACKERS,
+    "batch.sampler": (*SAMPLERS, OUTSIDE),
+    "data.cache": CACHES,
+    "data.on_bad_image": ON_BAD_IMAGE,
+    "data.train_splits": ("train", "validation"),
+}
 
 
 def check_config(config: Config) -> None:
@@ -84,26 +94,42 @@ def check_config(config: Config) -> None:
         ("evaluation.rerank", evaluation.rerank),
     ):
         _require(len(value) > 0, field, value, "one or more")
-    find_sampler(batch.sampler)
-    require_choice("image.resize", image.resize, RESIZE)
-    require_choice("image.order", image.order, ORDERS)
-    require_choice("tracker", config.tracker, TRACKERS)
-    require_choice("data.cache", data.cache, CACHES)
-    require_choice("data.on_bad_image", data.on_bad_image, ON_BAD_IMAGE)
-    for field, value in flat(config.to_dict()).items():
-        if field.endswith("optimizer.kind"):  # of every player
-            require_choice(field, value, KINDS)
     check_depth_range(data.depth_range)
-    splits = {*data.train_splits}
     _require(
-        bool(splits) and splits <= {"train", "validation"},
+        bool(data.train_splits) and {*data.train_splits} <= {*CHOICES["data.train_splits"]},
         "data.train_splits",
         data.train_splits,
         "of 'train' and 'validation': the test split is never trained on",
     )
+    require_choices(config, CHOICES | _optimizer_kinds(config))
+    find_sampler(batch.sampler)
     _check_setting(data)
     protocols(config, "test")  # both raise an error for a text that they do not understand
     rerankings(config)
+
+
+def choices(config: Config) -> dict[str, Collection[Any]]:
+    """What each field that has choices may be, by its full name; lists, what each item may be.
+
+    Raises:
+        InputError: the config names a method or a layout that does not exist.
+    """
+    method = find_module("config.method", config.method, "jreid.methods", "create")
+    setting = find_layout(config.data.layout).setting
+    return {
+        "method": (*own_modules("jreid.methods", "create"), OUTSIDE),
+        "data.layout": (*own_modules("jreid.data.layouts", "list_images"), OUTSIDE),
+        **CHOICES,
+        **_optimizer_kinds(config),
+        **({f"data.{setting.field}": setting.choices} if setting else {}),
+        **getattr(method, "CHOICES", {}),
+    }
+
+
+def _optimizer_kinds(config: Config) -> dict[str, Collection[str]]:
+    """The choices of every player's kind of optimizer."""
+    fields = flat(config.to_dict())
+    return {field: KINDS for field in fields if field.endswith("optimizer.kind")}
 
 
 def _check_setting(data: Config) -> None:

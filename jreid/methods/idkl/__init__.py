@@ -12,16 +12,15 @@ discriminators, the generalized mean with p = 3, the necks, the triplet loss on 
 
 import math
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.find import require_choice
+from jreid.find import OUTSIDE, require_choices
 from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
-from jreid.losses.triplet import find_triplet
+from jreid.losses.triplet import TRIPLETS, find_triplet
 from jreid.methods.idkl.network import PLACES, Network, Output
 from jreid.methods.idkl.objectives import (
     DISTILLATION,
@@ -45,7 +44,7 @@ from jreid.methods.stuck import (
 from jreid.nn.gradient_reversal import rising_strength
 
 CHOICES = {
-    "dtype": ("float32", "bfloat16"),
+    "triplet.kind": (*TRIPLETS, OUTSIDE),
     "idkl.confuser": ("grl", "scrambled"),
     "idkl.reversal.schedule": ("constant", "rising"),
     "idkl.specific_reid": ("raw_and_purified", "purified"),
@@ -56,8 +55,6 @@ CHOICES = {
     "idkl.tgsa.between_branches": CROSSES,
     "idkl.tgsa.between_modalities": CROSSES,
     "idkl.divergence.reduce": tuple(REDUCTIONS),
-}
-SEVERAL = {
     "idkl.confuser_at": PLACES,
     "idkl.discriminator_at": PLACES[2:],  # layer1 and layer2 are shared
     "idkl.csa.forms": FORMS,
@@ -134,12 +131,8 @@ def _less_distillation(config: Config) -> str:
 
 
 def _check(config: Config) -> None:
+    require_choices(config, CHOICES)
     find_triplet(config.triplet.kind)
-    for field, choices in CHOICES.items():
-        require_choice(field, attrgetter(field)(config), choices)
-    for field, choices in SEVERAL.items():
-        for value in attrgetter(field)(config):
-            require_choice(field, value, choices)
     for name in ("tgsa", "csa"):
         if config.idkl[name].temperature <= 0:
             raise InputError(

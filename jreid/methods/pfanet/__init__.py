@@ -9,13 +9,12 @@ ones.
 """
 
 import math
-from operator import attrgetter
 
 import jax
 from jaxtyping import Array, Float
 
 from jreid.errors import InputError
-from jreid.find import require_choice
+from jreid.find import require_choices
 from jreid.losses.adversarial import FORMS
 from jreid.losses.pairwise import DISTANCES
 from jreid.losses.triplet import NEGATIVES, SET_TRIPLETS, collapsed_triplet
@@ -35,7 +34,6 @@ from jreid.methods.stuck import (
 )
 
 CHOICES = {
-    "dtype": ("float32", "bfloat16"),
     "backbone.attention": ("none", "bng"),
     "backbone.bng.place": ("stage", "block"),
     "backbone.normalization": ("none", "mmm"),
@@ -65,8 +63,7 @@ def create(config: Config) -> Method:
     Raises:
         InputError: a config field has a value that does not exist or contradicts another.
     """
-    for field, choices in CHOICES.items():
-        require_choice(field, attrgetter(field)(config), choices)
+    require_choices(config, CHOICES)
     _check(config)
     networks = Networks(config)
 
