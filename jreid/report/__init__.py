@@ -1,5 +1,1 @@
-"""Figures of the features and results of an evaluation."""
-
-from jreid.report.figures import draw_features
-
-__all__ = ["draw_features"]
+"""Pages about runs: the report of one, and the comparison of several."""

@@ -13,10 +13,10 @@ from jreid.data.pixels import ImageError, decode
 from jreid.data.table import INFRARED, VISIBLE, Table
 from jreid.errors import InputError
 from jreid.report.charts import Chart, histogram, scatter
-from jreid.report.figures import FEWEST, project
 from jreid.report.modality_gap import BINS, KINDS, ModalityGap, modality_gap
 from jreid.report.ranked import CameraPair, Labeled, RankedList, camera_pairs, ranked_lists
 from jreid.report.thumbnails import SHEET, THUMBNAIL, data_uri
+from jreid.report.tsne import FEWEST, project
 from jreid.runs.evaluate import EmbeddedRun
 from jreid.runs.pictures import Sheets
 from jreid.runs.protocols import Drawn
