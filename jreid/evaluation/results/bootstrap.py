@@ -25,7 +25,7 @@ Weights = Int[np.ndarray, "_ _"]  # how often each sample has each thing
 
 
 class Interval(NamedTuple):
-    """A value in per cent, or a difference in points, and its 95 % interval.
+    """A difference in points, and its 95 % interval.
 
     Attributes:
         value: of the data as they are.
@@ -43,28 +43,6 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def mean_interval(
-    runs: Sequence[IdentityScores], splits: int = 1, samples: int = SAMPLES
-) -> dict[str, Interval]:
-    """R1, mAP and mINP of one or several runs in per cent, with their intervals.
-
-    Args:
-        runs: the scores of each run by one protocol: of each seed one, or the splits in one order.
-        splits: how many splits, each with its own identities, a seed has, as on RegDB.
-        samples: how many the bootstrap draws; the same ones each time.
-
-    Raises:
-        InputError: the runs do not have the same identities and trials, or queries have a match for
-            one person only.
-
-    >>> one = IdentityScores(np.array([4, 7]), *np.array([[[2, 2]], [[2, 0]]]), *np.ones((2, 1, 2)))
-    >>> mean_interval([one])["R1"]
-    Interval(value=50.0, low=0.0, high=100.0)
-    """
-    value, sampled = _sides([runs], splits, samples)
-    return _intervals(value[0], sampled[0])
-
-
 def difference_interval(
     first: Sequence[IdentityScores],
     second: Sequence[IdentityScores],
@@ -77,13 +55,15 @@ def difference_interval(
     seeds would.
 
     Args:
-        first: the scores of the runs of a side by one protocol, as in `mean_interval`.
+        first: the scores of the runs of a side by one protocol: of each seed one, or its splits.
         second: of the other side, which may have another number of seeds.
-        splits: as in `mean_interval`; the same ones in the same order on both sides.
+        splits: how many splits, each with its own identities, a seed has, as on RegDB; the same
+            ones in the same order on both sides.
         samples: how many the bootstrap draws; the same ones each time.
 
     Raises:
-        InputError: as `mean_interval`.
+        InputError: the runs do not have the same identities and trials, or queries have a match for
+            one person only.
 
     >>> bad = IdentityScores(np.array([4, 7]), *np.array([[[2, 2]], [[0, 0]]]), *np.ones((2, 1, 2)))
     >>> difference = difference_interval([bad], [bad._replace(first_hits=bad.queries)])
