@@ -34,10 +34,9 @@ def run_config_file(source: str) -> ConfigDict:
     except InputError as error:
         raise InputError(f"--config={source}: {str(error).rstrip('.')}.") from error
     except (Exception, SystemExit) as error:
-        cause = describe(error, str(path))
-        if isinstance(error, ModuleNotFoundError) and error.name in ("configs", "configs.common"):
-            cause += "; the defaults are in jreid: from jreid.config import defaults"
-        raise InputError(f"--config={source} does not load: {cause}.") from error
+        raise InputError(
+            f"--config={source} does not load: {describe(error, str(path))}."
+        ) from error
 
 
 def file_of(source: str) -> Path:

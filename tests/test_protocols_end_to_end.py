@@ -196,16 +196,6 @@ def test_flags_of_features_with_a_run_or_a_comparison(llcm, capsys, flag):
     assert "goes only with --features" in refused(capsys, "evaluate", "--compare", *both, flag)
 
 
-@pytest.mark.parametrize("flag", ["--shots=1", "--direction=visible_to_infrared", "--k1=5"])
-def test_flags_that_are_texts_now_say_what_to_write(capsys, flag):
-    with pytest.raises(SystemExit):
-        call("evaluate", "--features=f.npz", "--protocol=llcm", flag)
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    name = flag.partition("=")[0]
-    assert f"{name} was removed; use --" in message
-    assert f":{name.removeprefix('--')}=VALUE" in message
-
-
 @pytest.mark.fault("F30")
 def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
     workdir, flags = trials

@@ -17,14 +17,6 @@ from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
 FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "allow_partial")
-# Flags of earlier versions, and what replaces them.
-KEYS = ("search", "shots", "sampling", "direction", "split_number", "trials", "cmc", "distance")
-MOVED = {
-    **{f"--{key.replace('_', '-')}": f"--protocol=NAME:{key}=VALUE" for key in KEYS},
-    "--k1": "--rerank=standard:k1=VALUE",
-    "--k2": "--rerank=standard:k2=VALUE",
-    "--rerank-weight": "--rerank=standard:lambda=VALUE",
-}
 OF_FILE = ("config_hash", "extraction", "data_fingerprint")  # kept from a run's embeddings
 
 
@@ -56,18 +48,6 @@ def add_flags(group: Any) -> None:
         help="such as none,standard:k1=20,k2=6,lambda=0.3 (`jreid list rerankings` shows all); one "
         "row for each (default: none)",
     )
-    for flag in MOVED:
-        group.add_argument(
-            flag, nargs="?", action=_Moved, default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
-
-
-class _Moved(argparse.Action):
-    """Raises an error that names what replaces a flag."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
-        flag = self.option_strings[0]
-        parser.error(f"{flag} was removed; use {MOVED[flag]}")
 
 
 def evaluate_features(options: argparse.Namespace) -> None:

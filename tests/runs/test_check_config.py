@@ -113,7 +113,7 @@ def test_lists_of_people_that_the_dataset_does_not_have(name, flag, message):
         check_config(configs.load(f"agw:{name}", [f"--config.{flag}"]))
 
 
-def test_an_outside_layout_declares_its_setting_or_its_number_of_trials(monkeypatch):
+def test_an_outside_layout_declares_its_setting(monkeypatch):
     layout = ModuleType("lab_of_settings.seasons")
     layout.list_images = lambda folder, setting: Listing([], [])
     monkeypatch.setitem(sys.modules, "lab_of_settings", ModuleType("lab_of_settings"))
@@ -122,13 +122,12 @@ def test_an_outside_layout_declares_its_setting_or_its_number_of_trials(monkeypa
     config.unlock()
     config.data.layout, config.protocols = layout.__name__, ("folder",)
     check_config(config)
-    layout.TRIALS = 4
+    layout.SETTING = Setting("split_number", range(1, 5), "trial")
     with pytest.raises(InputError, match="split_number=0 cannot be used: it must be 1 to 4"):
         check_config(config)
     config.data.split_number = 4
     check_config(config)
     assert source_of(config).setting == 4
-    delattr(layout, "TRIALS")
     config.data.split_number, config.data.season = 0, "fall"
     layout.SETTING = Setting("season", ("summer", "winter"), "season")
     with pytest.raises(InputError, match=r"season=fall .* one of summer, winter"):

@@ -94,8 +94,7 @@ class Layout(NamedTuple):
         list_images: takes the folder and the value of the setting, and returns a `Listing`. The
             value is 0 for a layout without setting, and for `data check` without a choice.
         counts: `COUNTS` of the module: the numbers of images, if the authors publish them.
-        setting: `SETTING`: a field of `config.data` that chooses one of several lists of
-            identities. `TRIALS = n` is the setting `split_number`, 1 to n.
+        setting: `SETTING`: a field of `config.data` that chooses one of several lists of people.
         apply: `APPLY`: a sentence that says where to get the dataset.
     """
 
@@ -118,9 +117,6 @@ def find_layout(name: str) -> Layout:
     """
     module = find_module("config.data.layout", name, "jreid.data.layouts", "list_images")
     constants = {key.lower(): getattr(module, key) for key in CONSTANTS if hasattr(module, key)}
-    trials = getattr(module, "TRIALS", 0)
-    if trials:
-        constants["setting"] = Setting("split_number", range(1, trials + 1), "trial")
     if constants.get("setting"):
         require_type(f"SETTING of {name}", constants["setting"], Setting)
     return Layout(module.list_images, **constants)
