@@ -22,8 +22,8 @@ from experiments.tables import (
     Table,
     others,
 )
+from jreid.datasets import INFRARED, VISIBLE
 
-VISIBLE, INFRARED = "visible", "infrared"
 DERIVED_V, DERIVED_I = "derived_visible", "derived_infrared"
 SETTINGS = (REGDB_FROM_VISIBLE, SYSU_ALL, SYSU_INDOOR)
 

@@ -1,4 +1,4 @@
-"""The one list of all datasets that jreid knows by name."""
+"""The one list of all datasets that jreid knows by name, and what all of them have."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from jreid.errors import InputError
 
+VISIBLE, INFRARED = MODALITIES = ("visible", "infrared")
+SPLITS = ("train", "validation", "test")
 # The layouts of real datasets and their names in papers; `folder` is for any other dataset.
 TITLES = {
     "sysu_mm01": "SYSU-MM01",

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict
 from helpers.xla_flags import OPTIMIZED
 
 from jreid import config as configs
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.model import Model
 from jreid.engine.step import COMPILER_OPTIONS, make_train_step
 

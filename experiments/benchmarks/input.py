@@ -37,7 +37,8 @@ from jreid.data.pipeline import training_batches
 from jreid.data.plain_folder import read_folder
 from jreid.data.resized import resized_images
 from jreid.data.samplers import Plan
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.distributed.mesh import make_mesh, split
 from jreid.errors import InputError
 from jreid.process import configure

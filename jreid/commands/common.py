@@ -14,6 +14,7 @@ from jreid.datasets import SETTINGS
 from jreid.errors import InputError
 from jreid.find import Trust
 from jreid.progress import TerminalBar
+from jreid.runs.checkpoint_folder import CHECKPOINTS
 
 log = logging.getLogger(__name__)
 Verb = Callable[[argparse.Namespace], int | None]
@@ -26,9 +27,6 @@ CONFIG_FILE = (
     "name of one of jreid's configs and its argument, such as agw:synthetic; or the path of your "
     "own config file, which is Python code that runs with your rights"
 )
-CHECKPOINTS = ("last", "best")
-SPLITS = ("train", "validation", "test")
-MODALITIES = ("visible", "infrared")
 FIELDS = "set config fields by --config.field=value, for example --config.batch.images=8"
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import (
-    MODALITIES,
-    SPLITS,
     add_run_flags,
     config_of_run,
     dataset_of,
@@ -14,6 +12,7 @@ from jreid.commands.common import (
     verb,
 )
 from jreid.commands.other_data import add_flags, marks_of_data, refuse_flags
+from jreid.datasets import MODALITIES, SPLITS
 from jreid.errors import InputError, counted
 from jreid.progress import TerminalBar
 

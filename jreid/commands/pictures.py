@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from jreid.commands.common import SPLITS, add_run_flags, config_of_run, dataset_of, verb
+from jreid.commands.common import add_run_flags, config_of_run, dataset_of, verb
+from jreid.datasets import SPLITS
 from jreid.errors import InputError
 from jreid.progress import explained
 

@@ -5,7 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import MODALITIES, add_run_flags, verb
+from jreid.commands.common import add_run_flags, verb
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError, Stopped
 from jreid.paths import from_here
 

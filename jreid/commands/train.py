@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import (
-    CHECKPOINTS,
     CONFIG_FILE,
     add_trust_flag,
     config_of,
@@ -20,6 +19,7 @@ from jreid.commands.several_runs import train_several
 from jreid.errors import InputError
 from jreid.launch.flags import add_launcher_flags, is_launched
 from jreid.progress import TerminalBar
+from jreid.runs.checkpoint_folder import CHECKPOINTS
 
 log = logging.getLogger(__name__)
 

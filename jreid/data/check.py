@@ -10,18 +10,8 @@ import rich.table
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
 from jreid.data.forms import DEEP, TURNED
 from jreid.data.images import Image, read_images
-from jreid.data.layouts.layout import (
-    SPLITS,
-    Count,
-    Fault,
-    Group,
-    Listing,
-    Row,
-    by_split,
-    counts,
-    first_of,
-)
-from jreid.data.table import MODALITIES
+from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row, by_split, counts, first_of
+from jreid.datasets import MODALITIES, SPLITS
 from jreid.errors import counted
 from jreid.progress import ProgressBar, silent, with_progress
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from jreid.data.pixels import decode
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError
 from jreid.files import write_whole
 

@@ -16,7 +16,6 @@ from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts.layout import (
     Count,
     Fault,
-    GalleryIndex,
     Group,
     Listing,
     Row,
@@ -26,7 +25,7 @@ from jreid.data.layouts.layout import (
     raise_faults,
 )
 from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label, synthesize_command
-from jreid.data.table import Table
+from jreid.data.table import GalleryIndex, Table
 from jreid.errors import InputError
 from jreid.find import call, is_outside
 from jreid.paths import from_here

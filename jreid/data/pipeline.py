@@ -17,8 +17,9 @@ from jaxtyping import Int, UInt8
 from jreid.data.augmentation import Augmentation, AugmentationParams, sample_augmentation
 from jreid.data.decoding import cores, in_parallel, naming_the_image
 from jreid.data.samplers import Plan
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
 from jreid.data.transforms import augment, flip_and_crop, normalize_and_erase
+from jreid.datasets import MODALITIES
 from jreid.progress import said_after
 
 PATIENCE = 60.0  # seconds that a batch may take before a warning

@@ -22,8 +22,9 @@ from jaxtyping import UInt8
 
 from jreid.data.augmentation import Augmentation
 from jreid.data.decoding import in_parallel, naming_the_image
-from jreid.data.table import VISIBLE, Table
+from jreid.data.table import Table
 from jreid.data.transforms import resize
+from jreid.datasets import VISIBLE
 from jreid.errors import InputError
 from jreid.files import one_at_a_time, write_whole
 from jreid.progress import ProgressBar, explained, silent, with_progress

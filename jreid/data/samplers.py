@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError
 from jreid.find import call, find_symbol
 

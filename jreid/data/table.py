@@ -1,11 +1,13 @@
 """The Table: a dataset as columns, one row for each image."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-VISIBLE, INFRARED = MODALITIES = ("visible", "infrared")
+# (camera, identity) -> [trials, n] int64: row t is the order of the image numbers 1..n in trial t.
+GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
 
 class Table(NamedTuple):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jreid
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.step import COMPILER_OPTIONS, gradients_of
 from jreid.engine.step_cost import random_batch
 from jreid.errors import InputError, counted

@@ -1,7 +1,6 @@
 """The evaluation of embeddings: protocols, ranks, metrics and result files."""
 
 from jreid.evaluation.protocols import PROTOCOLS
-from jreid.evaluation.protocols.draws import GalleryIndex
 from jreid.evaluation.protocols.protocol import Protocol, Rule, validated
 from jreid.evaluation.protocols.query_gallery import (
     QueryGallery,
@@ -35,7 +34,6 @@ __all__ = [
     "KINDS",
     "PROTOCOLS",
     "Features",
-    "GalleryIndex",
     "Metrics",
     "Protocol",
     "QueryGallery",

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jreid.data.pixels import decode, resize
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.engine.model import Model
 from jreid.methods import Config, Variables
 from jreid.progress import COMPILING, ProgressBar, explained, silent

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.step import embed_of
 from jreid.export.preprocess import preprocess, to_gray
 from jreid.methods import Config, Method, Variables

@@ -12,7 +12,7 @@ import jax
 import jreid
 from jreid import config as configs
 from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.export import onnx, stablehlo

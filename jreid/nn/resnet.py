@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError
 from jreid.nn.attention import NonLocal
 from jreid.nn.layers import Conv
@@ -49,7 +50,7 @@ class ResNet(nn.Module):
     last_stride: int = 1
     ibn: bool = False
     split_stages: int = 0
-    modalities: tuple[str, ...] = ("visible", "infrared")
+    modalities: tuple[str, ...] = MODALITIES
     non_local: Sequence[int] = (0, 0, 0, 0)
     block_module: Callable[[], nn.Module] | None = None
     stage_modules: Callable[[int], Sequence[nn.Module]] | None = None

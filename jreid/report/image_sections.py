@@ -10,7 +10,8 @@ from PIL import Image
 
 from jreid.data.dataset import Dataset
 from jreid.data.pixels import ImageError, decode
-from jreid.data.table import INFRARED, VISIBLE, Table
+from jreid.data.table import Table
+from jreid.datasets import INFRARED, VISIBLE
 from jreid.errors import InputError
 from jreid.report.charts import Chart, histogram, scatter
 from jreid.report.modality_gap import BINS, KINDS, ModalityGap, modality_gap

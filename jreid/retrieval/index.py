@@ -18,7 +18,7 @@ from jreid.data.forms import Decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import ImageError
 from jreid.data.plain_folder import read_folder
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError
 from jreid.evaluation.results.feature_formats import refuse_bomb
 from jreid.evaluation.results.parquet import SUFFIX, read_parquet

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jreid.data.forms import TURNED
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.model import EMBEDDING, Model
 from jreid.errors import InputError
 from jreid.evaluation.results.parquet import SUFFIX as PARQUET
@@ -33,7 +33,7 @@ from jreid.retrieval.sources import (
     sources,
 )
 from jreid.runs.check_config import check_config
-from jreid.runs.checkpoint_folder import KINDS
+from jreid.runs.checkpoint_folder import CHECKPOINTS
 from jreid.runs.chosen import checkpoint_variables, model_id
 from jreid.runs.hub import PREFIX, fetch
 from jreid.runs.run import Run
@@ -274,8 +274,9 @@ def load(
     Example:
         model = jreid.load("runs/quickstart")
     """
-    if checkpoint not in KINDS:
-        raise ValueError(f"checkpoint={checkpoint!r} is unknown: choose one of {', '.join(KINDS)}.")
+    if checkpoint not in CHECKPOINTS:
+        choices = ", ".join(CHECKPOINTS)
+        raise ValueError(f"checkpoint={checkpoint!r} is unknown: choose one of {choices}.")
     if not isinstance(run, str | os.PathLike):
         raise ValueError(f"run={run!r} is not a path; give the folder of a run.")
     address = os.fspath(run)

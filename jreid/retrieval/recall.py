@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jreid.data.table import Table
+from jreid.data.table import GalleryIndex, Table
 from jreid.errors import InputError
-from jreid.evaluation import GalleryIndex, Protocol, QueryGallery, evaluate, query_gallery
+from jreid.evaluation import Protocol, QueryGallery, evaluate, query_gallery
 from jreid.evaluation.results.feature_file import normal_name
 from jreid.evaluation.results.feature_formats import read_arrays
 from jreid.paths import require_file

@@ -26,7 +26,7 @@ from jreid.files import make_folder, rename_whole, write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.runs import manifest
 from jreid.runs.arrays import by_path, require_same
-from jreid.runs.checkpoint_folder import KINDS, Chosen
+from jreid.runs.checkpoint_folder import CHECKPOINTS, Chosen
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
@@ -35,7 +35,7 @@ FILES = (*NEEDED, "result.json", CARD, manifest.MANIFEST)  # that a bundle may h
 PUBLISHED = "published"  # the field of run.json with the checkpoint
 # The fields of `published` that are read, and what they must be; earlier bundles have no sha256.
 OF_PUBLISHED: Mapping[str, Callable[[Any], bool]] = {
-    "checkpoint": lambda value: value in KINDS,
+    "checkpoint": lambda value: value in CHECKPOINTS,
     "step": lambda value: type(value) is int and value >= 0,
     "weights": lambda value: isinstance(value, str),
     "sha256": lambda value: value is None or isinstance(value, str),

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from jreid.files import rename, rename_whole, write_text
 from jreid.runs import manifest
 
-KINDS = ("last", "best")  # checkpoints: the newest, and the best on the validation identities
+CHECKPOINTS = ("last", "best")  # the newest, and the best on the validation identities
 KEPT_STEPS = 2  # newest ones, so that a run can resume even if the last one is damaged
 UNFINISHED = ".unfinished"
 NOTES_FILE = "notes.json"

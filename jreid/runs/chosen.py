@@ -11,7 +11,7 @@ from jreid.methods import Variables
 from jreid.progress import explained
 from jreid.runs.arrays import digest
 from jreid.runs.bundle import BundleWeights
-from jreid.runs.checkpoint_folder import KINDS, Chosen
+from jreid.runs.checkpoint_folder import CHECKPOINTS, Chosen
 from jreid.runs.run import Run
 
 
@@ -34,7 +34,7 @@ def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[
         damaged; `fallback`: whether that is another; `of_steps`: the run's last step, None where it
         is not known; `weights`: 12 digits of the hash of the model's arrays.
     """
-    chosen = {kind: folders.chosen(kind) for kind in KINDS}
+    chosen = {kind: folders.chosen(kind) for kind in CHECKPOINTS}
     return [
         {
             "checkpoint": kind,

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jreid.data.contact_sheet import FONT_SIZE, margin_for, shortened
 from jreid.data.dataset import Dataset
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.distributed.processes import on_main_process
 from jreid.engine.model import Model
 from jreid.errors import InputError

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jreid.data.dataset import Dataset
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.distributed.mesh import local_mesh
 from jreid.distributed.processes import gather, is_main_process
 from jreid.engine.model import Model

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.retrieval.hits import Embedded, Hit
 from jreid.retrieval.model import TrainedModel
 from jreid.retrieval.page import thumbnail

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jreid.data.layouts.layout import SPLITS, Row
-from jreid.data.table import INFRARED, MODALITIES, VISIBLE
+from jreid.data.layouts.layout import Row
+from jreid.datasets import INFRARED, MODALITIES, SPLITS, VISIBLE
 from jreid.synthetic.cameras import CAMERAS, CAMPUS_CAMERAS, Camera, by_night
 from jreid.synthetic.randomness import Purpose, generator
 

@@ -28,7 +28,7 @@ from helpers.untrained_run import make_run
 import jreid
 from jreid import config as configs
 from jreid.__main__ import _joined, _parser, main
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.runs.check_config import check_config
 
 # The verbs that are run, with the other words that a command must have. The rest trains, compiles,

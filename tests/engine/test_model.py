@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.model import Model
 
 

@@ -10,7 +10,7 @@ from helpers.variables import filled
 from PIL import Image
 
 from jreid import config as configs
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.distributed.mesh import mesh_over
 from jreid.engine.model import Model
 from jreid.export.embedder import make_embedder

@@ -9,7 +9,7 @@ from helpers.variables import filled, shapes
 from PIL import Image
 
 from jreid.config import load
-from jreid.data.table import MODALITIES
+from jreid.datasets import MODALITIES
 from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.runs.pictures import Sheets

@@ -9,17 +9,11 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jreid.data.table import MODALITIES
-from jreid.datasets import Setting
+from jreid.data.table import GalleryIndex
+from jreid.datasets import MODALITIES, SPLITS, Setting
 from jreid.errors import InputError
 from jreid.find import find_module, require_type
 
-# (camera, identity) -> [trials, n] int64: row t has trial t's permutation of images 1..n.
-GalleryIndex = Mapping[tuple[int, int], np.ndarray]
-
-SPLITS = ("train", "validation", "test")
 CONSTANTS = ("COUNTS", "SETTING", "APPLY")  # names that a layout may define
 EXAMPLES = 3  # the most places that a message names
 

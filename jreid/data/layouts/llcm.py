@@ -28,7 +28,7 @@ from jreid.data.layouts.list_files import (
     read_entries,
     read_identities,
 )
-from jreid.data.table import INFRARED, VISIBLE
+from jreid.datasets import INFRARED, VISIBLE
 from jreid.errors import counted
 
 MODALITY = {"vis": VISIBLE, "nir": INFRARED}

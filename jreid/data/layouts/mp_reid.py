@@ -20,8 +20,7 @@ from jreid.data.layouts.find_images import Found, find_images
 from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row, first_of
 from jreid.data.layouts.list_files import UNPACK, merge_splits, read_identities
 from jreid.data.layouts.synthetic_label import LABEL_FILE
-from jreid.data.table import INFRARED, VISIBLE
-from jreid.datasets import MP_REID_CAMERAS, SETTINGS, mp_reid_cameras
+from jreid.datasets import INFRARED, MP_REID_CAMERAS, SETTINGS, VISIBLE, mp_reid_cameras
 from jreid.errors import InputError, counted
 
 SETTING = SETTINGS["mp_reid"]

@@ -28,7 +28,7 @@ from jreid.data.layouts.list_files import (
     missing_faults,
 )
 from jreid.data.layouts.synthetic_label import LABEL_FILE
-from jreid.data.table import INFRARED, VISIBLE
+from jreid.datasets import INFRARED, VISIBLE
 from jreid.errors import counted
 from jreid.files import parse_json
 

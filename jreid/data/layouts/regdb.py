@@ -21,8 +21,7 @@ from jreid.data.layouts.list_files import (
     missing_faults,
     read_entries,
 )
-from jreid.data.table import INFRARED, VISIBLE
-from jreid.datasets import SETTINGS
+from jreid.datasets import INFRARED, SETTINGS, VISIBLE
 from jreid.errors import InputError
 
 FOLDERS = {"Visible": (1, VISIBLE), "Thermal": (2, INFRARED)}  # camera, modality

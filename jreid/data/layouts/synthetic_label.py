@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jreid.data.layouts.layout import SPLITS
-from jreid.data.table import MODALITIES
-from jreid.datasets import LAYOUTS
+from jreid.datasets import LAYOUTS, MODALITIES, SPLITS
 from jreid.errors import InputError
 
 LABEL_FILE = "synthetic.json"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jreid.data.layouts.find_images import Found, find_images, outermost_gone
-from jreid.data.layouts.layout import Count, Fault, GalleryIndex, Group, Listing, Row
+from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row
 from jreid.data.layouts.list_files import (
     UNPACK,
     Entry,
@@ -23,7 +23,8 @@ from jreid.data.layouts.list_files import (
     read_identities,
 )
 from jreid.data.layouts.mat_file import read_cells
-from jreid.data.table import INFRARED, VISIBLE
+from jreid.data.table import GalleryIndex
+from jreid.datasets import INFRARED, VISIBLE
 from jreid.errors import InputError
 
 CAMERA_MODALITY = {1: VISIBLE, 2: VISIBLE, 3: INFRARED, 4: VISIBLE, 5: VISIBLE, 6: INFRARED}

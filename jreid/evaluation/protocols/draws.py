@@ -2,17 +2,13 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Int
 
-from jreid.data.table import Table
+from jreid.data.table import GalleryIndex, Table
 from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol
-
-# (camera, identity) -> [trials, n] int: row t is the order of the image numbers 1..n in trial t.
-GalleryIndex = Mapping[tuple[int, int], np.ndarray]
 
 # Identity, camera, and the rows of this identity's images from this camera.
 Cell = tuple[int, int, list[int]]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from jreid.data.table import Table
+from jreid.data.table import GalleryIndex, Table
 from jreid.errors import InputError
-from jreid.evaluation.protocols.draws import GalleryIndex, draw
+from jreid.evaluation.protocols.draws import draw
 from jreid.evaluation.protocols.mixed import draw_mixed
 from jreid.evaluation.protocols.protocol import Protocol
 from jreid.evaluation.ranking.inputs import JUNK, exact_integers

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jreid.data.table import MODALITIES, Table
+from jreid.data.table import Table
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError
 from jreid.evaluation.ranking.inputs import require_finite
 from jreid.evaluation.results.feature_formats import ORIGIN, read_arrays, read_origin_of

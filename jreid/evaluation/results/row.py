@@ -13,8 +13,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jreid.data.table import Table
-from jreid.evaluation.protocols.draws import GalleryIndex
+from jreid.data.table import GalleryIndex, Table
 from jreid.evaluation.protocols.protocol import Protocol
 from jreid.evaluation.protocols.query_gallery import (
     QueryGallery,
