@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.benchmarks.training import load_config
+from experiments.benchmarks.training import batch_shapes, load_config
 from jreid.config_file import shipped_configs
 from jreid.engine.model import Model
 from jreid.engine.step import make_embed, make_train_step
@@ -80,15 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def costs(config: Any, programs: Sequence[str] = PROGRAMS) -> Iterator[tuple[str, Cost]]:
     """The costs of some programs of a config, by name; InputError if it cannot be built."""
     model = Model(config)
-    rows = config.batch.identities * config.batch.images
-    images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
-    identity = jax.ShapeDtypeStruct((rows,), np.int32)
-    batch = {"visible": images, "infrared": images, "identity": identity}
-    state = model.shapes()
+    batch, state = batch_shapes(config), model.shapes()
     seeded: Any = make_train_step(
         model.method, model.optimizers, in_first_epoch, config.seed, model.mesh
     )
-    embedded = jax.ShapeDtypeStruct((config.evaluation.batch_size, *images.shape[1:]), np.float32)
+    embedded = jax.ShapeDtypeStruct(
+        (config.evaluation.batch_size, *config.image.size, 3), np.float32
+    )
     embed: Any = make_embed(model.method, model.mesh, config.evaluation.flip)
     variables = {"params": state.params, **state.model_state}
     made: dict[str, Callable[[], Any]] = {

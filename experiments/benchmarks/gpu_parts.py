@@ -1,6 +1,13 @@
-"""The parts of the benchmark of a GPU: how each is prepared and measured."""
+"""The parts of the benchmark of a GPU: how each is prepared and measured.
+
+Many parts are prepared at once and then wait, so a part that waits holds little of the device's
+memory. A training step of ours is only compiled, from shapes; its state and batch are made when it
+is measured. PyTorch compiles in its first step, and then gives back what that needed. An evaluation
+or a re-ranking runs once, since its shapes depend on the features; its arrays are small.
+"""
 
 import statistics
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +31,8 @@ class Part(NamedTuple):
     Attributes:
         group: what is measured.
         name: of what.
-        prepare: called with the arguments; compiles, and returns the function that measures.
+        prepare: called with the arguments; compiles, and returns the function that measures and
+            holds what that needs of the device's memory.
         arguments: of `prepare`.
         peer: the name of the part that its speed is compared with.
     """
@@ -43,7 +51,8 @@ class Row(NamedTuple):
         images_per_second: of a training step.
         seconds: of an evaluation or a re-ranking.
         of_peer: its speed, divided by that of its peer.
-        prepared_in: seconds from the start to the end of the first call: most of it is compiling.
+        compiled_in: seconds of tracing, compiling and the first call, beside other parts that
+            compile.
         tflops: 1e12 operations per second of a training step.
         memory: GB of working memory of a step, as XLA reports it.
         note: why it was not measured.
@@ -54,7 +63,7 @@ class Row(NamedTuple):
     images_per_second: float | None = None
     seconds: float | None = None
     of_peer: float | None = None
-    prepared_in: float | None = None
+    compiled_in: float | None = None
     tflops: float | None = None
     memory: float | None = None
     note: str = ""
@@ -124,18 +133,37 @@ def last_parts(tiny: bool) -> list[Part]:
 
 def train(source: str, compiler_options: dict[str, Any], rounds: int, steps: int) -> Measure:
     """A config's step, on random images."""
-    from experiments.benchmarks import training
+    import jax
+    import numpy as np
 
-    (contender,) = training.ours(source, compiler_options=compiler_options)
-    return partial(_trained, contender, rounds, steps)
+    from experiments.benchmarks import training
+    from jreid.engine.model import Model
+
+    model = Model(training.load_config(source))
+    program = training.compile_step(source, model, compiler_options=compiler_options)
+    seed = np.uint32(model.config.seed)
+    init = model.initialization().lower(seed).compile()
+    make_state = jax.jit(model.state).lower(model.shapes().variables).compile()
+
+    def measure() -> dict[str, float]:
+        state = make_state(jax.device_get(init(seed)))
+        contender = program.start(state, training.random_batches(model))
+        return _trained(contender, rounds, steps)
+
+    return measure
 
 
 def train_torch(dtype: str, rounds: int, steps: int) -> Measure:
-    """ResNet-50's step, compiled by PyTorch."""
+    """ResNet-50's step, compiled by PyTorch; RuntimeError if PyTorch finds no GPU."""
+    import torch
+
     from experiments.benchmarks import training, training_torch
 
+    if not torch.cuda.is_available():
+        raise RuntimeError("PyTorch finds no GPU: install its release for this GPU")
     classes = training.load_config(training.SAME_AS_PYTORCH).data.identities
     contender = training_torch.contender(dtype, True, classes, None)
+    torch.cuda.empty_cache()
     return partial(_trained, contender, rounds, steps)
 
 
@@ -143,7 +171,7 @@ def _trained(contender: Any, rounds: int, steps: int) -> dict[str, float]:
     from experiments.benchmarks.training import measure
 
     speed = statistics.median(measure(contender, steps) for _ in range(rounds))
-    result = {"images_per_second": speed}
+    result = {"images_per_second": speed, "compiled_in": contender.compile_seconds}
     if contender.operations and contender.memory:
         result["tflops"] = contender.operations / contender.images * speed / 1e12
         result["memory"] = contender.memory / 1e9
@@ -182,10 +210,12 @@ def rerank(kind: str, size: tuple[int, int, int, int], on_device: bool | None = 
 def _timed(function: Callable[[], object]) -> Measure:
     from experiments.benchmarks.measure import by_turns
 
-    function()  # compiles
+    start = time.monotonic()
+    function()
+    compiled_in = time.monotonic() - start
 
     def measure() -> dict[str, float]:
         seconds = by_turns({"": function}, rounds=3)[""].wall
-        return {"seconds": statistics.median(seconds)}
+        return {"seconds": statistics.median(seconds), "compiled_in": compiled_in}
 
     return measure

@@ -22,11 +22,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from experiments.benchmarks import aot_mesh
-from experiments.benchmarks.training import load_config
+from experiments.benchmarks.training import batch_shapes, load_config
 from jreid.config_file import shipped_configs
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine.model import Model
@@ -85,11 +84,7 @@ def account(config: Any, mesh: Mesh) -> Memory:
         InputError: the config cannot be built.
     """
     model = Model(config, mesh)
-    rows = config.batch.identities * config.batch.images
-    images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
-    identity = jax.ShapeDtypeStruct((rows,), np.int32)
-    batch = {"visible": images, "infrared": images, "identity": identity}
-    batch, state = _on(split(mesh), batch), _on(replicated(mesh), model.shapes())
+    batch, state = _on(split(mesh), batch_shapes(config)), _on(replicated(mesh), model.shapes())
     seeded: Any = make_train_step(model.method, model.optimizers, in_first_epoch, config.seed, mesh)
     compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
     kept = max(_kept(player, state, batch) for player in model.method.players)

@@ -31,6 +31,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -83,6 +84,49 @@ class Contender(NamedTuple):
     dtype: str
     step: Step
     batches: Batches
+
+
+class Program(NamedTuple):
+    """A training step of ours that is compiled; the device holds nothing for it yet.
+
+    Attributes:
+        name: its name in the output.
+        model: the method on its devices.
+        step: `(state, batch) -> state, metrics`.
+        seconds: of tracing and compiling.
+        memory: bytes that a step needs, as XLA reports them.
+        operations: floating-point operations of a step.
+    """
+
+    name: str
+    model: Model
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    seconds: float
+    memory: int
+    operations: float
+
+    def start(self, state: Any, batches: Batches) -> Contender:
+        """Takes the first step; the state is donated."""
+
+        def step(batch: Any) -> None:
+            nonlocal state
+            state, _ = self.step(state, batch)
+            jax.block_until_ready(state)
+
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        start = time.monotonic()
+        step(next(batches))
+        return Contender(
+            self.name,
+            2 * self.model.config.batch.identities * self.model.config.batch.images,
+            parameters,
+            self.seconds + time.monotonic() - start,
+            self.memory,
+            self.operations,
+            self.model.config.dtype,
+            step,
+            batches,
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -180,22 +224,16 @@ def beside_pytorch(
         yield _contender(f"jreid, {dtype}", model, folder=images)
 
 
-def ours(
-    source: str,
-    by_player: bool = False,
-    images: Path | None = None,
-    compiler_options: dict[str, Any] | None = None,
-) -> Iterator[Contender]:
+def ours(source: str, by_player: bool = False, images: Path | None = None) -> Iterator[Contender]:
     """The step of a config; or of each of its players alone, and of its phases.
 
     Args:
         source: the config and, after commas, fields of it.
         images: a folder to read; None for random images.
-        compiler_options: of XLA for the step of a config, besides those of `make_train_step`.
     """
     model, name = Model(load_config(source)), source
     if not by_player:
-        yield _contender(name, model, folder=images, compiler_options=compiler_options)
+        yield _contender(name, model, folder=images)
         return
     variables = model.variables()
     for player in model.method.players:
@@ -211,51 +249,61 @@ def _contender(
     phase: Phase | None = None,
     folder: Path | None = None,
     variables: Any = None,
-    compiler_options: dict[str, Any] | None = None,
 ) -> Contender:
-    config = model.config
-    batches = _read(config, folder) if folder else _random(config, model)
+    program = compile_step(name, model, phase)
     start = time.monotonic()
+    state = model.state(variables or model.variables())
+    seconds = time.monotonic() - start
+    batches = _read(model.config, folder) if folder else random_batches(model)
+    contender = program.start(state, batches)
+    return contender._replace(compile_seconds=contender.compile_seconds + seconds)
+
+
+def compile_step(
+    name: str,
+    model: Model,
+    phase: Phase | None = None,
+    compiler_options: dict[str, Any] | None = None,
+) -> Program:
+    """Compiles a step from the shapes of its arguments.
+
+    Args:
+        phase: of the method; None for its last.
+        compiler_options: of XLA, besides those of `make_train_step`.
+    """
+    config, start = model.config, time.monotonic()
     seeded: Any = make_train_step(
         model.method, model.optimizers, in_first_epoch, config.seed, model.mesh, phase
     )
-    variables = variables or model.variables()
-    state = model.state(variables)
-    lowered = seeded.func.lower(*seeded.args, state, next(batches))
+    lowered = seeded.func.lower(*seeded.args, model.shapes(), batch_shapes(config))
     compiled = lowered.compile(compiler_options=compiler_options)
-
-    def step(batch: Any) -> None:
-        nonlocal state
-        state, _ = compiled(*seeded.args, state, batch)
-        jax.block_until_ready(state)
-
-    step(next(batches))
     seconds = time.monotonic() - start
-    return Contender(
-        name,
-        2 * config.batch.identities * config.batch.images,
-        sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        seconds,
-        compiled.memory_analysis().temp_size_in_bytes,
-        operations(model, phase, next(batches)),
-        config.dtype,
-        step,
-        batches,
-    )
+    memory = compiled.memory_analysis().temp_size_in_bytes
+    step = partial(compiled, *seeded.args)
+    return Program(name, model, step, seconds, memory, operations(model, phase))
 
 
-def operations(model: Model, phase: Phase | None, batch: Any) -> float:
+def operations(model: Model, phase: Phase | None) -> float:
     """Floating-point operations of a step, which XLA counts for a CPU and not for a GPU."""
     mesh = Mesh(np.array(jax.devices("cpu")[:1]), ("data",), axis_types=(AxisType.Auto,))
     seeded: Any = make_train_step(
         model.method, model.optimizers, in_first_epoch, model.config.seed, mesh, phase
     )
-    shapes = jax.eval_shape(lambda: batch)
-    return seeded.func.lower(*seeded.args, model.shapes(), shapes).cost_analysis()["flops"]
+    lowered = seeded.func.lower(*seeded.args, model.shapes(), batch_shapes(model.config))
+    return lowered.cost_analysis()["flops"]
 
 
-def _random(config: Any, model: Model) -> Batches:
-    batch = jax.device_put(random_batch(config), split(model.mesh))
+def batch_shapes(config: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes and dtypes of a config's Batch."""
+    rows = config.batch.identities * config.batch.images
+    images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
+    identity = jax.ShapeDtypeStruct((rows,), np.int32)
+    return {"visible": images, "infrared": images, "identity": identity}
+
+
+def random_batches(model: Model) -> Batches:
+    """One batch of random noise on the model's devices, again and again."""
+    batch = jax.device_put(random_batch(model.config), split(model.mesh))
     while True:
         yield batch
 

@@ -1,14 +1,24 @@
 """The benchmark of a GPU keeps its budget, and what fails is a row of its table."""
 
+import gc
 import json
 import time
 
+import jax
 import pytest
 from helpers import fake_parts
 
 from experiments.benchmarks import gpu
 from experiments.benchmarks.evaluation import methods as evaluation
-from experiments.benchmarks.gpu_parts import Part, Row, all_parts, evaluate, last_parts, rerank
+from experiments.benchmarks.gpu_parts import (
+    Part,
+    Row,
+    all_parts,
+    evaluate,
+    last_parts,
+    rerank,
+    train,
+)
 from jreid.evaluation import KINDS
 
 
@@ -49,7 +59,7 @@ def test_parts_for_which_no_time_is_left_are_rows_too():
 
 def test_the_table_has_ratios_to_peers_and_no_cell_that_breaks_it():
     rows = [
-        Row("training", "ours", images_per_second=3710.4, prepared_in=50.0),
+        Row("training", "ours", images_per_second=3710.4, compiled_in=50.0),
         Row("training", "theirs", images_per_second=2412.0),
         Row("training", "failed", note="Error: a | b"),
         Row("evaluation", "mine", seconds=0.5),
@@ -78,10 +88,30 @@ def test_a_text_that_is_in_no_part_is_refused(capsys, tmp_path):
     assert "--only=abacus is in no part" in capsys.readouterr().err
 
 
+def device_bytes():
+    gc.collect()
+    return sum(array.nbytes for array in jax.live_arrays())
+
+
+def test_a_training_step_is_prepared_without_the_devices_memory():
+    before = device_bytes()
+    measure = train("agw:tiny,dtype=float32", {}, 1, 1)
+    assert device_bytes() == before
+    row = Row("training", "agw", **measure())
+    assert row.images_per_second and row.compiled_in and row.tflops and row.memory
+
+
+def test_a_part_of_the_tiny_table_is_measured_on_any_device(tmp_path, capsys):
+    gpu.main(["--tiny", "--only=evaluation", f"--output={tmp_path}/gpu.json"])
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["tiny", "tiny, product"]
+    assert all(row["seconds"] > 0 and not row["note"] for row in rows) and rows[0]["of_peer"]
+    assert "| evaluation | tiny |" in capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_the_tiny_table_is_measured_on_any_device(tmp_path, capsys):
+def test_the_whole_tiny_table_is_measured_on_any_device(tmp_path):
     gpu.main(["--tiny", f"--output={tmp_path}/gpu.json"])
     written = json.loads((tmp_path / "gpu.json").read_text())
     assert [row["note"] for row in written["rows"]] == [""] * len(written["rows"])
     assert all(row["images_per_second"] or row["seconds"] for row in written["rows"])
-    assert "| evaluation | tiny |" in capsys.readouterr().out
