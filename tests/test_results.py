@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from jreid import config as configs
 from jreid.__main__ import main
 from jreid.data.dataset import files_fingerprint
+from jreid.data.layouts.sysu_mm01 import COUNTS
 from jreid.evaluation import query_gallery
 from jreid.evaluation.results import row as result_row
 from jreid.evaluation.results.marks import marks
@@ -440,3 +441,24 @@ def test_features_that_are_not_all_of_the_dataset(tmp_path, capsys):
     assert call(capsys, *evaluate)[0] == 0
     (marked,) = json.loads(output.read_text())["rows"]
     assert marked["mAP"] == row["mAP"] and marked["partial"]
+
+
+@pytest.mark.fault("A7")
+@pytest.mark.parametrize("searches", [("all", "indoor"), ("indoor", "all")])
+def test_every_protocol_needs_the_images_of_its_own_cameras(searches, tmp_path, capsys):
+    """The file has all images of indoor search, and lacks one of camera 4."""
+    rows = [
+        (image % count.identities, group.camera, group.modality)
+        for group, count in COUNTS.items()
+        if group.split == "test"
+        for image in range(count.images - (group.camera == 4))
+    ]
+    labels = dict(
+        zip(("identities", "cameras", "modalities"), zip(*rows, strict=True), strict=True)
+    )
+    file = tmp_path / "f.npz"
+    np.savez(file, features=np.eye(len(rows), 2), names=np.arange(len(rows)).astype(str), **labels)
+    protocols = [f"--protocol=sysu_mm01:search={search},sampling=seeded" for search in searches]
+    status, _, err = call(capsys, "evaluate", f"--features={file}", *protocols)
+    assert status == 2
+    assert "camera 4 has 1,917 images of 94 identities, not the 1,918 of 94" in err

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +125,7 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
             "--dataset out."
         )
     name = written or _dataset_of(protocols)
-    cameras = {}
-    for protocol in protocols:
-        query, gallery = protocol.direction.split("_to_")
-        cameras |= {query: protocol.query_cameras, gallery: protocol.gallery_cameras}
-    faults = feature_faults(name, table, row.get("of_split", "test"), cameras)
+    faults = feature_faults(name, table, row.get("of_split", "test"), _cameras(protocols))
     partial = bool(faults) or bool(row.get("partial"))
     other = f"or, if they are not of {name}, give their dataset by --dataset=NAME"
     raise_faults(
@@ -139,6 +135,21 @@ def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -
         remedy = f"accept them by --allow-partial, which marks every row, {other}"
         raise_faults(faults, options.features, remedy, most=6)
     return {**origin, "row": {"skipped_images": 0, **row, "dataset": name, "partial": partial}}
+
+
+def _cameras(protocols: Sequence[Any]) -> dict[str, set[int]]:
+    """The cameras that any of the protocols uses, by modality; empty for all."""
+    used: dict[str, list[Sequence[int]]] = {}
+    for one in protocols:
+        sides = zip(
+            one.direction.split("_to_"), (one.query_cameras, one.gallery_cameras), strict=True
+        )
+        for modality, cameras in sides:
+            used.setdefault(modality, []).append(cameras)
+    return {
+        modality: {*chain(*several)} if all(several) else set()
+        for modality, several in used.items()
+    }
 
 
 def _dataset_of(protocols: Sequence[Any]) -> str:
