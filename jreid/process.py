@@ -49,6 +49,13 @@ def configure(compilation_cache: bool = True) -> None:
         _set_for_jax("JAX_ENABLE_COMPILATION_CACHE", "false", False)
 
 
+def cores() -> frozenset[int]:
+    """The cores that this process may use; all on macOS, where programs cannot choose cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
 def silence_xla() -> None:
     """Keeps alarms of XLA, such as of a slow compilation, off standard error, unless set already.
 

@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 from experiments.benchmarks.gpu_parts import Part, Row, all_parts, last_parts
 from jreid.files import write_text
+from jreid.process import cores
 from jreid.versions import PACKAGES, installed
 
 READY = "ready"
@@ -126,7 +127,7 @@ def _prepared(
     """
     todo, working = list(parts), list[Running]()
     while (todo or working) and time.monotonic() < ready_by:
-        while todo and len(working) < len(os.sched_getaffinity(0)):
+        while todo and len(working) < len(cores()):
             working.append(_start(todo.pop(0)))
             started.append(working[-1])
         left = max(0.0, ready_by - time.monotonic())

@@ -32,7 +32,6 @@ from PIL import Image
 
 from jreid import config as configs
 from jreid.data.augmentation import Augmentation
-from jreid.data.decoding import cores
 from jreid.data.pipeline import training_batches
 from jreid.data.plain_folder import read_folder
 from jreid.data.resized import resized_images
@@ -41,7 +40,7 @@ from jreid.data.table import Table
 from jreid.datasets import MODALITIES
 from jreid.distributed.mesh import make_mesh, split
 from jreid.errors import InputError
-from jreid.process import configure
+from jreid.process import configure, cores
 from jreid.synthetic.cameras import CAMERAS
 from jreid.synthetic.pedestrians import sample_person
 from jreid.synthetic.photograph import photograph
@@ -84,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error(f"there are {len(paths)} images; give at least {4 * P}.")
         images = [path.read_bytes() for path in paths]
         size = sum(map(len, images)) / len(images) / 1e3
-        print(f"{len(images)} images of {size:.1f} kB on average, on {cores()} cores\n")
+        print(f"{len(images)} images of {size:.1f} kB on average, on {len(cores())} cores\n")
         print("| config | size | encoded | resized | PyTorch DataLoader | encoded / wanted |")
         print("|---|---|---|---|---|---|")
         for sources, augmentation in augmentations.items():

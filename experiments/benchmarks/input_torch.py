@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from jreid.data.augmentation import Augmentation
-from jreid.data.decoding import cores
 from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD
+from jreid.process import cores
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
 
@@ -26,7 +26,7 @@ def loader(
     return DataLoader(
         TorchImages(paths, options),
         batch_sampler=np.random.default_rng(0).integers(len(paths), size=shape).tolist(),
-        num_workers=cores(),
+        num_workers=len(cores()),
         multiprocessing_context="spawn",  # a fork of a process with threads may hang
         persistent_workers=True,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, verb
 from jreid.errors import InputError
+from jreid.process import cores
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def _config(config: Any, fault: Exception | None) -> Iterator[str]:
         raise fault
     yield f"{config.method} on {config.data.name}"
     if jax.default_backend() == "cpu":
-        yield f"config.cpu_threads={config.cpu_threads} compute, on {os.cpu_count()} cores"
+        yield f"config.cpu_threads={config.cpu_threads} compute, on {len(cores())} cores"
 
 
 def _dataset(config: Any) -> Iterator[str]:

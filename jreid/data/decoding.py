@@ -9,6 +9,7 @@ from typing import Any
 
 from jreid.data.transforms import decode
 from jreid.errors import InputError
+from jreid.process import cores
 
 PREFETCHED_BATCHES = 2
 # An image is too small to be split over threads: each core processes another image. TensorFlow's
@@ -16,11 +17,6 @@ PREFETCHED_BATCHES = 2
 # quarter of the time.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 _running: weakref.WeakSet[Generator[Any]] = weakref.WeakSet()
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def in_parallel(
@@ -37,13 +33,13 @@ def in_parallel(
     import tensorflow as tf
 
     options = tf.data.Options()
-    options.threading.private_threadpool_size = cores()
+    options.threading.private_threadpool_size = len(cores())
     options.threading.max_intra_op_parallelism = 1
     options.experimental_optimization.map_and_batch_fusion = True  # one copy less
     dataset = (
         tf.data.Dataset.from_generator(inputs, output_signature=signature)
         .unbatch()
-        .map(make, num_parallel_calls=cores(), deterministic=True)
+        .map(make, num_parallel_calls=len(cores()), deterministic=True)
         .batch(rows)
         .prefetch(PREFETCHED_BATCHES)
         .with_options(options)

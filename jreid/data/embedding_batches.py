@@ -1,6 +1,5 @@
 """Batches of images to embed, decoded in advance on all cores, without TensorFlow."""
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from jaxtyping import Float
 
 from jreid.data.pixels import ImageError, preprocess
 from jreid.errors import InputError
+from jreid.process import cores
 
 PREFETCHED_BATCHES = 2
 
@@ -59,7 +59,7 @@ def embedding_batches(
             batch[place] = job.result()
         return batch
 
-    pool, ahead = ThreadPoolExecutor(os.cpu_count()), deque()
+    pool, ahead = ThreadPoolExecutor(len(cores())), deque()
     try:
         for part in parts:
             ahead.append([pool.submit(prepare, row) for row in part])

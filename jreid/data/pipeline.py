@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jreid.data.augmentation import Augmentation, AugmentationParams, sample_augmentation
-from jreid.data.decoding import cores, in_parallel, naming_the_image
+from jreid.data.decoding import in_parallel, naming_the_image
 from jreid.data.samplers import Plan
 from jreid.data.table import Table
 from jreid.data.transforms import augment, flip_and_crop, normalize_and_erase
 from jreid.datasets import MODALITIES
+from jreid.process import cores
 from jreid.progress import said_after
 
 PATIENCE = 60.0  # seconds that a batch may take before a warning
@@ -127,11 +128,11 @@ def _copied(
     inputs: Iterator[_Elements], resized: UInt8[np.ndarray, "rows h w 3"], options: Augmentation
 ) -> Iterator[_Elements]:
     """The inputs of each step, with augmented copies of the resized images of their rows."""
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(len(cores())) as pool:
         for batch in inputs:
             images = np.empty((len(batch.image), *resized.shape[1:]), np.uint8)
             copy = partial(_copy, images, batch, resized, options)
-            list(pool.map(copy, np.array_split(np.arange(len(images)), cores())))
+            list(pool.map(copy, np.array_split(np.arange(len(images)), len(cores()))))
             yield batch._replace(image=images)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from jreid.errors import InputError, Stopped
 from jreid.launch.jobs import Failure, Job, cause_of, log_causes, received_signals
+from jreid.process import cores
 
 log = logging.getLogger(__name__)
 POLL = 0.1  # seconds
@@ -88,14 +89,16 @@ def shares(workers: int) -> list[Share]:
     Workers on one GPU divide the fraction of its memory that JAX would take: otherwise the first
     process takes three quarters of the card, and the second one fails.
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    most = len(cores) or 1
+    all_cores = sorted(cores())
+    most = len(all_cores)
     if not 1 <= workers <= most:
         raise InputError(f"--workers={workers} does not fit {most} cores; give 1 to {most}.")
     if workers == 1:
         return [Share()]
     gpus = _gpus()
-    return [Share(frozenset(cores[i::workers]), _of_gpus(gpus, i, workers)) for i in range(workers)]
+    return [
+        Share(frozenset(all_cores[i::workers]), _of_gpus(gpus, i, workers)) for i in range(workers)
+    ]
 
 
 def _of_gpus(gpus: Sequence[str], worker: int, workers: int) -> dict[str, str]:
@@ -143,8 +146,8 @@ def _start(job: Job, share: Share, environment: Mapping[str, str]) -> subprocess
 
 @contextmanager
 def _pinned(cores: frozenset[int] | None) -> Iterator[None]:
-    """Within this context, a process that this thread starts stays on these cores."""
-    if cores is None:
+    """Within this context, a process that this thread starts stays on these cores, if it can."""
+    if cores is None or not hasattr(os, "sched_setaffinity"):  # macOS has no such call
         yield
         return
     before = os.sched_getaffinity(0)

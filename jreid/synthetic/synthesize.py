@@ -23,6 +23,7 @@ from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label
 from jreid.data.whole_folder import whole_folder
 from jreid.errors import InputError
 from jreid.find import require_name
+from jreid.process import cores
 from jreid.synthetic.cameras import jpeg
 from jreid.synthetic.layouts import LAYOUTS, PRESETS, Plan, Shot
 from jreid.synthetic.pedestrians import sample_person
@@ -127,7 +128,7 @@ def _render_all(
         people.setdefault(shot.row.identity, []).append(shot)
     jobs = [Job(str(folder), size, seed, shots) for shots in people.values()]
     total, done = len(plan.shots), 0
-    workers = workers or min(os.cpu_count() or 1, 1 + total // IMAGES_PER_WORKER)
+    workers = workers or min(len(cores()), 1 + total // IMAGES_PER_WORKER)
     with closing(_run(jobs, workers)) as finished:  # after an error, drop the jobs not yet begun
         for images in finished:
             done += images

@@ -120,6 +120,7 @@ def test_the_machines_settings_do_not_count(flags, tmp_path):
 
 
 @pytest.mark.fault("F27")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="macOS cannot choose cores")
 def test_neither_the_cores_nor_the_cache_count(flags, tmp_path):
     everywhere = trained(flags, tmp_path / "everywhere")
     cores = os.sched_getaffinity(0)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from jreid.__main__ import main
 from jreid.commands import several_runs
 from jreid.commands.train import add as add_verbs
 from jreid.launch.jobs import Failure
+from jreid.process import cores
 
 CONFIG = f"--config={ROOT}/configs/agw.py:tiny"
 
@@ -80,7 +80,7 @@ def test_a_launcher_trains_what_is_not_finished_in_processes_of_their_own(seeds,
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
+@pytest.mark.skipif(len(cores()) < 2, reason="two workers need two cores")
 def test_two_workers_train_two_seeds_side_by_side(tiny_folder, prepared, tmp_path):
     workdir = tmp_path / "runs"
     flags = [*tiny_flags(tiny_folder, prepared), f"--workdir={workdir}", "--seeds=0,1"]

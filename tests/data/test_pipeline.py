@@ -1,3 +1,4 @@
+import os
 from itertools import islice
 
 import jax
@@ -14,6 +15,7 @@ from jreid.data.pixels import IMAGENET_MEAN, IMAGENET_STD, preprocess
 from jreid.data.samplers import Plan
 from jreid.data.transforms import augment, normalize_and_erase
 from jreid.errors import InputError
+from jreid.process import cores
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,16 @@ def test_any_starting_step_gives_the_same_batches(table, plan, sharding):
     assert all(same(a, b) for a, b in zip(whole[-3:], tail, strict=True))
     other = next(training_batches(table, plan, AUGMENTATION, 6, 0, sharding))
     assert not same(whole[0], other)
+
+
+def test_batches_are_the_same_where_cores_cannot_be_chosen_as_on_macos(
+    table, plan, sharding, monkeypatch
+):
+    first = next(training_batches(table, plan, AUGMENTATION, 0, 0, sharding))
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    assert len(cores()) == os.cpu_count()
+    assert same(next(training_batches(table, plan, AUGMENTATION, 0, 0, sharding)), first)
 
 
 def test_processes_decode_their_own_rows_alone(table, plan, monkeypatch):

@@ -12,8 +12,9 @@ from jreid.errors import InputError, Stopped
 from jreid.launch import local
 from jreid.launch.jobs import Failure, Job, cause_of, last_line, received_signals
 from jreid.launch.local import run_jobs
+from jreid.process import cores
 
-CORES = len(os.sched_getaffinity(0))
+CORES = len(cores())
 needs_two = pytest.mark.skipif(CORES < 2, reason="two workers need two cores")
 # Says when it is ready, saves when it is asked to, and ends by itself after a minute.
 SAVES = """
@@ -51,6 +52,7 @@ def test_a_job_that_was_killed_names_the_signal(tmp_path):
 
 
 @needs_two
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="macOS cannot choose cores")
 def test_jobs_run_side_by_side_each_on_its_own_cores(tmp_path):
     # Each waits for the other one, so both fail if they run one after the other.
     code = """
@@ -68,8 +70,15 @@ print(sorted(os.sched_getaffinity(0)))
     before = os.sched_getaffinity(0)
     assert run_jobs(jobs, 2) == []
     assert os.sched_getaffinity(0) == before
-    cores = [{*map(int, last_line(one.output).strip("[]").split(","))} for one in jobs]
-    assert cores[0] | cores[1] == before and not cores[0] & cores[1]
+    own = [{*map(int, last_line(one.output).strip("[]").split(","))} for one in jobs]
+    assert own[0] | own[1] == before and not own[0] & own[1]
+
+
+@needs_two
+def test_jobs_run_side_by_side_where_cores_cannot_be_chosen_as_on_macos(tmp_path, monkeypatch):
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    assert run_jobs([job(tmp_path, name, "print(1)") for name in "ab"], 2) == []
 
 
 def test_a_job_that_cannot_be_started_has_failed_and_the_others_run(tmp_path):
@@ -132,7 +141,7 @@ def test_workers_need_cores(count):
     ],
 )
 def test_workers_share_the_gpus_and_the_memory_of_a_card(workers, cards, fractions, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(local, "cores", lambda: frozenset(range(8)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     found = [share.variables for share in local.shares(workers)]
@@ -155,7 +164,7 @@ def test_nohup_is_obeyed():
 
 
 def test_a_fraction_of_memory_that_is_no_number_is_named(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2))
+    monkeypatch.setattr(local, "cores", lambda: frozenset(range(2)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "90%")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
