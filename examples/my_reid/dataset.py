@@ -20,7 +20,7 @@ def list_images(folder: Path, setting: int) -> Listing:
         if match:
             identity, camera = int(match[1]), int(match[2])
             split = "test" if identity % 2 else "train"
-            rows.append(Row(path.stem, identity, camera, match[3], split, path))
+            rows.append(Row(path.name, identity, camera, match[3], split, path))
         else:
             faults.append(Fault(path.name, "is not named like 0007_c2_infrared_001.png"))
     return Listing(rows, faults, {})

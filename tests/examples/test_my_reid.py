@@ -77,6 +77,15 @@ def test_its_parts_are_listed_and_its_data_are_checked(flags, tmp_path, capsys):
     assert "odd.png is not named like" in capsys.readouterr().out
 
 
+def test_two_files_that_differ_in_their_suffix_are_two_images(flags, tmp_path, capsys):
+    path = tmp_path / "data" / "0000_c1_visible_000.png"
+    Image.open(path).save(path.with_suffix(".jpg"))
+    assert main(["data", "check", "my_reid.dataset", f"--source={tmp_path}/data"]) == 0
+    prepare = ["data", "prepare", "my_reid.dataset", f"--source={tmp_path}/data"]
+    assert main([*prepare, f"--prepared={tmp_path}/prepared"]) == 0, capsys.readouterr().err
+    assert "33 images" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [

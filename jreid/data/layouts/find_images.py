@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jreid.data.layouts.layout import Fault, first_of
+from jreid.data.layouts.layout import UNPRINTABLE, Fault, first_of
 from jreid.errors import counted
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # in small or capital letters
@@ -16,7 +16,6 @@ OTHER_SUFFIXES = re.compile(
     r"\.(?:avif|db|dib|gif|hei[cf]|jfif|jp2|jpe|pgm|ppm|tga|tiff?|webp)", re.IGNORECASE
 )
 ARCHIVER = "__MACOSX"  # a folder that an archiver leaves behind, with hidden files
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are not UTF-8
 
 
 class Found(NamedTuple):

@@ -21,8 +21,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from jreid.data.layouts.find_images import UNPRINTABLE, Found, find_images
-from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row, first_of
+from jreid.data.layouts.find_images import Found, find_images
+from jreid.data.layouts.layout import UNPRINTABLE, Count, Fault, Group, Listing, Row, first_of
 from jreid.data.layouts.list_files import read_lines, whole_number
 from jreid.datasets import INFRARED, MODALITIES, SPLITS, VISIBLE
 from jreid.errors import counted

@@ -3,6 +3,7 @@
 A layout is a module in this folder or outside of jreid; `find_layout` returns its `Layout`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
@@ -16,6 +17,7 @@ from jreid.find import find_module, require_type
 
 CONSTANTS = ("COUNTS", "SETTING", "APPLY")  # names that a layout may define
 EXAMPLES = 3  # the most places that a message names
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are not UTF-8
 
 
 class Row(NamedTuple):
@@ -117,15 +119,27 @@ def find_layout(name: str) -> Layout:
 
 
 def check_rows(listing: Listing, layout: str) -> None:
-    """Raises InputError for the first row, of a layout outside of jreid, that cannot be used."""
+    """Raises InputError for the first row, of a layout outside of jreid, that cannot be used.
+
+    Names must be unique: packed images, fingerprints and features are found by them.
+    """
+    paths: dict[str, Path] = {}
     for row in listing.rows:
         fault = _row_fault(row)
         if fault:
             raise InputError(f"list_images of {layout}: {row.name!r} has the {fault}.")
+        if row.name in paths:
+            raise InputError(
+                f"list_images of {layout}: {row.name!r} is the name of {paths[row.name]} and of "
+                f"{row.path}; give each image a name of its own."
+            )
+        paths[row.name] = row.path
 
 
 def _row_fault(row: Row) -> str:
     """Which value of a row jreid cannot use, and what it needs; empty if all are valid."""
+    if not isinstance(row.name, str) or not row.name or UNPRINTABLE.search(row.name):
+        return f"name {row.name!r}, which is not plain UTF-8 text"
     for name, value, choices in (
         ("modality", row.modality, MODALITIES),
         ("split", row.split, (*SPLITS, "")),

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jreid.data.layouts.find_images import UNPRINTABLE, Found, outermost_gone
-from jreid.data.layouts.layout import Fault, Row
+from jreid.data.layouts.find_images import Found, outermost_gone
+from jreid.data.layouts.layout import UNPRINTABLE, Fault, Row
 from jreid.errors import counted
 
 AGAIN = "take the list from the dataset's archive again"
