@@ -10,7 +10,17 @@ import rich.table
 from jreid.data.dataset import Source, duplicate_faults, examine, make_table
 from jreid.data.forms import DEEP, TURNED
 from jreid.data.images import Image, read_images
-from jreid.data.layouts.layout import Count, Fault, Group, Listing, Row, by_split, counts, first_of
+from jreid.data.layouts.layout import (
+    Count,
+    Fault,
+    Group,
+    Listing,
+    Row,
+    by_split,
+    counts,
+    first_of,
+    place,
+)
 from jreid.datasets import MODALITIES, SPLITS
 from jreid.errors import counted
 from jreid.progress import ProgressBar, silent, with_progress
@@ -45,15 +55,15 @@ def check(source: Source, bar: ProgressBar = silent) -> Report:
     report, sound, deep, turned = _count(listing, expected), [], [], []
     reading = read_images(listing.rows, source.depth_range)
     for image in with_progress(reading, "checking images", len(listing.rows), bar):
-        place = str(image.row.path.relative_to(source.folder))
+        where = place(image.row.path, source.folder)
         if image.counts:
             deep.append(image._replace(content=b""))
         if image.turned:
-            turned.append(place)
+            turned.append(where)
         if not image.fault:
             sound.append(image)
         elif image.fault != DEEP:
-            report.faults.append(Fault(place, f"{image.fault}; replace the file"))
+            report.faults.append(Fault(where, f"{image.fault}; replace the file"))
     report.faults.extend(_depth_faults(deep, source))
     if turned:
         report.faults.append(Fault(turned[0], TURNED.format(number=len(turned)), "warning"))
@@ -66,17 +76,17 @@ def _depth_faults(deep: Sequence[Image], source: Source) -> list[Fault]:
     if not deep:
         return []
     lows, highs = zip(*(image.counts for image in deep if image.counts), strict=True)
-    first = deep[0].row.path.relative_to(source.folder)
+    first = place(deep[0].row.path, source.folder)
     message = f"has 16 bits per channel (such images in all: {len(deep):,}), values of "
     message += f"{min(lows):,} to {max(highs):,}; "
     if source.depth_range:
         low, high = source.depth_range
         message += f"values up to {low:,} become black, from {high:,} white"
-        return [Fault(str(first), message, "warning")]
+        return [Fault(first, message, "warning")]
     message += (
         "choose the values that become black and white: `data check --depth-range LOW HIGH`, "
     )
-    return [Fault(str(first), f"{message}`train --config.data.depth_range='(LOW,HIGH)'`")]
+    return [Fault(first, f"{message}`train --config.data.depth_range='(LOW,HIGH)'`")]
 
 
 def survey(source: Source) -> Report:

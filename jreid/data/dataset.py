@@ -22,6 +22,7 @@ from jreid.data.layouts.layout import (
     check_rows,
     count_faults,
     find_layout,
+    place,
     raise_faults,
 )
 from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label, synthesize_command
@@ -279,9 +280,7 @@ def _bad_images(images: Iterable[Image], source: Source) -> list[str]:
     bad = [image for image in images if image.fault]
     training = sum(image.row.split == "train" for image in images)
     skippable = [image for image in bad if image.row.split == "train"]
-    faults = sorted(
-        Fault(str(image.row.path.relative_to(source.folder)), image.fault) for image in bad
-    )
+    faults = sorted(Fault(place(image.row.path, source.folder), image.fault) for image in bad)
     deep = [fault for fault in faults if fault.what == DEEP]
     if deep:
         others = [fault for fault in faults if fault.what != DEEP]

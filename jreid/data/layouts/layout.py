@@ -152,6 +152,11 @@ def _row_fault(row: Row) -> str:
     return "" if isinstance(row.path, Path) else f"path {row.path!r}, which is not a pathlib.Path"
 
 
+def place(path: Path, folder: Path) -> str:
+    """How a message names an image: below the dataset's folder, or by its path as it is."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 def counts(rows: Iterable[Row]) -> dict[Group, Count]:
     """How many identities and images there are by split, modality and camera."""
     images: Counter[Group] = Counter()

@@ -1,4 +1,4 @@
-"""What a layout outside of jreid lists is checked before it is used."""
+"""What a layout outside of jreid lists is checked, and may lie anywhere."""
 
 import sys
 from pathlib import Path
@@ -72,3 +72,17 @@ def test_a_name_of_two_images_is_refused(act, change, listed, rows, tmp_path, mo
         act(listed([*rows, twice]))
     assert f"'0_1' is the name of {rows[0].path} and of {twice.path};" in str(error.value)
     assert not (tmp_path / "prepared").exists()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_bad_images_are_named_wherever_they_are(relative, listed, rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if relative:
+        rows = [row._replace(path=row.path.relative_to(tmp_path)) for row in rows]
+    rows[0].path.write_bytes(b"")
+    Image.new("I;16", (8, 16), 999).save(rows[2].path)
+    source = listed(rows)
+    report = check(source)
+    assert {f"{rows[0].path}", f"{rows[2].path}"} <= {fault.place for fault in report.faults}
+    with pytest.raises(InputError, match=f"{rows[2].path} has 16 bits per channel.*{rows[0].path}"):
+        load(source, tmp_path / "prepared")
