@@ -16,6 +16,7 @@ from jreid.find import require_name
 from jreid.methods import Config
 
 KINDS = ("sgd", "adam")
+MILESTONES = 8  # the array of them has a multiple of this length
 # The epoch of a step, as a number with a fraction.
 Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
 
@@ -34,8 +35,10 @@ def schedule(options: Config) -> Partial:
     start = options.warmup_initial if options.warmup_epochs else 1.0
     numbers = (options.learning_rate, start, 1 - start, 0 if start else 1)
     numbers += (max(options.warmup_epochs, 1), options.lr_decay)
+    # Epochs that never come: schedules with fewer and more milestones share what is compiled.
+    never = [np.inf] * (MILESTONES - len(options.milestones) % MILESTONES)
     # JAX makes float32 of it, except where float64 is on, as in the parity tests.
-    return Partial(_rate, np.array([*numbers, *(options.milestones or (np.inf,))], float))
+    return Partial(_rate, np.array([*numbers, *options.milestones, *never], float))
 
 
 def _rate(numbers: Float[Array | np.ndarray, " n"], epoch: Float[Array, ""]) -> Float[Array, ""]:

@@ -72,9 +72,9 @@ def test_four_devices_take_the_steps_of_one(cautious):
         assert a == pytest.approx(b, rel=5e-3)
 
 
-def test_seeds_rates_and_numbers_of_epochs_share_what_is_compiled(tiny_config):
-    def lowered(seed, rate, milestone, count):
-        tiny_config.optimizer.update(learning_rate=rate, milestones=(milestone,))
+def test_seeds_schedules_and_numbers_of_epochs_share_what_is_compiled(tiny_config):
+    def lowered(seed, rate, milestones, count):
+        tiny_config.optimizer.update(learning_rate=rate, milestones=milestones)
         starts = np.arange(0, 4 * count + 1, 4)
         epochs = epochs_of(SimpleNamespace(starts=starts, steps=4 * count))
         method = load(tiny_config)
@@ -84,7 +84,7 @@ def test_seeds_rates_and_numbers_of_epochs_share_what_is_compiled(tiny_config):
         state = jax.eval_shape(lambda given: create(given, method.players, options), variables)
         return step.func.lower(*step.args, state, random_batch(8, seed=0)).as_text(), step.args
 
-    (one, given), (other, given_other) = lowered(1, 0.1, 5, 10), lowered(2, 0.2, 6, 20)
+    (one, given), (other, given_other) = lowered(1, 0.1, (5,), 10), lowered(2, 0.2, (6, 8), 20)
     assert one == other and given != given_other
 
 
