@@ -16,6 +16,7 @@ from jreid.commands.common import (
 )
 from jreid.commands.results import document, print_rows
 from jreid.commands.several_runs import train_several
+from jreid.commands.trained_on import fields_of_start, refuse_drift
 from jreid.errors import InputError
 from jreid.launch.flags import add_launcher_flags, is_launched
 from jreid.progress import TerminalBar
@@ -157,6 +158,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
     with locked(run.workdir):
         start = _start(config, run, options)
         dataset = dataset_of(config)
+        start = _unseen(start, config, run, dataset, options)
         config = count_identities(config, dataset)
         draws = draw_protocols(config, dataset)
         for line in draws.sentences():
@@ -243,6 +245,22 @@ def _start(config: Any, run: Any, options: argparse.Namespace) -> Any:
         start = start_of_file(Path(path), partial(_fill_backbone, path))
         start = start.with_fields(describe(config.weights, path, start.record["sha256"]))
     run.check_start(start.record)
+    return start
+
+
+def _unseen(start: Any, config: Any, run: Any, dataset: Any, options: argparse.Namespace) -> Any:
+    """The start, with fields on the data of the run that it comes from.
+
+    Raises:
+        InputError: that run, or this one before its data changed, was trained on test images.
+    """
+    from jreid.runs.run import Run
+
+    if start.record["kind"] == "run":
+        other = Run(options.init_from)
+        return start.with_fields(fields_of_start(other, config, dataset, dataset_of))
+    if run.allow_drift:
+        refuse_drift(run, config, dataset, dataset_of)
     return start
 
 

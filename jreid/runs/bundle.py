@@ -27,6 +27,7 @@ from jreid.methods import Config, Variables
 from jreid.runs import manifest
 from jreid.runs.arrays import by_path, require_same
 from jreid.runs.checkpoint_folder import CHECKPOINTS, Chosen
+from jreid.runs.record import marks_of_record
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
@@ -168,6 +169,7 @@ def record_of(record: Mapping[str, Any], config: Config, published: Mapping[str,
         "config": config.to_dict(),
         "start": {name: start[name] for name in ("kind", "name", "sha256") if name in start},
         "drifts": [{"step": drift["step"], "changed": []} for drift in record.get("drifts", [])],
+        "trained_on_unknown": bool(marks_of_record(record)),
         PUBLISHED: dict(published),
     }
 

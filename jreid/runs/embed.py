@@ -31,6 +31,7 @@ from jreid.runs.check_config import check_config
 from jreid.runs.chosen import checkpoint_variables, model_id
 from jreid.runs.embed_parts import Images, Share, Written, write_parts
 from jreid.runs.evaluate import extraction_of, stands_for
+from jreid.runs.record import marks_of_record
 from jreid.runs.run import Run
 from jreid.runs.score import embed_table, marks_of
 
@@ -164,7 +165,7 @@ def embed_split(
     model = Model(config)
     variables, checkpoint = checkpoint_variables(model, run, kind)
     row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
-    row |= {**checkpoint, **marks_of(dataset), **marks}
+    row |= {**checkpoint, **marks_of(dataset), **marks_of_record(run.record()), **marks}
     if split != "test":
         row["of_split"] = split
     origin = {**stands_for(config, dataset), "labels": labels_of(table), "row": row}

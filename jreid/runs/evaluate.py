@@ -17,7 +17,7 @@ from jreid.progress import ProgressBar, silent
 from jreid.runs import score
 from jreid.runs.chosen import checkpoint_fields, open_checkpoints
 from jreid.runs.protocols import Draws, rerankings
-from jreid.runs.record import first_weights, provenance
+from jreid.runs.record import first_weights, marks_of_record, provenance
 from jreid.runs.run import Run
 
 # Fields that change the features of the same weights, for methods that have them.
@@ -101,7 +101,7 @@ def evaluate_run(
     Args:
         draws: the queries and galleries that the config's protocols sample.
         bar: as in `jreid.evaluation.evaluate`.
-        marks: fields for every row.
+        marks: fields for every row, besides those of the run's record.
         embedded: the test split, if it is embedded already.
 
     Yields:
@@ -120,10 +120,11 @@ def evaluate_run(
 
     each = [*product(drawn, rerankings(config))]
     origin = {**provenance(config), **stands_for(config, dataset), **first_weights(run.record())}
+    marks = {**marks_of_record(run.record()), **(marks or {})}
     wanted_rows = [Wanted(step, *one) for step in embedded.features for one in each]
     for rows, missing in raw_first(wanted_rows, row):
         written = [
-            {**fields, **rows[wanted], **(marks or {})}
+            {**fields, **rows[wanted], **marks}
             for fields in embedded.checkpoints
             for one in each
             if (wanted := Wanted(fields["step"], *one)) in rows

@@ -27,14 +27,15 @@ class Start(NamedTuple):
     Attributes:
         fill: loads them into initial variables.
         record: for `run.json`: `kind` (`random`, `file`, `run` or `import`); unless random, `path`
-            and `sha256`; for a run also `checkpoint` and `step`; for a published file also `name`
-            and, from a hub, `revision`.
+            and `sha256`; for a run also `checkpoint` and `step`, the `data_fingerprint` of its data
+            and `trained_on_unknown`, whether these cannot be compared with the new run's test; for
+            a published file also `name` and, from a hub, `revision`.
     """
 
     fill: Callable[[Variables], Variables]
     record: Mapping[str, Any]
 
-    def with_fields(self, fields: Mapping[str, str]) -> "Start":
+    def with_fields(self, fields: Mapping[str, Any]) -> "Start":
         """The same start with more fields in its record."""
         return self._replace(record={**self.record, **fields})
 

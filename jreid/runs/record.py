@@ -19,7 +19,12 @@ from jreid.versions import PACKAGES, TENSORFLOW, installed, revision
 
 # The fields that a record must have, and those that it may have.
 RECORD = {"config": dict, "data_fingerprint": str | None, "versions": dict, "drifts": list}
-NEWER_RECORD = {"start": dict | None, "steps": int | None, "revision": str | None}
+NEWER_RECORD = {
+    "start": dict | None,
+    "steps": int | None,
+    "revision": str | None,
+    "trained_on_unknown": bool | None,
+}
 
 
 def read_record(file: Path) -> dict[str, Any]:
@@ -110,6 +115,23 @@ def first_weights(record: Mapping[str, Any]) -> dict[str, Any]:
     start = record.get("start") or {}
     fields = {name: value for name, value in start.items() if name != "path"}
     return {"start": fields} if fields else {}
+
+
+def marks_of_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """`trained_on_unknown` for the rows of a run whose weights may come from its test images.
+
+    So it is if the run that it started from could not be compared with its test split, or if its
+    data changed after the first step. A bundle's record says it; other records have what happened.
+    """
+    start = record.get("start") or {}
+    of_start = start.get("trained_on_unknown", start.get("kind") == "run")
+    moved = any(
+        drift["step"] > 0 and str(change).startswith("data: ")
+        for drift in record.get("drifts", [])
+        for change in drift.get("changed", [])
+    )
+    unknown = record.get("trained_on_unknown", of_start or moved)
+    return {"trained_on_unknown": True} if unknown else {}
 
 
 def describe_start(start: Mapping[str, Any]) -> str:
