@@ -68,17 +68,19 @@ def evaluate_features(options: argparse.Namespace) -> None:
         read_reranks,
         write_result,
     )
+    from jreid.evaluation.results.feature_file import read_origin
     from jreid.runs.score import devices_of_all, explain_full_ranking
 
     if not options.protocol:
         raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
     output = options.output
     require_suffix(output, ".json")
-    protocols = read_protocols(options.protocol)
     rerankings = read_reranks(options.rerank or ["none"])
     features, table = read_features(options.features)
     require_same(str(options.features), features)
-    origin = _origin(options, table, [*protocols])
+    origin = read_origin(options.features, table)
+    protocols = read_protocols(options.protocol, **origin.get("settings", {}))
+    origin = _checked(origin, options, table, [*protocols])
     index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
     wanted = [Wanted(0, *one) for one in product(protocols, rerankings)]
     of_file = {name: origin[name] for name in OF_FILE if name in origin}
@@ -110,13 +112,13 @@ def evaluate_features(options: argparse.Namespace) -> None:
     raise_incomplete(result, unwritten)
 
 
-def _origin(options: argparse.Namespace, table: Any, protocols: Sequence[Any]) -> dict[str, Any]:
-    """What is known of the features' images and model; `row` has fields of every result row."""
+def _checked(
+    origin: Mapping[str, Any], options: argparse.Namespace, table: Any, protocols: Sequence[Any]
+) -> dict[str, Any]:
+    """The origin with the marks of an incomplete file; `row` has fields of every result row."""
     from jreid.data.known_counts import feature_faults
     from jreid.data.layouts.layout import raise_faults
-    from jreid.evaluation.results.feature_file import read_origin
 
-    origin = read_origin(options.features, table)
     row = origin.get("row", {})
     written = row.get("dataset", options.dataset)
     if options.dataset not in (None, written):

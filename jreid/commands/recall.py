@@ -45,13 +45,14 @@ def _recall(options: argparse.Namespace) -> None:
     from jreid.console import Console
     from jreid.data.layouts.sysu_mm01 import read_gallery_index
     from jreid.evaluation import describe, read_protocol
-    from jreid.evaluation.results.feature_file import read_in_order
+    from jreid.evaluation.results.feature_file import read_in_order, read_origin
     from jreid.retrieval.recall import measure
 
     if options.top < 1:
         raise InputError(f"--top={options.top} finds nothing; give 1 or more.")
-    protocol = read_protocol(options.protocol)
     features, table, order = read_in_order(options.features)
+    settings = read_origin(options.features, table).get("settings", {})
+    protocol = read_protocol(options.protocol, **settings)
     gallery_index = read_gallery_index(options.gallery_index) if options.gallery_index else {}
     measured = measure(
         features,

@@ -17,7 +17,7 @@ from jreid.data.dataset import Dataset
 from jreid.data.forms import DEEP, DEEP_FOR_RUN, TURNED
 from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts import sysu_mm01
-from jreid.data.layouts.layout import Fault, Row, raise_faults
+from jreid.data.layouts.layout import Fault, Row, find_layout, raise_faults
 from jreid.data.plain_folder import read_folder
 from jreid.data.table import Table
 from jreid.distributed.processes import on_main_process
@@ -168,7 +168,9 @@ def embed_split(
     row |= {**checkpoint, **marks_of(dataset), **marks_of_record(run.record()), **marks}
     if split != "test":
         row["of_split"] = split
-    origin = {**stands_for(config, dataset), "labels": labels_of(table), "row": row}
+    settings = find_layout(config.data.layout).values(config.data)
+    origin = {**stands_for(config, dataset), "labels": labels_of(table), "settings": settings}
+    origin["row"] = row
     labels = {
         "identities": table.identity,
         "cameras": table.camera,

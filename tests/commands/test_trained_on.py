@@ -124,6 +124,21 @@ def test_a_run_is_not_resumed_on_people_that_it_tests(train, first, folder, tmp_
     assert all(marked(lost))
 
 
+@pytest.mark.fault("A7")
+def test_features_of_one_trial_are_not_called_another(first, tmp_path, capsys):
+    file, result = tmp_path / "f.npz", tmp_path / "r.json"
+    embed = ["embed", f"--workdir={first}", "--split=test", f"--output={file}", "--trust-code"]
+    assert main(embed) == 0
+    features, wrong = f"--features={file}", "--protocol=regdb:split_number=5"
+    for command in (["evaluate", features, wrong], ["recall", features, wrong, "--index=Flat"]):
+        assert main(command) == 2
+        assert "but the dataset has split_number=1" in capsys.readouterr().err
+    assert main(["evaluate", features, "--protocol=regdb", f"--output={result}"]) == 0
+    (row,) = json.loads(result.read_text())["rows"]
+    assert row["fingerprint"] in {row["fingerprint"] for row in rows_of(first)}
+    assert row["label"].endswith("trial 1 of 10")
+
+
 @pytest.mark.parametrize(
     ("record", "is_marked"),
     [

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jreid.data.table import Table
-from jreid.datasets import MODALITIES
+from jreid.datasets import MODALITIES, SETTINGS
 from jreid.errors import InputError
 from jreid.evaluation.ranking.inputs import require_finite
 from jreid.evaluation.results.feature_formats import ORIGIN, read_arrays, read_origin_of
@@ -138,10 +138,11 @@ def _checked(path: Path, arrays: Mapping[str, np.ndarray]) -> Float[np.ndarray, 
 
 
 def read_origin(path: Path, table: Table) -> dict[str, Any]:
-    """The origin that `jreid embed` wrote beside features: `row`, fields of a result row, etc.
+    """The origin that `jreid embed` wrote beside features; empty for those of another program.
 
-    Empty for features of another program. A row is marked as partial if the labels have changed
-    since they were written.
+    `row` has fields of a result row, which is marked as partial if the labels have changed since
+    they were written. `settings` says which of the dataset's lists the images are of, as
+    `read_protocol` takes it: RegDB's `split_number`, for example.
 
     Args:
         table: as from `read_features`.
@@ -155,6 +156,7 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
             return {}
         written, labels = origin["row"], origin["labels"]
         row = {name: written[name] for name in OF_ROW if name in written}
+        settings = _settings(origin.get("settings", {}))  # earlier files have none
     except InputError:
         raise
     except Exception as error:  # as of reading arrays
@@ -164,7 +166,16 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
         ) from error
     if labels != labels_of(table):
         row |= {"partial": True, "images": ""}
-    return {**origin, "row": row}
+    return {**origin, "row": row, "settings": settings}
+
+
+def _settings(written: Mapping[str, Any]) -> dict[str, int | str]:
+    """The settings in an origin; ValueError if one cannot be of its field."""
+    types = {one.field: type(one.choices[0]) for one in SETTINGS.values()}
+    for name, value in written.items():
+        if not isinstance(value, types.get(name, int | str)):
+            raise ValueError(f"{name} is {value!r}")
+    return dict(written)
 
 
 def labels_of(table: Table) -> str:

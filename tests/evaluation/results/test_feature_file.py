@@ -221,3 +221,13 @@ def test_where_features_on_other_data_come_from_is_kept(tmp_path):
     origin = {"labels": labels_of(TABLE), "row": {**row, "mAP": 1.0}}
     path = save(tmp_path / "f.npz", **ARRAYS, origin=json.dumps(origin))
     assert read_origin(path, TABLE)["row"] == row
+
+
+@pytest.mark.parametrize(
+    "settings", [1, {"split_number": "1"}, {"experiment": 1}, {"mine": [1]}, {"mine": None}]
+)
+def test_settings_that_no_run_has_written_are_refused(tmp_path, settings):
+    origin = {"labels": labels_of(TABLE), "row": {}, "settings": settings}
+    path = save(tmp_path / "f.npz", **ARRAYS, origin=json.dumps(origin))
+    with pytest.raises(InputError, match="origin was not written by"):
+        read_origin(path, TABLE)
