@@ -49,8 +49,9 @@ def embed_folder(
 ) -> Written:
     """Writes the embeddings of a folder's images and returns how many there are.
 
-    The file holds `features` [N, D] float32, not normalized, `names` [N] and `modalities` [N]; and
-    `identities` [N] and `cameras` [N] if all paths have SYSU-MM01's layout.
+    The file holds `features` [N, D] float32, not normalized, `names` [N], `modalities` [N] and
+    `digests` [N], the SHA-256 of each image file; `identities` [N] and `cameras` [N] if all paths
+    have SYSU-MM01's layout; and `model`, the hash of the config and of the weights.
 
     Args:
         kind: `last` or `best`, the run's checkpoint.
@@ -91,8 +92,10 @@ def embed_folder(
         columns["modalities"] = [modality] * len(names)
         about = {**_about(config, run, variables, checkpoint), "modality": modality}
         return write_parts(output, Images(names, columns, digests, embed), about, share, bar)
-    _, features = embed(slice(None), bar)
-    _write(output, features, names=names, modalities=[modality] * len(names), **labels)
+    hashes, features = embed(slice(None), bar)
+    made_by = {"digests": hashes, "model": model_id(run, variables)}
+    modalities = [modality] * len(names)
+    _write(output, features, names=names, modalities=modalities, **labels, **made_by)
     return Written(len(names), 0, 0, 0)
 
 
@@ -189,8 +192,9 @@ def embed_split(
         about = {**_about(config, run, variables, checkpoint), "modality": "", "origin": origin}
         images = Images(table.name.tolist(), columns, digests, embed)
         return write_parts(output, images, about, share, bar)
-    _, features = embed(slice(None), bar)
-    _write(output, features, names=table.name, **labels, origin=json.dumps(origin))
+    hashes, features = embed(slice(None), bar)
+    made_by = {"digests": hashes, "model": model_id(run, variables)}
+    _write(output, features, names=table.name, **labels, **made_by, origin=json.dumps(origin))
     return Written(len(table.name), 0, 0, 0)
 
 
