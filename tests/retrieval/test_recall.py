@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.feature_files import FORMATS
 from helpers.features import arrays_of
 from helpers.oracle import make_index, make_table
 
@@ -130,6 +131,18 @@ def test_features_without_labels_and_no_images(tmp_path, capsys):
     assert "no array cameras" in capsys.readouterr().err
     assert main([*command, "--top=0"]) == 2
     assert "--top=0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_features_of_every_format(name, tmp_path):
+    order = np.random.default_rng(1).permutation(len(FEATURES))
+    save = FORMATS[name]
+    save(tmp_path / name, {key: array[order] for key, array in arrays_of(TABLE, FEATURES).items()})
+    command = ["recall", f"--features={tmp_path / name}", "--protocol=folder", "--index=Flat"]
+    exact, *_, flat = rows_of(command)
+    wanted = rows(FOLDER)[0]
+    assert (exact["rank1"], exact["mean_average_precision"]) == wanted[2:4]
+    assert {*flat["recall"].values()} == {1.0}
 
 
 def found_file(path, found, queries=None):

@@ -1,10 +1,8 @@
 """Features in every format, and as Parquet in parts: the same arrays, and one sentence if not."""
 
-import csv
-import json
-
 import numpy as np
 import pytest
+from helpers.feature_files import FORMATS, about_of, save_folder, save_parquet
 from helpers.features import arrays_of
 from helpers.oracle import make_table
 from safetensors.numpy import save_file
@@ -17,51 +15,7 @@ TABLE = make_table({(camera, identity): 2 for camera in (1, 3) for identity in (
 FEATURES = np.random.default_rng(0).normal(size=(len(TABLE.name), 4)).astype(np.float32)
 ARRAYS = arrays_of(TABLE, FEATURES)
 N = len(FEATURES)
-ABOUT = {"model": "m", "modality": "", "parts": 1, "images": N, "part": 0}
-
-
-def save_npz(path, arrays):
-    np.savez(path, **arrays)
-
-
-def save_parquet(path, arrays):
-    write_part(path, {**arrays, "digests": [f"{i:064x}" for i in range(N)]}, ABOUT)
-
-
-def save_folder(path, arrays):
-    """Three parts, written in another order."""
-    path.mkdir()
-    for part in (2, 0, 1):
-        rows = slice(part * 5, part * 5 + 5)
-        some = {name: array[rows] for name, array in arrays.items()}
-        some["digests"] = [f"{i:064x}" for i in range(N)][rows]
-        about = {**ABOUT, "parts": 3, "part": part}
-        write_part(path / f"part-{part:06d}.parquet", some, about)
-
-
-def save_safetensors(path, arrays):
-    texts = {name: json.dumps(arrays[name].tolist()) for name in ("names", "modalities")}
-    tensors = {name: arrays[name] for name in ("features", "identities", "cameras")}
-    save_file(tensors, path, texts)
-
-
-def save_npy(path, arrays):
-    np.save(path, arrays["features"])
-    columns = {"name": "names", "identity": "identities", "camera": "cameras"}
-    columns["modality"] = "modalities"
-    with path.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*(arrays[name].tolist() for name in columns.values()), strict=True))
-
-
-FORMATS = {
-    "a.npz": save_npz,
-    "a.parquet": save_parquet,
-    "parts.parquet": save_folder,
-    "a.safetensors": save_safetensors,
-    "a.npy": save_npy,
-}
+ABOUT = about_of(ARRAYS)
 
 
 @pytest.mark.parametrize("name", FORMATS)
