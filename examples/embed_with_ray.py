@@ -4,7 +4,8 @@ pip install "ray[data]"
 python examples/embed_with_ray.py runs/agw photos visible photos.parquet --workers=8 --gpus=1
 
 The output is a folder of Parquet files with the columns `name` and `embedding`, for
-`jreid.load_features` and databases. Run and photos must be on a file system that all workers see.
+`jreid.load_features`, `jreid search --index` and databases. It does not record the model. Run and
+photos must be on a file system that all workers see.
 """
 
 import argparse

@@ -81,6 +81,17 @@ def add_trust_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_index_suffix(index: Path | None) -> None:
+    """Raises InputError for an `--index` that is in none of the formats of embeddings."""
+    if index is None:
+        return
+    from jreid.evaluation.results.feature_formats import SUFFIXES
+
+    if index.suffix not in SUFFIXES:
+        ends = ", ".join(SUFFIXES)
+        raise InputError(f"--index={index} does not end in one of {ends}; choose such a file.")
+
+
 def on_several_processes(parser: argparse.ArgumentParser, saves_on_sigterm: bool = False) -> None:
     """Lets a verb run as one of several processes, by flags or by the cluster's variables.
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import add_run_flags, verb
+from jreid.commands.common import add_run_flags, check_index_suffix, verb
 from jreid.datasets import MODALITIES
 from jreid.errors import InputError, counted
 from jreid.paths import from_here
@@ -27,7 +27,8 @@ def add(verbs: Any) -> None:
     search.add_argument(
         "--gallery",
         type=Path,
-        help="folder of images to rank, with its subfolders; not needed with a .parquet --index",
+        help="folder of images to rank, with its subfolders; an --index that exists is also ranked "
+        "without it",
     )
     for flag, default, what in (
         ("--modality", "infrared", "queries"),
@@ -44,7 +45,8 @@ def add(verbs: Any) -> None:
         "--index",
         type=Path,
         help="an .npz file that keeps the gallery's embeddings: the next time only new and changed "
-        "images are embedded; or a .parquet folder of `jreid embed --images`, which is only read",
+        "images are embedded; or embeddings in any format of `jreid.load_features`, such as those "
+        "of `jreid embed`, which are only read",
     )
     search.add_argument(
         "--approximate",
@@ -58,15 +60,11 @@ def add(verbs: Any) -> None:
 def _search(options: argparse.Namespace) -> None:
     if options.top < 1:
         raise InputError(f"--top={options.top} shows nothing; give 1 or more.")
-    for flag, file, suffixes in (
-        ("html", options.html, (".html",)),
-        ("index", options.index, (".npz", ".parquet")),
-    ):
-        if file is not None and file.suffix not in suffixes:
-            ends = " or ".join(suffixes)
-            raise InputError(f"--{flag}={file} does not end in {ends}; choose such a file.")
-    embedded = options.index is not None and options.index.suffix == ".parquet"
-    if options.gallery is None and (not embedded or options.html or options.approximate):
+    if options.html is not None and options.html.suffix != ".html":
+        raise InputError(f"--html={options.html} does not end in .html; choose such a file.")
+    check_index_suffix(options.index)
+    indexed = options.index is not None and options.index.exists()
+    if options.gallery is None and (not indexed or options.html or options.approximate):
         raise InputError("--gallery is missing; give the folder of images to rank.")
     if options.approximate and options.index is None:
         raise InputError("--approximate needs --index=FILE.npz, beside which its lists are kept.")

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import add_run_flags, verb
+from jreid.commands.common import add_run_flags, check_index_suffix, verb
 from jreid.datasets import MODALITIES
 from jreid.errors import InputError, Stopped
 from jreid.paths import from_here
@@ -31,7 +31,8 @@ def add(verbs: Any) -> None:
     serve.add_argument(
         "--index",
         type=Path,
-        help="an .npz file that keeps the gallery's embeddings, as in `jreid search`",
+        help="an .npz file that keeps the gallery's embeddings, or a file of `jreid embed`, as in "
+        "`jreid search`",
     )
     serve.add_argument(
         "--port",
@@ -44,8 +45,7 @@ def add(verbs: Any) -> None:
 def _serve(options: argparse.Namespace) -> None:
     if options.port not in PORTS:
         raise InputError(f"--port={options.port} is no port; give 0 to {PORTS[-1]}.")
-    if options.index is not None and options.index.suffix != ".npz":
-        raise InputError(f"--index={options.index} does not end in .npz; choose such a file.")
+    check_index_suffix(options.index)
     if not options.gallery.is_dir():
         raise InputError(
             f"--gallery={from_here(options.gallery)} is not a folder; give a folder of images."

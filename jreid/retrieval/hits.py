@@ -76,7 +76,7 @@ class Hits:
         if [*map(len, shapes)] == [2, 2] and shapes[0][1] != shapes[1][1]:
             raise InputError(
                 f"the query's features have {shapes[0][1]} dimensions, and the gallery's have "
-                f"{shapes[1][1]}; embed both with one model, and remove an index of other features."
+                f"{shapes[1][1]}; embed both with one model, or give another index."
             )
         self.query, self.gallery = query, gallery
         k = min(top, len(gallery.features))

@@ -1,10 +1,15 @@
-"""The embeddings of a gallery in a file: images that did not change are not embedded again."""
+"""The embeddings of a gallery in a file: images that did not change are not embedded again.
+
+A file of another origin that has embeddings, such as one of `jreid embed`, is only read.
+"""
 
 import hashlib
 import json
+import logging
 import os
 import textwrap
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,11 +22,10 @@ from jaxtyping import Float, Int
 from jreid.data.forms import Decodable
 from jreid.data.images import read_file
 from jreid.data.pixels import ImageError
-from jreid.data.plain_folder import read_folder
 from jreid.datasets import MODALITIES
 from jreid.errors import InputError
-from jreid.evaluation.results.feature_formats import refuse_bomb
-from jreid.evaluation.results.parquet import SUFFIX, read_parquet
+from jreid.evaluation.results.feature_file import load_features
+from jreid.evaluation.results.feature_formats import READERS, read_model_of, refuse_bomb
 from jreid.files import write_whole
 from jreid.paths import require_file
 from jreid.progress import ProgressBar, silent, with_progress
@@ -31,6 +35,7 @@ VERSION = 2  # of the file
 ARRAYS = ("about", "names", "digests", "stamps", "features")
 # A file changed this recently may change again without a new time, if its clock is coarse.
 SETTLED = 2_000_000_000  # nanoseconds
+log = logging.getLogger(__name__)
 
 # Takes sources and yields the embeddings of some of them at a time, in order.
 Embed = Callable[[Sequence[Source]], Iterable[tuple[Sequence[Source], Float[np.ndarray, "n d"]]]]
@@ -40,10 +45,12 @@ class Index(NamedTuple):
     """A gallery's images and their embeddings.
 
     Attributes:
-        model: the hash of the config and of the weights that made the embeddings.
+        model: the hash of the config and of the weights that made the embeddings; empty if the file
+            does not record it.
         modality: `visible` or `infrared`, of all images.
-        names: the N images' paths relative to their folder, with suffix.
-        digests: the SHA-256 of each file.
+        names: the N images' paths relative to their folder, with suffix; or the names that a file
+            of another origin has.
+        digests: the SHA-256 of each file; none if the file does not record them.
         stamps: each file's size, and when its content and its inode changed, in nanoseconds; zeros
             if the file must be hashed the next time.
         features: `[N, D]` float32, not normalized.
@@ -58,41 +65,65 @@ class Index(NamedTuple):
 
 
 def read_index(file: Path, model: str, modality: str) -> Index:
-    """The index in an .npz file, or in a .parquet file or folder of `jreid embed --images`.
+    """The index in a file; or what a file of embeddings has of a modality, in any format.
+
+    Warns if it does not record the model or the images' digests, which can then not be compared.
 
     Raises:
-        InputError: it is not an index, is damaged, or is of another model or modality.
+        InputError: it is neither, is damaged, or is of another model or modality.
     """
-    index = _read_parquet(file) if file.suffix == SUFFIX else _read(file)
-    if index.model != model:
+    index = _read_embeddings(file, modality) if holds_embeddings(file) else _read(file)
+    recorded = (
+        (index.model, "its model", "that this run made it"),
+        (index.digests, "the SHA-256 of its images", "that they have not changed"),
+    )
+    missing = [texts for there, *texts in recorded if not there]
+    if missing:
+        what, checks = (" and ".join(texts) for texts in zip(*missing, strict=True))
+        log.warning("%s does not record %s: jreid cannot check %s", file, what, checks)
+    if index.model not in ("", model):
         raise InputError(
             f"{file} holds the embeddings of another model or checkpoint; give the run that made "
             "it, or another --index."
         )
     if index.modality != modality:
-        raise InputError(
-            f"{file} holds {index.modality} images, not {modality} ones; give their modality "
-            "(--gallery-modality), or another --index."
-        )
+        raise _other_modality(file, index.modality, modality)
     return index
 
 
-def image_paths(folder: Path) -> dict[str, Path]:
-    """The images of a folder by the names that `jreid embed` gives them; InputError if none."""
-    names, paths, _ = read_folder(folder)
-    return dict(zip(names, paths, strict=True))
+def holds_embeddings(file: Path) -> bool:
+    """Whether a file is no index but has embeddings of another origin, so that it is only read."""
+    if file.suffix in READERS:  # all formats but .npz
+        return True
+    if not file.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return f"{ARRAYS[0]}.npy" not in archive.namelist()
+    except Exception:  # zipfile raises many kinds of errors for a damaged file
+        return False
 
 
-def _read_parquet(path: Path) -> Index:
-    needed = ("features", "names", "digests")
-    arrays, about = read_parquet(path, needed)
-    features = arrays["features"].astype(np.float32)
-    if not np.isfinite(features).all():
-        raise InputError(f"{path} holds embeddings that are not finite; embed the images again.")
-    names, digests = (arrays[name].tolist() for name in needed[1:])
+def _read_embeddings(file: Path, modality: str) -> Index:
+    loaded, model = load_features(file), read_model_of(file)
+    if not np.isfinite(loaded.features).all():
+        raise InputError(f"{file} holds embeddings that are not finite; embed the images again.")
+    rows = slice(None)
+    if loaded.modalities is not None and not (loaded.modalities == modality).all():
+        rows = np.flatnonzero(loaded.modalities == modality)
+        if not len(rows):
+            raise _other_modality(file, str(loaded.modalities[0]), modality)
+    names = loaded.names[rows].tolist()
+    digests = [] if loaded.digests is None else loaded.digests[rows].tolist()
     stamps = np.zeros((len(names), 3), np.int64)
-    model, modality = (str(about.get(name, "")) for name in ("model", "modality"))
-    return Index(model, modality or "two kinds of", names, digests, stamps, features)
+    return Index(model, modality, names, digests, stamps, loaded.features[rows])
+
+
+def _other_modality(file: Path, held: str, modality: str) -> InputError:
+    return InputError(
+        f"{file} holds {held} images, not {modality} ones; give their modality "
+        "(--gallery-modality), or another --index."
+    )
 
 
 def _read(file: Path) -> Index:

@@ -14,16 +14,16 @@ from jaxtyping import Float
 from jreid.data.forms import TURNED
 from jreid.datasets import MODALITIES
 from jreid.engine.model import EMBEDDING, Model
-from jreid.errors import InputError
-from jreid.evaluation.results.parquet import SUFFIX as PARQUET
+from jreid.evaluation.results.feature_formats import SUFFIXES
 from jreid.find import Trust
 from jreid.methods import Config, Variables
 from jreid.paths import local_path
 from jreid.process import silence_xla
 from jreid.progress import ProgressBar, TerminalBar
 from jreid.retrieval.approximate import read_or_build
+from jreid.retrieval.gallery_images import find_images
 from jreid.retrieval.hits import Embedded, Hits
-from jreid.retrieval.index import image_paths, read_index, update_index
+from jreid.retrieval.index import holds_embeddings, read_index, update_index
 from jreid.retrieval.sources import (
     Contents,
     Images,
@@ -111,8 +111,8 @@ class TrainedModel:
 
         Args:
             query: images, as `embed` takes them, or their features `[Q, D]`.
-            gallery: the same; or an index: what `index` returns, or the path of its `.npz` file, or
-                of a `.parquet` folder of `jreid embed --images`.
+            gallery: the same; or an index: what `index` returns, or the path of its file, or of
+                embeddings in any format of `jreid.load_features`.
             top: 1 or more; if the gallery is smaller, all of its images are found.
             modality: of the queries.
             gallery_modality: of the gallery.
@@ -147,8 +147,9 @@ class TrainedModel:
 
         Args:
             folder: of the images, with its subfolders.
-            file: an `.npz` file; it is created, or updated. Or a `.parquet` folder of `jreid embed
-                --images`, which is only read: the images of `folder` are for thumbnails.
+            file: an `.npz` file; it is created, or updated. Or embeddings in any format of
+                `jreid.load_features`, such as those of `jreid embed`. These are only read: the
+                images of `folder` are for thumbnails.
             modality: `visible` or `infrared`, of all images.
             approximate: whether `search` compares a query with a few lists of similar images
                 instead of every image: faster for hundreds of thousands of images, but it may miss
@@ -164,24 +165,20 @@ class TrainedModel:
         place, kept = _path(folder, "folder"), _path(file, "file")
         depth_range = self.config.data.depth_range
         with TerminalBar(progress) as bar:
-            if kept.suffix == PARQUET:
-                index, paths = read_index(kept, self._id, modality), image_paths(place)
+            if holds_embeddings(kept):
+                index = read_index(kept, self._id, modality)
+                paths = find_images(place, index.names, kept)
             else:
                 embed = partial(self._in_parts, modality=modality, bar=bar)
                 index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
-                paths = {name: place / name for name in index.names}
+                paths = [place / name for name in index.names]
             lists = kept.with_suffix(".lists.npz")
             found = read_or_build(lists, index.features, bar) if approximate else None
-        gone = [name for name in index.names if name not in paths]
-        if gone:
-            raise InputError(
-                f"{place} lacks {len(gone):,} of the {len(index.names):,} images in {kept}, first "
-                f"{gone[0]}; give the folder that was embedded."
-            )
         shown = [
-            Source(name, partial(read_image, paths[name], depth_range)) for name in index.names
+            Source(name, partial(read_image, path, depth_range))
+            for name, path in zip(index.names, paths, strict=True)
         ]
-        return Embedded(index.names, index.features, shown, self._id, found)
+        return Embedded(index.names, index.features, shown, index.model, found)
 
     def _taken(self, given: Query | Gallery, modality: str, bar: ProgressBar) -> Embedded:
         """The embeddings of anything that `search` takes."""
@@ -189,9 +186,9 @@ class TrainedModel:
             if given.model not in ("", self._id):
                 raise ValueError("The features are of another model or checkpoint than this one.")
             return given
-        if isinstance(given, str | os.PathLike) and Path(given).suffix in (".npz", PARQUET):
+        if isinstance(given, str | os.PathLike) and Path(given).suffix in SUFFIXES:
             index = read_index(_path(given, "gallery"), self._id, modality)
-            return Embedded(index.names, index.features, None, self._id)
+            return Embedded(index.names, index.features, None, index.model)
         if hasattr(given, "__array__") and np.issubdtype(np.asarray(given).dtype, np.floating):
             features = np.asarray(given)
             return Embedded([*map(str, range(len(features)))], features)

@@ -82,7 +82,7 @@ def test_an_index_of_another_width_is_refused(search, gallery, tmp_path, capsys)
         np.savez(index, **{**arrays, "features": np.ones((2, 5), np.float32)})
     assert main([*search, *flags]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert "16 dimensions" in sentence and "5" in sentence and "remove an index" in sentence
+    assert "16 dimensions" in sentence and "5" in sentence and "give another index" in sentence
 
 
 @pytest.mark.parametrize("indexed", [False, True])
@@ -134,6 +134,12 @@ def test_what_is_refused_before_the_model_is_loaded(search, gallery, flags, part
     search[2] = "--workdir=nowhere"
     assert main([*search, f"--query={gallery}", *flags]) == 2
     assert part in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["--index=new.npz"]])
+def test_a_search_without_a_gallery_is_refused(search, gallery, flags, capsys):
+    assert main([*search[:3], f"--query={gallery}", *flags]) == 2
+    assert "--gallery is missing" in capsys.readouterr().err
 
 
 def test_a_broken_image_is_named(search, gallery, capsys):

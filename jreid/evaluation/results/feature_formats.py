@@ -21,6 +21,7 @@ from jreid.files import parse_json
 from jreid.paths import require_file
 
 ORIGIN = "origin"  # an additional array for the features of a run
+MODEL = "model"  # the same for their model's hash
 OF_CSV = {"names": "name", "identities": "identity", "cameras": "camera", "modalities": "modality"}
 
 Read = Callable[[Path, Sequence[str], Sequence[str]], dict[str, np.ndarray]]
@@ -50,6 +51,18 @@ def read_origin_of(path: Path) -> Any:
         return None
     with np.load(path, allow_pickle=False) as file:
         return parse_json(str(file[ORIGIN])) if ORIGIN in file else None
+
+
+def read_model_of(path: Path) -> str:
+    """The hash of the model that made the features of a file; empty if the file has none.
+
+    `jreid embed` records it: as the array `model` in .npz, and in the metadata of Parquet. In
+    .safetensors it is a JSON text, as names are.
+    """
+    if path.suffix == SUFFIX:
+        return str(read_about(files_of(path)[0]).get(MODEL, ""))
+    arrays = {} if path.suffix == ".npy" else read_arrays(path, (), (MODEL,))
+    return str(arrays.get(MODEL, ""))
 
 
 def refuse_bomb(path: Path) -> None:
@@ -172,3 +185,4 @@ READERS: Mapping[str, Read] = {
     ".safetensors": _read_safetensors,
     SUFFIX: lambda *arguments: read_parquet(*arguments)[0],
 }
+SUFFIXES = (".npz", *READERS)  # of files of embeddings
