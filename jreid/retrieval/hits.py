@@ -1,6 +1,6 @@
 """The results of a search: for each query the nearest images of the gallery."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ class Embedded(NamedTuple):
         sources: the images themselves, for thumbnails, if they were given.
         model: the hash of the config and of the checkpoint that made them; empty if not known.
         approximate: finds nearest images in a few lists; None: the search is exact.
+        refuse_changed: raises InputError if the images in some rows are no longer those that were
+            embedded; None if they cannot have changed, or if it cannot be known.
     """
 
     names: list[str]
@@ -33,6 +35,7 @@ class Embedded(NamedTuple):
     sources: Sequence[Source] | None = None
     model: str = ""
     approximate: Approximate | None = None
+    refuse_changed: Callable[[Sequence[int]], None] | None = None
 
 
 class Hit(NamedTuple):

@@ -21,7 +21,7 @@ from jreid.paths import local_path
 from jreid.process import silence_xla
 from jreid.progress import ProgressBar, TerminalBar
 from jreid.retrieval.approximate import read_or_build
-from jreid.retrieval.gallery_images import find_images
+from jreid.retrieval.gallery_images import find_images, refuse_changed
 from jreid.retrieval.hits import Embedded, Hits
 from jreid.retrieval.index import holds_embeddings, read_index, update_index
 from jreid.retrieval.sources import (
@@ -119,8 +119,9 @@ class TrainedModel:
             progress: as in `embed`.
 
         Raises:
-            InputError: as `embed`; features hold NaN; an index is damaged or of another model; the
-                query and the gallery have features of different widths.
+            InputError: as `embed`; features hold NaN; an index is damaged or of another model; an
+                image that was found has changed since it was embedded; the query and the gallery
+                have features of different widths.
             ValueError: as `embed`; or features that do not fit.
 
         Example:
@@ -130,7 +131,10 @@ class TrainedModel:
             raise ValueError(f"top={top!r} is not a number of images; give a whole number from 1.")
         with TerminalBar(progress) as bar:
             found = self._taken(gallery, gallery_modality, bar)
-            return Hits(self._taken(query, modality, bar), found, top)
+            hits = Hits(self._taken(query, modality, bar), found, top)
+        if found.refuse_changed:
+            found.refuse_changed(np.unique(hits.rows).tolist())
+        return hits
 
     def index(
         self,
@@ -149,7 +153,8 @@ class TrainedModel:
             folder: of the images, with its subfolders.
             file: an `.npz` file; it is created, or updated. Or embeddings in any format of
                 `jreid.load_features`, such as those of `jreid embed`. These are only read: the
-                images of `folder` are for thumbnails.
+                images of `folder` are for thumbnails, and those that `search` finds are compared
+                with the hashes in the file.
             modality: `visible` or `infrared`, of all images.
             approximate: whether `search` compares a query with a few lists of similar images
                 instead of every image: faster for hundreds of thousands of images, but it may miss
@@ -164,10 +169,13 @@ class TrainedModel:
         _check_modality(modality)
         place, kept = _path(folder, "folder"), _path(file, "file")
         depth_range = self.config.data.depth_range
+        unchanged = None
         with TerminalBar(progress) as bar:
             if holds_embeddings(kept):
                 index = read_index(kept, self._id, modality)
                 paths = find_images(place, index.names, kept)
+                if index.digests:
+                    unchanged = partial(refuse_changed, kept, paths, index.digests, depth_range)
             else:
                 embed = partial(self._in_parts, modality=modality, bar=bar)
                 index = update_index(kept, place, self._id, modality, embed, depth_range, bar)
@@ -178,7 +186,7 @@ class TrainedModel:
             Source(name, partial(read_image, path, depth_range))
             for name, path in zip(index.names, paths, strict=True)
         ]
-        return Embedded(index.names, index.features, shown, index.model, found)
+        return Embedded(index.names, index.features, shown, index.model, found, unchanged)
 
     def _taken(self, given: Query | Gallery, modality: str, bar: ProgressBar) -> Embedded:
         """The embeddings of anything that `search` takes."""

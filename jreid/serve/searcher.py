@@ -30,12 +30,16 @@ class Searcher:
         """Embeds the gallery, and compiles the embedding of a query of each modality.
 
         Raises:
-            InputError: as `TrainedModel.search` and `TrainedModel.index`.
+            InputError: as `TrainedModel.search` and `TrainedModel.index`; an image has changed
+                since it was embedded.
         """
         self._model, self.gallery_modality = model, gallery_modality
         given: Any = folder
         if index is not None:
             given = model.index(folder, index, modality=gallery_modality)
+            if given.refuse_changed:  # all images once, and none for each query
+                given.refuse_changed(range(len(given.names)))
+                given = given._replace(refuse_changed=None)
         blank = np.zeros((*model.config.image.size, 3), np.uint8)
         for modality in MODALITIES:
             hits = model.search(

@@ -58,6 +58,26 @@ def test_a_query_finds_what_the_model_finds(run, gallery, tmp_path, monkeypatch)
     assert answers[1]["hits"][0]["name"] == "sub/a.jpg"
 
 
+def test_embeddings_are_compared_with_the_gallery_when_the_server_starts(
+    run, tmp_path, monkeypatch, capsys
+):
+    photos, file, apps = tmp_path / "photos", tmp_path / "x.npz", []
+    photos.mkdir()
+    for gray, name in enumerate(("a.png", "b.png")):
+        PIL.Image.new("RGB", (30, 60), (gray,) * 3).save(photos / name)
+    embed = ["embed", f"--workdir={run}", "--trust-code", f"--images={photos}"]
+    assert main([*embed, "--modality=visible", f"--output={file}"]) == 0
+    monkeypatch.setattr(server, "serve", lambda app, bound: apps.append(app))
+    assert serve(run, photos, f"--index={file}") == 0
+    PIL.Image.new("RGB", (30, 60), (9,) * 3).save(photos / "b.png")
+    client = TestClient(apps[0], "http://127.0.0.1")
+    query = {"content": (photos / "a.png").read_bytes()}
+    query |= {"headers": {"Content-Type": "image/png"}}
+    assert client.post("/search?modality=visible", **query).status_code == 200
+    assert serve(run, photos, f"--index={file}") == 2
+    assert f"{photos / 'b.png'} is no longer the image that {file} has" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "part"),
     [

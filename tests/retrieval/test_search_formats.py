@@ -1,4 +1,4 @@
-"""`jreid search --index` with embeddings in every format."""
+"""`jreid search --index` with embeddings in every format, and with images that changed since."""
 
 import csv
 import hashlib
@@ -12,8 +12,11 @@ from safetensors.numpy import save_file
 
 import jreid
 from jreid.__main__ import main
+from jreid.data.forms import to_decodable
+from jreid.errors import InputError
 from jreid.find import Trust
 from jreid.progress import silent
+from jreid.retrieval.gallery_images import refuse_changed
 from jreid.runs.embed import embed_split
 from jreid.runs.embed_parts import Share
 from jreid.runs.run import Run
@@ -206,6 +209,54 @@ def test_files_of_embed_are_only_read_and_say_their_modality(run, photos, tmp_pa
     _, err, status = search(run, photos, capsys, *flags, "--gallery-modality=infrared")
     assert status == 2 and "holds visible images, not infrared ones" in err
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.parquet"])
+def test_a_photo_that_was_replaced_is_refused_if_it_is_found(name, run, photos, tmp_path, capsys):
+    file = tmp_path / name
+    embedded(run, photos, file)
+    flags = [f"--index={file}", f"--gallery={photos}"]
+    hits, err, _ = search(run, photos, capsys, *flags)
+    assert not err and hits[0]["name"] == "a/2.png"
+    last = next(photos.glob(f"{hits[-1]['name']}.*"), photos / hits[-1]["name"])
+    paint(last, 100)
+    _, err, status = search(run, photos, capsys, *flags)
+    assert status == 2
+    assert f"{last} is no longer the image that {file} has the embedding of" in err
+    assert err.count("\n") == 1 and "embed the folder again" in err
+    assert search(run, photos, capsys, *flags, "--top=4")[2] == 0  # it is not found
+    embedded(run, photos, file)
+    assert search(run, photos, capsys, *flags)[2] == 0
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.parquet"])
+def test_photos_that_an_index_lacks_are_counted(name, run, photos, tmp_path, capsys):
+    file = tmp_path / name
+    embedded(run, photos, file)
+    for number in (1, 2):
+        paint(photos / f"new{number}.png", number)
+    flags = [f"--index={file}", f"--gallery={photos}"]
+    hits, err, status = search(run, photos, capsys, *flags)
+    assert status == 0 and len(hits) == 5
+    assert err.count("\n") == 1
+    assert f"{photos} has 2 images that {file} lacks, first new1.png" in err
+    (photos / "b.png").unlink()
+    _, err, status = search(run, photos, capsys, *flags)
+    assert status == 2 and f"lacks 1 of the 5 images in {file}, first b;" in err
+
+
+def test_the_hash_of_a_prepared_image_is_of_what_was_made_of_its_file(tmp_path):
+    """`jreid embed --split` has no other: a CMYK image is prepared as a BMP."""
+    file, size = tmp_path / "a.jpg", (16, 32)
+    PIL.Image.new("CMYK", size, (1, 2, 3, 4)).save(file)
+    prepared = to_decodable(file.read_bytes()).content
+    assert prepared != file.read_bytes()
+    digests = [hashlib.sha256(prepared).hexdigest()]
+    refuse_changed(tmp_path / "x.npz", [file], digests, (), [0])
+    for change in (PIL.Image.new("CMYK", size).save, lambda file: file.unlink()):
+        change(file)
+        with pytest.raises(InputError, match=r"a\.jpg is no longer the image"):
+            refuse_changed(tmp_path / "x.npz", [file], digests, (), [0])
 
 
 def test_the_file_of_a_folder_has_the_hashes_of_its_images(run, photos, tmp_path):
