@@ -146,6 +146,7 @@ def _scale_down(config: Config, scale: str) -> None:
     config.evaluation.every_epochs = 1 if tiny else 20
     config.checkpoint_every_epochs = 1 if tiny else 10
     if scale == "long":  # the phases' shares are those of the small scale
+        config.optimizer.learning_rate = 2e-3  # chosen by experiments.rates
         features, generation = (round(share * config.epochs) for share in (3 / 11, 6 / 11))
         config.pfanet.warm_ups.update(features=features, generation=generation)
         for player in (config.pfanet.generator, config.pfanet.discriminator):
