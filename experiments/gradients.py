@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from experiments.sweep import exiting
 from jreid import process
-from jreid.commands.common import add_trust_flag, dataset_of
+from jreid.commands.common import add_trust_flag, own_dataset
 from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import training_batches
 from jreid.data.samplers import Plan
@@ -74,9 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _print_shares(options: argparse.Namespace) -> None:
     run = Run(options.workdir)
-    model = Model(run.config())
+    config = run.config()
+    images, plan = plan_training(config, own_dataset(config, run, "put the run's data there"))
+    model = Model(config)
     variables, checkpoint = checkpoint_variables(model, run, "last")
-    images, plan = plan_training(model.config, dataset_of(model.config))
     # Of the step that was taken last, which is in the last phase that trained.
     epoch = float(epochs_of(plan)(jnp.int32(max(checkpoint["step"] - 1, 0))))
     player = _player(model.method.phase_at(int(epoch)), options.player)

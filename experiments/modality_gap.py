@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from experiments.sweep import exiting
 from jreid import process
-from jreid.commands.common import add_trust_flag, dataset_of
+from jreid.commands.common import add_trust_flag, own_dataset
 from jreid.data.table import Table
 from jreid.engine.model import Model
 from jreid.errors import InputError
@@ -83,9 +83,9 @@ def _print_gaps(workdirs: Sequence[Path]) -> None:
 def gaps_of(run: Run) -> Iterator[tuple[str, Gap]]:
     """The gap of the last checkpoint's embeddings; for IDKL, of each branch's."""
     config = run.config()
+    dataset = own_dataset(config, run, "put the run's data there")
     model = Model(config)
     variables, _ = checkpoint_variables(model, run, "last")
-    dataset = dataset_of(config)
     table, features = split_embeddings(model, variables, dataset, "test")
     yield "of the method", measure(features, table)
     if config.method == "idkl":

@@ -27,6 +27,7 @@ CONFIG_FILE = (
     "name of one of jreid's configs and its argument, such as agw:synthetic; or the path of your "
     "own config file, which is Python code that runs with your rights"
 )
+OWN_FOLDER = "give the run's data by --config.data.folder"
 FIELDS = "set config fields by --config.field=value, for example --config.batch.images=8"
 
 
@@ -228,3 +229,32 @@ def dataset_of(config: Any) -> Any:
     for name in dataset.skipped:
         log.warning("%s cannot be decoded and is skipped.", name)
     return dataset
+
+
+def own_dataset(config: Any, run: Any, remedy: str = OWN_FOLDER) -> Any:
+    """The dataset that a run was trained on, as `dataset_of`; InputError as `require_own`."""
+    dataset = dataset_of(config)
+    require_own(dataset, config, run, remedy)
+    return dataset
+
+
+def require_own(dataset: Any, config: Any, run: Any, remedy: str = OWN_FOLDER) -> None:
+    """Checks that a config's dataset is the one that a run was trained on.
+
+    An imported run has no data of its own: its config says which data it is of.
+
+    Args:
+        remedy: the end of the error.
+
+    Raises:
+        InputError: it is another one.
+    """
+    record = run.record()
+    own = record.get("data_fingerprint")
+    if own == dataset.fingerprint or (record and own is None):
+        return
+    raise InputError(
+        f"{config.data.folder} holds other data than the run in {run.workdir} was trained on "
+        f"(fingerprint {dataset.fingerprint[:12]} here, {own[:12] if own else 'none recorded'} in "
+        f"the run); {remedy}."
+    )

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import add_run_flags, config_of_run, dataset_of, verb
+from jreid.commands.common import add_run_flags, config_of_run, own_dataset, verb
 from jreid.errors import InputError
 from jreid.files import parse_json
 from jreid.progress import TerminalBar
@@ -42,7 +42,8 @@ def _export(options: argparse.Namespace) -> int:
     check_output(options.output)
     config = config_of_run(options)
     model = Model(config)
-    variables, checkpoint = checkpoint_variables(model, Run(options.workdir), options.checkpoint)
+    run = Run(options.workdir)
+    variables, checkpoint = checkpoint_variables(model, run, options.checkpoint)
     log.info("exporting the %s checkpoint, step %s", options.checkpoint, checkpoint["step"])
     content = export(options.format, model, variables, checkpoint, options.output)
     card = parse_json(card_of(options.output).read_text(encoding="utf-8"))
@@ -51,7 +52,7 @@ def _export(options: argparse.Namespace) -> int:
     print(f"card    {card_of(options.output)}")
     if options.check:
         reader = FORMATS[options.format].Reader(content)
-        options.document["check"] = found = _check(model, variables, reader)
+        options.document["check"] = found = _check(model, run, variables, reader)
         if not found["agrees"]:
             log.error(
                 "%s does not embed as the model does: a component of a unit vector differs by "
@@ -65,7 +66,7 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
+def _check(model: Any, run: Any, variables: Any, reader: Any) -> dict[str, Any]:
     """Prints how the export differs from the model, and returns that."""
     import numpy as np
 
@@ -75,7 +76,7 @@ def _check(model: Any, variables: Any, reader: Any) -> dict[str, Any]:
 
     dataset: Any = None
     try:
-        dataset = dataset_of(model.config)
+        dataset = own_dataset(model.config, run)
         draws = draw_protocols(model.config, dataset).test
         table, what = draws[0].table, f"the test split of {model.config.data.name}"
     except InputError as error:

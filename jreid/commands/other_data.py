@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jreid.commands.common import OWN_FOLDER, require_own
 from jreid.commands.trained_on import Load, compare_with_training
 from jreid.errors import InputError
 
@@ -64,17 +65,11 @@ def marks_of_data(
         InputError: the data are not the run's own and the user did not ask for them; or as
             `compare_with_training`.
     """
-    record = run.record()
-    own, asked = record.get("data_fingerprint"), options.other_data or options.data
-    if own == dataset.fingerprint or (record and own is None and not asked):
-        return {}
+    asked = options.other_data or options.data
     if not asked:
-        raise InputError(
-            f"{config.data.folder} holds other data than the run in {run.workdir} was trained on "
-            f"(fingerprint {dataset.fingerprint[:12]} here, {own[:12] if own else 'none recorded'} "
-            "in the run); give the run's data by --config.data.folder, or evaluate on these by "
-            f"{FLAG}."
-        )
+        require_own(dataset, config, run, f"{OWN_FOLDER}, or evaluate on these by {FLAG}")
+    if not asked or run.record().get("data_fingerprint") == dataset.fingerprint:
+        return {}
     marks = {"other_data": True, "trained_on": run.config().data.name}
     known = compare_with_training(run, config, dataset, load, split)
     return marks if known else {**marks, "trained_on_unknown": True}

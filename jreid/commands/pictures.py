@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from jreid.commands.common import add_run_flags, config_of_run, dataset_of, verb
+from jreid.commands.common import add_run_flags, config_of_run, own_dataset, verb
 from jreid.datasets import SPLITS
 from jreid.errors import InputError
 from jreid.progress import explained
@@ -34,7 +34,7 @@ def _pictures(options: argparse.Namespace) -> None:
         raise InputError(f"--images={options.images} is not a number of people; give 1 or more.")
     run = Run(options.workdir)
     config = config_of_run(options)
-    dataset, model = dataset_of(config), Model(config)
+    dataset, model = own_dataset(config, run), Model(config)
     with explained("drawing the pictures; the first time their network is compiled"):
         files = draw_run(run, model, dataset, options.split, options.checkpoint, options.images)
     options.document = {"files": files}

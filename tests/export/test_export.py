@@ -14,6 +14,7 @@ from helpers.paths import ROOT
 
 from jreid.__main__ import main
 from jreid.export.export import FORMATS
+from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,16 @@ def test_without_the_data_check_embeds_noise(run, tmp_path, capsys):
     assert export(run, tmp_path / "model", "--format=stablehlo", "--check", gone) == 0
     out, err = capsys.readouterr()
     assert "noise" in out and "rank-1" not in out and f"{tmp_path}/gone" in err
+
+
+@pytest.mark.fault("A2")
+def test_a_check_measures_no_rank_1_on_other_data(run, tmp_path, capsys):
+    synthesize(tmp_path / "other", "tiny", seed=1)
+    other = f"--config.data.folder={tmp_path}/other"
+    assert export(run, tmp_path / "model", "--format=stablehlo", "--check", other) == 0
+    out, err = capsys.readouterr()
+    assert "noise" in out and "rank-1" not in out
+    assert f"{tmp_path}/other holds other data than the run in {run}" in err
 
 
 @pytest.mark.parametrize(
