@@ -18,7 +18,7 @@ from jreid.config_argument import Argument as Argument
 from jreid.config_argument import read_argument as read_argument
 from jreid.config_file import run_config_file
 from jreid.config_older import MOVED, filled, migrated, new_name
-from jreid.config_types import wrong_type
+from jreid.config_types import not_plain, wrong_type
 from jreid.defaults import Config, defaults
 from jreid.defaults import both_directions as both_directions
 from jreid.defaults import scale_down as scale_down
@@ -48,10 +48,10 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
         overrides: flags such as `--config.batch.images=8`.
 
     Raises:
-        InputError: no such file, argument or field, a value of the wrong type, or code that raises
-            or returns no ConfigDict.
+        InputError: no such file, argument or field, a value of the wrong type or of one that JSON
+            does not have, or code that raises or returns no ConfigDict.
     """
-    config = override(run_config_file(source), overrides)
+    config = override(_plain(run_config_file(source), f"--config={source}: "), overrides)
     _check_types(config, f"--config={source}: ")
     return config
 
@@ -60,8 +60,8 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
     """A locked copy of the config with `--config.field=value` flags applied.
 
     Raises:
-        InputError: an unknown flag or field (the nearest is named), a value of the wrong type, or a
-            URL in place of a path.
+        InputError: an unknown flag or field (the nearest is named), a value of the wrong type or of
+            one that JSON does not have, or a URL in place of a path.
     """
     config = config.copy_and_resolve_references()
     for flag in overrides:
@@ -78,7 +78,19 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
         values(arguments)
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{' '.join(str(error).split())}.") from error
-    return _with_local_paths(values["config"].value)
+    return _plain(_with_local_paths(values["config"].value), "")
+
+
+def _plain(config: ConfigDict, source: str) -> Config:
+    """The locked config as `read` gives it: lists are tuples, and all values can be kept as JSON.
+
+    Raises:
+        InputError: a value cannot.
+    """
+    values = config.to_dict()
+    if fault := not_plain(values):
+        raise InputError(f"{source}{fault}.")
+    return ConfigDict(_tuples(values)).lock()
 
 
 def with_identities(config: Config, identities: int) -> Config:
@@ -256,4 +268,4 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _tuples(item) for name, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return tuple(map(_tuples, value)) if isinstance(value, tuple | list) else value

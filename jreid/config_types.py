@@ -1,10 +1,30 @@
-"""Checks that a config's values have the types of the defaults."""
+"""Checks that a config's values can be kept as JSON, and have the types of the defaults."""
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 LARGE = 2**63  # integers are smaller, as in numpy and JAX
+
+
+def not_plain(value: Any, field: str = "config") -> str | None:
+    """A sentence on the first value that JSON cannot hold; None if it can hold all of them."""
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                return f"{field} has the field {name!r}, whose name is not a text"
+        inside = (not_plain(value[name], f"{field}.{name}") for name in value)
+    elif isinstance(value, tuple | list):
+        inside = (not_plain(item, f"{field}[{place}]") for place, item in enumerate(value))
+    elif isinstance(value, float) and not math.isfinite(value):
+        return f"{field} is {value}; use a finite number"
+    elif value is None or isinstance(value, str | bool | int | float):
+        return None
+    else:
+        kind = type(value).__name__
+        return f"{field} is a {kind}; use text, a number, a boolean, a tuple or None"
+    return next(filter(None, inside), None)
 
 
 def wrong_type(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str | None:

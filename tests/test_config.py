@@ -75,6 +75,51 @@ def test_json_gives_the_same_config_back(tmp_path):
     assert again.optimizer.lr_multipliers == (("backbone/.*", 0.1),)
 
 
+def own_config(folder, value):
+    """A config file with a field of its own."""
+    file = folder / "own.py"
+    file.write_text(
+        "from pathlib import Path\nimport numpy as np\nfrom jreid.config import defaults\n"
+        "def get_config(argument='tiny'):\n    config = defaults(argument)\n"
+        f"    config.mine = {{'field': {value}}}\n    return config\n"
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("Path('x')", "mine.field is a PosixPath; use text, a number, a boolean, a tuple or None."),
+        ("np.float32(0.1)", "mine.field is a float32; use text"),
+        ("{1, 2}", "mine.field is a set; use text"),
+        ("(1, (2, b'x'))", "mine.field[1][1] is a bytes; use text"),
+        ("{'deep': Path('x')}", "mine.field.deep is a PosixPath; use text"),
+        ("{1: 2}", "mine.field has the field 1, whose name is not a text."),
+        ("(1.0, float('inf'))", "mine.field[1] is inf; use a finite number."),
+    ],
+)
+def test_a_value_that_json_does_not_have_is_named(value, message, tmp_path):
+    own = own_config(tmp_path, value)
+    with pytest.raises(InputError) as error:
+        configs.load(own)
+    assert str(error.value).startswith(f"--config={own}: config.{message}")
+
+
+def test_a_value_of_a_flag_that_json_does_not_have_is_named(tmp_path):
+    own = configs.load(own_config(tmp_path, "(1, 2)"))
+    with pytest.raises(InputError, match=r"^config\.mine\.field\[0\] is a set; use text"):
+        configs.override(own, ["--config.mine.field=({1},)"])
+
+
+@pytest.mark.parametrize(
+    "value", ["[1, [2, (3, [4])]]", "None", "(None, 'a')", "[{'a': [1]}]", "np.float64(0.1)", "{}"]
+)
+def test_the_same_command_is_no_other_config_than_the_runs(value, tmp_path):
+    config = configs.load(own_config(tmp_path, value))
+    (tmp_path / "config.json").write_text(configs.to_text(config))
+    assert configs.differences(config, configs.read(tmp_path / "config.json")) == []
+
+
 @pytest.mark.parametrize("flag", ["tracker=wandb", "data.cache=resized"])
 def test_fields_that_change_no_number_change_no_hash(flag):
     ours = configs.load(f"{AGW}:tiny")
