@@ -14,7 +14,8 @@ def comments_of(files: Iterable[Path]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for file in files:
-        text = file.read_text(encoding="utf-8")
+        with tokenize.open(file) as source:  # in the encoding that it names, as Python reads it
+            text = source.read()
         beside, above = _comments(text)
         for path, key, value in _keys(ast.parse(text)):
             end = value.lineno if isinstance(value, ast.Dict) else value.end_lineno or 0

@@ -6,7 +6,13 @@ from typing import Any
 from jreid.find import OUTSIDE
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+TYPES = {  # the first that fits: True is an int, too
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    Mapping: "object",
+}
 
 
 def schema(
@@ -50,9 +56,15 @@ def _object(
 
 
 def _type(value: Any, choices: Iterable[str] | None) -> dict[str, Any]:
-    """A list of one type may have any length; a list of several types has a fixed length."""
+    """A list of one type may have any length; a list of several types has a fixed length.
+
+    A field that is None may get a value of any type.
+    """
+    if value is None:
+        return {}
     if not isinstance(value, tuple | list):
-        return {"type": TYPES[type(value)]} | ({} if choices is None else _one_of([*choices]))
+        kind = next(name for kind, name in TYPES.items() if isinstance(value, kind))
+        return {"type": kind} | ({} if choices is None else _one_of([*choices]))
     items = [_type(item, choices) for item in value]
     if not items:
         return {"type": "array"}

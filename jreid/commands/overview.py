@@ -122,10 +122,19 @@ def _configs(names: list[str]) -> dict[str, str]:
     from jreid.config_file import file_of, shipped_configs
 
     files = shipped_configs() | {name: file_of(name) for name in names}
-    return {
-        name: _first_line(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))))
-        for name, file in files.items()
-    }
+    return {name: _first_line(_docstring(file)) for name, file in files.items()}
+
+
+def _docstring(file: Path) -> str | None:
+    """The docstring of a Python file, which is not run; InputError if it is none."""
+    from jreid.errors import InputError, describe
+
+    try:
+        return ast.get_docstring(ast.parse(file.read_bytes(), file.name))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(
+            f"{file} is not a config file ({describe(error)}); correct it, or give another."
+        ) from error
 
 
 def _modules(names: list[str], source: str, package: str, symbol: str) -> dict[str, str]:

@@ -95,6 +95,43 @@ def test_the_version_says_that_this_is_a_clone(capsys):
     assert jreid.__version__.endswith("+clone")
 
 
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"def get_config(:", "is not a config file (invalid syntax (own.py, line 1)); correct it"),
+        (b'"""caf\xe9"""', "own.py, line 1"),
+        (b"x = 1\0", "null bytes"),
+    ],
+)
+def test_a_file_that_is_not_python_is_named(content, cause, tmp_path, capsys):
+    (tmp_path / "own.py").write_bytes(content)
+    assert main(["list", "configs", f"{tmp_path}/own.py"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"jreid: {tmp_path}/own.py is not a config file (") and cause in line
+
+
+def test_a_config_file_in_another_encoding_is_read_as_python_reads_it(tmp_path, capsys):
+    file = tmp_path / "own.py"
+    text = (
+        '# coding: latin-1\n"""Caf\xe9."""\nfrom jreid.config import defaults\n\n\n'
+        'def get_config(argument="tiny"):\n    config = defaults(argument)\n'
+        '    config.mine = {\n        "x": None,  # caf\xe9\n        "y": ({"a": 1}, 2.5, None),\n'
+        "    }\n    return config\n"
+    )
+    file.write_bytes(text.encode("latin-1"))
+    assert main(["list", "configs", str(file)]) == 0
+    assert "Caf\xe9." in capsys.readouterr().out
+    assert main(["config", "show", str(file)]) == 0
+    assert "config.mine.x = None  # caf\xe9" in capsys.readouterr().out
+    assert main(["config", "schema", str(file)]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    mine = schema["properties"]["mine"]["properties"]
+    assert mine["x"] == {"default": None, "description": "caf\xe9"}
+    config = json.loads(configs.to_text(configs.load(str(file))))
+    jsonschema.validate(config, schema)
+    jsonschema.validate(config | {"mine": config["mine"] | {"x": "any"}}, schema)
+
+
 @pytest.mark.parametrize("source", ["idkl:tiny,variant=code", "pfanet:regdb,trial=3"])
 def test_the_schema_of_a_config_accepts_it_and_refuses_other_types(source, capsys):
     assert main(["config", "schema", source, "--json"]) == 0
