@@ -178,9 +178,17 @@ class Run:
         Raises:
             InputError: as `config`.
         """
-        if config.data.identities or not self.config_file.is_file():
+        if config.data.identities:
             return config
-        return configs.with_identities(config, self._config().data.identities)
+        return configs.with_identities(config, self.identities())
+
+    def identities(self) -> int:
+        """The number of training identities of the existing run; 0 if there is none.
+
+        Raises:
+            InputError: as `config`.
+        """
+        return self._config().data.identities if self.config_file.is_file() else 0
 
     def check(self, config: Config) -> None:
         """Checks that this config may be trained here.

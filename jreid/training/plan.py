@@ -12,6 +12,7 @@ from jreid.data.table import Table
 from jreid.engine.optimizers import Epochs
 from jreid.errors import InputError
 from jreid.methods import Config
+from jreid.runs.run import Run
 
 EPOCHS = 256  # the array of their starts has a multiple of this length
 Starts = Int[np.ndarray, " epochs_and_one"]  # number of steps before each epoch, and in all
@@ -30,8 +31,11 @@ def _training_table(config: Config, dataset: Dataset) -> Table:
     return dataset.table.take(np.isin(dataset.table.split, config.data.train_splits))
 
 
-def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
+def plan_training(config: Config, dataset: Dataset, run: Run | None = None) -> tuple[Table, Plan]:
     """The training rows, and the rows of each step.
+
+    Args:
+        run: that will be trained, for the error: the number of identities may be of it.
 
     Raises:
         InputError: the number of identities differs from the config's, or is too small for batches.
@@ -42,6 +46,12 @@ def plan_training(config: Config, dataset: Dataset) -> tuple[Table, Plan]:
     if not identities:
         raise InputError(
             f"{data.folder} has no images to train on; put people into its split {splits}."
+        )
+    if identities != data.identities and run and run.identities() == data.identities:
+        raise InputError(
+            f"the run in {run.workdir} was trained on {data.identities} people, and {data.folder} "
+            f"now holds {identities} in {splits}; restore its images, give their folder by "
+            "--config.data.folder, or choose another --workdir."
         )
     if identities != data.identities:
         raise InputError(

@@ -70,7 +70,7 @@ def train(
             written, which end the run.
         Stopped: the run was asked to stop; its state is saved.
     """
-    table, plan = plan_training(config, dataset)
+    table, plan = plan_training(config, dataset, run)
     with run.explain_revision():
         model = Model(config)
     rows = config.batch.identities * config.batch.images

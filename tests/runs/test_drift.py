@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from helpers.paths import ROOT
+from PIL import Image
 
 from jreid.__main__ import main
 from jreid.synthetic.synthesize import synthesize
@@ -34,6 +36,16 @@ def train(tmp_path_factory, places):
     assert train() == 0
     train.workdir = workdir
     return train
+
+
+def add_people(folder, identities):
+    """People with one image of each modality, whom jreid splits."""
+    rng = np.random.default_rng(min(identities))
+    for identity in identities:
+        for modality in ("visible", "infrared"):
+            place = folder / modality / f"{identity}"
+            place.mkdir(parents=True)
+            Image.fromarray(rng.integers(0, 256, (32, 16, 3), np.uint8)).save(place / "a.png")
 
 
 def content(workdir):
@@ -87,6 +99,27 @@ def test_other_data_are_refused_unless_allowed(train, capsys, other_folder):
     drifts = json.loads((train.workdir / "run.json").read_text())["drifts"]
     assert [drift["step"] for drift in drifts[-2:]] == [0, 0]
     assert drifts[-1]["changed"][0].startswith("data: ")
+
+
+@pytest.mark.fault("F08")
+@pytest.mark.parametrize(
+    "flags", [[], ["--config.data.identities=0", "--allow-config-drift"], ["--allow-config-drift"]]
+)
+def test_people_who_joined_the_folder_are_named_with_the_run(flags, tmp_path, capsys):
+    folder, workdir = tmp_path / "people", tmp_path / "run"
+    add_people(folder, range(4))
+    train = ["train", "--config=agw:folder,small", "--config.epochs=0", "--no-report"]
+    train += ["--config.method=helpers.small_method", "--config.evaluation.rerank=none"]
+    train += ["--config.image.size=(32,16)", "--config.batch.identities=2"]
+    train += [f"--config.data.folder={folder}", f"--config.data.prepared={tmp_path}/prepared"]
+    assert main([*train, f"--workdir={workdir}"]) == 0, capsys.readouterr().err
+    add_people(folder, range(4, 10))
+    before = content(workdir)
+    assert main([*train, *flags, f"--workdir={workdir}"]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"the run in {workdir} was trained on 2 people, and {folder} now holds 5 in" in message
+    assert "restore its images" in message and "identities=" not in message
+    assert content(workdir) == before
 
 
 @pytest.mark.fault("F08")
