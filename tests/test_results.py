@@ -408,6 +408,7 @@ def test_marks_in_words():
     assert marks({"partial": False, "skipped_images": 0, "fallback": False, "step": 3}) == []
     say = partial(dict, checkpoint="last", step=3, of_steps=9)
     assert marks(say()) == ["stopped before step 9"]
+    assert marks(say(step=22)) == ["trained beyond step 9"]
     assert marks(say(fallback=True, asked_step=9)) == ["step 9 is damaged"]
     row = {"partial": True, "skipped_images": 2, "other_data": True, "trained_on_unknown": True}
     assert len(marks(row)) == 4

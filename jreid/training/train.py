@@ -65,9 +65,9 @@ def train(
         loggers: called right after the run's own log, before the run is saved.
 
     Raises:
-        InputError: before the first step, the config and the dataset do not fit, or there are too
-            few steps to profile; later, a number that is not finite, or a checkpoint that cannot be
-            written, which end the run.
+        InputError: before the first step, the config and the dataset do not fit, the run is trained
+            beyond the config's last step, or there are too few steps to profile; later, a number
+            that is not finite, or a checkpoint that cannot be written, which end the run.
         Stopped: the run was asked to stop; its state is saved.
     """
     table, plan = plan_training(config, dataset, run)
@@ -91,12 +91,18 @@ def train(
             state = fresh or checkpoints.restore(
                 checkpoints.newest(), model.shapes(), model.sharding
             )
+        first = int(state.step)
+        if first > plan.steps:
+            raise InputError(
+                f"the run in {run.workdir} is trained to step {first}, beyond the {plan.steps} of "
+                "this config; choose another --workdir."
+            )
         if fresh:
             checkpoints.save(fresh)
             checkpoints.finish()
         record = start.record if fresh else None
         run.claim(config, dataset, plan.steps, record, described(config))
-        first, cadence = int(state.step), Cadence(model, draws.validation is not None)
+        cadence = Cadence(model, draws.validation is not None)
         epochs = ended_epochs(plan, first)
         unscored = not fresh and is_unscored(cadence, checkpoints, epochs)
         if first >= plan.steps and not unscored:

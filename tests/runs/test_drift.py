@@ -134,6 +134,19 @@ def test_a_drift_that_is_allowed_is_kept(train, capsys):
 
 
 @pytest.mark.fault("F07")
+def test_fewer_epochs_than_the_run_has_are_refused_even_then(places, tmp_path, capsys):
+    train = ["train", f"--config={ROOT}/configs/agw.py:tiny", *places, "--no-report"]
+    train += ["--config.method=helpers.small_method", "--config.evaluation.every_epochs=0"]
+    train += ["--config.evaluation.rerank=none", f"--workdir={tmp_path}/run"]
+    assert main([*train, "--config.epochs=1"]) == 0, capsys.readouterr().err
+    before = content(tmp_path / "run")
+    assert main([*train, "--config.epochs=0", "--allow-config-drift"]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"the run in {tmp_path}/run is trained to step 11, beyond the 0 of this" in message
+    assert content(tmp_path / "run") == before
+
+
+@pytest.mark.fault("F07")
 def test_what_another_optimizer_cannot_take_over_is_refused_even_then(train, capsys):
     before = content(train.workdir)
     assert train("--config.optimizer.kind=adam", "--allow-config-drift") == 2

@@ -24,8 +24,9 @@ def marks(row: Mapping[str, Any]) -> list[str]:
     step, asked, steps = (row.get(name) for name in ("step", "asked_step", "of_steps"))
     if row.get("fallback"):
         words.append(f"step {asked} is damaged" if asked is not None else "a step is damaged")
-    elif row.get("checkpoint") == "last" and None not in (step, steps) and step != steps:
-        words.append(f"stopped before step {steps}")
+    elif row.get("checkpoint") == "last" and step is not None and steps is not None:
+        words += [f"stopped before step {steps}"] if step < steps else []
+        words += [f"trained beyond step {steps}"] if step > steps else []
     return words
 
 
