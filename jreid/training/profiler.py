@@ -42,9 +42,11 @@ class Profiler(Observer):
             raise InputError(f"--profile={steps} is negative; give a number of steps, such as 20.")
         left = starts[-1] - first
         if steps and WARM_STEPS + steps > left:
+            most = left - WARM_STEPS
+            remedy = f"give at most {most}" if most > 0 else "leave the flag out"
             raise InputError(
                 f"--profile={steps} also needs {WARM_STEPS} warm-up steps, but the run has only "
-                f"{left} steps left; give a smaller number."
+                f"{left} steps left; {remedy}, or profile a new run."
             )
         self._folder, self._steps = folder, steps if is_main_process() else 0
         self._begin, self._records = _begin(steps, first, starts), False

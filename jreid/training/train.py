@@ -97,6 +97,7 @@ def train(
                 f"the run in {run.workdir} is trained to step {first}, beyond the {plan.steps} of "
                 "this config; choose another --workdir."
             )
+        profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
         if fresh:
             checkpoints.save(fresh)
             checkpoints.finish()
@@ -107,7 +108,6 @@ def train(
         unscored = not fresh and is_unscored(cadence, checkpoints, epochs)
         if first >= plan.steps and not unscored:
             return
-        profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
         batches = training_batches(
             table, plan, options, config.seed, first, split(model.mesh), resized
         )

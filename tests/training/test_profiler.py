@@ -85,10 +85,29 @@ def test_no_steps_record_nothing(monkeypatch, tmp_path):
     assert not {"begin", "end"} & {*recorded(0, 0, monkeypatch, tmp_path)}
 
 
-@pytest.mark.parametrize(("steps", "message"), [(63, "72 steps left"), (-1, "is negative")])
-def test_steps_that_cannot_be_are_refused(steps, message, tmp_path):
+@pytest.mark.parametrize(
+    ("steps", "first", "message"),
+    [
+        (63, 0, "only 72 steps left; give at most 62,"),
+        (1, 62, "only 10 steps left; leave the flag out, or profile a new run"),
+        (-1, 0, "is negative"),
+    ],
+)
+def test_steps_that_cannot_be_are_refused(steps, first, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        Profiler(tmp_path, steps, 0, STARTS)
+        Profiler(tmp_path, steps, first, STARTS)
+
+
+def test_a_finished_run_is_not_profiled_in_silence(tiny_folder, prepared, tmp_path, capsys):
+    train = ["train", *tiny_flags(tiny_folder, prepared), f"--workdir={tmp_path}/run"]
+    train += ["--config.method=helpers.small_method", "--config.epochs=0"]
+    assert main([*train, "--profile=4"]) == 2
+    assert "only 0 steps left" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()  # before anything is written
+    assert main(train) == 0
+    for steps, message in ((4, "only 0 steps left"), (-1, "is negative")):
+        assert main([*train, f"--profile={steps}"]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
