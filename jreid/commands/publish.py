@@ -36,7 +36,7 @@ def _publish(options: argparse.Namespace) -> None:
     from jreid.runs import bundle
     from jreid.runs.card import card
     from jreid.runs.check_config import check_config
-    from jreid.runs.chosen import checkpoint_variables, open_checkpoints
+    from jreid.runs.chosen import chosen_variables, open_checkpoints
     from jreid.runs.run import Run
 
     if not options.license or not options.license.isprintable():
@@ -50,9 +50,9 @@ def _publish(options: argparse.Namespace) -> None:
     config = run.config()
     check_config(config)
     model = Model(config)
-    variables, checkpoint = checkpoint_variables(model, run, options.checkpoint)
     with open_checkpoints(run) as checkpoints:
-        weights = checkpoints.chosen(checkpoint["checkpoint"]).weights
+        variables, checkpoint = chosen_variables(checkpoints, model, run, options.checkpoint)
+        weights = checkpoints.weights(checkpoint["step"])
     packed = bundle.packed(variables)
     config = bundle.portable(config)
     bundle.warn_of_paths(config, output)

@@ -98,9 +98,12 @@ class BundleWeights:
     def chosen(self, kind: str) -> Chosen:
         """The checkpoint, if it is of the kind `last` or `best`."""
         if self._published["checkpoint"] != kind:
-            return Chosen(None, None, "")
-        step = self._published["step"]
-        return Chosen(step, step, self._published["weights"])
+            return Chosen(None, None)
+        return Chosen(self._published["step"], self._published["step"])
+
+    def weights(self, step: int) -> str:
+        """SHA-256 of the model's arrays in the run, as published; there is one step."""
+        return self._published["weights"]
 
     def restore_variables(self, step: int, like: TrainState, sharding: NamedSharding) -> Variables:
         """The model's variables on the devices.

@@ -34,12 +34,10 @@ class Chosen(NamedTuple):
     Attributes:
         step: of the checkpoint that is used, None where there is none.
         asked_step: of the checkpoint that would be used if none were damaged.
-        weights: SHA-256 of the model's arrays, empty without a step.
     """
 
     step: int | None
     asked_step: int | None
-    weights: str
 
 
 class StepFolders:
@@ -84,8 +82,11 @@ class StepFolders:
             scores = {step: self._score(step) for step in steps}
             scored = [(score, step) for step, score in scores.items() if score is not None]
             step, asked = self.best(), max(scored)[1] if scored else None
-        weights = manifest.digest(self.path(step), WEIGHTS) if step is not None else ""
-        return Chosen(step, asked, weights)
+        return Chosen(step, asked)
+
+    def weights(self, step: int) -> str:
+        """SHA-256 of the model's arrays of a step."""
+        return manifest.digest(self.path(step), WEIGHTS)
 
     def _score(self, step: int) -> float | None:
         """A step's score, damaged or not; infinite if it cannot be read."""

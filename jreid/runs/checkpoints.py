@@ -86,6 +86,10 @@ class Checkpoints:
         self.finish()
         return Chosen(*on_main_process(lambda: [*self._folders.chosen(kind)]))
 
+    def weights(self, step: int) -> str:
+        """SHA-256 of the model's arrays of a step."""
+        return on_main_process(lambda: self._folders.weights(step))
+
     def newest(self) -> int:
         """The step of the newest checkpoint.
 

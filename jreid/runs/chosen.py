@@ -22,6 +22,10 @@ class Folders(Protocol):
         """The checkpoint of a kind."""
         ...
 
+    def weights(self, step: int) -> str:
+        """SHA-256 of the model's arrays of a step."""
+        ...
+
 
 def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The fields of a row that describe its checkpoint, for each kind that the run has.
@@ -42,7 +46,7 @@ def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[
             "asked_step": one.asked_step,
             "fallback": one.step != one.asked_step,
             "of_steps": record.get("steps"),
-            "weights": one.weights[:12],
+            "weights": folders.weights(one.step)[:12],
         }
         for kind, one in chosen.items()
         if one.step is not None
@@ -82,8 +86,18 @@ def choose(checkpoints: Folders, run: Run, kind: str) -> dict[str, Any]:
 
 def checkpoint_variables(model: Model, run: Run, kind: str) -> tuple[Variables, dict[str, Any]]:
     """The variables of the checkpoint of a kind, and its fields for result rows."""
-    loading = explained(f"loading the {kind} checkpoint of {run.workdir}")
-    with loading, open_checkpoints(run) as checkpoints:
+    with open_checkpoints(run) as checkpoints:
+        return chosen_variables(checkpoints, model, run, kind)
+
+
+def chosen_variables(
+    checkpoints: Any, model: Model, run: Run, kind: str
+) -> tuple[Variables, dict[str, Any]]:
+    """As `checkpoint_variables`, of `open_checkpoints`.
+
+    While these are open, the step that was chosen stays; a run that trains may save another one.
+    """
+    with explained(f"loading the {kind} checkpoint of {run.workdir}"):
         fields = choose(checkpoints, run, kind)
         with run.explain_revision():
             variables = checkpoints.restore_variables(

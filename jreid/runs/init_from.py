@@ -68,10 +68,16 @@ def start_of_run(other: Path, kind: str) -> Start:
     run = Run(other)
     run.config()  # raises if there is no run
     with open_checkpoints(run) as checkpoints:
-        chosen = checkpoints.chosen(choose(checkpoints, run, kind)["checkpoint"])
+        step = choose(checkpoints, run, kind)["step"]
+        weights = checkpoints.weights(step)
 
     def fill(variables: Variables) -> Variables:
         loaded = load_matching(variables, other, kind)
+        if not weights.startswith(loaded.weights):
+            raise InputError(
+                f"{other} saved another {kind} checkpoint while this run started; give the same "
+                "command again."
+            )
         log.info("%s: %d arrays are loaded", other, len(loaded.loaded))
         for line in loaded.mismatched:
             log.info("not loaded: %s", line)
@@ -79,7 +85,7 @@ def start_of_run(other: Path, kind: str) -> Start:
             log.info("not in that run: %s, which keeps its initial values", path)
         return loaded.variables
 
-    return Start(fill, {**place_of_run(other, kind), "sha256": chosen.weights, "step": chosen.step})
+    return Start(fill, {**place_of_run(other, kind), "sha256": weights, "step": step})
 
 
 def place_of_run(other: Path, kind: str) -> dict[str, Any]:
@@ -96,12 +102,14 @@ class Loaded(NamedTuple):
         mismatched: a line for each array that was not loaded, with both shapes: the new run keeps
             its own array, or has no array of that path.
         missing: paths of the new run that the other run does not have.
+        weights: 12 digits of the hash of the other run's arrays.
     """
 
     variables: Variables
     loaded: list[str]
     mismatched: list[str]
     missing: list[str]
+    weights: str
 
 
 def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
@@ -122,7 +130,8 @@ def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
     config = run.config()
     check_config(config)
     model = Model(config)
-    found: Any = jax.device_get(checkpoint_variables(model, run, kind)[0])
+    there, checkpoint = checkpoint_variables(model, run, kind)
+    found: Any = jax.device_get(there)
     ours, theirs = flatten_dict(variables, sep="/"), flatten_dict(found, sep="/")
     same = {
         path for path in theirs if path in ours and shape_of(ours[path]) == shape_of(theirs[path])
@@ -141,4 +150,5 @@ def load_matching(variables: Variables, other: Path, kind: str) -> Loaded:
     ]
     filled = ours | {path: theirs[path] for path in loaded}
     missing = [path for path in ours if path not in theirs]
-    return Loaded(unflatten_dict(filled, sep="/"), loaded, mismatched, missing)
+    whole = unflatten_dict(filled, sep="/")
+    return Loaded(whole, loaded, mismatched, missing, checkpoint["weights"])

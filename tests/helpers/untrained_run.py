@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+
 from jreid import config as configs
 from jreid.engine.model import Model
 from jreid.runs.checkpoints import Checkpoints
@@ -17,3 +20,12 @@ def make_run(workdir: Path, *flags: str, method: str = "helpers.small_method") -
         checkpoints.finish()
         run.claim(config, None, start={"kind": "random"})
     return workdir
+
+
+def save_another(workdir: Path) -> None:
+    """Saves other weights as step 1, as a training in another process may do at any time."""
+    model = Model(Run(workdir).config())
+    state = model.state(model.variables()).replace(step=jnp.asarray(1, jnp.int32))
+    state = state.replace(params=jax.tree.map(lambda array: array + 1, state.params))
+    with Checkpoints(workdir / "checkpoints", writes=True) as checkpoints:
+        checkpoints.save(state)

@@ -9,7 +9,7 @@ import huggingface_hub
 import numpy as np
 import PIL.Image
 import pytest
-from helpers.untrained_run import make_run
+from helpers.untrained_run import make_run, save_another
 
 import jreid
 from jreid import config as configs
@@ -17,6 +17,8 @@ from jreid.__main__ import main
 from jreid.errors import InputError
 from jreid.runs import bundle, hub
 from jreid.runs.card import card
+from jreid.runs.checkpoint_folder import StepFolders
+from jreid.runs.checkpoints import Checkpoints
 from jreid.runs.chosen import open_checkpoints
 from jreid.runs.evaluate import extraction_of
 from jreid.runs.run import Run
@@ -79,6 +81,28 @@ def test_a_bundle_gives_the_runs_embeddings_bit_for_bit(run, published, images):
         np.testing.assert_array_equal(*embeddings)
     assert theirs.checkpoint["weights"] == ours.checkpoint["weights"]
     assert theirs.checkpoint["step"] == 0
+
+
+def test_a_run_that_trains_is_published_with_the_hash_of_its_weights(tmp_path, monkeypatch, capsys):
+    run, restore = make_run(tmp_path / "run"), Checkpoints.restore_variables
+    first = weights_of(run, 0)
+
+    def restored(checkpoints, step, *arguments):
+        variables = restore(checkpoints, step, *arguments)
+        save_another(run)
+        return variables
+
+    monkeypatch.setattr(Checkpoints, "restore_variables", restored)
+    monkeypatch.setattr("jreid.find.Trust.given", True)
+    command = ["publish", f"--workdir={run}", f"--output={tmp_path}/bundle", "--trust-code"]
+    assert main(command) == 0, capsys.readouterr().err
+    published = json.loads((tmp_path / "bundle" / "run.json").read_text())["published"]
+    assert (published["step"], published["weights"]) == (0, first)
+    assert weights_of(run, 1) != first
+
+
+def weights_of(run, step):
+    return StepFolders(run / "checkpoints").weights(step)
 
 
 def test_a_bundle_has_no_optimizer_and_no_trace_of_the_machine(published, run):

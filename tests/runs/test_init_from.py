@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from helpers.untrained_run import make_run, save_another
 
 from jreid.__main__ import main
 from jreid.config import load
@@ -16,7 +17,7 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.runs import manifest
 from jreid.runs.checkpoints import Checkpoints
-from jreid.runs.init_from import load_matching
+from jreid.runs.init_from import load_matching, start_of_run
 from jreid.runs.run import Run
 
 CONFIG = f"{ROOT}/configs/agw.py:tiny"
@@ -73,6 +74,16 @@ def test_a_run_starts_from_anothers_weights(train, other, capsys):
     assert "not loaded" not in err
     assert equal(weights(workdir), weights(other))
     assert not equal(weights(train("plain")), weights(other))
+
+
+def test_another_checkpoint_than_is_recorded_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("jreid.find.Trust.given", True)
+    other = make_run(tmp_path / "other")
+    start, variables = start_of_run(other, "last"), weights(other)
+    assert equal(start.fill(variables), variables)
+    save_another(other)
+    with pytest.raises(InputError, match=f"^{other} saved another last checkpoint while this run"):
+        start.fill(variables)
 
 
 def record(workdir):
