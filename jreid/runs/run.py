@@ -266,7 +266,8 @@ class Run:
                     )
             same = there == data_fingerprint and before.get("steps") == steps and not changed
             claimed = same and self.config_file.is_file()
-            if claimed and not configs.differences(config, configs.read(self.config_file)):
+            # Later verbs also read the fields that are no drift, such as the data's folder.
+            if claimed and config.to_dict() == configs.read(self.config_file).to_dict():
                 return
         record = {
             **now,

@@ -1,12 +1,14 @@
 """A run that is asked to go on with another config, another network or other data."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from helpers.paths import ROOT
 from PIL import Image
 
+from jreid import config as configs
 from jreid.__main__ import main
 from jreid.synthetic.synthesize import synthesize
 
@@ -131,6 +133,20 @@ def test_a_drift_that_is_allowed_is_kept(train, capsys):
     drifts = json.loads((train.workdir / "run.json").read_text())["drifts"]
     assert drifts[-1] == {"step": 0, "changed": ["optimizer.learning_rate: 0.05, 0.1"]}
     assert train(f"{rate}=0.1", "--allow-config-drift") == 0
+
+
+@pytest.mark.fault("F08")
+def test_where_the_images_are_now_is_kept_and_is_no_drift(train, tiny_folder, tmp_path, capsys):
+    before = json.loads((train.workdir / "run.json").read_text())
+    moved = shutil.copytree(tiny_folder, tmp_path / "moved")
+    (train.workdir / "result.json").unlink()
+    assert train(f"--config.data.folder={moved}") == 0, capsys.readouterr().err
+    config = configs.read(train.workdir / "config.json")
+    after = json.loads((train.workdir / "run.json").read_text())
+    assert config.data.folder == after["config"]["data"]["folder"] == str(moved)
+    assert after["drifts"] == before["drifts"]
+    assert main(["train", f"--workdir={train.workdir}", "--trust-code"]) == 0
+    assert "is finished" in capsys.readouterr().err
 
 
 @pytest.mark.fault("F07")
