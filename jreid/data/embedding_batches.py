@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from jreid.data.pixels import ImageError, preprocess
 from jreid.errors import InputError
@@ -16,16 +16,19 @@ PREFETCHED_BATCHES = 2
 
 
 @runtime_checkable
-class Encoded(Protocol):
-    """Encoded images. One may be read only when it is asked for, which may raise an ImageError."""
+class ToEmbed(Protocol):
+    """Images to embed, each as encoded bytes or as pixels `[h, w, 3]`.
+
+    One may be read only when it is asked for, which may raise an ImageError.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, row: int, /) -> bytes: ...
+    def __getitem__(self, row: int, /) -> bytes | UInt8[np.ndarray, "h w 3"]: ...
 
 
 def embedding_batches(
-    images: Encoded,
+    images: ToEmbed,
     names: Sequence[str],
     size: tuple[int, int],
     resize: str,

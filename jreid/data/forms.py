@@ -36,6 +36,13 @@ DEEP_FOR_RUN = (
 )
 
 
+class Decoded(NamedTuple):
+    """The pixels of an image, and whether other programs turn it, as in `Decodable`."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    turned: bool = False
+
+
 class Decodable(NamedTuple):
     """Bytes from which `decode` gives Pillow's pixels.
 
@@ -71,7 +78,31 @@ def to_decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable
         ImageError: damaged, too large, of another format; or `DEEP` without a `depth_range`, with
             the counts as its second argument.
     """
+    return _to_decodable(content, decode(content), depth_range)
+
+
+def to_pixels(content: bytes, depth_range: tuple[int, ...] = ()) -> Decoded:
+    """An image file's pixels, for a finished run: those of `to_decodable`'s bytes, decoded once.
+
+    Raises:
+        ImageError: as `to_decodable`, with the remedy of a run that is finished.
+    """
     pixels = decode(content)
+    try:
+        made, _, turned = _to_decodable(content, pixels, depth_range)
+    except ImageError as error:
+        raise ImageError(fault_for_run(error.args[0])) from error
+    return Decoded(pixels if made is content else decode(made), turned)
+
+
+def fault_for_run(fault: str) -> str:
+    """The fault of an image that a finished run embeds."""
+    return DEEP_FOR_RUN if fault == DEEP else fault
+
+
+def _to_decodable(
+    content: bytes, pixels: UInt8[np.ndarray, "h w 3"], depth_range: tuple[int, ...]
+) -> Decodable:
     if content.startswith(b"\x89PNG"):
         return _to_decodable_png(content, depth_range)
     if content.startswith(b"BM"):

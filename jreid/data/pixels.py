@@ -30,9 +30,12 @@ class ImageError(Exception):
 
 
 def preprocess(
-    content: bytes, size: tuple[int, int], method: str, as_gray: bool = False
+    image: bytes | UInt8[np.ndarray, "h w 3"],
+    size: tuple[int, int],
+    method: str,
+    as_gray: bool = False,
 ) -> Float[np.ndarray, "H W 3"]:
-    """An image to embed from its encoded bytes: float32 `[H, W, 3]`, normalized.
+    """An image to embed from its encoded bytes or its pixels: float32 `[H, W, 3]`, normalized.
 
     Args:
         as_gray: whether to convert it to gray first, by Pillow's luma.
@@ -41,7 +44,8 @@ def preprocess(
         ImageError: bytes that are not an image.
         InputError: an unknown resize method.
     """
-    columns, H = _resize_to_columns(decode(content, as_gray), size, method), size[0]
+    pixels = decode(image) if isinstance(image, bytes) else image
+    columns, H = _resize_to_columns(to_gray(pixels) if as_gray else pixels, size, method), size[0]
     columns *= np.repeat(SCALE, H)
     columns += np.repeat(SHIFT, H)
     return _turn(columns)
@@ -55,8 +59,15 @@ def decode(content: bytes, as_gray: bool = False) -> UInt8[np.ndarray, "h w 3"]:
     """
     with opened(content) as image:
         image.info.pop("transparency", None)  # Pillow warns that it drops a palette's
-        pixels = image.convert("RGB")
-        return np.asarray(pixels.convert("L").convert("RGB") if as_gray else pixels)
+        pixels = np.asarray(image.convert("RGB"))
+    return to_gray(pixels) if as_gray else pixels
+
+
+def to_gray(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Pillow's luma, repeated over the channels."""
+    import PIL.Image
+
+    return np.asarray(PIL.Image.fromarray(pixels).convert("L").convert("RGB"))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float
 
-from jreid.data.embedding_batches import Encoded, embedding_batches
+from jreid.data.embedding_batches import ToEmbed, embedding_batches
 from jreid.data.pipeline import own_rows
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine import optimizers
@@ -140,13 +140,13 @@ class Model:
     def embed(
         self,
         variables: Variables,
-        images: Encoded,
+        images: ToEmbed,
         names: Sequence[str],
         modality: str,
         rows: int | None = None,
         bar: ProgressBar = silent,
     ) -> Float[np.ndarray, "n d"]:
-        """Embeddings of N encoded images of one modality, float32, not normalized.
+        """Embeddings of N images of one modality, float32, not normalized.
 
         Args:
             images: read one by one, in threads.
@@ -173,14 +173,14 @@ class Model:
             return extract(embed, _counted(batches, rows, len(names), bar), names, split(self.mesh))
 
     def decode(
-        self, images: Encoded, names: Sequence[str], modality: str
+        self, images: ToEmbed, names: Sequence[str], modality: str
     ) -> Float[np.ndarray, "n h w 3"]:
-        """N encoded images of one modality, as `embed` reads them; InputError for other bytes."""
+        """N images of one modality, as `embed` reads them; InputError for other bytes."""
         return next(iter(self._batches(images, names, modality, len(images))))
 
     def _batches(
         self,
-        images: Encoded,
+        images: ToEmbed,
         names: Sequence[str],
         modality: str,
         rows: int,

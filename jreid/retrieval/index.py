@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from jaxtyping import Float, Int
 
-from jreid.data.forms import Decodable
+from jreid.data.forms import Decoded, to_pixels
 from jreid.data.images import read_file
 from jreid.data.pixels import ImageError
 from jreid.datasets import MODALITIES
@@ -29,7 +29,7 @@ from jreid.evaluation.results.feature_formats import READERS, read_model_of, ref
 from jreid.files import write_whole
 from jreid.paths import require_file
 from jreid.progress import ProgressBar, silent, with_progress
-from jreid.retrieval.sources import Source, decodable, read_gallery
+from jreid.retrieval.sources import Source, read_gallery
 
 VERSION = 2  # of the file
 ARRAYS = ("about", "names", "digests", "stamps", "features")
@@ -236,12 +236,12 @@ def _cause(error: ImageError | OSError) -> str:
     return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
 
 
-def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> Decodable:
-    """An image's bytes, decodable, if they are still those that were hashed."""
+def _read_same(path: Path, digest: str, depth_range: tuple[int, ...]) -> Decoded:
+    """An image's pixels, if its bytes are still those that were hashed."""
     content = read_file(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise ImageError("changes while it is read")
-    return decodable(content, depth_range)
+    return to_pixels(content, depth_range)
 
 
 def _stacked(

@@ -7,7 +7,7 @@ import io
 
 import PIL.Image
 
-from jreid.data.pixels import ImageError, decode
+from jreid.data.pixels import ImageError
 from jreid.errors import counted
 from jreid.retrieval.hits import Hits
 from jreid.retrieval.sources import Source
@@ -92,7 +92,7 @@ def _figure(hits: Hits, is_query: bool, row: int, caption: str) -> str:
 def thumbnail(source: Source) -> bytes | None:
     """A small JPEG; None if the image can no longer be read."""
     try:
-        image = PIL.Image.fromarray(decode(source.read().content))
+        image = PIL.Image.fromarray(source.read().pixels)
     except ImageError:
         return None
     image.thumbnail(SIZE)

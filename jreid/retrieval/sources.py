@@ -11,9 +11,9 @@ import numpy as np
 import PIL.Image
 from jaxtyping import UInt8
 
-from jreid.data.forms import DEEP, DEEP_FOR_RUN, Decodable, bmp, is_turned, to_decodable
+from jreid.data.forms import Decoded, is_turned, to_pixels
 from jreid.data.images import read_file
-from jreid.data.pixels import MAX_PIXELS, ImageError
+from jreid.data.pixels import MAX_PIXELS
 from jreid.data.plain_folder import read_folder
 from jreid.errors import InputError
 from jreid.paths import from_here, local_path
@@ -29,16 +29,16 @@ class Source(NamedTuple):
 
     Attributes:
         name: the path as given; the path relative to its folder, with suffix; or `image 0`.
-        read: returns the encoded bytes, for `jreid.data.pixels.decode`, and whether other programs
-            turn the image; ImageError if the file is not an image.
+        read: returns the pixels, and whether other programs turn the image; ImageError if the file
+            is not an image.
     """
 
     name: str
-    read: Callable[[], Decodable]
+    read: Callable[[], Decoded]
 
 
 class Contents:
-    """The encoded bytes of sources, each read when it is needed: an `Encoded`.
+    """The pixels of sources, each read when it is needed: a `ToEmbed`.
 
     Attributes:
         turned: the rows of the images that were read and that other programs turn, in any order.
@@ -51,11 +51,11 @@ class Contents:
     def __len__(self) -> int:
         return len(self._sources)
 
-    def __getitem__(self, row: int, /) -> bytes:
+    def __getitem__(self, row: int, /) -> UInt8[np.ndarray, "h w 3"]:
         read = self._sources[row].read()
         if read.turned:
             self.turned.append(row)
-        return read.content
+        return read.pixels
 
 
 def count(images: Images) -> int | None:
@@ -91,18 +91,9 @@ def sources(images: Images, depth_range: tuple[int, ...] = ()) -> Iterator[Sourc
         yield from _of_one(image, number, depth_range)
 
 
-def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> Decodable:
-    """An image file's bytes, made decodable; ImageError if it cannot be used as an image."""
-    return decodable(read_file(path), depth_range)
-
-
-def decodable(content: bytes, depth_range: tuple[int, ...] = ()) -> Decodable:
-    """An image file's bytes, made decodable; ImageError as `read_image`."""
-    try:
-        return to_decodable(content, depth_range)
-    except ImageError as error:
-        fault = error.args[0]  # for a deep image, the counts follow
-        raise ImageError(DEEP_FOR_RUN if fault == DEEP else fault) from error
+def read_image(path: Path, depth_range: tuple[int, ...] = ()) -> Decoded:
+    """The pixels of an image file; ImageError if it cannot be used as an image."""
+    return to_pixels(read_file(path), depth_range)
 
 
 def read_gallery(folder: Path) -> dict[str, Path]:
@@ -127,8 +118,8 @@ def _of_one(image: object, number: int, depth_range: tuple[int, ...]) -> Iterato
     )
     turned = isinstance(image, PIL.Image.Image) and is_turned(image)
     # A copy: a generator may yield the same array each time.
-    encoded = Decodable(bmp(pixels), turned=turned)
-    yield Source(name, lambda: encoded)
+    read = Decoded(np.array(pixels), turned)
+    yield Source(name, lambda: read)
 
 
 def _of_path(path: Path, depth_range: tuple[int, ...]) -> Iterator[Source]:

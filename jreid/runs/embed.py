@@ -14,7 +14,7 @@ from jaxtyping import Float
 import jreid
 from jreid import config as configs
 from jreid.data.dataset import Dataset
-from jreid.data.forms import DEEP, DEEP_FOR_RUN, TURNED
+from jreid.data.forms import TURNED, fault_for_run
 from jreid.data.images import Image, hash_file, read_images
 from jreid.data.layouts import sysu_mm01
 from jreid.data.layouts.layout import Fault, Row, find_layout, raise_faults
@@ -104,10 +104,7 @@ def _read(rows: Sequence[Row], folder: Path, config: Config, bar: ProgressBar) -
     reading = read_images(rows, config.data.depth_range)
     images = list(with_progress(reading, "images read", len(rows), bar))
     faults = [
-        Fault(
-            str(image.row.path.relative_to(folder)),
-            DEEP_FOR_RUN if image.fault == DEEP else image.fault,
-        )
+        Fault(str(image.row.path.relative_to(folder)), fault_for_run(image.fault))
         for image in images
         if image.fault
     ]

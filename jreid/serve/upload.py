@@ -9,8 +9,8 @@ from fastapi import HTTPException, Request
 from jaxtyping import UInt8
 from starlette.requests import ClientDisconnect
 
-from jreid.data.pixels import ImageError, decode, opened
-from jreid.retrieval.sources import decodable
+from jreid.data.forms import to_pixels
+from jreid.data.pixels import ImageError, opened
 from jreid.serve.worker import Busy
 
 MAX_BYTES = 16 << 20
@@ -82,10 +82,10 @@ def pixels_of(content: bytes, depth_range: tuple[int, ...]) -> UInt8[np.ndarray,
         pass
     if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
         raise ImageError(f"has more than {MAX_SCANS} scans")
-    found = decodable(content, depth_range)
+    found = to_pixels(content, depth_range)
     if found.turned:  # the page shows it upright, and jreid would search with it as it is stored
         raise ImageError(
             "has an EXIF orientation, by which other programs turn it, but jreid does not; save it "
             "upright with an image editor"
         )
-    return decode(found.content)
+    return found.pixels

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jreid.data.forms import DEEP, check_depth_range, to_decodable
+from jreid.data.forms import DEEP, DEEP_FOR_RUN, check_depth_range, to_decodable, to_pixels
 from jreid.data.pixels import ImageError
 from jreid.data.pixels import decode as decode_to_embed
 from jreid.data.transforms import decode as decode_to_train
@@ -132,6 +132,9 @@ def test_pixels_are_those_of_pillow(form):
     assert (made == content) == (form in PLAIN)
     assert turned == form.endswith("turned by EXIF")
     assert to_decodable(made).content == made
+    embedded = to_pixels(content)
+    np.testing.assert_array_equal(embedded.pixels, pillow(content))
+    assert embedded.turned == turned
 
 
 def test_a_black_hot_palette_is_applied():
@@ -155,7 +158,11 @@ def test_deep_images_are_stretched_or_refused(color, channels, interlaced):
     levels = np.broadcast_to(np.floor(levels + 0.5), (H, W, 3))
     np.testing.assert_array_equal(decode_to_train(made), levels)
     np.testing.assert_array_equal(decode_to_embed(made), levels)
+    np.testing.assert_array_equal(to_pixels(content, (51_200, 52_220)).pixels, levels)
     assert found == seen
+    with pytest.raises(ImageError) as error:
+        to_pixels(content)
+    assert error.value.args == (DEEP_FOR_RUN,)
     assert 0 in levels and 255 in levels
 
 

@@ -20,8 +20,8 @@ class Embedder:
     def __call__(self, sources):
         for source in sources:
             self.names.append(source.name)
-            pixels = np.frombuffer(source.read().content, np.uint8)
-            yield [source], np.array([[len(pixels), pixels.mean()]], np.float32)
+            pixels = source.read().pixels
+            yield [source], np.array([[pixels.size, pixels.mean()]], np.float32)
 
 
 @pytest.fixture

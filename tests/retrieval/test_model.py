@@ -157,6 +157,15 @@ def test_embedding_a_generator_keeps_no_image(model, arrays):
     assert len(model.embed(given, modality="visible")) == len(gone) == len(arrays)
 
 
+def test_an_image_is_decoded_once(model, folder, monkeypatch):
+    converted, convert = [], PIL.Image.Image.convert
+    monkeypatch.setattr(
+        PIL.Image.Image, "convert", lambda *of: (converted.append(of), convert(*of))[1]
+    )
+    model.embed(folder, modality="visible", progress=False)
+    assert len(converted) == len([*folder.rglob("*.*")])
+
+
 def test_a_damaged_file_is_named(model, folder):
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:200])
     with pytest.raises(InputError, match=r"2\.png"):
