@@ -1,6 +1,7 @@
 """`jreid embed`: embeddings of a folder of images, or of a split of a run's dataset."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def add(verbs: Any) -> None:
     embed.add_argument(
         "--dtype", choices=("float32", "float16"), help="of .parquet embeddings (default: float32)"
     )
+    embed.add_argument(
+        "--part-images",
+        type=int,
+        metavar="N",
+        help="images in a .parquet part (default: 4096); fewer, so that more jobs have work",
+    )
     add_flags(embed)
     on_several_processes(embed)
 
@@ -58,6 +65,7 @@ def _embed(options: argparse.Namespace) -> None:
     if output.suffix not in (".npz", ".parquet"):
         raise InputError(f"{output} does not end in .npz or .parquet; choose such an --output.")
     share = _share(options)
+    _check_output(output, share)
     if (options.modality is None) == (options.images is not None):
         raise InputError("--images needs --modality, and --split takes none.")
     if options.split:
@@ -87,13 +95,30 @@ def _embed(options: argparse.Namespace) -> None:
         print(f"parts        {done.parts}; this job wrote {done.written} and kept {done.kept}")
 
 
+def _check_output(output: Path, share: Any) -> None:
+    """Raises InputError if the output cannot be written, before anything is read."""
+    from jreid.evaluation.results.parquet import require_pyarrow
+
+    if share:
+        require_pyarrow()
+    elif output.is_dir():
+        raise InputError(f"{output} is a folder; name a file.")
+    folder = output if share else output.parent
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not place.is_dir():
+        raise InputError(f"{place} is a file, not a folder; remove it, or choose another --output.")
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{place} cannot be written to; choose another --output.")
+
+
 def _share(options: argparse.Namespace) -> Any:
     """The share of Parquet parts to write; None for an .npz file."""
     from jreid.runs.embed_parts import read_share
 
     if options.output.suffix == ".parquet":
-        return read_share(options.shard, options.dtype)
-    for flag, value in (("--shard", options.shard), ("--dtype", options.dtype)):
-        if value is not None:
+        return read_share(options.shard, options.dtype, options.part_images)
+    for flag in ("shard", "dtype", "part_images"):
+        if getattr(options, flag) is not None:
+            flag = f"--{flag.replace('_', '-')}"
             raise InputError(f"{flag} goes only with an --output that ends in .parquet.")
     return None

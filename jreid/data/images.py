@@ -1,4 +1,4 @@
-"""Image files on disk: read, hashed, and decoded once as a check."""
+"""Image files on disk: read, hashed, and decoded, as a check or to embed them."""
 
 import hashlib
 import stat
@@ -9,7 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from jreid.data.forms import to_decodable
+import numpy as np
+from jaxtyping import UInt8
+
+from jreid.data.forms import to_decodable, to_pixels
 from jreid.data.layouts.layout import Row
 from jreid.data.pixels import ImageError
 
@@ -50,6 +53,40 @@ def read_images(
     with ThreadPoolExecutor() as pool:
         while some := list(islice(todo, READ_AT_ONCE)):
             yield from pool.map(read, some)
+
+
+class ImageFiles:
+    """Image files to embed, each read and decoded when it is asked for: a `ToEmbed`.
+
+    A file that is no image is black, so that all of them can be named together.
+
+    Attributes:
+        digests: the SHA-256 of the files that were read, else empty.
+        faults: the predicates of sentences about files that are no images, by row.
+        turned: the rows of images that other programs turn, in any order.
+    """
+
+    def __init__(self, paths: Sequence[Path], depth_range: tuple[int, ...] = ()) -> None:
+        """Of these files; `depth_range` as in `forms.to_decodable`."""
+        self._paths, self._depth_range = paths, depth_range
+        self.digests = [""] * len(paths)
+        self.faults: dict[int, str] = {}
+        self.turned: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int, /) -> UInt8[np.ndarray, "h w 3"]:
+        try:
+            file = read_file(self._paths[row])
+            self.digests[row] = hashlib.sha256(file).hexdigest()
+            pixels, turned = to_pixels(file, self._depth_range)
+        except ImageError as error:
+            self.faults[row] = str(error)
+            return np.zeros((1, 1, 3), np.uint8)
+        if turned:
+            self.turned.append(row)
+        return pixels
 
 
 def hash_file(path: Path) -> str:

@@ -15,7 +15,7 @@ import jreid
 from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.data.forms import TURNED, fault_for_run
-from jreid.data.images import Image, hash_file, read_images
+from jreid.data.images import Image, ImageFiles, hash_file, read_images
 from jreid.data.layouts import sysu_mm01
 from jreid.data.layouts.layout import Fault, Row, find_layout, raise_faults
 from jreid.data.plain_folder import read_folder
@@ -29,7 +29,7 @@ from jreid.methods import Config, Variables
 from jreid.progress import ProgressBar, silent, with_progress
 from jreid.runs.check_config import check_config
 from jreid.runs.chosen import checkpoint_variables, model_id
-from jreid.runs.embed_parts import Images, Share, Written, write_parts
+from jreid.runs.embed_parts import Images, Share, Written, has_part, write_parts
 from jreid.runs.evaluate import extraction_of, stands_for
 from jreid.runs.record import marks_of_record
 from jreid.runs.run import Run
@@ -70,49 +70,61 @@ def embed_folder(
     for note in notes:
         log.warning("%s: %s", folder, note)
     labels = _labels(paths, modality)
-    rows = [
-        Row(name, 0, 0, modality, "test", path) for name, path in zip(names, paths, strict=True)
-    ]
+    if share and not has_part(share, len(names)):
+        return Written(len(names), share.parts(len(names)), 0, 0)
     model = Model(config)
     variables, checkpoint = checkpoint_variables(model, run, kind)
+    if not share:
+        # All are read first, so that none that is damaged ends the work of hours.
+        images = _read(paths, names, folder, config, bar)
+        contents = [image.content for image in images]
+        features = model.embed(variables, contents, names, modality, bar=bar)
+        labels |= {"modalities": [modality] * len(names)}
+        made_by = {"digests": [image.digest for image in images], "model": model_id(run, variables)}
+        _write(output, features, names=names, **labels, **made_by)
+        return Written(len(names), 0, 0, 0)
 
     def embed(some: slice, bar: ProgressBar) -> tuple[list[str], Float[np.ndarray, "n d"]]:
-        images = _read(rows[some], folder, config, bar)
-        contents = [image.content for image in images]
-        features = model.embed(variables, contents, names[some], modality, bar=bar)
-        return [image.digest for image in images], features
+        files = ImageFiles(paths[some], config.data.depth_range)
+        features = model.embed(variables, files, names[some], modality, bar=bar)
+        faults = {paths[some][row]: fault for row, fault in sorted(files.faults.items())}
+        _raise_faults(faults, folder)
+        _warn_of_turned([paths[some][row] for row in sorted(files.turned)])
+        return files.digests, features
 
     def digests(some: slice) -> list[str]:
         with ThreadPoolExecutor() as pool:
             return [*pool.map(hash_file, paths[some])]
 
-    if share:
-        unknown = [None] * len(names)
-        columns = {"identities": unknown, "cameras": unknown, **labels}
-        columns["modalities"] = [modality] * len(names)
-        about = {**_about(config, run, variables, checkpoint), "modality": modality}
-        return write_parts(output, Images(names, columns, digests, embed), about, share, bar)
-    hashes, features = embed(slice(None), bar)
-    made_by = {"digests": hashes, "model": model_id(run, variables)}
-    modalities = [modality] * len(names)
-    _write(output, features, names=names, modalities=modalities, **labels, **made_by)
-    return Written(len(names), 0, 0, 0)
+    unknown = [None] * len(names)
+    columns = {"identities": unknown, "cameras": unknown, **labels}
+    columns["modalities"] = [modality] * len(names)
+    about = {**_about(config, run, variables, checkpoint), "modality": modality}
+    return write_parts(output, Images(names, columns, digests, embed), about, share, bar)
 
 
-def _read(rows: Sequence[Row], folder: Path, config: Config, bar: ProgressBar) -> list[Image]:
-    """The images of these rows; InputError if one of them is not an image."""
+def _read(
+    paths: Sequence[Path], names: Sequence[str], folder: Path, config: Config, bar: ProgressBar
+) -> list[Image]:
+    """The images of these files; InputError if one of them is not an image."""
+    rows = [Row(name, 0, 0, "", "test", path) for name, path in zip(names, paths, strict=True)]
     reading = read_images(rows, config.data.depth_range)
     images = list(with_progress(reading, "images read", len(rows), bar))
-    faults = [
-        Fault(str(image.row.path.relative_to(folder)), fault_for_run(image.fault))
-        for image in images
-        if image.fault
-    ]
-    raise_faults(faults, folder)
-    turned = [image.row.path for image in images if image.turned]
-    if turned:
-        log.warning("%s %s", turned[0], TURNED.format(number=len(turned)))
+    faults = {image.row.path: fault_for_run(image.fault) for image in images if image.fault}
+    _raise_faults(faults, folder)
+    _warn_of_turned([image.row.path for image in images if image.turned])
     return images
+
+
+def _raise_faults(faults: Mapping[Path, str], folder: Path) -> None:
+    raise_faults(
+        (Fault(str(path.relative_to(folder)), fault) for path, fault in faults.items()), folder
+    )
+
+
+def _warn_of_turned(paths: Sequence[Path]) -> None:
+    if paths:
+        log.warning("%s %s", paths[0], TURNED.format(number=len(paths)))
 
 
 def _about(
@@ -121,15 +133,15 @@ def _about(
     """What the metadata of Parquet parts say of the model and of its embeddings."""
     record = run.provenance_file
     return {
-        "jreid": jreid.__version__,
-        "run": hash_file(record) if record.is_file() else "",
+        "model": model_id(run, variables),
         "config_hash": configs.digest_as_written(run.config_file),
         "checkpoint": {name: fields[name] for name in ("checkpoint", "step", "weights")},
-        "model": model_id(run, variables),
-        "extraction": json.loads(json.dumps(extraction_of(config))),  # lists in place of tuples
+        "extraction": extraction_of(config),
         "image_size": [*config.image.size],
         "distance": "cosine",
         "normalized": False,
+        "jreid": jreid.__version__,
+        "run": hash_file(record) if record.is_file() else "",
     }
 
 
@@ -162,6 +174,8 @@ def embed_split(
         raise InputError(
             f"{config.data.name} has no images in its {split} split; choose another split."
         )
+    if share and not has_part(share, len(table.name)):
+        return Written(len(table.name), share.parts(len(table.name)), 0, 0)
     model = Model(config)
     variables, checkpoint = checkpoint_variables(model, run, kind)
     row = {"dataset": config.data.name, "images": table.fingerprint()[:12]}
@@ -186,8 +200,8 @@ def embed_split(
 
     if share:
         columns = {name: column.tolist() for name, column in labels.items()}
-        about = {**_about(config, run, variables, checkpoint), "modality": "", "origin": origin}
-        images = Images(table.name.tolist(), columns, digests, embed)
+        about = {**_about(config, run, variables, checkpoint), "modality": ""}
+        images = Images(table.name.tolist(), columns, digests, embed, origin)
         return write_parts(output, images, about, share, bar)
     hashes, features = embed(slice(None), bar)
     made_by = {"digests": hashes, "model": model_id(run, variables)}
@@ -202,9 +216,12 @@ def _write(output: Path, features: np.ndarray, **labels: Any) -> None:
 
 def _labels(paths: Sequence[Path], modality: str) -> dict[str, np.ndarray]:
     """Identities and cameras, if every path names them."""
-    labels = [label for label in map(sysu_mm01.label_of, paths) if label]
-    if len(labels) < len(paths):
-        return {}
+    labels = []
+    for path in paths:
+        label = sysu_mm01.label_of(path)
+        if not label:
+            return {}
+        labels.append(label)
     for path, label in zip(paths, labels, strict=True):
         if label.modality != modality:
             raise InputError(

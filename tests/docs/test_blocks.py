@@ -89,6 +89,22 @@ def test_a_command_is_one_that_is_taken(block, command, monkeypatch):
         assert words.startswith((*KNOWN,)), f"{block.name}: mark it by `<!-- not run: REASON -->`"
 
 
+# `jreid` in the quoted words of other programs' commands, which are not run.
+QUOTED = [
+    words[words.index("jreid") + 1 :]
+    for block in blocks("sh")
+    if "needs SLURM" in block.reason
+    for command in commands(block)
+    for words in (word.removeprefix("--wrap=").split() for word in command)
+    if "jreid" in words[:-1]
+]
+
+
+@pytest.mark.parametrize("arguments", QUOTED, ids=command_id)
+def test_a_quoted_command_is_one_that_is_taken(arguments, monkeypatch):
+    check_jreid(arguments, monkeypatch)
+
+
 def check_jreid(arguments, monkeypatch):
     if "my_reid" in " ".join(arguments):
         monkeypatch.chdir(ROOT / "examples")

@@ -119,7 +119,8 @@ def read_in_order(
         image=np.array([b""] * len(names), object),
     )
     order = np.argsort(names)
-    features, table = features[order], table.take(order)
+    if (order != np.arange(len(order))).any():  # else it would only copy all features
+        features, table = features[order], table.take(order)
     _check(path, features, table)
     return features, table, order
 
@@ -134,7 +135,7 @@ def _checked(path: Path, arrays: Mapping[str, np.ndarray]) -> Float[np.ndarray, 
             wanted = f"[{len(features)}], one entry for each row of features"
             raise _unusable(path, name, array, wanted)
     with np.errstate(over="ignore"):  # values that overflow are reported as infinite
-        return features.astype(np.float32)
+        return features.astype(np.float32, copy=False)
 
 
 def read_origin(path: Path, table: Table) -> dict[str, Any]:

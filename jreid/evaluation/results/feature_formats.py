@@ -16,7 +16,7 @@ import numpy as np
 
 from jreid.errors import InputError
 from jreid.evaluation.results.memory import refuse_more_than_memory
-from jreid.evaluation.results.parquet import SUFFIX, files_of, read_about, read_parquet
+from jreid.evaluation.results.parquet import SUFFIX, first_file, read_about, read_parquet
 from jreid.files import parse_json
 from jreid.paths import require_file
 
@@ -46,7 +46,7 @@ def read_arrays(
 def read_origin_of(path: Path) -> Any:
     """The origin that `jreid embed` wrote into a file that `read_arrays` has read, or None."""
     if path.suffix == SUFFIX:
-        return read_about(files_of(path)[0]).get(ORIGIN)
+        return read_about(first_file(path)).get(ORIGIN)
     if not zipfile.is_zipfile(path):
         return None
     with np.load(path, allow_pickle=False) as file:
@@ -60,7 +60,7 @@ def read_model_of(path: Path) -> str:
     .safetensors it is a JSON text, as names are.
     """
     if path.suffix == SUFFIX:
-        return str(read_about(files_of(path)[0]).get(MODEL, ""))
+        return str(read_about(first_file(path)).get(MODEL, ""))
     arrays = {} if path.suffix == ".npy" else read_arrays(path, (), (MODEL,))
     return str(arrays.get(MODEL, ""))
 

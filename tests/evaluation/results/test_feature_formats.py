@@ -1,5 +1,8 @@
 """Features in every format, and as Parquet in parts: the same arrays, and one sentence if not."""
 
+import shutil
+import tracemalloc
+
 import numpy as np
 import pytest
 from helpers.feature_files import FORMATS, about_of, save_folder, save_parquet
@@ -69,6 +72,65 @@ def test_files_of_other_programs_are_read(kind, tmp_path):
     assert read_about(tmp_path / "a.parquet") == {}
 
 
+def test_parts_may_be_of_several_versions_and_records(tmp_path):
+    save_folder(tmp_path / "a.parquet", ARRAYS)
+    rewrite(jreid="0.0.1", run="other")(tmp_path / "a.parquet")
+    assert len(load_features(tmp_path / "a.parquet").names) == N
+
+
+@pytest.fixture
+def of_subfolders(tmp_path):
+    """Folders of parts of the same images: of the subfolders `cam1` and `cam3`."""
+    for camera in (1, 3):
+        rows = TABLE.camera == camera
+        arrays = {name: array[rows] for name, array in ARRAYS.items()}
+        arrays["names"] = np.array([name.split("/", 1)[1] for name in arrays["names"].tolist()])
+        some = {**arrays, "digests": ["0"] * rows.sum()}
+        about = {**ABOUT, "images": int(rows.sum()), "names": f"of cam{camera}"}
+        about["modality"] = str(arrays["modalities"][0])
+        file = tmp_path / "all.parquet" / f"cam{camera}.parquet" / "part-000000.parquet"
+        write_part(file, some, about)
+    return tmp_path / "all.parquet"
+
+
+def test_folders_of_subfolders_are_read_as_one(of_subfolders):
+    features, table = read_features(of_subfolders)
+    np.testing.assert_array_equal(features, FEATURES)
+    np.testing.assert_array_equal(table.name, TABLE.name)
+    np.testing.assert_array_equal(table.identity, TABLE.identity)
+
+
+def test_folders_of_other_models_are_not_read_as_one(of_subfolders):
+    save_parquet(of_subfolders / "more.parquet", ARRAYS)
+    with pytest.raises(InputError, match="has files and folders of Parquet"):
+        load_features(of_subfolders)
+    (of_subfolders / "more.parquet").unlink()
+    (of_subfolders / "more.parquet").mkdir()
+    with pytest.raises(InputError, match=r"more\.parquet has no \.parquet file"):
+        load_features(of_subfolders)
+    some = {**ARRAYS, "digests": ["0"] * N}
+    write_part(of_subfolders / "more.parquet" / "a.parquet", some, {**ABOUT, "model": "other"})
+    with pytest.raises(InputError, match="do not belong together: model is other"):
+        load_features(of_subfolders)
+
+
+def test_features_are_in_memory_only_once(tmp_path):
+    folder, (parts, rows, width) = tmp_path / "a.parquet", (8, 4096, 512)
+    for part in range(parts):
+        names = [f"{part}/{row:06d}" for row in range(rows)]
+        arrays = {"names": names, "digests": names, "modalities": ["visible"] * rows}
+        arrays |= {"identities": range(rows), "cameras": range(rows)}
+        arrays["features"] = np.full((rows, width), part, np.float32)
+        about = {"parts": parts, "images": parts * rows, "part": part}
+        write_part(folder / f"part-{part:06d}.parquet", arrays, about)
+    for read in (load_features, read_features):
+        tracemalloc.start()
+        read(folder)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1.5 * parts * rows * width * 4
+
+
 def parquet_with(**columns):
     """Writes a file of another program with these columns in place of ours."""
 
@@ -87,15 +149,24 @@ def parquet_with(**columns):
 
 def rewrite(**about):
     def change(folder):
-        some = {name: array[:5] for name, array in ARRAYS.items()} | {"digests": ["0"] * 5}
+        some = {name: array[:4] for name, array in ARRAYS.items()} | {"digests": ["0"] * 4}
         given = {**ABOUT, "parts": 3, "part": 0, **about}
         write_part(folder / "part-000000.parquet", some, given)
 
     return change
 
 
+def copy_of_a_part(folder):
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000000 (1).parquet")
+
+
+def shorter(folder):
+    some = {name: array[:3] for name, array in ARRAYS.items()} | {"digests": ["0"] * 3}
+    write_part(folder / "part-000000.parquet", some, {**ABOUT, "parts": 3})
+
+
 def narrower(folder):
-    some = {name: array[:5] for name, array in ARRAYS.items()} | {"digests": ["0"] * 5}
+    some = {name: array[:4] for name, array in ARRAYS.items()} | {"digests": ["0"] * 4}
     some["features"] = some["features"][:, :3]
     write_part(folder / "part-000000.parquet", some, {**ABOUT, "parts": 3})
 
@@ -106,12 +177,20 @@ def narrower(folder):
         (lambda f: (f / "part-000001.parquet").unlink(), r"2 of its 3 parts.*part-000001"),
         (rewrite(model="other"), "model is m in the one and other in the other"),
         (rewrite(images=3), "images is 12 in the one and 3"),
+        (rewrite(dtype="float16"), "dtype is None in the one and float16"),
+        (rewrite(extraction={"pooling": "avg", "evaluation.flip": True}), "extraction is None"),
+        (rewrite(parts="three"), "no counts of images and parts"),
+        (rewrite(part=1), "part-000001.*part-000000.parquet are the same part"),
+        (copy_of_a_part, r"part-000000.parquet and part-000000 \(1\).parquet are the same part"),
+        (shorter, "11 rows for 12 images"),
         (narrower, "several lengths"),
         (lambda f: (f / "part-000001.parquet").write_bytes(b"PAR1"), "part-000001.*as Parquet"),
         (rewrite(version=9), "another version"),
         (lambda f: [file.unlink() for file in f.iterdir()], "no .parquet file"),
         (parquet_with(embedding=None), "no column embedding; it needs embedding, name"),
         (parquet_with(embedding=[1.0] * N), "embedding is double"),
+        (parquet_with(embedding=[["a"]] * N), r"embedding is list<.*string>; it must be a list"),
+        (parquet_with(embedding=[[1]] * N), "features is int64.*floating point"),
         (parquet_with(embedding=[[1.0], *[[1.0, 2.0]] * (N - 1)]), "several lengths"),
         (parquet_with(name=[None, *TABLE.name[1:]]), "name is empty for 1 of 12"),
         (parquet_with(name=[], embedding=[]), "no rows|several|list"),
@@ -159,6 +238,26 @@ def test_a_flipped_bit_in_the_embeddings_is_found(tmp_path):
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.parquet cannot be read as Parquet"):
         load_features(tmp_path / "a.parquet")
+
+
+def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(tmp_path):
+    file = tmp_path / "a.parquet"
+    save_parquet(file, ARRAYS)
+    content, found = file.read_bytes(), 0
+    for place in range(0, len(content), 9):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        try:
+            loaded = load_features(file)
+        except InputError:
+            found += 1
+            continue
+        np.testing.assert_array_equal(loaded.features, FEATURES)
+        np.testing.assert_array_equal(loaded.names, TABLE.name)
+        if loaded.identities is not None:  # else the column's name is damaged
+            np.testing.assert_array_equal(loaded.identities, TABLE.identity)
+    assert found > len(content) // 9 // 3
 
 
 def edit(path, old, new):
