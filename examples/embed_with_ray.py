@@ -1,71 +1,49 @@
-"""Embeds a folder of images by Ray Data, on the processors or GPUs of one machine or a cluster.
+"""Embeds images by Ray, on the processors or GPUs of one machine or of a cluster.
 
-pip install "ray[data]"
-python examples/embed_with_ray.py runs/agw photos visible photos.parquet --workers=8 --gpus=1
+pip install ".[ray]"
+python examples/embed_with_ray.py --shards=8 --gpus=1 \
+    --workdir=runs/agw --images=photos --modality=visible --output=photos.parquet
 
-The output is a folder of Parquet files with the columns `name` and `embedding`, for
-`jreid.load_features`, `jreid search --index` and databases. It does not record the model. Run and
-photos must be on a file system that all workers see.
+All flags but the first ones are those of `jreid embed`, and the output is the folder that its jobs
+write with `--shard=0/8` to `7/8`. Each is a task of Ray, which starts it again if its machine is
+lost; parts that are complete are kept. All machines must see the same files.
 """
 
 import argparse
 import os
+import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import ray  # pyright: ignore[reportMissingImports]
 
-import jreid
-from jreid import process
-from jreid.data.plain_folder import read_folder
-from jreid.errors import InputError
+
+def embed(shard: str, flags: list[str], folder: str) -> int:
+    """Embeds a share of the images in a process of its own, and returns its exit status."""
+    command = [sys.executable, "-m", "jreid", "embed", f"--shard={shard}", *flags]
+    return subprocess.run(command, cwd=folder).returncode
 
 
-class Embedder:
-    """A worker, which loads the model once."""
-
-    def __init__(self, run: str, modality: str) -> None:
-        process.configure()  # keeps what it compiles for the next worker
-        self.model, self.modality = jreid.load(run), modality
-
-    def __call__(self, batch: dict[str, Any]) -> pa.Table:
-        """`name` and `embedding` [D] of a batch of image files."""
-        paths = batch["path"].tolist()
-        features = self.model.embed(paths, modality=self.modality, progress=False)
-        embedding = pa.FixedSizeListArray.from_arrays(features.reshape(-1), features.shape[1])
-        return pa.table({"name": batch["name"], "embedding": embedding})
-
-
-def embed(
-    run: str, folder: str, modality: str, output: str, workers: int = 1, gpus: float = 0
-) -> None:
-    """Writes the embeddings of a folder's images; each worker has so many GPUs."""
-    names, paths, _ = read_folder(Path(folder))
-    images = zip(names, paths, strict=True)
-    rows = ray.data.from_items(
-        [{"name": name, "path": str(path.resolve())} for name, path in images]
+def main() -> None:
+    """Starts the tasks and waits for all of them."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="All other flags are those of `jreid embed`.",
+        allow_abbrev=False,
     )
-    rows.map_batches(
-        Embedder,  # pyright: ignore[reportArgumentType]
-        fn_constructor_args=(os.path.abspath(run), modality),
-        batch_size=512,
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        num_gpus=gpus,
-    ).write_parquet(os.path.abspath(output))
+    parser.add_argument("--shards", type=int, required=True, help="number of tasks")
+    parser.add_argument("--cpus", type=float, default=1, help="processor cores of each task")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each task")
+    options, flags = parser.parse_known_args()
+    task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus)(embed)
+    shards = [f"{number}/{options.shards}" for number in range(options.shards)]
+    statuses = ray.get([task.remote(shard, flags, os.getcwd()) for shard in shards])
+    failed = [shard for shard, status in zip(shards, statuses, strict=True) if status]
+    if failed:
+        sys.exit(
+            f"{len(failed)} of {options.shards} shards have failed, first {failed[0]}: its error "
+            "is above; give the same command again, and it keeps the parts that are complete."
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    for name in ("run", "folder", "modality", "output"):
-        parser.add_argument(name)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--gpus", type=float, default=0, help="of each worker")
-    options = parser.parse_args()
-    if Path(options.output).exists():
-        parser.error(f"{options.output} exists, and Ray would add to it; remove it first.")
-    try:
-        embed(**vars(options))
-    except InputError as error:
-        sys.exit(str(error))
+    main()
