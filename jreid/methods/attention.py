@@ -11,9 +11,8 @@ from jaxtyping import Array
 
 from jreid.errors import InputError
 from jreid.nn.colors import to_unit
-from jreid.nn.resize import resize
 from jreid.nn.resnet import ResNet
-from jreid.nn.visualize import grad_cam_heat, heat_colors
+from jreid.nn.visualize import grad_cam_heat, overlay_heat
 
 Place = tuple[tuple[str, ...], int]  # a module's path, and which of its calls
 
@@ -74,9 +73,8 @@ def grad_cam_of(embed: Callable[..., Array]) -> Callable[..., Array]:
 
         gradient, last = jax.grad(score, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
         heat = grad_cam_heat(last, gradient)
-        large = jnp.clip(resize(heat[..., None], images.shape[1:3])[..., 0], 0, 1)
         pixels = jnp.clip(to_unit(images), 0, 1)
-        return jnp.concatenate([pixels, 0.5 * pixels + 0.5 * heat_colors(large)], axis=2)
+        return jnp.concatenate([pixels, overlay_heat(pixels, heat)], axis=2)
 
     return pictures
 

@@ -272,6 +272,12 @@ def images_of(batch: Batch) -> Mapping[str, jax.Array]:
     return {"visible": batch["visible"], "infrared": batch["infrared"]}
 
 
+def by_modality(rows: Float[Array, "m d"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """The visible and the infrared rows of a batch; row 2i is visible, row 2i + 1 infrared."""
+    pairs = rows.reshape(-1, 2, rows.shape[1])
+    return pairs[:, 0], pairs[:, 1]
+
+
 def load(config: Config) -> Method:
     """The method that `config.method` names: `create(config)` of the module of that name.
 

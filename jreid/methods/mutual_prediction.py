@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jreid.datasets import MODALITIES
 from jreid.errors import InputError
 from jreid.find import OUTSIDE, require_choices
 from jreid.losses.centers import hetero_center_triplet
@@ -45,6 +46,7 @@ from jreid.methods.method import (
     MetricWarning,
     Player,
     Variables,
+    by_modality,
     images_of,
 )
 from jreid.methods.stuck import (
@@ -149,7 +151,7 @@ def create(config: Config) -> Method:
         outputs, variables = network.init_with_output(keys[0], images_of(batch), train=False)
         both = {
             name: classifier.init(one, _features(outputs.normal, config))["params"]
-            for name, one in zip(("visible", "infrared"), keys[1:], strict=True)
+            for name, one in zip(MODALITIES, keys[1:], strict=True)
         }
         variables = {**variables, "params": {**variables["params"], "modality_classifiers": both}}
         return {**variables, "memory": both} if _has_memory(config) else variables
@@ -249,7 +251,7 @@ def _terms(apply: Any, classify: Any, config: Config) -> Terms:
             # As in MPANet's code, the average already includes the classifiers of this step.
             averages = exponential_average(model_state["memory"], classifiers, options.ema_rate)
             changed = {**changed, "memory": averages}
-        z = _by_modality(out.normal)
+        z: dict[str, Array] = dict(zip(MODALITIES, by_modality(out.normal), strict=True))
         features = options.parts.n + 1 if options.feature == "each" else 1
         rows = jnp.repeat(batch["identity"], features)
         values["specific"] = specific_ce(z, classifiers, rows, predict)
@@ -275,11 +277,6 @@ def _features(normal: Float[Array, "n d"], config: Config) -> list[Float[Array, 
     starts = [normal.shape[1] - dim * number for number in range(parts, 0, -1)]
     features = jnp.split(normal, starts, axis=1)
     return {"concat": [normal], "global": features[:1], "each": features}[options.feature]
-
-
-def _by_modality(x: Float[Array, "m d"]) -> dict[str, Float[Array, "n d"]]:
-    pairs = x.reshape(-1, 2, x.shape[1])
-    return {"visible": pairs[:, 0], "infrared": pairs[:, 1]}
 
 
 def _has_memory(config: Config) -> bool:

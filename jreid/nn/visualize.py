@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.nn.resize import resize
+
 SMALLEST_HEAT = 1e-12
 
 
@@ -39,6 +41,14 @@ def heat_colors(values: Float[Array, "n h w"]) -> Float[Array, "n h w 3"]:
     """Values in 0..1 as colors in 0..1: from blue through green and yellow to red."""
     centers = jnp.array([0.75, 0.5, 0.25])[None, None, None]
     return jnp.clip(1.5 - 4 * jnp.abs(values[..., None] - centers), 0, 1)
+
+
+def overlay_heat(
+    pixels: Float[Array, "n h w 3"], heat: Float[Array, "n i j"]
+) -> Float[Array, "n h w 3"]:
+    """Images in 0..1 under their heat maps in 0..1, which are enlarged to them and half opaque."""
+    large = jnp.clip(resize(heat[..., None], pixels.shape[1:3])[..., 0], 0, 1)
+    return 0.5 * pixels + 0.5 * heat_colors(large)
 
 
 def as_grid(values: Float[Array, "n c"]) -> Float[Array, "n i j 1"]:

@@ -28,7 +28,7 @@ from jreid.methods.idkl.objectives import (
     all_terms,
     weights_of_batch,
 )
-from jreid.methods.idkl.pictures import grad_cam_of, masks_of
+from jreid.methods.idkl.pictures import grad_cam_of_branches, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
 from jreid.methods.method import Config, Method, MetricWarning, single_network
@@ -83,7 +83,7 @@ def create(config: Config) -> Method:
         partial(all_terms, config),
         embedding,
         config,
-        {"grad_cam": grad_cam_of(network.apply), "masks": masks_of(network.apply)},
+        {"grad_cam": grad_cam_of_branches(network.apply), "masks": masks_of(network.apply)},
         TORCH_LAYOUT,
         train_options=reversal_at,
         metric_warnings=_metric_warnings(config),

@@ -11,7 +11,7 @@ from jreid.losses.classification import cross_entropy
 from jreid.losses.purification import discrepancy_margin, entropy_margin
 from jreid.losses.triplet import triplet
 from jreid.methods.idkl.network import Head, Output, gem
-from jreid.methods.method import Batch, Config, Losses, Terms
+from jreid.methods.method import Batch, Config, Losses, Terms, by_modality
 
 # The released code uses OTHER_WEIGHTS for batches that do not have RELEASED_ROWS rows, which are 12
 # identities with 10 images each.
@@ -79,7 +79,7 @@ def purifier_terms(out: Output, identity: Array, config: Config) -> Losses:
     options, images = config.idkl, config.batch.images
     hinge, epsilon = options.purifier.hinge, options.purifier.epsilon
     weight = options.weights.purifier
-    reduced, before = (_halves(gem(x)) for x in (out.purified.reduced, out.purified.normalized))
+    reduced, before = (by_modality(gem(x)) for x in (out.purified.reduced, out.purified.normalized))
     terms: Losses = {
         "enhancement": (weight, entropy_margin(*out.entropy_logits, hinge)),
         "reduction": (weight, discrepancy_margin(reduced, before, images, hinge, epsilon)),
@@ -105,8 +105,8 @@ def distillation_terms(out: Output, config: Config) -> Losses:
         return _sum(semantic_alignment(a, b, form, *rest, **options.divergence) for form in forms)
 
     specific = lax.stop_gradient(out.specific) if options.stop_gradient else out.specific
-    f_sh, f_sp = _halves(out.shared.feature), _halves(specific.feature)
-    z_sh, z_sp = _halves(out.shared.logits), _halves(specific.logits)
+    f_sh, f_sp = by_modality(out.shared.feature), by_modality(specific.feature)
+    z_sh, z_sp = by_modality(out.shared.logits), by_modality(specific.logits)
     across = options.tgsa.between_branches
     terms = {
         "tgsa": _sum(tgsa(sp, sh, across) for sp, sh in zip(f_sp, f_sh, strict=True)),
@@ -127,12 +127,6 @@ def weights_of_batch(options: Config, rows: int) -> tuple[Mapping[str, float], s
         return weights, options.tgsa.between_modalities
     others = {name: value for name, value in OTHER_WEIGHTS.items() if weights[name]}
     return weights | others, "none"
-
-
-def _halves(x: Float[Array, "m d"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    """The visible and the infrared rows."""
-    pairs = x.reshape(-1, 2, x.shape[1])
-    return pairs[:, 0], pairs[:, 1]
 
 
 def _sum(values: Iterable[Array]) -> Float[Array, ""]:

@@ -11,10 +11,10 @@ from jreid.errors import InputError
 from jreid.methods.method import Variables
 from jreid.nn.colors import to_unit
 from jreid.nn.resize import resize
-from jreid.nn.visualize import as_grid, grad_cam, heat_colors
+from jreid.nn.visualize import as_grid, grad_cam, overlay_heat
 
 
-def grad_cam_of(apply: Any) -> Callable[..., Array]:
+def grad_cam_of_branches(apply: Any) -> Callable[..., Array]:
     """Figure 4: `(variables, images [N, H, W, 3], modality)` to pixels `[N, H, 3W, 3]`.
 
     The images and, to their right, a heat map for the shared and for the specific branch. It shows
@@ -33,8 +33,7 @@ def grad_cam_of(apply: Any) -> Callable[..., Array]:
             ("specific_branch", "read_specific"),
         ):
             heat = grad_cam(maps[branch].astype(jnp.float32), partial(score, method))
-            large = jnp.clip(resize(heat[..., None], images.shape[1:3])[..., 0], 0, 1)
-            shown.append(0.5 * pixels + 0.5 * heat_colors(large))
+            shown.append(overlay_heat(pixels, heat))
         return jnp.concatenate(shown, axis=2)
 
     return pictures
