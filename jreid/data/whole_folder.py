@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -13,12 +14,15 @@ from jreid.files import make_folder, rename_whole
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, keep_other: bool = True) -> Iterator[Path]:
     """A new folder to fill, which becomes `target` when the block ends without an error.
 
     The folder and its content are on the disk before it gets its name. If another process has
     created `target` meanwhile, that one stays and this one is removed. Unfinished folders of killed
     processes are removed, too.
+
+    Args:
+        keep_other: whether `target` may be another process's; otherwise that is an error.
 
     Raises:
         OSError: the folder cannot be made or renamed, or the disk has failed.
@@ -31,7 +35,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         try:
             rename_whole(folder, target)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if not keep_other or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +62,7 @@ def _make(target: Path) -> tuple[Path, int]:
 
 def _remove_abandoned(target: Path) -> None:
     """Removes unfinished folders of processes that have ended."""
-    for folder in target.parent.glob(f".{target.name}.*.partial"):
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
         with contextlib.suppress(OSError):
             lock = os.open(folder, os.O_RDONLY)
             try:

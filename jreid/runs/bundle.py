@@ -8,8 +8,6 @@ import hashlib
 import logging
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +18,9 @@ import safetensors.numpy
 from jax.sharding import NamedSharding
 
 from jreid import config as configs
+from jreid.data.whole_folder import whole_folder
 from jreid.engine.state import TrainState
 from jreid.errors import InputError
-from jreid.files import make_folder, rename_whole, write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.runs import manifest
 from jreid.runs.arrays import by_path, require_same
@@ -202,18 +200,14 @@ def write_bundle(output: Path, weights: bytes, texts: Mapping[str, str]) -> None
     """
     if os.path.lexists(output):
         raise InputError(f"{output} exists; choose another --output, nothing is overwritten.")
-    part = output.with_name(f".{output.name}.{secrets.token_hex(4)}.unfinished")
     try:
-        make_folder(part)
-        for name, text in texts.items():
-            write_text(part / name, text)
-        write_whole(part / WEIGHTS, lambda file: file.write(weights))
-        manifest.seal(part)
-        rename_whole(part, output)
+        with whole_folder(output, keep_other=False) as folder:
+            for name, text in texts.items():
+                (folder / name).write_bytes(text.encode())
+            (folder / WEIGHTS).write_bytes(weights)
+            manifest.seal(folder)
     except OSError as error:
         raise InputError(
             f"{output} cannot be written ({error.strerror or error}); free space or choose another "
             "--output."
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

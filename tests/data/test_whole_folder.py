@@ -41,6 +41,26 @@ def test_the_first_to_end_makes_it_and_the_other_leaves_nothing(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "fast"]
 
 
+def test_a_folder_that_only_one_may_make(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"b'$"),
+        whole_folder(tmp_path / "b", keep_other=False),
+        whole_folder(tmp_path / "b") as fast,
+    ):
+        (fast / "fast").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "fast"]
+
+
+def test_a_name_with_brackets_is_no_pattern(tmp_path):
+    left = tmp_path / ".b.0a1b2c3d.partial"
+    left.mkdir()
+    with whole_folder(tmp_path / "[ab]"):
+        assert left.exists()
+    left.rename(tmp_path / ".[ab].0a1b2c3d.partial")
+    with whole_folder(tmp_path / "[ab]"):
+        assert not (tmp_path / ".[ab].0a1b2c3d.partial").exists()
+
+
 @pytest.mark.fault("B4")
 def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
     open_folder, opened = os.open, []
