@@ -40,7 +40,7 @@ from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
-from jreid.evaluation.results.measures import mean_and_deviation, per_cent
+from jreid.evaluation.results.measures import cmc_curve, mean_and_deviation, per_cent
 from jreid.files import write_text
 from jreid.find import own_modules
 from jreid.launch.flags import launch_of
@@ -150,10 +150,9 @@ def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> No
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
     for name, of_seeds in results.items():
-        curves = [find(result, setting, "none")["cmc"] for result in of_seeds]
-        ranks = sorted(curves[0], key=int)
-        shares = [100 * statistics.mean(curve[rank] for curve in curves) for rank in ranks]
-        axes.plot([int(rank) for rank in ranks], shares, marker=".", label=name)
+        curves = [cmc_curve(find(result, setting, "none")) for result in of_seeds]
+        shares = map(statistics.mean, zip(*(of_seed for _, of_seed in curves), strict=True))
+        axes.plot(curves[0][0], [*shares], marker=".", label=name)
     axes.set_xlabel("rank")
     axes.set_ylabel("queries with a match by this rank, %")
     axes.set_title(f"{sweep.data}, {setting.title}, test split, mean over {_seeds(sweep)}")

@@ -9,9 +9,10 @@ from jreid.errors import InputError
 from jreid.evaluation import compare
 from jreid.evaluation.results.compare import extraction_differences
 from jreid.evaluation.results.intervals import compare_intervals, lines, mean_of_runs
-from jreid.evaluation.results.marks import marks
+from jreid.evaluation.results.marks import marks, without_repeated
 from jreid.evaluation.results.measures import (
     as_text,
+    cmc_curve,
     mean_and_deviation,
     metrics_of,
     per_cent,
@@ -21,8 +22,8 @@ from jreid.files import write_text
 from jreid.methods import Config
 from jreid.report.charts import Chart, Line, line_chart
 from jreid.report.page import render
-from jreid.report.run_report import protocol_in_words, shown_rows
 from jreid.report.training_curves import read_metrics
+from jreid.report.words import protocol_in_words
 from jreid.runs.run import Run
 
 MOST_LINES = 10  # in a chart
@@ -111,7 +112,7 @@ def comparison_page(sides: Sequence[Side]) -> str:
 
 
 def _keys(side: Side) -> list[tuple[str, str]]:
-    rows = shown_rows(side.result["rows"])
+    rows = without_repeated(side.result["rows"])
     return [(row.get("checkpoint", "last"), row["fingerprint"]) for row in rows]
 
 
@@ -194,7 +195,7 @@ def _charts(sides: Sequence[Side], key: tuple[str, str]) -> list[Chart]:
     """CMC of one experiment, and the trainings, a line for each run."""
     shown = sides[:MOST_LINES]
     rows = {side.name: row for side in shown if (row := side.row(*key))}
-    curves = {name: _curve(row) for name, row in rows.items()}
+    curves = {name: cmc_curve(row) for name, row in rows.items()}
     charts = [line_chart("CMC", "rank", "queries (%)", curves)]
     for heading, metric, factor, label in (
         ("Validation rank-1", "validation/rank1", 100, "rank-1 (%)"),
@@ -205,8 +206,3 @@ def _charts(sides: Sequence[Side], key: tuple[str, str]) -> list[Chart]:
             scaled = {name: (x, [factor * value for value in y]) for name, (x, y) in found.items()}
             charts.append(line_chart(heading, "step", label, scaled))
     return charts
-
-
-def _curve(row: Mapping[str, Any]) -> Line:
-    ranks = sorted(map(int, row["cmc"]))
-    return ranks, [100 * row["cmc"][str(rank)] for rank in ranks]

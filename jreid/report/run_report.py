@@ -6,8 +6,8 @@ from typing import Any
 
 from jreid import config as configs
 from jreid.defaults import defaults
-from jreid.evaluation.results.marks import marks, repeats_last
-from jreid.evaluation.results.measures import metrics_of
+from jreid.evaluation.results.marks import marks, without_repeated
+from jreid.evaluation.results.measures import cmc_curve, metrics_of
 from jreid.files import write_text
 from jreid.methods import Config
 from jreid.report.charts import Chart, line_chart
@@ -37,7 +37,7 @@ def write_run_report(
 
 def run_page(run: Run, config: Config, result: Mapping[str, Any], seen: Seen | str) -> str:
     """The page as HTML; arguments as `write_run_report`."""
-    rows = shown_rows(result["rows"])
+    rows = without_repeated(result["rows"])
     content: dict[str, Any] = {
         "run": run.workdir.name or str(run.workdir),
         "config": config,
@@ -59,11 +59,6 @@ def run_page(run: Run, config: Config, result: Mapping[str, Any], seen: Seen | s
     return render("run.html", **content)
 
 
-def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows without those of a best checkpoint that is the last one."""
-    return [row for row in rows if not repeats_last(row, rows)]
-
-
 def cmc_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     """CMC of the first checkpoint: a color for each protocol, dashes for each re-ranking."""
     first = [row for row in rows if row.get("checkpoint") == rows[0].get("checkpoint")]
@@ -71,12 +66,11 @@ def cmc_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     kinds = {text.partition("(")[0] for text in rerankings}
     lines, styles = {}, []
     for row in first:
-        ranks = sorted(map(int, row["cmc"]))
         name, text = row["label"], row["rerank"]
         if text != "none":
             short = text.partition("(")[0] if len(kinds) == len(rerankings) else text
             name += f", re-ranked: {short}"
-        lines[name] = (ranks, [100 * row["cmc"][str(rank)] for rank in ranks])
+        lines[name] = cmc_curve(row)
         styles.append((labels.index(row["label"]), rerankings.index(text)))
     return line_chart("CMC", "rank", "queries (%)", lines, styles=styles)
 

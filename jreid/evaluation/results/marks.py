@@ -37,3 +37,9 @@ def repeats_last(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> b
         rows: of the same result.
     """
     return row.get("checkpoint") == "best" and {**row, "checkpoint": "last"} in rows
+
+
+def without_repeated(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of a result without those of a best checkpoint that is the last one."""
+    rows = [*rows]
+    return [row for row in rows if not repeats_last(row, rows)]

@@ -33,6 +33,16 @@ def per_cent(row: Mapping[str, Any], measure: str) -> float | None:
     return _of(row, row, measure, "mean")
 
 
+def cmc_curve(row: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+    """The ranks of a row's CMC, ascending, and the share of queries at each in percent.
+
+    >>> cmc_curve({"cmc": {"10": 1.0, "1": 0.5}})
+    ([1, 10], [50.0, 100.0])
+    """
+    ranks = sorted(map(int, row["cmc"]))
+    return ranks, [100 * row["cmc"][str(rank)] for rank in ranks]
+
+
 def deviation(row: Mapping[str, Any], measure: str) -> float | None:
     """The deviation over trials or seeds in points; None if the row lacks it.
 

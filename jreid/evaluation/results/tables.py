@@ -9,7 +9,7 @@ import rich.table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from jreid.evaluation.results.marks import marks, repeats_last
+from jreid.evaluation.results.marks import marks, without_repeated
 from jreid.evaluation.results.measures import MIXED_METRICS, deviation, per_cent, title
 
 WIDTH = 80  # columns that every table fits
@@ -31,7 +31,7 @@ def format_results(title: str, rows: Iterable[Mapping[str, Any]]) -> Group:
     ('agw, last checkpoint (step 5)', 1, '8 of 9 queries have a match.')
     """
     rows = [*rows]
-    shown = [row for row in rows if not repeats_last(row, rows)]
+    shown = without_repeated(rows)
     kinds = dict.fromkeys(row.get("checkpoint", "") for row in shown)
     groups = {kind: [row for row in shown if row.get("checkpoint", "") == kind] for kind in kinds}
     notes = {kind: _notes(some) for kind, some in groups.items()}
