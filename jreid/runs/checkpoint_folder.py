@@ -55,6 +55,10 @@ class StepFolders:
         """The folder that a step is written into before it is finished."""
         return self.folder / f"{step}{UNFINISHED}"
 
+    def steps(self) -> list[int]:
+        """The finished steps in ascending order, damaged ones too."""
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
+
     def is_whole(self, step: int) -> bool:
         """Whether a step's files are as they were saved."""
         if step not in self._faults:
@@ -65,23 +69,19 @@ class StepFolders:
 
     def latest(self) -> int | None:
         """The newest undamaged step; None if there is none."""
-        return next((step for step in reversed(self._steps()) if self.is_whole(step)), None)
+        return next((step for step in reversed(self.steps()) if self.is_whole(step)), None)
 
     def best(self) -> int | None:
         """The undamaged step with the highest score, the newest of equal ones; else None."""
-        scores = {step: self.notes(step).get("score") for step in self._steps()}
-        scored = [(score, step) for step, score in scores.items() if score is not None]
-        return max(scored)[1] if scored else None
+        return _best({step: self.notes(step).get("score") for step in self.steps()})
 
     def chosen(self, kind: str) -> Chosen:
         """The checkpoint of a kind, `last` or `best`, and what it would be without damage."""
-        steps = self._steps()
+        steps = self.steps()
         if kind == "last":
             step, asked = self.latest(), max(steps, default=None)
         else:
-            scores = {step: self._score(step) for step in steps}
-            scored = [(score, step) for step, score in scores.items() if score is not None]
-            step, asked = self.best(), max(scored)[1] if scored else None
+            step, asked = self.best(), _best({step: self._score(step) for step in steps})
         return Chosen(step, asked)
 
     def weights(self, step: int) -> str:
@@ -111,9 +111,9 @@ class StepFolders:
         self._remove(step)  # a damaged step that is saved again
         rename_whole(written, self.path(step))
         self._faults[step] = None
-        whole = [known for known in self._steps() if known <= step and self.is_whole(known)]
+        whole = [known for known in self.steps() if known <= step and self.is_whole(known)]
         with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as unread:
-            for known in self._steps() if unread else ():  # else the next save removes it
+            for known in self.steps() if unread else ():  # else the next save removes it
                 if known <= step and known not in {*whole[-KEPT_STEPS:], self.best()}:
                     self._remove(known)
 
@@ -154,12 +154,15 @@ class StepFolders:
             if not any(self.folder.glob(f"*{UNFINISHED}*")):
                 return
 
-    def _steps(self) -> list[int]:
-        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
-
     def _remove(self, step: int) -> None:
         # Renamed first: if the process is killed meanwhile, no step's folder may lack files.
         if self.path(step).exists():
             old = self.folder / f"{step}.old{UNFINISHED}"
             rename(self.path(step), old)
             shutil.rmtree(old)
+
+
+def _best(scores: Mapping[int, float | None]) -> int | None:
+    """The step with the highest score, the newest of equal ones; None if no step has a score."""
+    scored = [(score, step) for step, score in scores.items() if score is not None]
+    return max(scored)[1] if scored else None

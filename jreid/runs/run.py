@@ -18,6 +18,7 @@ from jreid.find import Trust
 from jreid.methods import Config
 from jreid.runs.bundle import is_bundle, portable, require_sound
 from jreid.runs.checkpoint_folder import UNFINISHED as UNFINISHED_STEP
+from jreid.runs.checkpoint_folder import StepFolders
 from jreid.runs.lock import LOCK_FILE
 from jreid.runs.record import (
     describe_start,
@@ -137,7 +138,9 @@ class Run:
 
     def has_checkpoint(self) -> bool:
         """Whether training or an import saved a checkpoint here."""
-        return on_main_process(lambda: self.config_file.is_file() and bool(self._steps()))
+        return on_main_process(
+            lambda: self.config_file.is_file() and bool(StepFolders(self.checkpoints).steps())
+        )
 
     def check_start(self, start: Mapping[str, Any]) -> None:
         """Checks that the existing run, if any, started from these weights.
@@ -281,7 +284,8 @@ class Run:
         }
         drifts = before.get("drifts", [])
         if changed:
-            drifts.append({"step": max(self._steps(), default=0), "changed": changed})
+            step = max(StepFolders(self.checkpoints).steps(), default=0)
+            drifts.append({"step": step, "changed": changed})
         # In this order, since a folder with a config counts as a run.
         write_text(self.provenance_file, json.dumps({**record, "drifts": drifts}, indent=2) + "\n")
         write_text(self.config_file, configs.to_text(config))
@@ -303,9 +307,6 @@ class Run:
             path.name not in unclaimed and not UNFINISHED.fullmatch(path.name)
             for path in self.workdir.iterdir()
         ) or any(path.name != "0" and UNFINISHED_STEP not in path.name for path in steps)
-
-    def _steps(self) -> list[int]:
-        return [int(path.name) for path in self.checkpoints.glob("*") if path.name.isdecimal()]
 
 
 def _listed(differences: Sequence[configs.Difference], sides: str) -> str:

@@ -131,7 +131,7 @@ def steps(folder):
     folders = StepFolders(folder)
     if folder.exists():
         folders.clear()
-    return [step for step in folders._steps() if folders.is_whole(step)], folders.latest()
+    return [step for step in folders.steps() if folders.is_whole(step)], folders.latest()
 
 
 def finish(folder, step, score=None):
