@@ -27,12 +27,6 @@ def training_accuracy(metrics: Path) -> float | None:
     return 100 * weighted / total if total else None
 
 
-def last_value(metrics: Path, name: str) -> float | None:
-    """The last value of a metric in a run's `metrics.jsonl`; None if it has none."""
-    values = [line[name] for line in _read(metrics) if name in line] if metrics.is_file() else []
-    return values[-1] if values else None
-
-
 def _read(metrics: Path) -> Iterator[dict[str, float]]:
     """The lines that can be read: the last one may be torn."""
     for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -22,6 +22,8 @@ numbers are not re-ranked, and are of its first trial only.
 from experiments.sweep import main
 from experiments.tables import (
     FOUR,
+    LLCM_FROM_INFRARED,
+    LLCM_FROM_VISIBLE,
     REGDB_FROM_INFRARED,
     REGDB_FROM_VISIBLE,
     SYSU_ALL,
@@ -29,13 +31,9 @@ from experiments.tables import (
     SYSU_INDOOR,
     SYSU_INDOOR_TEN,
     Row,
-    Setting,
     Table,
     others,
 )
-
-LLCM_FROM_VISIBLE = Setting("visible to infrared", "llcm", {"direction": "visible_to_infrared"})
-LLCM_FROM_INFRARED = Setting("infrared to visible", "llcm", {"direction": "infrared_to_visible"})
 
 
 def weights(**values: float) -> tuple[str, ...]:

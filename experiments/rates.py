@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.accuracy import last_value, training_accuracy
+from experiments.accuracy import training_accuracy
 from experiments.compare import TABLE, methods
 from experiments.sweep import Sweep, load_config, main_of_methods, run_tables, workdir
 from experiments.tables import Row
@@ -21,6 +21,7 @@ from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.launch.flags import launch_of
 from jreid.launch.jobs import Launch
+from jreid.report.training_curves import read_metrics
 
 FACTORS = (0.5, 1, 2)
 
@@ -88,13 +89,13 @@ def run(sweeps: Mapping[str, Sweep], launch: Launch) -> Iterable[tuple[str, list
 
 def _tried(rate: float, folder: Path) -> Try:
     metrics = folder / "metrics" / "metrics.jsonl"
-    validation = last_value(metrics, "validation/mAP")
-    if validation is None:
+    _, validation = read_metrics(metrics).get("validation/mAP", ((), ()))
+    if not validation:
         raise InputError(
             f"{metrics} has no validation/mAP: the dataset holds out no validation identities, or "
             "config.evaluation.every_epochs is 0; give another --data, or set that field."
         )
-    return Try(rate, 100 * validation, training_accuracy(metrics))
+    return Try(rate, 100 * validation[-1], training_accuracy(metrics))
 
 
 def format_tries(tries: Mapping[str, Sequence[Try]], data: str) -> str:

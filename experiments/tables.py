@@ -61,6 +61,8 @@ SYSU_INDOOR_TEN = Setting(
 )
 REGDB_FROM_VISIBLE = Setting("visible to infrared", "regdb", {"direction": "visible_to_infrared"})
 REGDB_FROM_INFRARED = Setting("infrared to visible", "regdb", {"direction": "infrared_to_visible"})
+LLCM_FROM_VISIBLE = Setting("visible to infrared", "llcm", {"direction": "visible_to_infrared"})
+LLCM_FROM_INFRARED = Setting("infrared to visible", "llcm", {"direction": "infrared_to_visible"})
 FOUR = ("R1", "R10", "R20", "mAP")
 COMPARED = ("R1", "mAP")  # measures with a column for the difference to another row
 

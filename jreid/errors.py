@@ -44,3 +44,8 @@ def counted(number: int, plural: str) -> str:
     if number == 1:
         noun = f"{noun[:-3]}y" if noun.endswith("ies") else noun[:-1]
     return f"{number:,} {noun} {rest}".rstrip()
+
+
+def differing(number: int, plural: str) -> str:
+    """How many things differ: `1 array differs` or `2 arrays differ`."""
+    return f"{counted(number, plural)} {'differs' if number == 1 else 'differ'}"

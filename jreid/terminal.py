@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def clean(text: str) -> str:
+    """The printable text with `?` for lone surrogates, which names of files may have."""
+    return printable(text).encode(errors="replace").decode()
+
+
 def one_line(text: str) -> str:
     r"""The printable text with line ends as `\n`."""
     return printable(text).replace("\n", "\\n")

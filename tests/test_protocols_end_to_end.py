@@ -214,7 +214,7 @@ def test_trials_evaluated_by_other_rules_have_no_mean(trials, capsys):
 
 @pytest.mark.fault("F16")
 def test_sysu_mm01_from_features_alone(tiny_folder, tiny_dataset, tmp_path):
-    table = tiny_dataset.table.take(tiny_dataset.table.split == "test")
+    table = tiny_dataset.table.of_split("test")
     features = np.random.default_rng(0).standard_normal((len(table.name), 8), np.float32)
     columns = {"identities": table.identity, "cameras": table.camera, "names": table.name}
     np.savez(tmp_path / "f.npz", features=features, modalities=table.modality, **columns)

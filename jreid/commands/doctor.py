@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, verb
-from jreid.errors import InputError
+from jreid.errors import InputError, describe
 from jreid.process import cores
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def _doctor(options: argparse.Namespace) -> int:
                 lines.append(line)
                 print(f"{name:<12}  {line}", flush=True)
         except Exception as error:  # an exception is reported as a fault, and the next check runs
-            fault = _sentence(error)
+            fault = describe(error)
             print(f"{name:<12}  FAULT: {fault}", flush=True)
         found.append({"check": name, "lines": lines, "fault": fault})
     failed = sum(one["fault"] is not None for one in found)
@@ -53,12 +53,6 @@ def _doctor(options: argparse.Namespace) -> int:
     if failed:
         log.error("%d of %d checks found a fault.", failed, len(checks))
     return 1 if failed else 0
-
-
-def _sentence(error: Exception) -> str:
-    """The message of an error in one line, with its type unless it is an InputError."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def _installation() -> Iterator[str]:

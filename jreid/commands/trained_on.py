@@ -121,7 +121,7 @@ def _compare(run: Any, config: Any, dataset: Any, load: Load, split: str, remedy
     if training is None:
         return False
     images = {hashlib.sha256(image).digest() for image in training.image}
-    table = dataset.table.take(dataset.table.split == split)
+    table = dataset.table.of_split(split)
     known = np.array([hashlib.sha256(image).digest() in images for image in table.image], bool)
     if known.any():
         people = len(np.unique(table.identity[known]))

@@ -34,6 +34,10 @@ class Table(NamedTuple):
         """The Table of these rows only: a boolean mask or indices `[M]`."""
         return Table(*(column[rows] for column in self))
 
+    def of_split(self, split: str) -> "Table":
+        """The Table of the rows of a split."""
+        return self.take(self.split == split)
+
     def fingerprint(self) -> str:
         """SHA-256 of every column, image bytes included, as 64 hexadecimal digits."""
         digest = hashlib.sha256()

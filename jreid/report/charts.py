@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from jreid.report.page import clean
+from jreid.terminal import clean
 
 # Colors that are replaced by the page's own: `var(--chart-ink)`, `var(--chart-0)`, ...
 INK, GRID = "#00000a", "#00000b"

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from jreid.evaluation.results.measures import MIXED_METRICS, as_text, title
-from jreid.terminal import printable
+from jreid.terminal import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,11 +47,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["percent"] = lambda value: f"{100 * value:.2f}"
     environment.globals |= {"as_text": as_text, "title_of": title, "mixed_metrics": MIXED_METRICS}
     return environment
-
-
-def clean(text: str) -> str:
-    """A text without control characters and lone surrogates, which names of files may have."""
-    return printable(text).encode(errors="replace").decode()
 
 
 def _shown(value: Any) -> Any:

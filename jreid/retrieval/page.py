@@ -11,7 +11,7 @@ from jreid.data.pixels import ImageError
 from jreid.errors import counted
 from jreid.retrieval.hits import Hits
 from jreid.retrieval.sources import Source
-from jreid.terminal import printable
+from jreid.terminal import clean
 
 SIZE = (96, 192)  # of a thumbnail, at most: width, height
 IN_NOTEBOOK = 10  # queries
@@ -102,4 +102,4 @@ def thumbnail(source: Source) -> bytes | None:
 
 
 def _text(text: str) -> str:
-    return html.escape(printable(text).encode(errors="replace").decode())
+    return html.escape(clean(text))

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jreid.errors import InputError
+from jreid.errors import InputError, differing
 
 
 def by_path(tree: Any) -> dict[str, Any]:
@@ -52,9 +52,8 @@ def require_same(place: object, ours: Mapping[str, Any], theirs: Mapping[str, An
         if asked.get(path) != found.get(path)
     ]
     if differ:
-        count = "1 array differs" if len(differ) == 1 else f"{len(differ)} arrays differ"
         raise InputError(
             f"{place} belongs to another network or optimizer than the config's, so nothing is "
-            f"loaded ({count}, by the config and in the checkpoint: {'; '.join(differ[:5])}); "
-            "give the run's own config, or choose another --workdir."
+            f"loaded ({differing(len(differ), 'arrays')}, by the config and in the checkpoint: "
+            f"{'; '.join(differ[:5])}); give the run's own config, or choose another --workdir."
         )

@@ -169,7 +169,7 @@ def embed_split(
     Raises:
         InputError: no such checkpoint, no image in the split; or as `write_parts`.
     """
-    table = dataset.table.take(dataset.table.split == split)
+    table = dataset.table.of_split(split)
     if not len(table.name):
         raise InputError(
             f"{config.data.name} has no images in its {split} split; choose another split."

@@ -124,7 +124,7 @@ def draw_run(
     Raises:
         InputError: no such checkpoint, no people in the split, or as `Sheets`.
     """
-    table = dataset.table.take(dataset.table.split == split)
+    table = dataset.table.of_split(split)
     sheets = Sheets(model, table, people, run.pictures, dataset.names)
     variables, checkpoint = checkpoint_variables(model, run, kind)
     return sheets.draw(variables, checkpoint["step"])

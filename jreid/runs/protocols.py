@@ -122,7 +122,7 @@ def draw_protocols(config: Config, dataset: Dataset) -> Draws:
 def _draw(wanted: dict[Protocol, str], dataset: Dataset) -> list[Drawn]:
     """Samples the queries and galleries of protocols on one split."""
     split = next(iter(wanted)).split
-    table = dataset.table.take(dataset.table.split == split)
+    table = dataset.table.of_split(split)
     images = table.fingerprint()[:12]
     return [
         Drawn(one, text, table, images, query_gallery(table, dataset.gallery_index, one))

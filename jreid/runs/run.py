@@ -11,7 +11,7 @@ from jreid import config as configs
 from jreid.data.dataset import Dataset, Source
 from jreid.data.layouts.layout import find_layout
 from jreid.distributed.processes import on_main_process
-from jreid.errors import InputError
+from jreid.errors import InputError, differing
 from jreid.evaluation import read_result, write_result
 from jreid.files import UNFINISHED, write_text
 from jreid.find import Trust
@@ -311,8 +311,8 @@ class Run:
 
 def _listed(differences: Sequence[configs.Difference], sides: str) -> str:
     """The number of fields that differ, and both values of the first ten."""
-    count = "1 field differs" if len(differences) == 1 else f"{len(differences)} fields differ"
     shown = [*map(str, differences[:10]), *(["..."] if differences[10:] else [])]
+    count = differing(len(differences), "fields")
     return f"{count}, {sides}: {'; '.join(shown)}"
 
 

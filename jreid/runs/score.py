@@ -41,7 +41,7 @@ def split_embeddings(
     model: Model, variables: Variables, dataset: Dataset, split: str, bar: ProgressBar = silent
 ) -> tuple[Table, Float[np.ndarray, "n d"]]:
     """The images of a dataset's split and their embeddings."""
-    table = dataset.table.take(dataset.table.split == split)
+    table = dataset.table.of_split(split)
     return table, embed_table(model, variables, table, bar)
 
 

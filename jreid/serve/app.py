@@ -20,7 +20,7 @@ from jreid.serve.guard import Guard
 from jreid.serve.metrics import Metrics
 from jreid.serve.upload import MAX_BYTES, Uploads
 from jreid.serve.worker import Busy, Worker
-from jreid.terminal import printable
+from jreid.terminal import clean
 
 if TYPE_CHECKING:
     from jreid.serve.searcher import Searcher
@@ -105,7 +105,7 @@ def create_app(searcher: "Searcher") -> FastAPI:
         found = [
             FoundImage(
                 rank=rank,
-                name=_text(hit.name),
+                name=clean(hit.name),
                 similarity=round(hit.similarity, 6),
                 thumbnail=f"/thumbnails/{hit.row}",
             )
@@ -202,9 +202,4 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _refusal(status: int, text: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"detail": _text(text)}, status, headers)
-
-
-def _text(text: str) -> str:
-    """Text that can be sent: file names may hold bytes that are not UTF-8."""
-    return printable(text).encode(errors="replace").decode()
+    return JSONResponse({"detail": clean(text)}, status, headers)

@@ -125,7 +125,7 @@ def test_an_embedding_that_does_not_fit_the_device(flags, tmp_path, capsys, monk
 @pytest.fixture
 def features(tiny_dataset, tmp_path):
     """A function that writes a file of features of the test split."""
-    table = tiny_dataset.table.take(tiny_dataset.table.split == "test")
+    table = tiny_dataset.table.of_split("test")
     columns = {"identities": table.identity, "cameras": table.camera, "names": table.name}
 
     def write(change):

@@ -26,7 +26,7 @@ def sharding():
 
 @pytest.fixture(scope="module")
 def table(tiny_dataset):
-    return tiny_dataset.table.take(tiny_dataset.table.split == "train")
+    return tiny_dataset.table.of_split("train")
 
 
 @pytest.fixture(scope="module")

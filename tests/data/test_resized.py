@@ -20,7 +20,7 @@ from jreid.errors import InputError
 
 @pytest.fixture(scope="module")
 def table(tiny_dataset):
-    return tiny_dataset.table.take(tiny_dataset.table.split == "train")
+    return tiny_dataset.table.of_split("train")
 
 
 @pytest.fixture(scope="module")

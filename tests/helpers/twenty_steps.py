@@ -60,7 +60,7 @@ def run(folder: Path, prepared: Path, checkpoint_folder: Path) -> dict[str, np.n
     source = Source("tiny", "sysu_mm01", folder)
     dataset = main_process_first(lambda: load(source, prepared))
     require_same("the dataset", dataset.fingerprint)
-    table = dataset.table.take(dataset.table.split == "train")
+    table = dataset.table.of_split("train")
     plan = Plan("random_identity", table, 4, 2, seed=3, epochs=10)
     mesh = make_mesh()
     everywhere = replicated(mesh)

@@ -27,7 +27,7 @@ def test_another_number_than_is_counted_is_refused(tiny_config, tiny_dataset):
 
 
 def test_nobody_to_train_on_is_refused(tiny_config, tiny_dataset):
-    table = tiny_dataset.table.take(tiny_dataset.table.split == "test")
+    table = tiny_dataset.table.of_split("test")
     tiny_config.data.identities = 0
     dataset = tiny_dataset._replace(table=table)
     counted = count_identities(tiny_config, dataset)
