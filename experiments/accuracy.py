@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def training_accuracy(metrics: Path) -> float | None:
-    """The share of training images that are classified right in the last epoch, in per cent.
+    """The share of training images that are classified right in the last epoch, in percent.
 
     Args:
         metrics: a run's `metrics.jsonl`; each line has the means over the steps since the last one.

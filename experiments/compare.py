@@ -41,7 +41,7 @@ from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
-from jreid.evaluation.results.measures import cmc_curve, mean_and_deviation, per_cent
+from jreid.evaluation.results.measures import cmc_curve, mean_and_deviation, percent
 from jreid.files import write_text
 from jreid.find import own_modules
 from jreid.launch.flags import launch_of
@@ -132,7 +132,7 @@ def format_methods(
                 [find(result, setting, kind) for result in of_method]
                 for of_method in (of_seeds, results[BASELINE])
             )
-            cells.append(mean_and_deviation([per_cent(row, column) for row in ours]))
+            cells.append(mean_and_deviation([percent(row, column) for row in ours]))
             if _compared(kind, column):
                 cells.append(difference(ours, base, column) if name != BASELINE else "")
         cells.append(mean_training_accuracy(of_seeds))
@@ -145,7 +145,7 @@ def format_methods(
 
 
 def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> None:
-    """The mean CMC curves over the seeds, without re-ranking, in per cent."""
+    """The mean CMC curves over the seeds, without re-ranking, in percent."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")

@@ -123,7 +123,7 @@ def format_cross(cells: Mapping[Path, Sequence[Cell]], targets: Sequence[Target]
     """
     heads = ["trained", *(target.data for target in targets)]
     rows = [heads, ["---"] * len(heads)]
-    notes = ["Rank-1 and mAP in per cent, last checkpoint, no re-ranking, test split."]
+    notes = ["Rank-1 and mAP in percent, last checkpoint, no re-ranking, test split."]
     for number, target in enumerate(targets):
         column = [row[number].row for row in cells.values()]
         prints = {(one["fingerprint"], one["images"], one["label"]) for one in column if one}

@@ -7,7 +7,7 @@ from typing import Any
 from jreid.evaluation.results.bootstrap import difference_interval, has_one_person
 from jreid.evaluation.results.identity_scores import unpack
 from jreid.evaluation.results.intervals import splits_of
-from jreid.evaluation.results.measures import per_cent
+from jreid.evaluation.results.measures import percent
 
 Rows = Sequence[Mapping[str, Any]]  # of results, one for each run
 
@@ -19,7 +19,7 @@ def difference(ours: Rows, base: Rows, measure: str) -> str:
     an earlier jreid lacks its scores, or the test has one person. Empty if a row lacks the measure.
     """
     sides = base, ours
-    values = [[per_cent(row, measure) for row in rows] for rows in sides]
+    values = [[percent(row, measure) for row in rows] for rows in sides]
     if any(None in some for some in values):
         return ""
     before, after = (statistics.mean(value or 0.0 for value in some) for some in values)

@@ -298,7 +298,7 @@ def _results(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
 def _result(sweep: Sweep, row: Row, seed: int) -> dict[str, Any]:
     """A row's result, the mean over its trials if it has any, and with it `training_accuracy`.
 
-    `training_accuracy` is in per cent; None if it is not known, as of several trials.
+    `training_accuracy` is in percent; None if it is not known, as of several trials.
     """
     from jreid.evaluation.results.split_means import mean_over_splits
     from jreid.runs.run import Run

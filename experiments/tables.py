@@ -7,7 +7,7 @@ from experiments.intervals import difference
 from jreid.datasets import TITLES
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
-from jreid.evaluation.results.measures import mean_and_deviation, per_cent
+from jreid.evaluation.results.measures import mean_and_deviation, percent
 
 
 class Setting(NamedTuple):
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     Attributes:
         name: its name in the paper.
         flags: the config flags of its runs; None: another paper's method, which is not run.
-        printed: the paper's numbers in per cent, in the order of the settings and their measures,
+        printed: the paper's numbers in percent, in the order of the settings and their measures,
             `-` where it has none; settings are separated by `|`.
         rerank: the re-ranking of its numbers: `none`, `standard` or `query_only`.
         against: the name of the row that it is compared with; empty for the first row that is run.
@@ -75,7 +75,7 @@ def differences_to(base: str, seeds: Sequence[int]) -> str:
 
 
 def others(text: str) -> tuple[Row, ...]:
-    """Rows of other papers' methods from lines `name: per cents`."""
+    """Rows of other papers' methods from lines `name: percentages`."""
     lines = (line.split(":") for line in text.strip().splitlines())
     return tuple(Row(name.strip(), None, printed.strip()) for name, printed in lines)
 
@@ -182,7 +182,7 @@ def _cells(
     compared = ours and theirs and base.flags != row.flags
     named = f" to {row.against}" if row.against else ""
     for measure in setting.measures:
-        cells.append(mean_and_deviation([per_cent(one, measure) for one in ours]))
+        cells.append(mean_and_deviation([percent(one, measure) for one in ours]))
         if measure in COMPARED:
             cells.append(difference(ours, theirs, measure) + named if compared else "")
         cells.append(next(printed, ""))
@@ -196,7 +196,7 @@ def _compared_with(row: Row, table: Table) -> Row:
 
 
 def mean_training_accuracy(results: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and deviation over the runs, in per cent; empty if a run does not have it."""
+    """Mean and deviation over the runs, in percent; empty if a run does not have it."""
     return mean_and_deviation([result.get("training_accuracy") for result in results])
 
 

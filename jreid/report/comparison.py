@@ -15,7 +15,7 @@ from jreid.evaluation.results.measures import (
     cmc_curve,
     mean_and_deviation,
     metrics_of,
-    per_cent,
+    percent,
     title,
 )
 from jreid.files import write_text
@@ -160,7 +160,7 @@ def _table(key: tuple[str, str], groups: Sequence[Sequence[Side]]) -> dict[str, 
             )
         if len(group) > 1:
             cells = [
-                mean_and_deviation([per_cent(row, name) for _, row in found]) for name in metrics
+                mean_and_deviation([percent(row, name) for _, row in found]) for name in metrics
             ]
             rows.append(("mean of these", f"{len(group)} seeds", cells, "", True))
     kind = f"{key[0]} checkpoint"

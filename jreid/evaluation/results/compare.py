@@ -6,7 +6,7 @@ from typing import Any
 
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks, repeats_last
-from jreid.evaluation.results.measures import metrics_of, per_cent
+from jreid.evaluation.results.measures import metrics_of, percent
 from jreid.evaluation.results.result_file import result_rows
 
 # Fields of an extraction that were added later, with the value for earlier results.
@@ -25,7 +25,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[st
     Returns:
         Rows of `label`, `rerank`, `checkpoint`, `fingerprint`, and `first`, `second` and
         `difference` (second less first): R1, mAP and mINP, and the measures of a mixed gallery, in
-        per cent and in points; and `marks`, the marks of both rows. A row of one result without a
+        percent and in points; and `marks`, the marks of both rows. A row of one result without a
         partner in the other has None for the other and for the difference.
 
     Raises:
@@ -122,7 +122,7 @@ def _row(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, 
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
-    values = {measure: per_cent(row, measure) for measure in metrics_of(row)}
+    values = {measure: percent(row, measure) for measure in metrics_of(row)}
     return {measure: value for measure, value in values.items() if value is not None}
 
 

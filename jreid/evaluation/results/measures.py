@@ -1,4 +1,4 @@
-"""The measures of a result row in per cent, and their deviations."""
+"""The measures of a result row in percent, and their deviations."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ def title(measure: str) -> str:
     return MIXED_METRICS.get(measure, measure)
 
 
-def per_cent(row: Mapping[str, Any], measure: str) -> float | None:
+def percent(row: Mapping[str, Any], measure: str) -> float | None:
     """`R1` to `R20`, `mAP`, `mINP` or one of a mixed gallery; None if the row lacks it.
 
     >>> row = {"cmc": {"1": 0.5}, "mAP": 0.25}
-    >>> per_cent(row, "R1"), per_cent(row, "R10"), per_cent(row, "confusion")
+    >>> percent(row, "R1"), percent(row, "R10"), percent(row, "confusion")
     (50.0, None, None)
     """
     return _of(row, row, measure, "mean")
@@ -53,12 +53,12 @@ def deviation(row: Mapping[str, Any], measure: str) -> float | None:
 
 
 def as_text(row: Mapping[str, Any], measure: str, spread: bool = True) -> str:
-    """`38.07 ± 4.35` in per cent; without the deviation if it is 0 or not known; `-` for no value.
+    """`38.07 ± 4.35` in percent; without the deviation if it is 0 or not known; `-` for no value.
 
     >>> as_text({"mAP": 0.25, "std": {"mAP": 0.01}}, "mAP"), as_text({"mAP": 0.25}, "R1")
     ('25.00 ± 1.00', '-')
     """
-    value, around = per_cent(row, measure), deviation(row, measure)
+    value, around = percent(row, measure), deviation(row, measure)
     if value is None:
         return "-"
     return (

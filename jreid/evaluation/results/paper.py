@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
-from jreid.evaluation.results.measures import MIXED_METRICS, deviation, per_cent
+from jreid.evaluation.results.measures import MIXED_METRICS, deviation, percent
 from jreid.evaluation.results.paper_forms import FORMS, Columns, Parts
 
 MEASURES = ("R1", "R10", "R20", "mAP", "mINP")
@@ -134,7 +134,7 @@ def _numbers(line: Line, groups: Mapping[str, Columns]) -> list[str]:
 
 
 def _number(row: Row, measure: str) -> str:
-    value = per_cent(row, measure)
+    value = percent(row, measure)
     if value is None:
         return "-"
     spread = deviation(row, measure) if _of_runs(row) else None

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from jreid.evaluation.results.marks import marks, without_repeated
-from jreid.evaluation.results.measures import MIXED_METRICS, deviation, per_cent, title
+from jreid.evaluation.results.measures import MIXED_METRICS, deviation, percent, title
 
 WIDTH = 80  # columns that every table fits
 SAME = 1e-9  # a smaller deviation is rounding: every trial has the same numbers
@@ -122,8 +122,8 @@ def _checkpoint(row: Mapping[str, Any]) -> str:
 
 
 def _number(row: Mapping[str, Any], measure: str, digits: int = 2, spread: bool = False) -> str:
-    """In per cent, with the deviation if that is asked for and the row has one."""
-    value, around = per_cent(row, measure), deviation(row, measure)
+    """In percent, with the deviation if that is asked for and the row has one."""
+    value, around = percent(row, measure), deviation(row, measure)
     if value is None:
         return "-"
     with_deviation = spread and around is not None and _varies(row)
