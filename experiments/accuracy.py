@@ -1,4 +1,4 @@
-"""How well a run knows its training images at the end, from its metrics."""
+"""The accuracy of a run on its training images in the last epoch, from its metrics."""
 
 import contextlib
 import json

@@ -6,7 +6,7 @@ For each run, on its test split: rank-1 of each infrared image among the other i
 each visible one among the other visible ones, and of each infrared one among all visible ones; and,
 as in the report, the share of the other modality among an image's 20 nearest neighbors, beside the
 share of that modality among all images. For IDKL, the same of its specific branch, and of both
-branches side by side: what one knows and the other does not.
+branches side by side: which identities only one branch can tell apart.
 """
 
 import argparse

@@ -27,7 +27,7 @@ FACTORS = (0.5, 1, 2)
 
 
 class Try(NamedTuple):
-    """A learning rate and how well it did, in percent.
+    """A learning rate and what it has reached, in percent.
 
     Attributes:
         rate: the learning rate.

@@ -5,7 +5,7 @@
     hits = model.search("query.png", "photos/", top=10)
 
 `load` gives a trained model; `evaluate`, `cmc_map`, `rerank` and `nearest` take anybody's features.
-What a name stands for is imported when it is first used: `import jreid` imports no JAX.
+Each name is imported when it is first used: `import jreid` imports no JAX.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """Configs that earlier versions of jreid recorded, with the fields and values of this one.
 
-Names have changed, fields were added, and a protocol had a field for each of its options where it
-is a text today.
+Names have changed, and fields were added. The options of a protocol, which is one text today, were
+fields of their own.
 """
 
 import itertools

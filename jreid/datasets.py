@@ -1,4 +1,4 @@
-"""The one list of all datasets that jreid knows by name, and what all of them have."""
+"""All datasets that jreid knows by name, and the modalities and splits of their images."""
 
 import re
 from collections.abc import Mapping, Sequence

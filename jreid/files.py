@@ -146,7 +146,7 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path, work: str, patience: float) -> Iterator[None]:
-    """A context in which one process at a time is, for work that all of them need only once.
+    """Only one process at a time runs this block, for work that all of them need only once.
 
     Others wait for it, up to `patience` seconds: a process that is suspended, or on a machine that
     is lost, keeps its lock. Where nothing can be locked, nobody waits.

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 Item = TypeVar("Item")
 COMPILING = "compiling {}, up to some minutes for a large network; this is done once"
-SILENCE = 2.0  # seconds of work without a word, at most
+SILENCE = 2.0  # seconds before the first message
 PAUSE = 30.0  # seconds between two lines of progress where no terminal shows a bar
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def explained(sentence: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def said_after(seconds: float, say: Callable[[str], None], sentence: str) -> Iterator[None]:
-    """Says a sentence if the block takes longer than these seconds."""
+    """Calls `say` with a sentence if the block takes longer than these seconds."""
     timer = threading.Timer(seconds, say, (sentence,))
     timer.daemon = True
     timer.start()

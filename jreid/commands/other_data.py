@@ -1,4 +1,4 @@
-"""Evaluation on other data than the run's: a separate result, and never on people it trained on."""
+"""Evaluation on other data than the run's: a separate result. Training people are refused."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`jreid recall`: what an approximate index loses, in recall and in a protocol's measures."""
+"""`jreid recall`: measures the accuracy that an approximate index loses."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from jreid.errors import InputError
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    help = "say what an approximate index loses: recall@k, and rank-1 and mAP of a protocol"
+    help = "measure the accuracy that an approximate index loses: recall@k, rank-1 and mAP"
     recall = verb(verbs, "recall", _recall, help, config=False)
     recall.add_argument(
         "--features",

@@ -28,7 +28,7 @@ def compare_with_training(
         remedy: the end of the error.
 
     Returns:
-        Whether all these data could be compared: they may have left their folder.
+        Whether all these data could be compared: their folder may have other images now.
 
     Raises:
         InputError: one of the runs was trained on some of the images, or people of another of the
@@ -144,7 +144,7 @@ def _has_other_list(data: Any, trained: Any) -> bool:
 
 
 def _refuse_trained_people(run: Any, config: Any, people: Any, remedy: str) -> None:
-    """Raises InputError if there are such people: their images are others, of other cameras."""
+    """Raises InputError if people of the test were trained on, in images of other cameras."""
     if len(people):
         raise InputError(
             f"{config.data.folder}: {len(people)} identities of the test, such as {people[0]}, "
@@ -154,7 +154,7 @@ def _refuse_trained_people(run: Any, config: Any, people: Any, remedy: str) -> N
 
 
 def _refuse_shared_people(run: Any, config: Any) -> None:
-    """Raises InputError for two datasets that have people of each other."""
+    """Raises InputError if one of the two datasets has people of the other."""
     for here, trained in itertools.product(_datasets(config.data), _datasets(run.config().data)):
         for one, other in ((here, trained), (trained, here)):
             if other in SHARED_PEOPLE.get(one, ()):
@@ -166,12 +166,12 @@ def _refuse_shared_people(run: Any, config: Any) -> None:
 
 
 def _datasets(data: Any) -> set[str]:
-    """The datasets whose people a config may have: --other-data may leave the name as it was."""
+    """The datasets whose people a config may have: with --other-data its name may be the run's."""
     return {data.name, data.layout} if data.name in TITLES else {data.name}
 
 
 def _training_rows(run: Any, load: Load) -> Any:
-    """The Table of what the run was trained on; None if the images have left their folder."""
+    """The Table of what the run was trained on; None if the images are no longer there."""
     import numpy as np
 
     config, own = run.config(), run.record().get("data_fingerprint")

@@ -46,7 +46,7 @@ class Report(NamedTuple):
 
 
 def check(source: Source, bar: ProgressBar = silent) -> Report:
-    """Lists the folder, decodes every image and compares their bytes; writes nothing.
+    """Lists the folder, decodes all images and compares their bytes; writes nothing.
 
     Raises:
         InputError: no such folder, or a synthetic dataset under a real one's name.

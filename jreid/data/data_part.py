@@ -8,7 +8,7 @@ MODULES = ("tensorflow", "tensorflow_datasets", "importlib_resources")
 
 
 def is_missing() -> bool:
-    """Whether one of the packages is not installed; imports none, which would take seconds."""
+    """Whether one of the packages is not installed. Importing them would take seconds."""
     return any(find_spec(module) is None for module in MODULES)
 
 

@@ -170,7 +170,7 @@ def _stretch(counts: Int[np.ndarray, "h w c"], depth_range: tuple[int, ...]) -> 
 
 
 def _is_plain_bmp(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
-    """Whether TensorFlow, without palettes, masks and compression, reads the same pixels."""
+    """Whether a reader that ignores palettes, masks and compression reads the same pixels."""
     start, _, width, height, _, bits = struct.unpack_from("<IIiiHH", content.ljust(30, b"\0"), 10)
     channels, line = bits // 8, (bits * width + 31) // 32 * 4
     if bits not in (8, 24, 32) or width < 1 or len(content) < start + line * abs(height):

@@ -110,7 +110,7 @@ def _unchanged(
 ) -> Iterator[Image]:
     """The images; raises an error if their files have changed since they were hashed.
 
-    The paths of those that other programs turn are added to `turned`.
+    The paths of images with an EXIF orientation are added to `turned`.
     """
     for image, digest in zip(images, digests, strict=True):
         if image.digest != digest:

@@ -78,7 +78,7 @@ def random_identity(
 def identity_uniform(
     identity: Identities, modality: Modalities, P: int, K: int, seed: int, epoch: int
 ) -> Rows:
-    """AGW's identity sampler: P identities per step without replacement, K images of each with it.
+    """AGW's sampler: P identities per step without replacement, K images of each with replacement.
 
     An epoch has floor(max(visible, infrared) / (P * K)) + 1 steps. The released loop runs these;
     descriptions often omit the last step. Arguments and errors are `random_identity`'s.

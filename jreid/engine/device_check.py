@@ -70,7 +70,7 @@ def compute(config: Config, device: Any) -> Results:
 
 
 def _smaller(config: Config) -> Iterator[Config]:
-    """The config with smaller images and batches, the smallest first; the last has its own."""
+    """The config with smaller images and batches, the smallest first, and last with its own."""
     for small_batch, small_images in ((True, True), (True, False), (False, True), (False, False)):
         small = config.copy_and_resolve_references()
         small.dtype = "float32"

@@ -1,7 +1,7 @@
 """Warnings about a training that is stuck, for any method's `metric_warnings`.
 
-Each judges whole epochs, and starts one epoch after the warm-up: until then, a healthy training may
-look the same. A remedy names the config field to change.
+Each warning judges whole epochs, and begins one epoch after the warm-up: until then, a healthy
+training may look the same. Its remedy names the config field to change.
 """
 
 import math
@@ -34,7 +34,7 @@ def judged_epochs(config: Config, start: int = 0) -> range:
 
 
 def of_trained(*warnings: tuple[object, MetricWarning]) -> tuple[MetricWarning, ...]:
-    """The second of each pair whose first holds, such as the weight of the loss."""
+    """The warnings of losses that are trained: of each pair with a weight that is not 0."""
     return tuple(warning for weight, warning in warnings if weight)
 
 
@@ -52,8 +52,8 @@ def triplet_at_margin(
     return MetricWarning(
         pattern,
         lambda losses: _stands_at(value, losses),
-        f"this triplet loss is {value:.3g} if all features are equal, so it has not drawn people "
-        f"apart, whatever the other losses have learned; {remedy}",
+        f"this triplet loss is {value:.3g} if all features are equal, so it has not separated "
+        f"people, whatever the other losses have learned; {remedy}",
         epochs,
     )
 
@@ -120,9 +120,8 @@ def discriminator_certain(pattern: str, chance: float, epochs: range, remedy: st
 def distillation_dominates(pattern: str, config: Config, remedy: str) -> MetricWarning:
     """Warns of distillation that has nearly all of the gradient in a run's first quarter.
 
-    At least one epoch is judged.
-
-    Later it may: once the identities are learned, their losses hardly have a gradient.
+    At least one epoch is judged. Later epochs are not: once the identities are learned, their
+    losses hardly have a gradient.
     """
     epochs = judged_epochs(config)
     return MetricWarning(

@@ -119,8 +119,8 @@ def _keys(side: Side) -> list[tuple[str, str]]:
 def grouped(sides: Sequence[Side]) -> list[list[Side]]:
     """The runs in groups whose configs differ by their seeds alone, in their order.
 
-    Runs of one seed are not averaged: the second one begins a group of its own. Nor are results
-    whose features were extracted in different ways.
+    Runs of one seed are not averaged: the second one begins a new group. Results whose features
+    were extracted in different ways are not averaged either.
     """
     groups: list[list[Side]] = []
     for side in sides:

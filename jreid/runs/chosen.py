@@ -35,7 +35,7 @@ def checkpoint_fields(folders: Folders, record: Mapping[str, Any]) -> list[dict[
 
     Returns:
         `checkpoint`: `last` or `best`; `step`; `asked_step`: which it would be if none were
-        damaged; `fallback`: whether that is another; `of_steps`: the run's last step, None where it
+        damaged; `fallback`: whether the two differ; `of_steps`: the run's last step, None where it
         is not known; `weights`: 12 digits of the hash of the model's arrays.
     """
     chosen = {kind: folders.chosen(kind) for kind in CHECKPOINTS}

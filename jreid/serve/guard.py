@@ -1,4 +1,4 @@
-"""What every response gets: headers for safety, and a place in the counters."""
+"""Adds security headers to every response, and counts it."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class Guard:
-    """Wraps the whole application, also what refuses a request before it reaches a route."""
+    """Wraps the whole application, with the parts that refuse a request before it has a route."""
 
     def __init__(self, app: ASGIApp, count: Callable[[str, int], None]) -> None:
         self._app, self._count = app, count

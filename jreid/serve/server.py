@@ -33,7 +33,7 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Says where it is as soon as it answers.
+    """Logs its address as soon as it answers requests.
 
     Attributes:
         interrupted: whether Ctrl-C has stopped it.

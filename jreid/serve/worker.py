@@ -20,7 +20,7 @@ class Worker:
     """
 
     def __init__(self, threads: int, most: int, seconds: float) -> None:
-        """`most`: of pieces that run or wait. `seconds`: after them, `run` gives a piece up."""
+        """`most`: of pieces that run or wait. `seconds`: how long `run` waits for a piece."""
         self._pool = ThreadPoolExecutor(threads)
         self._most, self._seconds = most, seconds
         self.pending = 0

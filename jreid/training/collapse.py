@@ -1,4 +1,4 @@
-"""Collapse in training: the embeddings of different people become nearly one."""
+"""Collapse in training: different people get nearly equal embeddings."""
 
 import numpy as np
 from jaxtyping import Float

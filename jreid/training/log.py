@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class MetricWriter(Observer):
-    """Writes metrics of steps to `metrics.jsonl` and TensorBoard files; the first counts.
+    """Writes metrics of steps to `metrics.jsonl`, the record, and to TensorBoard files.
 
     Lines of steps after `start` are dropped: a resumed run writes them again. Lines that cannot be
     read are dropped, too. During training a failed write does not end the run; the first failure is

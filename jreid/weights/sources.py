@@ -178,7 +178,7 @@ def _ibn_a_file() -> Path:
         import torch
     except ImportError as error:
         raise InputError(
-            f"config.weights={IBN_A} is a file that PyTorch only reads: `pip install torch`; "
+            f"config.weights={IBN_A} is a file that only PyTorch can read: `pip install torch`; "
             f"or {REMEDIES}"
         ) from error
     path = Path(torch.hub.get_dir()) / "checkpoints" / IBN_A_FILE

@@ -124,7 +124,7 @@ def test_a_triplet_at_its_margin_does_not_say_that_nobody_is_recognized(caplog):
     """In runs with an accuracy of 75 % the triplet losses stood at their margin."""
     train(BATCH_HARD, {"model/shared_triplet": planted([1.3] * EPOCHS)})
     (message,) = caplog.messages
-    assert "it has not drawn people apart, whatever the other losses have learned" in message
+    assert "it has not separated people, whatever the other losses have learned" in message
 
 
 def test_nothing_is_judged_before_the_warm_up_and_one_epoch_more(caplog):

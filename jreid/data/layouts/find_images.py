@@ -82,7 +82,7 @@ def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: boo
 
 
 def _sort_in(path: str, entry: os.DirEntry[str], home: bool, hidden: bool, walk: _Walk) -> None:
-    """Adds a file to the list of the walk that it belongs to; other files than images to none."""
+    """Adds an image to the list of the walk that it belongs to; ignores other kinds of files."""
     suffix = os.path.splitext(path)[1]
     is_read = suffix.lower() in SUFFIXES
     if not is_read and not OTHER_SUFFIXES.fullmatch(suffix):

@@ -132,7 +132,7 @@ def _unnamed_faults(entries: Iterable[Entry], found: Found) -> list[Fault]:
 
 
 def _camera(entry: Entry, file: str, faults: list[Fault]) -> int:
-    """The camera in a file's name; 0 if it has none. That is a fault, as a contradiction is."""
+    """The camera in a file's name; 0, and a fault, if the name has none or contradicts a folder."""
     *parts, stem = entry.name.split("/")
     match = FILE.fullmatch(stem)
     identity, camera = (int(match[1]), int(match[2])) if match else (0, 0)

@@ -146,7 +146,7 @@ def _missing_cameras(experiment: str, found: Found) -> list[Fault]:
 
 
 def _in_pairs(rows: list[Row], faults: list[Fault]) -> list[Row]:
-    """The rows without identities to train on that only one side of the experiment sees."""
+    """The rows, without training identities that only one side of the experiment sees."""
     sides: dict[int, set[str]] = {}
     for row in rows:
         sides.setdefault(row.identity, set()).add(row.modality)

@@ -33,12 +33,12 @@ def mixed(
 
     A trial's gallery has `images` images of each identity that has both modalities, a `share` of
     them, rounded to whole images, of the queries' modality: 3 of 10 by a share of 0.3 and by one of
-    0.25. Trials draw them by the names of the files, so that the gallery
-    of a larger share holds the images of this modality that a smaller one has. Nothing is filled up
-    where an identity has too few. Queries are the images that are in no gallery of any share
-    (`common`, to compare shares) or not in this one (`own`). A query skips the images of its own
-    identity from its own place; those of other people from there stay, since telling them apart is
-    the point. SYSU-MM01's rule, which skips the whole place, is another one.
+    0.25. An identity with too few images adds fewer. Trials draw them by the names of the files, so
+    that the gallery of a larger share holds the images of this modality that a smaller one has.
+    Queries are the images that are in no gallery of any share (`common`, to compare shares) or not
+    in this one (`own`). A query skips the images of its own identity from its own place. Images of
+    other people from this place stay, because the protocol measures whether they are told apart;
+    SYSU-MM01's rule skips the whole place.
 
     Besides the usual metrics, rows have the cross-modality mAP and the confusion
     (`jreid.evaluation.ranking.mixed`). A run knows the layout of its dataset; else give `dataset`.

@@ -1,4 +1,4 @@
-"""Collapse: the embeddings of different people are nearly one, and a ranking means nothing."""
+"""Collapse: different people have nearly equal embeddings, so a ranking means nothing."""
 
 import numpy as np
 from jaxtyping import Float, Int

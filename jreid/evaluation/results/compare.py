@@ -60,7 +60,7 @@ def row_pairs(
 ) -> list[tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]:
     """The rows of two results by experiment; None for a row without a partner in the other.
 
-    Rows of a best checkpoint that is the last one are left out: they say what the last's say.
+    Rows of a best checkpoint that is the last one are left out: they have its numbers.
     """
     pairs = [(a, b) for a in ours for b in theirs if _same_experiment(a, b)]
     alone = [

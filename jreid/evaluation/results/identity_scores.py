@@ -1,4 +1,4 @@
-"""What each identity's queries contribute to a result: small enough to be kept in its file."""
+"""What each identity's queries contribute to a result, small enough for the result file."""
 
 import base64
 import binascii
@@ -26,8 +26,8 @@ class IdentityScores(NamedTuple):
         identity: `[P]` int64, ascending.
         queries: `[T, P]` int64: how many queries are valid, which means that they have a match.
         first_hits: `[T, P]` int64: how many of these have their match at rank 1.
-        average_precision: `[T, P]` float64: the sum of theirs.
-        inverse_negative_penalty: `[T, P]` float64: the sum of theirs.
+        average_precision: `[T, P]` float64: the sum over the valid queries.
+        inverse_negative_penalty: `[T, P]` float64: the sum over the valid queries.
     """
 
     identity: Int[np.ndarray, " p"]

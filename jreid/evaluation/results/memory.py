@@ -1,4 +1,4 @@
-"""Whether what a file unpacks to fits into the machine's memory."""
+"""Refuses files whose unpacked content does not fit into the machine's memory."""
 
 import os
 from pathlib import Path
