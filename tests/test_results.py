@@ -237,7 +237,7 @@ def test_other_data_are_another_result(run, tmp_path, capsys):
     assert (run / "result.json").read_bytes() == written
     (file,) = run.glob("result-*.json")
     result = json.loads(file.read_text())
-    assert all(row["other_data"] for row in result["rows"])
+    assert {row["other_data"] for row in result["rows"]} == {True}
     assert result["data_fingerprint"].startswith(file.stem.removeprefix("result-"))
     _, out, _ = call(capsys, "evaluate", "--compare", file, file)
     assert "first: other data" in out

@@ -72,7 +72,9 @@ def test_the_schema_accepts_a_dotted_name_where_a_config_may_have_one():
 def test_an_unknown_name_is_refused_with_its_field_and_the_known_one(method):
     path = f"{ROOT}/configs/{method}.py:tiny"
     names = {f: misspelled(v) for f, v in flat(load(path).to_dict()).items() if f not in FREE}
-    for field, (wrong, known) in {f: found for f, found in names.items() if found}.items():
+    names = {field: found for field, found in names.items() if found}
+    assert {"method", "dtype"} <= {*names}
+    for field, (wrong, known) in names.items():
         config = load(path)
         config.update_from_flattened_dict({field: wrong})
         with pytest.raises(InputError) as caught:

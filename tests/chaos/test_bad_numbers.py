@@ -146,7 +146,7 @@ def test_features_that_are_not_finite_are_not_ranked(features, tmp_path, capsys,
 
     assert main(features(poisoned)) == 2
     out, err = capsys.readouterr()
-    assert "%" not in out
+    assert out == ""
     assert len(err.splitlines()) == 1
     assert "cam" in err  # the image
     assert not [*tmp_path.glob("*.json")]
@@ -158,8 +158,8 @@ def test_constant_features_are_at_chance_and_reported(features, tmp_path):
     assert done.status == 0
     (message,) = [line for line in done.err.splitlines() if "collapsed" in line]
     assert message.startswith("warning: The features of different people")
-    for row in json.loads((tmp_path / "features.npz.json").read_text())["rows"]:
-        assert row["cmc"]["1"] == 0
+    rows = json.loads((tmp_path / "features.npz.json").read_text())["rows"]
+    assert {row["cmc"]["1"] for row in rows} == {0}
 
 
 @pytest.mark.fault("F30")

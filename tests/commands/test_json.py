@@ -109,8 +109,10 @@ def test_every_verb_prints_one_document(cases, capsys):
 
 def test_without_the_flag_the_output_is_text(capsys):
     assert main(["list", "methods"]) == 0
-    with pytest.raises(ValueError):
-        json.loads(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert out.startswith("agw ")
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(out)
 
 
 def test_an_error_is_a_sentence_on_standard_error_alone(tmp_path, capsys):

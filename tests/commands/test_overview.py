@@ -142,6 +142,11 @@ def test_the_schema_of_a_config_accepts_it_and_refuses_other_types(source, capsy
     dtype = schema["properties"]["dtype"]
     assert dtype["default"] == "float32" and dtype["enum"] == ["float32", "bfloat16"]
     assert "of the convolutions" in dtype["description"]
-    for wrong in ({"seed": 1.5}, {"epoch": 3}, {"dtype": "float8"}, {"batch": {"images": "4"}}):
-        with pytest.raises(jsonschema.ValidationError):
+    for wrong, message in (
+        ({"seed": 1.5}, "1.5 is not of type 'integer'"),
+        ({"epoch": 3}, "'epoch' was unexpected"),
+        ({"dtype": "float8"}, "'float8' is not one of"),
+        ({"batch": config["batch"] | {"images": "4"}}, "'4' is not of type 'integer'"),
+    ):
+        with pytest.raises(jsonschema.ValidationError, match=message):
             jsonschema.validate(config | wrong, schema)

@@ -46,6 +46,11 @@ def test_tests_and_files_that_a_page_names_exist(page):
         assert (ROOT / path).exists() or "NAME" in path, path
 
 
+def test_pages_name_tests_and_files():
+    content = "".join(page.read_text() for page in PAGES)
+    assert TEST.search(content) and FILE.search(content)
+
+
 def test_the_pages_load_nothing_from_the_network():
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     assert site["theme"]["font"] is False

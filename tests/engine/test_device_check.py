@@ -80,7 +80,7 @@ def test_rounding_is_no_fault(config):
 def test_a_sound_device_is_checked_once_and_a_wrong_one_each_time(config):
     sound, wrong = Faulty(), Faulty("loss", 2.0)
     for _ in range(2):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match="computes other numbers than the CPU"):
             check_device_once(config, GPU, wrong)
     assert check_device_once(config, GPU, sound)
     assert not check_device_once(config, GPU, sound)

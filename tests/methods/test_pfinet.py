@@ -294,7 +294,10 @@ def test_configs_of_the_datasets():
         4,
         "random_identity",
     )
-    assert all(text.endswith(",cmc=identity,distance=euclidean") for text in regdb.protocols)
+    assert regdb.protocols == tuple(
+        f"regdb:direction={direction},cmc=identity,distance=euclidean"
+        for direction in ("infrared_to_visible", "visible_to_infrared")
+    )
     assert (sysu.pfinet.groups, sysu.pfinet.margin) == (1, 0.7)
     assert sysu.evaluation.rerank == ("none", "query_only", "standard")
     assert regdb.data.split_number == 3

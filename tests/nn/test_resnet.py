@@ -139,7 +139,8 @@ def test_modules_stand_within_blocks_and_behind_stages():
     net = ResNet(18, 8, block_module=functools.partial(Half, name="half"), stage_modules=behind)
     scope = shapes(net, images())["params"]["shared"]
     assert {name for name in scope if name.endswith("half")} == {"layer3_half", "layer4_half"}
-    assert all("half" in block for name, block in scope.items() if name[-2:] in ("_0", "_1"))
+    blocks = [block for name, block in scope.items() if name[-2:] in ("_0", "_1")]
+    assert len(blocks) == 8 and all("half" in block for block in blocks)
 
 
 def test_rematerializing_changes_nothing_but_the_memory():

@@ -86,7 +86,9 @@ def test_gallery_draws_have_the_official_form_and_match_the_files(tiny):
 def test_infrared_is_one_channel_and_visible_is_coloured(tiny):
     height, width = TINY.size
     for camera in range(1, 7):
-        for file in (tiny / f"cam{camera}").glob("*/*.jpg"):
+        files = [*(tiny / f"cam{camera}").glob("*/*.jpg")]
+        assert files
+        for file in files:
             with Image.open(file) as image:
                 assert image.mode == "RGB" and image.size == (width, height)
                 pixels = np.asarray(image, int)

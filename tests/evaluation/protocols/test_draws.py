@@ -97,6 +97,7 @@ def test_llcms_draw_to_the_file(tmp_path, rule, side, cameras):
     plant(tmp_path, table)
     drawn = query_gallery(table, {}, rule)
     rows_of_trials = drawn.gallery_rows if side == "gallery" else drawn.query_rows
+    assert len(rows_of_trials) == 10
     for trial, rows in enumerate(rows_of_trials):
         assert names(table, rows) == released_draw(tmp_path, cameras, identities, trial)
 
