@@ -59,6 +59,8 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
         run = Run(folder, options.allow_config_drift)
         run.check(config)
         runs.append((config, run))
+    whole, config = Run(options.workdir), runs[0][0]
+    on_main_process(lambda: _check_folder(whole, config, several, options.allow_config_drift))
     missing = [number for number, (config, run) in enumerate(runs) if not is_finished(run, config)]
     if launch:
         jobs = [
@@ -71,7 +73,6 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
             config, run = runs[number]
             log.info("run %d of %d: %s", number + 1, len(runs), run.workdir)
             train_one(config, run, options)
-    whole, config = Run(options.workdir), runs[0][0]
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
     rows = on_main_process(lambda: several.mean(results))
     extraction = results[0].get("extraction", {})
@@ -82,6 +83,38 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     if unwritten:
         raise unwritten
     print(f"result       {whole.result}")
+
+
+def _check_folder(whole: Any, config: Any, several: Several, allow_drift: bool) -> None:
+    """Checks that no result of others is in the folder where the mean is written.
+
+    Raises:
+        InputError: the folder holds a single run, or runs or a mean of another config.
+    """
+    from jreid.runs.run import Run
+
+    if whole.config_file.is_file() or whole.is_bundle:
+        raise InputError(
+            f"{whole.workdir} holds a single run; choose another --workdir for {several.flag}."
+        )
+    prefix = several.folder.partition("{")[0]
+    for file in () if allow_drift else sorted(whole.workdir.glob(f"{prefix}*/config.json")):
+        changes = Run(file.parent).changes(config)
+        others = [str(change) for change in changes if change.field != several.field]
+        if others:
+            raise InputError(
+                f"{whole.workdir} holds runs of another config ({file.parent.name}, asked and "
+                f"recorded: {'; '.join(others[:3])}); choose another --workdir, or write the mean "
+                "there by --allow-config-drift."
+            )
+    if whole.result.exists():
+        kind, there = several.flag.removeprefix("--"), whole.read_result()
+        of = {"method": config.method, "dataset": config.data.name}
+        if not there.get(kind) or any(there.get(name) != of[name] for name in of):
+            raise InputError(
+                f"{whole.result} is no mean over {kind} of {config.method} on {config.data.name}; "
+                "choose another --workdir."
+            )
 
 
 def _launcher(options: argparse.Namespace) -> Launch | None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -131,6 +132,43 @@ def test_every_flag_of_train_reaches_the_runs_of_a_launcher(tmp_path):
         for flag in [*given, *several, *own, *processes]
     }
     assert changed - {"run", "takes_config", "may_lose_output"} == names
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize(
+    ("folder", "flags", "named"),
+    [
+        ("seed_7", ["--seeds=1"], "holds a single run"),
+        ("", ["--seeds=1", "--config.optimizer.learning_rate=0.5"], "learning_rate: 0.5, "),
+        ("", ["--seeds=1", "--config.method=helpers.collapsing_method"], "collapsing_method"),
+    ],
+)
+def test_a_result_of_others_is_not_replaced(seeds, folder, flags, named, capsys):
+    workdir, of_seeds = seeds
+    before = (workdir / folder / "result.json").read_bytes()
+    assert train(*of_seeds, *flags, f"--workdir={workdir / folder}") == 2
+    assert named in capsys.readouterr().err
+    assert (workdir / folder / "result.json").read_bytes() == before
+    assert not (workdir / folder / "seed_1").exists()
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize("change", [{"dataset": "llcm"}, {"method": "idkl"}, {"seeds": []}])
+def test_the_mean_of_others_is_not_replaced(seeds, change, tmp_path, capsys):
+    """Their runs are gone, and their configs with them."""
+    workdir, flags = seeds
+    written = json.loads((workdir / "result.json").read_text()) | change
+    (tmp_path / "result.json").write_text(json.dumps(written))
+    assert train(*flags, "--seeds=1", f"--workdir={tmp_path}") == 2
+    assert "result.json is no mean over seeds of " in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_more_seeds_replace_the_mean_of_fewer(seeds, tmp_path):
+    workdir, flags = seeds
+    shutil.copytree(workdir, tmp_path / "runs")
+    assert train(*flags, "--seeds=0,7,8", f"--workdir={tmp_path}/runs") == 0
+    assert json.loads((tmp_path / "runs" / "result.json").read_text())["seeds"] == [0, 7, 8]
 
 
 @pytest.mark.parametrize(
