@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from jreid.data.table import GalleryIndex, Table
 from jreid.errors import InputError
 from jreid.evaluation import Protocol, QueryGallery, evaluate, query_gallery
-from jreid.evaluation.results.feature_file import normal_name
+from jreid.evaluation.results.feature_file import name_among
 from jreid.evaluation.results.feature_formats import read_arrays
 from jreid.paths import require_file
 from jreid.progress import explained
@@ -145,12 +145,13 @@ def _found(
             f"row for each query and {k} images in it (or give a smaller --top)."
         )
     rows = dict(zip(names[gallery].tolist(), gallery.tolist(), strict=True)) | {"": -1}
-    row_of = {normal_name(name): i for i, name in enumerate(searched.tolist())}
+    known = {*names.tolist()}
+    row_of = {name_among(known, name): i for i, name in enumerate(searched.tolist())}
     missing = [name for name in names[queries].tolist() if name not in row_of]
     if missing:
         raise InputError(f"{file}: queries lacks {missing[0]}, and {len(missing)} names in all.")
     found = found[[row_of[name] for name in names[queries].tolist()], :k]
-    normal = [[name and normal_name(name) for name in line] for line in found.tolist()]
+    normal = [[name and name_among(known, name) for name in line] for line in found.tolist()]
     strange = next((name for line in normal for name in line if name not in rows), None)
     if strange is not None:
         raise InputError(

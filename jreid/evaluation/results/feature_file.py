@@ -5,7 +5,8 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +85,7 @@ def read_features(path: Path) -> tuple[Float[np.ndarray, "n d"], Table]:
     The file, of a format that `jreid.load_features` reads, holds `features` [N, D] floating-point,
     `identities` [N] and `cameras` [N] integers, `modalities` [N] of `visible` or `infrared`, and
     `names` [N] such as `cam1/0006/0001`: the image's path in the dataset's folder. A suffix such as
-    `.jpg`, a leading `./` and backslashes are normalized.
+    `.jpg`, a leading `./` and backslashes are normalized; `a.jpg` and `a.png` keep their suffixes.
 
     Returns:
         Features [N, D] float32; and the Table, with all rows in the `test` split and empty images.
@@ -109,7 +110,7 @@ def read_in_order(
     """As `read_features`, and the row in the file of each row of the table."""
     arrays = read_arrays(path, ARRAYS)
     features = _checked(path, arrays)
-    names = np.array([*map(normal_name, _text(path, "names", arrays["names"]).tolist())])
+    names = np.array(normal_names(_text(path, "names", arrays["names"]).tolist()))
     table = Table(
         name=names,
         identity=_integers(path, "identities", arrays["identities"]),
@@ -223,9 +224,30 @@ def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def normal_name(name: str) -> str:
-    """`./cam1\\0006/0001.jpg` is `cam1/0006/0001`."""
-    return SUFFIX.sub("", posixpath.normpath(name.replace("\\", "/")))
+def normal_names(names: Iterable[str]) -> list[str]:
+    """Names as a dataset has them: `./cam1\\0006/0001.jpg` is `cam1/0006/0001`.
+
+    Images that differ in the suffix alone keep theirs, as `find_images` names them: `a.jpg` and
+    `a.png`, and `a.png.jpg` beside `a.png`. But `a` and `a.jpg` are one image under two names.
+    """
+    paths = [*map(_path, names)]
+    stems = [SUFFIX.sub("", path) for path in paths]
+    counts, whole = Counter(stems), {*paths}
+
+    def keeps_suffix(stem: str) -> bool:
+        return SUFFIX.search(stem) is not None if stem in whole else counts[stem] > 1
+
+    return [path if keeps_suffix(stem) else stem for path, stem in zip(paths, stems, strict=True)]
+
+
+def name_among(names: Collection[str], name: str) -> str:
+    """The one of some `normal_names` that another spelling means; if there is none, no matter."""
+    path = _path(name)
+    return path if path in names else SUFFIX.sub("", path)
+
+
+def _path(name: str) -> str:
+    return posixpath.normpath(name.replace("\\", "/"))
 
 
 def _unusable(path: Path, name: str, array: np.ndarray, wanted: str) -> InputError:

@@ -8,11 +8,17 @@ import pytest
 from helpers.features import arrays_of
 from helpers.oracle import make_index, make_llcm_table, make_table
 
+from jreid.data.layouts.find_images import find_images
 from jreid.errors import InputError
 from jreid.evaluation import evaluate, read_features
 from jreid.evaluation.protocols.llcm import llcm
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
-from jreid.evaluation.results.feature_file import labels_of, read_origin
+from jreid.evaluation.results.feature_file import (
+    labels_of,
+    name_among,
+    normal_names,
+    read_origin,
+)
 
 COUNTS = {(camera, identity): 3 for camera in range(1, 7) for identity in (6, 10, 17)}
 LLCM_COUNTS = {
@@ -66,6 +72,30 @@ def test_a_name_may_have_a_dot(tmp_path):
     names = np.array([f"{name}.v2" for name in TABLE.name])
     _, table = read_features(save(tmp_path / "f.npz", **ARRAYS | {"names": names}))
     np.testing.assert_array_equal(table.name, names)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (["./b/1.jpg", "b\\2.PNG"], ["b/1", "b/2"]),
+        (["a.jpg", "a.png", "b.png"], ["a.jpg", "a.png", "b"]),
+        (["a.png.jpg", "a.png"], ["a.png.jpg", "a"]),
+        (["a", "a.jpg"], ["a", "a"]),  # which is refused
+    ],
+)
+def test_a_suffix_stays_where_two_images_differ_in_nothing_else(written, names):
+    assert normal_names(written) == names
+    assert [name_among({*names}, name) for name in written] == names
+
+
+def test_images_that_differ_in_the_suffix_alone_are_embedded_and_read(tmp_path):
+    """As `find_images` names them, and so as `jreid embed` writes them."""
+    for file in ("a.jpg", "a.png", "a.png.jpg", "b.png"):
+        (tmp_path / file).touch()
+    found = [*find_images(tmp_path, None, keep_suffixes=True).images]
+    arrays = {name: array[: len(found)] for name, array in ARRAYS.items()} | {"names": found}
+    _, table = read_features(save(tmp_path / "f.npz", **arrays))
+    assert table.name.tolist() == found == ["a.jpg", "a.png", "a.png.jpg", "b"]
 
 
 @pytest.mark.parametrize(
