@@ -23,7 +23,7 @@ from jreid.data.table import Table
 from jreid.distributed.processes import on_main_process
 from jreid.engine.model import Model
 from jreid.errors import InputError
-from jreid.evaluation.results.feature_file import labels_of
+from jreid.evaluation.results.feature_file import labels_of, normal_names
 from jreid.files import write_whole
 from jreid.methods import Config, Variables
 from jreid.progress import ProgressBar, silent, with_progress
@@ -182,9 +182,12 @@ def embed_split(
     row |= {**checkpoint, **marks_of(dataset), **marks_of_record(run.record()), **marks}
     if split != "test":
         row["of_split"] = split
-    settings = find_layout(config.data.layout).values(config.data)
-    origin = {**stands_for(config, dataset), "labels": labels_of(table), "settings": settings}
-    origin["row"] = row
+    origin = {
+        **stands_for(config, dataset),
+        "labels": labels_of(table._replace(name=np.array(normal_names(table.name.tolist())))),
+        "settings": find_layout(config.data.layout).values(config.data),
+        "row": row,
+    }
     labels = {
         "identities": table.identity,
         "cameras": table.camera,

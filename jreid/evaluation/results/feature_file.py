@@ -166,7 +166,7 @@ def read_origin(path: Path, table: Table) -> dict[str, Any]:
             f"{path}: {ORIGIN} was not written by `jreid embed`; embed the images again, or "
             "save the file without it."
         ) from error
-    if labels != labels_of(table):
+    if labels not in (labels_of(table), _labels_without_names(table)):
         row |= {"partial": True, "images": ""}
     return {**origin, "row": row, "settings": settings}
 
@@ -181,9 +181,18 @@ def _settings(written: Mapping[str, Any]) -> dict[str, int | str]:
 
 
 def labels_of(table: Table) -> str:
-    """SHA-256 of a table's identities, cameras and modalities, for any order of its rows."""
-    columns = (column.tolist() for column in (table.identity, table.camera, table.modality))
-    return hashlib.sha256(json.dumps(sorted(zip(*columns, strict=True))).encode()).hexdigest()
+    """SHA-256 of a table's `normal_names` and labels, for any order of its rows."""
+    return _digest(table.name, table.identity, table.camera, table.modality)
+
+
+def _labels_without_names(table: Table) -> str:
+    """As earlier versions wrote it: they did not see labels that two images had exchanged."""
+    return _digest(table.identity, table.camera, table.modality)
+
+
+def _digest(*columns: np.ndarray) -> str:
+    rows = sorted(zip(*(column.tolist() for column in columns), strict=True))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _check(path: Path, features: np.ndarray, table: Table) -> None:
@@ -241,7 +250,7 @@ def normal_names(names: Iterable[str]) -> list[str]:
 
 
 def name_among(names: Collection[str], name: str) -> str:
-    """The one of some `normal_names` that another spelling means; if there is none, no matter."""
+    """The spelling that a name has among some `normal_names`; of another one its stem."""
     path = _path(name)
     return path if path in names else SUFFIX.sub("", path)
 

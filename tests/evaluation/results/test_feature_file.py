@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import os
@@ -33,6 +34,7 @@ N = len(FEATURES)
 
 
 ARRAYS = arrays_of(TABLE, FEATURES)
+LABELS = ("identities", "cameras", "modalities")
 
 
 def save(path, **arrays):
@@ -251,6 +253,21 @@ def test_where_features_on_other_data_come_from_is_kept(tmp_path):
     origin = {"labels": labels_of(TABLE), "row": {**row, "mAP": 1.0}}
     path = save(tmp_path / "f.npz", **ARRAYS, origin=json.dumps(origin))
     assert read_origin(path, TABLE)["row"] == row
+
+
+@pytest.mark.fault("A7")
+@pytest.mark.parametrize("names_are_hashed", [True, False])
+def test_labels_that_images_have_exchanged_mark_the_rows(tmp_path, names_are_hashed):
+    written = labels_of(TABLE)
+    if not names_are_hashed:  # as earlier versions wrote it
+        columns = zip(*(ARRAYS[name].tolist() for name in LABELS), strict=True)
+        written = hashlib.sha256(json.dumps(sorted(columns)).encode()).hexdigest()
+    origin = json.dumps({"labels": written, "row": {}})
+    exchanged = {name: ARRAYS[name][::-1] for name in LABELS}
+    for labels, is_seen in (({}, False), (exchanged, names_are_hashed)):
+        path = save(tmp_path / "f.npz", **ARRAYS | labels, origin=origin)
+        _, table = read_features(path)
+        assert ("partial" in read_origin(path, table)["row"]) is is_seen
 
 
 @pytest.mark.parametrize(
