@@ -7,7 +7,9 @@ visible images only, so these rows have no printed numbers, except AGW's own. A 
 part is compared with AGW, so a difference below zero means that the part helps.
 """
 
-from experiments.sweep import main
+import sys
+
+from experiments.command import main
 from experiments.tables import REGDB_FROM_VISIBLE, SYSU_ALL, Row, Table
 
 NO_BLOCKS = "--config.backbone.non_local=(0,0,0,0)"
@@ -29,4 +31,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("agw", TABLES, __doc__)
+    sys.exit(main("agw", TABLES, __doc__))

@@ -13,7 +13,9 @@ has four proportions alpha : beta : gamma, of which 1:1:5 and 2:1:5 can be read;
 weights of the multi-directional loss, the best at 1. The other points are our choice.
 """
 
-from experiments.sweep import main
+import sys
+
+from experiments.command import main
 from experiments.tables import (
     REGDB_FROM_VISIBLE,
     SYSU_ALL,
@@ -133,4 +135,4 @@ FIGURE_7 = Table(
 TABLES = {"table3": TABLE_3, "table4": TABLE_4, "figure6": FIGURE_6, "figure7": FIGURE_7}
 
 if __name__ == "__main__":
-    main("base_derivative", TABLES, __doc__)
+    sys.exit(main("base_derivative", TABLES, __doc__))

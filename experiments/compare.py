@@ -15,14 +15,16 @@ batch.
 
 import argparse
 import statistics
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from experiments.command import main_of_methods
 from experiments.intervals import difference
-from experiments.sweep import Sweep, load_config, main_of_methods, run_tables
+from experiments.sweep import Sweep, load_config, run_tables
 from experiments.tables import (
     COMPARED,
     LLCM_FROM_INFRARED,
@@ -78,9 +80,9 @@ PERHAPS_RERANKED = {"sysu_mm01": "idkl"}  # whose paper does not say it
 Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by method, one for each seed
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    main_of_methods(_compare, methods(), __doc__, arguments)
+    return main_of_methods(_compare, methods(), __doc__, arguments)
 
 
 def methods() -> list[str]:
@@ -207,4 +209,4 @@ def _seeds(sweep: Sweep) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.sweep import exiting
 from jreid.commands.common import add_trust_flag
+from jreid.commands.exit_status import exit_status
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     why: str = ""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_trust_flag(parser)
     options = parser.parse_args(arguments)
     configure()
-    exiting(lambda: _print_cross(options))
+    return exit_status(lambda: _print_cross(options))
 
 
 def _print_cross(options: argparse.Namespace) -> None:
@@ -152,4 +152,4 @@ def _text(cell: Cell) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,6 +10,7 @@ against them.
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.sweep import exiting
 from jreid import process
 from jreid.commands.common import add_trust_flag, own_dataset
+from jreid.commands.exit_status import exit_status
 from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import training_batches
 from jreid.data.samplers import Plan
@@ -50,7 +51,7 @@ class Gradients(NamedTuple):
     products: Float[np.ndarray, "terms terms"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.gradients",
@@ -65,14 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=8, help="number of batches (default: 8)")
     add_trust_flag(parser)
     options = parser.parse_args(arguments)
-    if options.batches < 1:
-        parser.error(f"--batches={options.batches} is not a number of batches; give 1 or more.")
     process.configure()
     Trust.given = options.trust_code
-    exiting(lambda: _print_shares(options))
+    return exit_status(lambda: _print_shares(options))
 
 
 def _print_shares(options: argparse.Namespace) -> None:
+    if options.batches < 1:
+        raise InputError(f"--batches={options.batches} measures nothing; give 1 or more.")
     run = Run(options.workdir)
     config = run.config()
     images, plan = plan_training(config, own_dataset(config, run, "put the run's data there"))
@@ -192,4 +193,4 @@ def _cosines(products: Float[np.ndarray, "terms terms"]) -> Float[np.ndarray, " 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,7 +19,9 @@ the released code searches neighbors among the queries only, on LLCM among all i
 numbers are not re-ranked, and are of its first trial only.
 """
 
-from experiments.sweep import main
+import sys
+
+from experiments.command import main
 from experiments.tables import (
     FOUR,
     LLCM_FROM_INFRARED,
@@ -189,4 +191,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("idkl", TABLES, __doc__)
+    sys.exit(main("idkl", TABLES, __doc__))

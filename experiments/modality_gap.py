@@ -10,6 +10,7 @@ branches side by side: which identities only one branch can tell apart.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from experiments.sweep import exiting
 from jreid import process
 from jreid.commands.common import add_trust_flag, own_dataset
+from jreid.commands.exit_status import exit_status
 from jreid.data.table import Table
 from jreid.engine.model import Model
 from jreid.errors import InputError
@@ -56,7 +57,7 @@ class Gap(NamedTuple):
     expected: float
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.modality_gap",
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     process.configure()
     Trust.given = options.trust_code
-    exiting(lambda: _print_gaps(options.workdir))
+    return exit_status(lambda: _print_gaps(options.workdir))
 
 
 def _print_gaps(workdirs: Sequence[Path]) -> None:
@@ -155,4 +156,4 @@ def nearest(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

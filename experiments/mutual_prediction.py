@@ -15,7 +15,9 @@ The other points, and those of the second reading at the end (12.2 and 35), are 
 3 the paper prints MAC's RegDB numbers for its indoor search.
 """
 
-from experiments.sweep import main
+import sys
+
+from experiments.command import main
 from experiments.tables import (
     FOUR,
     REGDB_FROM_INFRARED,
@@ -157,4 +159,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("mutual_prediction", TABLES, __doc__)
+    sys.exit(main("mutual_prediction", TABLES, __doc__))

@@ -10,7 +10,9 @@ Table 2's baseline has the generators, the joint discriminator and a plain ResNe
 that BNG gains 5.57 points, the table 5.47.
 """
 
-from experiments.sweep import main
+import sys
+
+from experiments.command import main
 from experiments.tables import (
     FOUR,
     SYSU_ALL,
@@ -71,4 +73,4 @@ TABLE_2 = Table(
 TABLES = {"table1": TABLE_1, "table2": TABLE_2}
 
 if __name__ == "__main__":
-    main("pfanet", TABLES, __doc__)
+    sys.exit(main("pfanet", TABLES, __doc__))

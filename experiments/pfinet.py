@@ -11,7 +11,9 @@ RegDB, as the released code does. We add a row for SYSU-MM01 with neighbors amon
 the paper does not have.
 """
 
-from experiments.sweep import main
+import sys
+
+from experiments.command import main
 from experiments.tables import (
     FOUR,
     REGDB_FROM_INFRARED,
@@ -143,4 +145,4 @@ TABLES = {
 }
 
 if __name__ == "__main__":
-    main("pfinet", TABLES, __doc__)
+    sys.exit(main("pfinet", TABLES, __doc__))

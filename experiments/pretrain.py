@@ -9,6 +9,7 @@ The images and the weights stay in `data`.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ import optax
 from jaxtyping import Array, Float, Int
 from safetensors.numpy import save
 
-from experiments.sweep import exiting
 from jreid import config as configs
 from jreid import process
+from jreid.commands.exit_status import exit_status
 from jreid.data.pixels import preprocess
 from jreid.errors import InputError
 from jreid.files import write_whole
@@ -53,7 +54,7 @@ class Network(nn.Module):
         return Classifier(self.identities, name="classifier")(features)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m experiments.pretrain", description=__doc__)
     parser.add_argument("--config", default="agw:synthetic", help="whose backbone to train")
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path(SYNTHETIC_FILE))
     options = parser.parse_args(arguments)
     process.configure()
-    exiting(lambda: _run(options))
+    return exit_status(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -139,4 +140,4 @@ def augmented(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,13 +9,15 @@ shared with the other experiments.
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.accuracy import training_accuracy
+from experiments.command import main_of_methods
 from experiments.compare import TABLE, methods
-from experiments.sweep import Sweep, load_config, main_of_methods, run_tables, workdir
+from experiments.sweep import Sweep, load_config, run_tables, workdir
 from experiments.tables import Row
 from jreid.errors import InputError
 from jreid.files import write_text
@@ -40,9 +42,9 @@ class Try(NamedTuple):
     training: float | None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    main_of_methods(_choose, methods(), __doc__, arguments)
+    return main_of_methods(_choose, methods(), __doc__, arguments)
 
 
 def _choose(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
@@ -114,4 +116,4 @@ def format_tries(tries: Mapping[str, Sequence[Try]], data: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,6 @@ side by side, each on cores and GPUs of its own; with `--launcher=slurm` they ar
 SLURM.
 """
 
-import argparse
 import functools
 import itertools
 import logging
@@ -14,27 +13,21 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.accuracy import training_accuracy
 from experiments.tables import Row, Table, format_table, measured_by
 from jreid import config as configs
-from jreid.commands.several_runs import read_seeds, read_trials
 from jreid.data.layouts.synthetic_label import synthesize_command
-from jreid.datasets import DATASETS
-from jreid.errors import InputError, Stopped
+from jreid.errors import InputError
 from jreid.files import write_text
-from jreid.find import Trust, require_name
-from jreid.launch.flags import add_launcher_flags, launch_of
+from jreid.find import Trust
 from jreid.launch.jobs import Failure, Job, Launch, require_success
-from jreid.process import configure
 
 log = logging.getLogger(__name__)
 TRIAL_FOLDER = "trial_{:02d}"  # as `jreid train --trials` names it
-# The tiny dataset of each layout.
-TINY = {known.layout: name for name, known in DATASETS.items() if known.scale == "tiny"}
 
 
 class Sweep(NamedTuple):
@@ -57,132 +50,19 @@ class Sweep(NamedTuple):
     folder: Path
 
 
-def main(
-    config: str,
-    tables: Mapping[str, Table],
-    description: str | None,
-    arguments: Sequence[str] | None = None,
-) -> None:
-    """The command line of an experiment: runs some of its tables and prints them.
-
-    Args:
-        config: the name of its config, or the path of a file.
-        tables: by their names on the command line.
-        description: the experiment's docstring.
-        arguments: None for those of the process.
-    """
-    parser = _parser(description, "row")
-    parser.add_argument("tables", nargs="+", choices=tables, help="tables to run")
-    options, flags = parser.parse_known_args(arguments)
-    exiting(lambda: _run(config, [tables[name] for name in options.tables], options, flags))
-
-
-def main_of_methods(
-    run: Callable[[Mapping[str, Sweep], Any], None],
-    names: Sequence[str],
-    description: str | None,
-    arguments: Sequence[str] | None = None,
-) -> None:
-    """The command line of an experiment with several methods.
-
-    Args:
-        run: takes the sweep of each method and the options.
-        names: of the methods, or rather of their configs.
-        description: the experiment's docstring.
-        arguments: None for those of the process.
-    """
-    parser = _parser(description, "method")
-    parser.add_argument(
-        "--methods", default=",".join(names), help="some of them, such as idkl (default: all)"
-    )
-    options, flags = parser.parse_known_args(arguments)
-    exiting(lambda: run(_sweeps_of(names, options, flags), options))
-
-
-def _sweeps_of(names: Sequence[str], options: Any, flags: Sequence[str]) -> dict[str, Sweep]:
-    """The sweeps of the methods that `--methods` names, in the order of all methods."""
-    chosen = options.methods.split(",")
-    for name in chosen:
-        require_name("--methods", name, names)
-    return {name: sweep_of(name, options, flags) for name in names if name in chosen}
-
-
-def exiting(run: Callable[[], None]) -> None:
-    """Runs a command, and exits with a sentence and not with a traceback if it cannot go on."""
-    try:
-        run()
-    except AttributeError as error:
-        field = configs.missing_field(error)
-        if field is None:
-            raise
-        sys.exit(_report(InputError(f"a run's config has no field {field}; train it anew.")))
-    except (InputError, Stopped) as error:
-        sys.exit(_report(error))
-    except OSError as error:
-        sys.exit(_report(InputError(f"{error}; correct that and give the same command again.")))
-    except KeyboardInterrupt:
-        sys.exit(_report(Stopped(130, "interrupted; give the same command again to continue")))
-
-
-def _parser(description: str | None, each: str) -> argparse.ArgumentParser:
-    configure()
-    parser = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0],
-        epilog=f"set config fields of every {each} by --config.field=value",
-    )
-    add_arguments(parser)
-    return parser
-
-
-def _report(error: InputError | Stopped) -> int:
-    """Logs why a sweep ended, and returns the exit status."""
-    if isinstance(error, Stopped):
-        log.info("%s", error)
-        return error.status
-    log.error("%s", error)
-    return 2
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of every sweep."""
-    parser.add_argument("--data", default="synthetic", help="synthetic, sysu_mm01, regdb, ...")
-    parser.add_argument(
-        "--seeds", default="0", help="seeds, such as 0,1,2: run each row once for each"
-    )
-    parser.add_argument("--trials", default="", help="splits of RegDB, such as 1-10")
-    parser.add_argument(
-        "--scale",
-        choices=("full", "tiny"),
-        default="full",
-        help="tiny: only test that all rows run",
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder for the runs (default: runs)"
-    )
-    add_launcher_flags(parser)
-
-
-def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
-    """The sweep of a config that the command line asks for.
-
-    Raises:
-        InputError: the data or the config do not exist.
-    """
-    seeds = tuple(read_seeds(options.seeds))
-    layout = configs.load(f"{config}:{options.data}", flags).data.layout
-    data = options.data if options.scale == "full" else tiny(options.data, layout)
-    folder = options.output / Path(config).stem / data.replace(",", "_")
-    trials = tuple(read_trials(options.trials)) if options.trials else ()
-    return Sweep(config, data, tuple(flags), seeds, trials, folder)
-
-
 def load_config(sweep: Sweep) -> Any:
     """The config of a row without flags."""
     return configs.load(f"{sweep.config}:{sweep.data}", sweep.flags)
 
 
-def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str]) -> None:
-    sweep, launch = sweep_of(config, options, flags), launch_of(options, options.output)
+def print_tables(sweep: Sweep, tables: Sequence[Table], launch: Launch) -> None:
+    """Runs what is not finished, then writes and prints each table that has all its runs.
+
+    Raises:
+        InputError: runs failed, after all others were run; a folder has a run of another config; or
+            the data lacks what a table shows.
+        Stopped: after Ctrl-C or SIGTERM.
+    """
     layout = load_config(sweep).data.layout
     for table in tables:
         measured_by(table, layout)
@@ -197,20 +77,6 @@ def _run(config: str, tables: Sequence[Table], options: Any, flags: Sequence[str
         write_text(file, text)
         print(f"\n{text}\n{file}")
     require_success(failures, [*jobs.values()])
-
-
-def tiny(data: str, layout: str) -> str:
-    """The tiny dataset of a layout with the options of another: `tiny,variant=code`.
-
-    Raises:
-        InputError: the layout has none.
-    """
-    if layout not in TINY:
-        raise InputError(
-            f"--scale=tiny has no dataset of the layout {layout}, only of {', '.join(TINY)}; "
-            "choose another --data."
-        )
-    return ",".join([TINY[layout], *(word for word in data.split(",") if "=" in word)])
 
 
 def run_tables(

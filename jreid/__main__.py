@@ -4,7 +4,6 @@
 """
 
 import argparse
-import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -26,13 +25,11 @@ from jreid.commands import (
     serve,
     train,
 )
-from jreid.errors import InputError, Stopped
+from jreid.commands.exit_status import exit_status
 from jreid.find import Trust
 from jreid.paths import local_path
 from jreid.process import configure
 from jreid.terminal import output_is_lost
-
-log = logging.getLogger("jreid")
 
 FIELD = re.compile(r"--config\.[\w.]+")  # whose value is the next argument
 
@@ -47,39 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [flag for flag in rest if flag not in options.overrides]
     if unknown or (options.overrides and not options.takes_config):
         parser.error(f"unrecognized arguments: {' '.join(unknown or options.overrides)}")
-    try:
-        _take_local_paths(options)
-        Trust.given, Trust.names = getattr(options, "trust_code", False), frozenset()
-        status = options.run(options) or 0
-        return status or (2 if output_is_lost() and not options.may_lose_output else 0)
-    except InputError as error:
-        log.error("%s", error)
-        return 2
-    except AttributeError as error:
-        from jreid.config import missing_field
+    return exit_status(lambda: _run(options), lambda: _other_revision(options))
 
-        field = missing_field(error)
-        if field is None:
-            raise
-        log.error(
-            "the config has no field %s, which this version of jreid needs; add it to the config "
-            "file, or to the run's config.json, as in the files of configs/%s.",
-            field,
-            _other_revision(options),
-        )
-        return 2
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
-        log.error("%s; correct that and give the same command again.", what)
-        return 2
-    except Stopped as stopped:
-        log.error("%s.", stopped)
-        return stopped.status
-    except KeyboardInterrupt:
-        log.error(
-            "interrupted; give the same command again: training resumes from its last checkpoint."
-        )
-        return 130
+
+def _run(options: argparse.Namespace) -> int:
+    _take_local_paths(options)
+    Trust.given, Trust.names = getattr(options, "trust_code", False), frozenset()
+    status = options.run(options) or 0
+    return status or (2 if output_is_lost() and not options.may_lose_output else 0)
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from helpers.paths import ROOT
 
 from experiments import sweep
+from experiments.command import main, tiny
 from experiments.tables import SYSU_ALL, Row, Table
 from jreid.errors import InputError
 from jreid.launch.jobs import Failure, last_line
@@ -64,7 +65,7 @@ def runs(tmp_path, monkeypatch):
             (folder / "result.json").write_text(json.dumps(result))
         return failed
 
-    monkeypatch.setattr(sweep, "launch_of", lambda options, folder: launch)
+    monkeypatch.setattr("experiments.command.launch_of", lambda options, folder: launch)
     monkeypatch.setattr(sweep, "render", lambda sweep: None)
     monkeypatch.setattr(finished, "is_finished", lambda run, config: run.result.is_file())
     FAILING.clear()
@@ -131,9 +132,7 @@ def test_tables_that_are_complete_are_made_and_others_name_what_they_lack(runs, 
     FAILING.append(folder)
     tables = {"all": TABLE, "one": Table("Table 8: short", TABLE.settings, TABLE.rows[:1])}
     arguments = ["all", "one", "--data=tiny", "--seeds=0,1", f"--output={job.folder.parent.parent}"]
-    with pytest.raises(SystemExit) as stopped:
-        sweep.main(job.config, tables, "An experiment.", arguments)
-    assert stopped.value.code == 2
+    assert main(job.config, tables, "An experiment.", arguments) == 2
     out, err = capsys.readouterr()
     assert "### Table 8: short" in out and "Table 9" not in out
     assert "Table 9: made up is not made: it lacks no triplet margin, seed 1" in err
@@ -155,9 +154,7 @@ def test_the_command_line_explains_itself(capsys):
         (["table9", "--trials=x"], "--trials=x is not a list of trials"),
         (["table9", "--data=folder", "--scale=tiny"], "has no dataset of the layout folder"),
     ]:
-        with pytest.raises(SystemExit) as stopped:
-            sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", arguments)
-        assert stopped.value.code == 2
+        assert main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", arguments) == 2
         assert message in capsys.readouterr().err
 
 
@@ -165,17 +162,15 @@ def test_the_command_line_explains_itself(capsys):
     ("error", "status", "message"),
     [
         (KeyboardInterrupt(), 130, "interrupted; give the same command again"),
-        (PermissionError(13, "Permission denied", "runs"), 2, "Permission denied: 'runs'"),
+        (PermissionError(13, "Permission denied", "runs"), 2, "runs: Permission denied"),
     ],
 )
 def test_what_ends_a_sweep_is_a_sentence(error, status, message, monkeypatch, capsys):
     def ends(*_):
         raise error
 
-    monkeypatch.setattr(sweep, "_run", ends)
-    with pytest.raises(SystemExit) as stopped:
-        sweep.main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", ["table9"])
-    assert stopped.value.code == status
+    monkeypatch.setattr("experiments.command.print_tables", ends)
+    assert main(f"{ROOT}/configs/agw.py", {"table9": TABLE}, "An experiment.", ["table9"]) == status
     assert message in capsys.readouterr().err
 
 
@@ -191,9 +186,9 @@ def test_a_dataset_that_cannot_be_rendered_is_named(tmp_path, monkeypatch):
 
 
 def test_the_tiny_dataset_keeps_the_options_of_the_one_asked_for():
-    assert sweep.tiny("synthetic", "sysu_mm01") == "tiny"
-    assert sweep.tiny("regdb,trial=2,variant=code", "regdb") == "tiny_regdb,trial=2,variant=code"
-    assert sweep.tiny("variant=code,synthetic", "sysu_mm01") == "tiny,variant=code"
+    assert tiny("synthetic", "sysu_mm01") == "tiny"
+    assert tiny("regdb,trial=2,variant=code", "regdb") == "tiny_regdb,trial=2,variant=code"
+    assert tiny("variant=code,synthetic", "sysu_mm01") == "tiny,variant=code"
 
 
 @pytest.mark.slow
@@ -220,7 +215,7 @@ def test_a_table_at_the_tiny_scale(experiment, table, count, options, tmp_path, 
         f"--config.data.folder={tmp_path}/d",
     ]
     arguments.append(f"--config.data.prepared={tmp_path}/p")
-    sweep.main(f"configs/{experiment}.py", module.TABLES, module.__doc__, arguments)
+    assert main(f"configs/{experiment}.py", module.TABLES, module.__doc__, arguments) == 0
     assert len([*tmp_path.rglob("result.json")]) == count
     (text,) = [file.read_text() for file in tmp_path.rglob("table_*.md")]
     assert text.count("\n| ") >= count

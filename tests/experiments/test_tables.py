@@ -5,7 +5,8 @@ import importlib
 import pytest
 from helpers.paths import ROOT
 
-from experiments.sweep import TINY, Sweep, workdir
+from experiments.command import TINY
+from experiments.sweep import Sweep, workdir
 from experiments.tables import (
     SYSU_ALL,
     SYSU_INDOOR,
