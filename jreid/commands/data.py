@@ -9,6 +9,7 @@ from jreid.commands.common import verb
 from jreid.datasets import LAYOUTS
 from jreid.errors import InputError, counted
 from jreid.find import is_outside, require_name
+from jreid.optional_parts import require_part
 from jreid.paths import from_here
 from jreid.progress import TerminalBar
 
@@ -127,9 +128,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from jreid.data.data_part import require
-
-    require("packing a dataset for training")
+    require_part("data", "packing a dataset for training")
     dataset = _load(options, options.allow_partial)
     mark = " (partial)" if dataset.partial else ""
     options.document = {

@@ -56,12 +56,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _installation() -> Iterator[str]:
-    from jreid.data.data_part import is_missing
+    from jreid.optional_parts import has_part
     from jreid.versions import PACKAGES, TENSORFLOW, installed
 
     found = installed((*PACKAGES, *TENSORFLOW))
     yield ", ".join([f"Python {sys.version.split()[0]}", *map(" ".join, found.items())])
-    if is_missing():
+    if not has_part("data"):
         yield 'without TensorFlow: no training; `pip install "jreid[data]"` installs it'
     if missing := [package for package in PACKAGES if package not in found]:
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 from jreid.commands.common import add_run_flags, check_index_suffix, verb
 from jreid.datasets import MODALITIES
 from jreid.errors import InputError, Stopped
+from jreid.optional_parts import require_part
 from jreid.paths import from_here
 
 log = logging.getLogger(__name__)
@@ -50,19 +51,11 @@ def _serve(options: argparse.Namespace) -> None:
         raise InputError(
             f"--gallery={from_here(options.gallery)} is not a folder; give a folder of images."
         )
-    try:
-        from jreid.serve.app import create_app
-        from jreid.serve.searcher import Searcher
-        from jreid.serve.server import bind, serve
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("jreid"):
-            raise
-        raise InputError(
-            f"`jreid serve` needs the package {error.name}, which is not installed; install all "
-            'that it needs by `pip install "jreid[serve]"`.'
-        ) from None
-
+    require_part("serve", "`jreid serve`")
     from jreid.retrieval.model import load
+    from jreid.serve.app import create_app
+    from jreid.serve.searcher import Searcher
+    from jreid.serve.server import bind, serve
 
     bound = bind(options.port)  # a port that is taken is reported before the gallery is embedded
     with bound:

@@ -19,6 +19,7 @@ from jreid.commands.several_runs import train_several
 from jreid.commands.trained_on import fields_of_start, refuse_drift
 from jreid.errors import InputError
 from jreid.launch.flags import add_launcher_flags, is_launched
+from jreid.optional_parts import require_part
 from jreid.progress import TerminalBar
 from jreid.runs.checkpoint_folder import CHECKPOINTS
 
@@ -102,11 +103,9 @@ def add(verbs: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from jreid.data.data_part import require
     from jreid.runs.run import Run
 
-    require("training")
-
+    require_part("data", "training")
     if options.grace is not None and not options.grace >= 0:
         raise InputError(f"--grace={options.grace} is not a number of seconds; give 0 or more.")
     if options.trials is not None or options.seeds is not None:

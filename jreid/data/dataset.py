@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jreid.data import data_part
 from jreid.data.drawn_split import DEFAULT_FRACTION, draw_split
 from jreid.data.forms import DEEP, check_depth_range
 from jreid.data.images import Image, hash_file, read_images
@@ -29,6 +28,7 @@ from jreid.data.layouts.synthetic_label import LABEL_FILE, read_label, synthesiz
 from jreid.data.table import GalleryIndex, Table
 from jreid.errors import InputError
 from jreid.find import call, is_outside
+from jreid.optional_parts import has_part
 from jreid.paths import from_here
 from jreid.progress import ProgressBar, silent, with_progress
 
@@ -192,7 +192,7 @@ def _images(
     bar: ProgressBar,
     depth_range: tuple[int, ...],
 ) -> Iterable[Image]:
-    if data_part.is_missing():
+    if not has_part("data"):
         return with_progress(read_images(rows, depth_range), "reading images", len(rows), bar)
     from jreid.data.prepared import pack
 

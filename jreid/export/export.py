@@ -1,7 +1,6 @@
 """Writes an export, and a JSON card next to it that describes it."""
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +18,12 @@ from jreid.export import onnx, stablehlo
 from jreid.export.embedder import make_embedder
 from jreid.files import parse_json, write_text, write_whole
 from jreid.methods import Config, Variables
+from jreid.optional_parts import require_part
 from jreid.runs.bundle import warn_of_paths, without_paths
 from jreid.versions import installed, revision
 
 # By name: each has `write(embedder)`, the content of a file; `Reader(content)`, which embeds by it;
-# `ABOUT`, fields of the card; `PACKAGES`, which the extra of the format's name installs.
+# `ABOUT`, fields of the card; `PACKAGES`, which the optional part of the format's name installs.
 FORMATS = {"onnx": onnx, "stablehlo": stablehlo}
 
 
@@ -34,12 +34,8 @@ def card_of(output: Path) -> Path:
 
 def check_packages(format: str) -> None:
     """Raises InputError if a package is not installed that a format needs."""
-    for package in FORMATS[format].PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise InputError(
-                f"--format={format} needs the package {package}, which is not installed; install "
-                f'it by `pip install "jreid[{format}]"`.'
-            )
+    if FORMATS[format].PACKAGES:
+        require_part(format, f"--format={format}")
 
 
 def check_output(output: Path) -> None:

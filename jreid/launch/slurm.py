@@ -18,6 +18,7 @@ from typing import Any
 from jreid.errors import InputError, Stopped
 from jreid.launch.jobs import Failure, Job, last_line, received_signals
 from jreid.launch.slurm_job import Training
+from jreid.optional_parts import require_part
 from jreid.terminal import one_line
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,9 @@ def run_jobs(
 
 def _executor(folder: Path, settings: Mapping[str, str], workers: int) -> Any:
     """submitit's executor of job arrays."""
-    try:
-        from submitit import SlurmExecutor
-    except ImportError as error:
-        raise InputError(
-            '--launcher=slurm needs submitit; install it by `pip install "jreid[slurm]"`.'
-        ) from error
+    require_part("slurm", "--launcher=slurm")
+    from submitit import SlurmExecutor
+
     for command in ("sbatch", "srun", "squeue"):
         if not shutil.which(command):
             raise InputError(

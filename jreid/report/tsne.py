@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from jreid.errors import InputError
+from jreid.optional_parts import require_part
 
 FEWEST = 4  # points that a projection needs to be meaningful
 MAX_NEIGHBORS = 30  # t-SNE's perplexity, lower for few points
@@ -17,13 +17,10 @@ def project(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
     Raises:
         InputError: scikit-learn is missing.
     """
-    try:
-        from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise InputError(
-            "t-SNE needs scikit-learn, which is not installed: `pip install scikit-learn`."
-        ) from error
+    require_part("viz", "t-SNE")
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
     neighbors = min(MAX_NEIGHBORS, (len(features) - 1) / 3)
     has_plane = features.shape[1] > 1 and np.ptp(features, axis=0).any()
     start = "pca" if has_plane else "random"

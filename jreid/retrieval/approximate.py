@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from jreid.errors import InputError
 from jreid.files import write_whole
+from jreid.optional_parts import require_part
 from jreid.paths import require_file
 from jreid.progress import ProgressBar, explained, silent
 
@@ -140,11 +141,7 @@ def _unit(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 
 def import_faiss() -> Any:
     """The module faiss; InputError if it is not installed."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError(
-            'approximate search needs faiss; install it by `pip install "jreid[faiss]"`, or search '
-            "exactly."
-        ) from error
+    require_part("faiss", "approximate search", "search exactly")
+    import faiss
+
     return faiss

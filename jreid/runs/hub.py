@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from jreid.errors import InputError
+from jreid.optional_parts import require_part
 from jreid.runs.bundle import FILES, NEEDED
 from jreid.runs.manifest import MANIFEST
 
@@ -27,13 +28,9 @@ def fetch(address: str) -> Path:
             f"{address} is not the address of a bundle; give hf:owner/name@revision, where the "
             "revision is a commit or a tag, so that the model stays the same."
         )
-    try:
-        import huggingface_hub as hub
-    except ImportError as error:
-        raise InputError(
-            f'{address} needs huggingface_hub; install it by `pip install "jreid[hub]"`, or '
-            "download the folder and give its path."
-        ) from error
+    require_part("hub", address, "download the folder and give its path")
+    import huggingface_hub as hub
+
     try:
         folder = Path(
             hub.snapshot_download(

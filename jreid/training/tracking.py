@@ -22,6 +22,7 @@ from jreid.evaluation.results.measures import MIXED_METRICS
 from jreid.files import write_text
 from jreid.find import require_choice
 from jreid.methods import Config
+from jreid.optional_parts import require_part
 from jreid.runs.check_config import TRACKERS
 from jreid.runs.run import Run
 from jreid.training.observer import Observer, Step
@@ -175,15 +176,8 @@ class Tracker(Observer):
 def require_tracker(kind: str) -> None:
     """Raises InputError if there is no tracker of this name, or its package is not installed."""
     require_choice("tracker", kind, TRACKERS)
-    if kind == "none":
-        return
-    try:
-        importlib.import_module(kind)
-    except ImportError as error:
-        raise InputError(
-            f"config.tracker={kind} needs {kind}, which is not installed; install it by "
-            f'`pip install "jreid[{kind}]"`, or give --config.tracker=none.'
-        ) from error
+    if kind != "none":
+        require_part(kind, f"config.tracker={kind}", "give --config.tracker=none")
 
 
 def _read(file: Path) -> dict[str, Any]:

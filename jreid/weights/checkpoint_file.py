@@ -12,9 +12,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jreid.errors import InputError
+from jreid.optional_parts import require_part
 from jreid.paths import require_file
 
 OLDEST_TORCH = (2, 10)  # before it, weights_only could be made to corrupt memory: CVE-2026-24747
+CONVERT = "convert it to .safetensors on a machine that has PyTorch"
 # Scripts' keys for a state dict. Beside a teacher there is a student, which is not evaluated.
 NESTS = ("net", "state_dict", "model", "model_state_dict", "teacher")
 DEEPEST = 8  # how many such keys may be nested
@@ -106,13 +108,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            f"{path} can be read by PyTorch only: `pip install torch`, or convert it to "
-            ".safetensors on a machine that has it"
-        ) from error
+    require_part("torch", f"{path}", CONVERT)
+    import torch
+
     _require_new_torch(path, torch.__version__)
     try:
         _refuse_compressed(path)
@@ -142,9 +140,8 @@ def _require_new_torch(path: Path, version: str) -> None:
     if found is None or (int(found[1]), int(found[2])) < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
         raise InputError(
-            f"{path} is not read by PyTorch {version}, in which a checkpoint can corrupt memory: "
-            f"`pip install 'torch>={oldest}'`, or convert it to .safetensors on a machine that has "
-            "it"
+            f"{path} is not read by PyTorch {version}, in which a checkpoint can corrupt memory; "
+            f'install {oldest} or newer by `pip install "jreid[torch]"`, or {CONVERT}.'
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jreid.errors import InputError
 from jreid.files import write_whole
+from jreid.optional_parts import require_part
 from jreid.paths import require_file
 from jreid.progress import explained
 
@@ -151,13 +152,9 @@ def _check_digits(path: Path, sha256: str, known: Known | None) -> None:
 
 def _from_hub(source: str, file: HubFile) -> str:
     """The path of the weights in huggingface_hub's cache, downloaded if need be."""
-    try:
-        import huggingface_hub as hub
-    except ImportError as error:
-        raise InputError(
-            f"config.weights={source} needs huggingface_hub: `pip install huggingface_hub`; "
-            f"or {REMEDIES}"
-        ) from error
+    require_part("hub", f"config.weights={source}", REMEDIES)
+    import huggingface_hub as hub
+
     cached = hub.try_to_load_from_cache(**file.where)
     if isinstance(cached, str):
         return cached
@@ -174,13 +171,9 @@ def _from_hub(source: str, file: HubFile) -> str:
 
 def _ibn_a_file() -> Path:
     """The path of IBN-Net's file in PyTorch's cache of weights, downloaded if need be."""
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            f"config.weights={IBN_A} is a file that only PyTorch can read: `pip install torch`; "
-            f"or {REMEDIES}"
-        ) from error
+    require_part("torch", f"config.weights={IBN_A}, a file of PyTorch,", REMEDIES)
+    import torch
+
     path = Path(torch.hub.get_dir()) / "checkpoints" / IBN_A_FILE
     if path.is_file():
         return path

@@ -194,12 +194,12 @@ def test_each_reranking_has_its_own_curve():
 
 def test_without_scikit_learn_the_page_names_the_remedy(made, monkeypatch):
     def missing(features):
-        raise InputError("t-SNE needs scikit-learn: `pip install scikit-learn`.")
+        raise InputError('t-SNE needs sklearn: `pip install "jreid[viz]"`.')
 
     run, config, seen = made
     monkeypatch.setattr("jreid.report.image_sections.project", missing)
     page = run_page(run, config, run.read_result(), seen)
-    assert "t-SNE needs scikit-learn" in page and "People and modalities" not in page
+    assert "t-SNE needs sklearn" in page and "People and modalities" not in page
 
 
 def test_a_run_whose_images_are_gone_still_has_a_report(run, capsys, tmp_path):

@@ -29,6 +29,6 @@ def test_equal_features_have_places_too():
 
 
 def test_without_scikit_learn_the_remedy_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
-    with pytest.raises(InputError, match="pip install scikit-learn"):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(InputError, match=r'pip install "jreid\[viz\]"'):
         project(np.ones((12, 4), np.float32))

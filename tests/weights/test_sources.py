@@ -75,14 +75,15 @@ def test_the_real_hub_is_given_up_within_seconds(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("source", "package"), [*((one, "huggingface_hub") for one in HUB), ("ibn_a", "torch")]
+    ("source", "part", "module"),
+    [*((one, "hub", "huggingface_hub") for one in HUB), ("ibn_a", "torch", "torch")],
 )
-def test_without_a_package_the_remedies_are_named(monkeypatch, source, package):
-    monkeypatch.setitem(sys.modules, package, None)
+def test_without_a_package_the_remedies_are_named(monkeypatch, source, part, module):
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError) as caught:
         locate(source)
-    for part in (source, f"pip install {package}", *REMEDIES):
-        assert part in str(caught.value)
+    for text in (source, f'pip install "jreid[{part}]"', *REMEDIES):
+        assert text in str(caught.value)
 
 
 class Answer(SimpleNamespace):

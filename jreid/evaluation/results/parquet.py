@@ -16,6 +16,7 @@ import numpy as np
 from jreid.errors import InputError
 from jreid.evaluation.results.memory import refuse_more_than_memory
 from jreid.files import parse_json, write_whole
+from jreid.optional_parts import require_part
 from jreid.paths import require_file
 
 SUFFIX = ".parquet"
@@ -354,11 +355,8 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 def require_pyarrow() -> tuple[Any, Any]:
     """The modules `pyarrow` and `pyarrow.parquet`; InputError if they are not installed."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(
-            'Parquet needs pyarrow; install it by `pip install "jreid[parquet]"`, or use .npz.'
-        ) from error
+    require_part("parquet", "Parquet", "use .npz")
+    import pyarrow
+    from pyarrow import parquet
+
     return pyarrow, parquet
