@@ -56,6 +56,11 @@ def cores() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
+def machine_memory() -> int:
+    """Bytes of the machine's memory, used or not."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def silence_xla() -> None:
     """Keeps alarms of XLA, such as of a slow compilation, off standard error, unless set already.
 

@@ -2,14 +2,13 @@
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from jreid.commands.common import CONFIG_FILE, config_of, dataset_of, verb
 from jreid.errors import InputError, describe
-from jreid.process import cores
+from jreid.process import cores, machine_memory
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +147,7 @@ def _memory(device: Any) -> int:
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return whole // jax.local_device_count()
+    return machine_memory() // jax.local_device_count()
 
 
 def _bytes(number: int) -> str:

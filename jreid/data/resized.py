@@ -11,7 +11,6 @@ import io
 import itertools
 import logging
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from jreid.data.transforms import resize
 from jreid.datasets import VISIBLE
 from jreid.errors import InputError
 from jreid.files import one_at_a_time, write_whole
+from jreid.process import machine_memory
 from jreid.progress import ProgressBar, explained, silent, with_progress
 
 VERSION = 1  # increase this if the pixels change
@@ -58,7 +58,7 @@ def resized_images(
         f"config.data.cache=resized needs {math.prod(shape) / 1e9:.2f} GB for {count:,} images of "
         f"{height} x {width} pixels"
     )
-    if math.prod(shape) > (there := _memory()):
+    if math.prod(shape) > (there := machine_memory()):
         raise InputError(
             f"{needs}, but this machine has {there / 1e9:.2f} GB of memory; set "
             "--config.data.cache=encoded, or a smaller --config.image.size."
@@ -94,10 +94,6 @@ def _key(table: Table, options: Augmentation) -> str:
     for image, modality in zip(table.image, table.modality, strict=True):
         key.update(hashlib.sha256(image).digest() + modality.encode())
     return key.hexdigest()[:16]
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _free_space(folder: Path) -> int:

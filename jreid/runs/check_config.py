@@ -1,7 +1,6 @@
 """Checks a config's values before anything is read or written."""
 
 import math
-import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from jreid.engine.optimizers import KINDS
 from jreid.errors import InputError
 from jreid.find import OUTSIDE, find_module, own_modules, require_choices
 from jreid.methods import Config
+from jreid.process import machine_memory
 from jreid.runs.protocols import protocols, rerankings
 
 # The upper limit of integers, which are sizes and counts: by a field's last name, or else OTHERS.
@@ -175,7 +175,7 @@ def _numbers(value: Any) -> Iterator[int | float]:
 def _check_memory(config: Config) -> None:
     """Raises InputError for batches of images that are larger than the machine's memory."""
     batch, (height, width) = config.batch, config.image.size
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = machine_memory()
     for field, value, rows in (
         ("batch.identities", batch.identities, 2 * batch.identities * batch.images),
         ("evaluation.batch_size", config.evaluation.batch_size, config.evaluation.batch_size),

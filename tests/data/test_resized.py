@@ -119,7 +119,7 @@ def test_its_size_is_said_before_it_is_made(table, tmp_path, caplog):
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_what_does_not_fit_is_refused(table, tmp_path, monkeypatch, place, no_decoder):
-    function = {"memory": "_memory", "disk": "_free_space"}[place]
+    function = {"memory": "machine_memory", "disk": "_free_space"}[place]
     monkeypatch.setattr(resized, function, lambda *_: 99)
     needs = f"cache=resized needs 0.00 GB for {len(table.name)} images of 32 x 16 pixels, but"
     with pytest.raises(InputError, match=f"{needs}.*{place}.* set --config.data.cache=encoded"):
