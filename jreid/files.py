@@ -1,12 +1,13 @@
 """Writes files and folders completely or not at all, even if the process or the power fails.
 
-Also reads JSON strictly. Imports nothing of jreid but its errors.
+Also reads JSON strictly, and hashes files. Imports nothing of jreid but its errors.
 """
 
 import contextlib
 import errno
 import fcntl
 import glob
+import hashlib
 import json
 import logging
 import os
@@ -83,6 +84,12 @@ def _remove_abandoned(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text in UTF-8; InputError as `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, as hexadecimal digits; OSError as `Path.open`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_json(text: str) -> Any:

@@ -5,7 +5,6 @@ current directory.
 """
 
 import difflib
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from jreid.errors import InputError, describe
+from jreid.files import sha256_of
 
 T = TypeVar("T")
 CONTRACTS = "see docs/extending.md for what it must have"
@@ -206,8 +206,7 @@ def outside_version(name: str) -> tuple[str, str]:
     if file is None and "." in path:
         path = path.rpartition(".")[0]  # of a function
         file = _file_of(path)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest() if file else "unknown"
-    return path, f"sha256:{digest}"
+    return path, f"sha256:{sha256_of(file) if file else 'unknown'}"
 
 
 def _file_of(module: str) -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 from helpers.paths import ROOT
 
 from jreid.errors import InputError
-from jreid.files import UNFINISHED, one_at_a_time, write_text, write_whole
+from jreid.files import UNFINISHED, one_at_a_time, sha256_of, write_text, write_whole
 
 
 def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path):
@@ -100,3 +100,8 @@ def test_nobody_waits_where_nothing_can_be_locked(tmp_path):
     with one_at_a_time(tmp_path / "missing" / "file", "resizes images", 60):
         pass
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_sha256_of_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")

@@ -1,6 +1,5 @@
 """The weights that a run starts from: their source, and how they are loaded."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jreid.distributed.processes import on_main_process
 from jreid.engine.model import Model
 from jreid.errors import InputError
+from jreid.files import sha256_of
 from jreid.methods import Variables
 from jreid.runs.arrays import shape_of
 from jreid.runs.check_config import check_config
@@ -45,14 +45,8 @@ RANDOM = Start(lambda variables: variables, {"kind": "random"})
 
 def start_of_file(path: Path, fill: Callable[[Variables], Variables], kind: str = "file") -> Start:
     """The start from the weights of a file, or of an `import`."""
-
-    def digest() -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    return Start(
-        fill, {"kind": kind, "path": str(path.resolve()), "sha256": on_main_process(digest)}
-    )
+    digest = on_main_process(lambda: sha256_of(path))
+    return Start(fill, {"kind": kind, "path": str(path.resolve()), "sha256": digest})
 
 
 def start_of_run(other: Path, kind: str) -> Start:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from jreid.files import write_text
+from jreid.files import sha256_of, write_text
 
 MANIFEST = "SHA256SUMS"
 
@@ -51,7 +51,7 @@ def fault_of_listed(folder: Path, needed: Iterable[str]) -> str | None:
     for name, digest in sealed.items():
         if Path(name).name != name or not (folder / name).is_file():
             return f"{name} is missing"
-        if _sum(folder / name) != digest:
+        if sha256_of(folder / name) != digest:
             return f"{name} has changed since it was written"
     return None
 
@@ -69,12 +69,7 @@ def _listed(folder: Path) -> str:
         for path in folder.rglob("*")
         if path.is_file() and path.name != MANIFEST
     )
-    return "".join(f"{_sum(folder / name)}  {name}\n" for name in files)
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in files)
 
 
 def _by_name(manifest: bytes) -> dict[str, str]:
