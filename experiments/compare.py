@@ -38,6 +38,7 @@ from experiments.tables import (
     mean_training_accuracy,
     measured_by,
 )
+from jreid import markdown
 from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
 from jreid.engine.step_cost import Costs, measure
@@ -124,8 +125,8 @@ def format_methods(
         heads += ["difference"] if _compared(kind, name) else []
     paper = f"paper, {TITLES[setting.layout]}"
     costly = ["parameters, M", "step, ms", "step's memory, MB"]
-    rows = [["", *heads, "training accuracy", f"R1, {paper}", f"mAP, {paper}", *costly]]
-    rows.append(["---"] * len(rows[0]))
+    heads = ["", *heads, "training accuracy", f"R1, {paper}", f"mAP, {paper}", *costly]
+    rows = []
     for name, of_seeds in results.items():
         printed = PRINTED.get(setting.layout, {}).get(name)
         cells = []
@@ -142,8 +143,8 @@ def format_methods(
         parameters, seconds, memory = costs[name]
         cells += [f"{parameters / 1e6:.2f}", f"{1e3 * seconds:.0f}", f"{memory / 1e6:.0f}"]
         rows.append([name, *cells])
-    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    return f"### {TABLE.title}\n\n{_caption(setting, sweep, results)}\n\n{lines}\n"
+    caption = _caption(setting, sweep, results)
+    return f"### {TABLE.title}\n\n{caption}\n\n{markdown.table(heads, rows)}\n"
 
 
 def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jreid import markdown
 from jreid.commands.common import add_trust_flag
 from jreid.commands.exit_status import exit_status
 from jreid.errors import InputError
@@ -121,8 +122,7 @@ def format_cross(cells: Mapping[Path, Sequence[Cell]], targets: Sequence[Target]
     Raises:
         InputError: runs were measured by different rules, people or images on one dataset.
     """
-    heads = ["trained", *(target.data for target in targets)]
-    rows = [heads, ["---"] * len(heads)]
+    heads, rows = ["trained", *(target.data for target in targets)], []
     notes = ["Rank-1 and mAP in percent, last checkpoint, no re-ranking, test split."]
     for number, target in enumerate(targets):
         column = [row[number].row for row in cells.values()]
@@ -139,8 +139,7 @@ def format_cross(cells: Mapping[Path, Sequence[Cell]], targets: Sequence[Target]
             words = [cell.why] if cell.why else marks(cell.row or {})
             words = [word for word in words if word != "other data"]  # as the table's head says
             notes += [f"{run} on {target.data}: {', '.join(words)}."] if words else []
-    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{lines}\n\n{' '.join(notes)}\n"
+    return f"{markdown.table(heads, rows)}\n\n{' '.join(notes)}\n"
 
 
 def _text(cell: Cell) -> str:

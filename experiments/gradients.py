@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jreid import process
+from jreid import markdown, process
 from jreid.commands.common import add_trust_flag, own_dataset
 from jreid.commands.exit_status import exit_status
 from jreid.data.augmentation import Augmentation
@@ -166,10 +166,8 @@ def measure(
 
 def table(measured: Sequence[Gradients]) -> str:
     """A Markdown table with a row for each term, the largest share first: means over batches."""
-    lines = [
-        "| term | weighted loss | norm of the gradient | share | cosine to the others |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    heads = ["term", "weighted loss", "norm of the gradient", "share", "cosine to the others"]
+    rows = []
     norms = np.mean([np.sqrt(np.diag(one.products)) for one in measured], axis=0)
     cosines = np.mean([_cosines(one.products) for one in measured], axis=0)
     names = list(measured[0].values)
@@ -177,11 +175,9 @@ def table(measured: Sequence[Gradients]) -> str:
         name = names[number]
         value = np.mean([one.values[name] for one in measured])
         share = 100 * norms[number] / max(norms.sum(), np.finfo(float).tiny)
-        lines.append(
-            f"| {name} | {value:.3g} | {norms[number]:.3g} | {share:.0f} % "
-            f"| {cosines[number]:.2f} |"
-        )
-    return "\n".join(lines)
+        numbers = f"{value:.3g}", f"{norms[number]:.3g}", f"{share:.0f} %", f"{cosines[number]:.2f}"
+        rows.append([name, *numbers])
+    return markdown.table(heads, rows)
 
 
 def _cosines(products: Float[np.ndarray, "terms terms"]) -> Float[np.ndarray, " terms"]:

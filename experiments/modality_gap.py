@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jreid import process
+from jreid import markdown, process
 from jreid.commands.common import add_trust_flag, own_dataset
 from jreid.commands.exit_status import exit_status
 from jreid.data.table import Table
@@ -73,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_gaps(workdirs: Sequence[Path]) -> None:
-    print("| run | embedding | within infrared | within visible | across | neighbors | expected |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    heads = ["within infrared", "within visible", "across", "neighbors", "expected"]
+    print(markdown.table(["run", "embedding", *heads], []))
     for workdir in workdirs:
         for name, gap in gaps_of(Run(workdir)):
-            cells = " | ".join(f"{100 * value:.1f}" for value in gap)
-            print(f"| {workdir} | {name} | {cells} |", flush=True)
+            cells = [f"{100 * value:.1f}" for value in gap]
+            print(markdown.row([f"{workdir}", name, *cells]), flush=True)
 
 
 def gaps_of(run: Run) -> Iterator[tuple[str, Gap]]:

@@ -19,6 +19,7 @@ from experiments.command import main_of_methods
 from experiments.compare import TABLE, methods
 from experiments.sweep import Sweep, load_config, run_tables, workdir
 from experiments.tables import Row
+from jreid import markdown
 from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.launch.flags import launch_of
@@ -102,7 +103,7 @@ def _tried(rate: float, folder: Path) -> Try:
 
 def format_tries(tries: Mapping[str, Sequence[Try]], data: str) -> str:
     """The tries in Markdown, the best of each method in bold."""
-    rows = [["", "rate", "mAP, validation", "training accuracy"], ["---"] * 4]
+    heads, rows = ["", "rate", "mAP, validation", "training accuracy"], []
     for name, of_method in tries.items():
         best = max(of_method, key=lambda one: one.validation)
         for one in of_method:
@@ -111,8 +112,8 @@ def format_tries(tries: Mapping[str, Sequence[Try]], data: str) -> str:
             rows.append(
                 [name, *(f"**{cell}**" if one is best and cell else cell for cell in cells)]
             )
-    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    return f"### Learning rates on {data}, chosen on the validation identities\n\n{lines}\n"
+    title = f"### Learning rates on {data}, chosen on the validation identities"
+    return f"{title}\n\n{markdown.table(heads, rows)}\n"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments.intervals import difference
+from jreid import markdown
 from jreid.datasets import TITLES
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
@@ -135,10 +136,9 @@ def format_table(
         for measure in setting.measures:
             compared = ["difference"] if measure in COMPARED else []
             heads += [f"{measure} {ours}", *compared, f"{measure} {paper}"]
-        rows = [[*heads, "training accuracy"], ["---"] * (len(heads) + 1)]
-        rows += [_cells(row, setting, table, results) for row in table.rows]
-        text = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-        parts += [f"{setting.title}; {_caption(setting, results, seeds)}", text]
+        rows = [_cells(row, setting, table, results) for row in table.rows]
+        parts.append(f"{setting.title}; {_caption(setting, results, seeds)}")
+        parts.append(markdown.table([*heads, "training accuracy"], rows))
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jreid import markdown
 from jreid.evaluation.results.marks import marks
 from jreid.methods import Config
 
@@ -126,13 +127,13 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     marked = any(map(_marks, rows))
     columns = ["protocol", "re-ranking", "rank-1", "rank-10", "mAP", "mINP", "fingerprint"]
     columns += ["marks"] if marked else []
-    lines = [ABOUT_RESULTS, f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines = []
     for row in rows:
         numbers = (row["cmc"]["1"], row["cmc"].get("10"), row["mAP"], row["mINP"])
         cells = [row["label"], row["rerank"], *map(_percent, numbers), f"`{row['fingerprint']}`"]
         cells += ["; ".join(_marks(row))] if marked else []
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, MARKED] if marked else lines)
+        lines.append(cells)
+    return "\n".join([ABOUT_RESULTS, markdown.table(columns, lines), *([MARKED] if marked else [])])
 
 
 def _percent(number: Any) -> str:

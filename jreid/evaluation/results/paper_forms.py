@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jreid import markdown
 from jreid.evaluation.results.measures import title
 
 SPECIAL = {
@@ -28,7 +29,7 @@ class Parts(NamedTuple):
     notes: list[str]
 
 
-def markdown(parts: Parts) -> str:
+def as_markdown(parts: Parts) -> str:
     """The table and a paragraph of its footnotes."""
     groups, cells, notes = parts
     names = [
@@ -36,14 +37,11 @@ def markdown(parts: Parts) -> str:
         for label, measures in groups
         for measure in measures
     ]
-    rules = ["---"] * 2 + ["---:"] * len(names)
-    rows = [["method", "re-ranking", *names], rules, *cells]
-    lines = [[" ".join(cell.replace("|", r"\|").split()) for cell in row] for row in rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown.table(["method", "re-ranking", *names], cells, numbers=len(names))
     return f"{table}\n\n{' '.join(notes)}\n"
 
 
-def latex(parts: Parts) -> str:
+def as_latex(parts: Parts) -> str:
     """The table, which needs the package booktabs, and its footnotes."""
     groups, cells, notes = parts
     titles, rules, last = "", [], 2
@@ -72,4 +70,4 @@ def _escaped(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
-FORMS = {"latex": latex, "markdown": markdown}
+FORMS = {"latex": as_latex, "markdown": as_markdown}
