@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.benchmarks.training import batch_shapes, load_config
+from experiments.benchmarks.training import load_config
 from jreid.config_file import shipped_configs
 from jreid.engine.model import Model
-from jreid.engine.step import make_embed, make_train_step
-from jreid.engine.step_cost import in_first_epoch
+from jreid.engine.step import make_embed
+from jreid.engine.step_cost import batch_shapes, trace_step
 from jreid.process import configure
 
 PROGRAMS = ("initialization", "step", "embedding")
@@ -81,9 +81,6 @@ def costs(config: Any, programs: Sequence[str] = PROGRAMS) -> Iterator[tuple[str
     """The costs of some programs of a config, by name; InputError if it cannot be built."""
     model = Model(config)
     batch, state = batch_shapes(config), model.shapes()
-    seeded: Any = make_train_step(
-        model.method, model.optimizers, in_first_epoch, config.seed, model.mesh
-    )
     embedded = jax.ShapeDtypeStruct(
         (config.evaluation.batch_size, *config.image.size, 3), np.float32
     )
@@ -91,7 +88,7 @@ def costs(config: Any, programs: Sequence[str] = PROGRAMS) -> Iterator[tuple[str
     variables = {"params": state.params, **state.model_state}
     made: dict[str, Callable[[], Any]] = {
         "initialization": lambda: model.initialization().trace(np.uint32(0)),
-        "step": lambda: seeded.func.trace(*seeded.args, state, batch),
+        "step": lambda: trace_step(model, state, batch)[0],
         "embedding": lambda: embed.trace(variables, embedded, "visible"),
     }
     for program in programs:

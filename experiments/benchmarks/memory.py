@@ -25,13 +25,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from experiments.benchmarks import aot_mesh
-from experiments.benchmarks.training import batch_shapes, load_config
+from experiments.benchmarks.training import load_config
 from jreid.config_file import shipped_configs
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
-from jreid.engine.step import make_train_step
-from jreid.engine.step_cost import in_first_epoch, memory_of
+from jreid.engine.step_cost import batch_shapes, memory_of, trace_step
 from jreid.methods import Player
 from jreid.process import configure
 
@@ -85,8 +84,8 @@ def account(config: Any, mesh: Mesh) -> Memory:
     """
     model = Model(config, mesh)
     batch, state = _on(split(mesh), batch_shapes(config)), _on(replicated(mesh), model.shapes())
-    seeded: Any = make_train_step(model.method, model.optimizers, in_first_epoch, config.seed, mesh)
-    compiled = seeded.func.lower(*seeded.args, state, batch).compile(compiler_options=QUICKLY)
+    traced, _ = trace_step(model, state, batch)
+    compiled = traced.lower().compile(compiler_options=QUICKLY)
     kept = max(_kept(player, state, batch) for player in model.method.players)
     return Memory(_bytes(state), kept, memory_of(compiled))
 

@@ -46,8 +46,7 @@ from jreid.data.augmentation import Augmentation
 from jreid.data.plain_folder import read_folder
 from jreid.distributed.mesh import split
 from jreid.engine.model import Model
-from jreid.engine.step import make_train_step
-from jreid.engine.step_cost import in_first_epoch, random_batch
+from jreid.engine.step_cost import batch_shapes, random_batch, trace_step
 from jreid.methods import Phase
 from jreid.process import configure
 
@@ -269,36 +268,22 @@ def compile_step(
 
     Args:
         phase: of the method; None for its last.
-        compiler_options: of XLA, besides those of `make_train_step`.
+        compiler_options: of XLA, besides those of the step.
     """
-    config, start = model.config, time.monotonic()
-    seeded: Any = make_train_step(
-        model.method, model.optimizers, in_first_epoch, config.seed, model.mesh, phase
-    )
-    lowered = seeded.func.lower(*seeded.args, model.shapes(), batch_shapes(config))
-    compiled = lowered.compile(compiler_options=compiler_options)
+    start = time.monotonic()
+    traced, bound = trace_step(model, model.shapes(), batch_shapes(model.config), phase)
+    compiled = traced.lower().compile(compiler_options=compiler_options)
     seconds = time.monotonic() - start
     memory = compiled.memory_analysis().temp_size_in_bytes
-    step = partial(compiled, *seeded.args)
+    step = partial(compiled, *bound)
     return Program(name, model, step, seconds, memory, operations(model, phase))
 
 
 def operations(model: Model, phase: Phase | None) -> float:
     """Floating-point operations of a step, which XLA counts for a CPU and not for a GPU."""
     mesh = Mesh(np.array(jax.devices("cpu")[:1]), ("data",), axis_types=(AxisType.Auto,))
-    seeded: Any = make_train_step(
-        model.method, model.optimizers, in_first_epoch, model.config.seed, mesh, phase
-    )
-    lowered = seeded.func.lower(*seeded.args, model.shapes(), batch_shapes(model.config))
-    return lowered.cost_analysis()["flops"]
-
-
-def batch_shapes(config: Any) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes and dtypes of a config's Batch."""
-    rows = config.batch.identities * config.batch.images
-    images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
-    identity = jax.ShapeDtypeStruct((rows,), np.int32)
-    return {"visible": images, "infrared": images, "identity": identity}
+    traced, _ = trace_step(model, model.shapes(), batch_shapes(model.config), phase, mesh)
+    return traced.lower().cost_analysis()["flops"]
 
 
 def random_batches(model: Model) -> Batches:

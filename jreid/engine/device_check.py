@@ -17,7 +17,7 @@ import numpy as np
 import jreid
 from jreid.datasets import MODALITIES
 from jreid.engine.step import COMPILER_OPTIONS, gradients_of
-from jreid.engine.step_cost import random_batch
+from jreid.engine.step_cost import batch_shapes, random_batch
 from jreid.errors import InputError, counted
 from jreid.files import write_text
 from jreid.methods import Config, load
@@ -85,7 +85,7 @@ def _smaller(config: Config) -> Iterator[Config]:
 def _fits(config: Config) -> bool:
     """Whether the method takes these sizes: it may need larger ones, such as for its parts."""
     try:
-        jax.eval_shape(load(config).init, jax.random.key(0), random_batch(config))
+        jax.eval_shape(load(config).init, jax.random.key(0), batch_shapes(config))
     except (InputError, ValueError, TypeError, ZeroDivisionError):
         return False
     return True

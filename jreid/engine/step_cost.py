@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jreid.distributed.mesh import split
 from jreid.engine.model import Model
 from jreid.engine.step import make_train_step
+from jreid.methods import Phase
 from jreid.progress import COMPILING, explained
 
 ROUNDS, STEPS = 5, 5
@@ -49,14 +51,12 @@ class _Step:
         variables = model.variables()
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         self.batch = jax.device_put(random_batch(config), split(model.mesh))
-        seeded: Any = make_train_step(
-            model.method, model.optimizers, in_first_epoch, config.seed, model.mesh
-        )
         state = model.state(variables)
         with explained(COMPILING.format("the training step")):
-            compiled = seeded.func.lower(*seeded.args, state, self.batch).compile()
+            traced, bound = trace_step(model, state, self.batch)
+            compiled = traced.lower().compile()
         self.memory = memory_of(compiled)
-        self.step = partial(compiled, *seeded.args)
+        self.step = partial(compiled, *bound)
         self.state, _ = self.step(state, self.batch)
         self.rounds: list[float] = []
 
@@ -72,6 +72,26 @@ class _Step:
         return Costs(self.parameters, statistics.median(self.rounds), self.memory)
 
 
+def trace_step(
+    model: Model, state: Any, batch: Any, phase: Phase | None = None, mesh: Mesh | None = None
+) -> tuple[Any, tuple[Any, ...]]:
+    """Traces a training step that is only measured: it is always of the first epoch.
+
+    Args:
+        model: the method and its optimizers.
+        state, batch: arrays, or their shapes.
+        phase: of the method; None for its last.
+        mesh: the devices; None for the model's.
+
+    Returns:
+        The step as `jax.jit` traces it, and its arguments before the state and the batch.
+    """
+    seeded: Any = make_train_step(
+        model.method, model.optimizers, _first_epoch, model.config.seed, mesh or model.mesh, phase
+    )
+    return seeded.func.trace(*seeded.args, state, batch), seeded.args
+
+
 def memory_of(compiled: Any) -> int:
     """Bytes that compiled code needs on each device: arguments, results and temporary arrays."""
     analysis = compiled.memory_analysis()
@@ -83,9 +103,16 @@ def memory_of(compiled: Any) -> int:
     return needed - analysis.alias_size_in_bytes  # results in the memory of arguments
 
 
-def in_first_epoch(step: Int[Array, ""]) -> Float[Array, ""]:
-    """The epoch of each step, for steps that are only measured: always the first one, 0."""
+def _first_epoch(step: Int[Array, ""]) -> Float[Array, ""]:
     return jnp.zeros(())
+
+
+def batch_shapes(config: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes and dtypes of a config's Batch."""
+    rows = config.batch.identities * config.batch.images
+    images = jax.ShapeDtypeStruct((rows, *config.image.size, 3), np.float32)
+    identity = jax.ShapeDtypeStruct((rows,), np.int32)
+    return {"visible": images, "infrared": images, "identity": identity}
 
 
 def random_batch(config: Any) -> dict[str, np.ndarray]:
