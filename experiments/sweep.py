@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 from experiments.accuracy import training_accuracy
 from experiments.tables import Row, Table, format_table, measured_by
 from jreid import config as configs
+from jreid.commands.several_runs import TRIAL_FOLDER
 from jreid.data.layouts.synthetic_label import synthesize_command
 from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.find import Trust
-from jreid.launch.jobs import Failure, Job, Launch, require_success
+from jreid.launch.jobs import Failure, Job, Launch, require_success, training_job
 
 log = logging.getLogger(__name__)
-TRIAL_FOLDER = "trial_{:02d}"  # as `jreid train --trials` names it
 
 
 class Sweep(NamedTuple):
@@ -136,8 +136,7 @@ def _job(sweep: Sweep, label: str, folder: Path, flags: Sequence[str]) -> Job | 
     run.check(config)
     if is_finished(run, config):
         return None
-    train = ["train", "--no-report", f"--config={source}", f"--workdir={folder}", *flags]
-    return Job(label, tuple(_jreid(train)), Path(f"{folder}.log"))
+    return training_job(label, source, folder, ["--no-report", *flags])
 
 
 def _lacking(
@@ -204,12 +203,9 @@ def render(sweep: Sweep) -> None:
     command = synthesize_command(data.name, data.folder, data.layout)
     if not command or Path(data.folder).exists():
         return
-    if subprocess.run(_jreid(shlex.split(command)[1:]), check=False).returncode:
+    jreid = [sys.executable, "-m", *shlex.split(command)]
+    if subprocess.run(jreid, check=False).returncode:
         raise InputError(
             f"{data.folder} was not rendered, as `{command}` says above; correct that and give the "
             "same command again."
         )
-
-
-def _jreid(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "jreid", *arguments]

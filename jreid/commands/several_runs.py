@@ -3,7 +3,6 @@
 import argparse
 import logging
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +11,10 @@ from jreid.commands.common import config_of
 from jreid.commands.results import document, print_rows, write_fault
 from jreid.errors import InputError
 from jreid.launch.flags import is_launched, launch_of
-from jreid.launch.jobs import Job, Launch, require_success
+from jreid.launch.jobs import Job, Launch, require_success, training_job
 
 log = logging.getLogger(__name__)
+TRIAL_FOLDER = "trial_{:02d}"  # of a run, in the folder of all trials
 
 TrainOne = Callable[[Any, Any, argparse.Namespace], None]
 
@@ -136,10 +136,8 @@ def _job(
     field: str, value: int, folder: Path, overrides: Sequence[str], options: argparse.Namespace
 ) -> Job:
     """The training of one run by a command of its own."""
-    command = [sys.executable, "-m", "jreid", "train", f"--config={options.config}"]
-    command += [f"--workdir={folder}", *_other_flags(options), *overrides]
-    command += [f"--config.{field}={value}"]
-    return Job(f"{folder}", tuple(command), Path(f"{folder}.log"))
+    flags = [*_other_flags(options), *overrides, f"--config.{field}={value}"]
+    return training_job(f"{folder}", options.config, folder, flags)
 
 
 def _other_flags(options: argparse.Namespace) -> list[str]:
@@ -174,7 +172,7 @@ def _asked(options: argparse.Namespace) -> Several:
         trials = read_trials(options.trials)
         fields = {"trials": trials}
         several = Several(
-            "--trials", "data.split_number", trials, "trial_{:02d}", fields, mean_over_splits
+            "--trials", "data.split_number", trials, TRIAL_FOLDER, fields, mean_over_splits
         )
     else:
         seeds = read_seeds(options.seeds)

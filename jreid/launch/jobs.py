@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,20 @@ class Job(NamedTuple):
     label: str
     command: tuple[str, ...]
     output: Path
+
+
+def training_job(label: str, config: str, workdir: Path, flags: Sequence[str]) -> Job:
+    """The training of one run by a process of its own.
+
+    Args:
+        label: of the job.
+        config: its name and argument, or the path of a file.
+        workdir: the run's folder; the output is beside it, in a file with the suffix `.log`.
+        flags: other flags of `jreid train`.
+    """
+    run = f"--config={config}", f"--workdir={workdir}"
+    command = sys.executable, "-m", "jreid", "train", *run, *flags
+    return Job(label, command, Path(f"{workdir}.log"))
 
 
 class Failure(NamedTuple):

@@ -2,7 +2,7 @@
 
 import json
 import re
-import sys
+import subprocess
 
 import pytest
 from helpers.paths import ROOT
@@ -175,8 +175,8 @@ def test_what_ends_a_sweep_is_a_sentence(error, status, message, monkeypatch, ca
 
 
 def test_a_dataset_that_cannot_be_rendered_is_named(tmp_path, monkeypatch):
-    fails = [sys.executable, "-S", "-c", "raise SystemExit(2)"]
-    monkeypatch.setattr(sweep, "_jreid", lambda _: fails)
+    fails = subprocess.CompletedProcess([], 2)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: fails)
     folder = tmp_path / "d"
     job = sweep.Sweep(
         f"{ROOT}/configs/agw.py", "tiny", (f"--config.data.folder={folder}",), (0,), (), tmp_path
