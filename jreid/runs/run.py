@@ -257,20 +257,8 @@ class Run:
         other_machine = machine_changes(now, before)
         changed = [*map(str, self.changes(config)), *other_machine]
         if before:
-            there = before["data_fingerprint"]
-            if there not in (None, data_fingerprint):
-                changed.append(f"data: {data_fingerprint}, {there}")
-                if not self.allow_drift:
-                    raise InputError(
-                        f"the run in {self.workdir} was trained on other images than those that "
-                        f"are now in {config.data.folder}; give its own folder by "
-                        "--config.data.folder, choose another --workdir, or resume with these "
-                        "images by --allow-config-drift."
-                    )
-            same = there == data_fingerprint and before.get("steps") == steps and not changed
-            claimed = same and self.config_file.is_file()
-            # Later verbs also read the fields that are no drift, such as the data's folder.
-            if claimed and config.to_dict() == configs.read(self.config_file).to_dict():
+            changed += self._data_changes(before["data_fingerprint"], data_fingerprint, config)
+            if not changed and self._is_claimed(before, data_fingerprint, steps, config):
                 return
         record = {
             **now,
@@ -296,6 +284,28 @@ class Run:
                 self.workdir,
                 "; ".join(other_machine),
             )
+
+    def _data_changes(self, there: str | None, now: str | None, config: Config) -> list[str]:
+        """The change of the images since the run began, if any; InputError if it is not allowed."""
+        if there in (None, now):
+            return []
+        if not self.allow_drift:
+            raise InputError(
+                f"the run in {self.workdir} was trained on other images than those that are now in "
+                f"{config.data.folder}; give its own folder by --config.data.folder, choose "
+                "another --workdir, or resume with these images by --allow-config-drift."
+            )
+        return [f"data: {now}, {there}"]
+
+    def _is_claimed(
+        self, before: Mapping[str, Any], fingerprint: str | None, steps: int | None, config: Config
+    ) -> bool:
+        """Whether the record has these images, this number of steps and the whole config."""
+        same = (before["data_fingerprint"], before.get("steps")) == (fingerprint, steps)
+        if not same or not self.config_file.is_file():
+            return False
+        # Later verbs also read the fields that are no drift, such as the data's folder.
+        return config.to_dict() == configs.read(self.config_file).to_dict()
 
     def _holds_something(self) -> bool:
         """Whether there are more files than a run without a checkpoint leaves."""

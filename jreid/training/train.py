@@ -9,8 +9,9 @@ from pathlib import Path
 from jreid.data.augmentation import Augmentation
 from jreid.data.dataset import Dataset
 from jreid.data.pipeline import training_batches
-from jreid.data.resized import resized_images
+from jreid.data.resized import Images, resized_images
 from jreid.data.samplers import Plan
+from jreid.data.table import Table
 from jreid.distributed.mesh import check_divisible, split
 from jreid.distributed.preemption import StopSignals
 from jreid.distributed.processes import main_process_first
@@ -76,27 +77,14 @@ def train(
     rows = config.batch.identities * config.batch.images
     check_divisible(rows, "config.batch.identities x config.batch.images", model.mesh)
     options = Augmentation(**config.image, erase_fill=0.0)
-    resized = None
-    if config.data.cache == "resized":
-        with TerminalBar() as bar:
-            resized = main_process_first(
-                lambda: resized_images(table, options, Path(config.data.prepared), bar)
-            )
+    resized = _resized(config, table, options)
     sheets = None
     if config.pictures_every_epochs > 0:
         sheets = Sheets(model, table, PEOPLE, run.pictures, dataset.names)
     fresh = None if run.has_checkpoint() else model.state(start.fill(model.variables()))
     with Checkpoints(run.checkpoints, writes=True) as checkpoints:
-        with run.explain_revision():
-            state = fresh or checkpoints.restore(
-                checkpoints.newest(), model.shapes(), model.sharding
-            )
+        state = fresh or _restored(run, model, checkpoints, plan.steps)
         first = int(state.step)
-        if first > plan.steps:
-            raise InputError(
-                f"the run in {run.workdir} is trained to step {first}, beyond the {plan.steps} of "
-                "this config; choose another --workdir."
-            )
         profiler = Profiler(run.profile, profiled_steps, first, plan.starts)
         if fresh:
             checkpoints.save(fresh)
@@ -154,6 +142,27 @@ def train(
                 images=2 * rows,
             )
             checkpoints.finish()
+
+
+def _resized(config: Config, table: Table, options: Augmentation) -> Images | None:
+    """The images resized once for all epochs, if the config asks for them."""
+    if config.data.cache != "resized":
+        return None
+    prepared = Path(config.data.prepared)
+    with TerminalBar() as bar:
+        return main_process_first(lambda: resized_images(table, options, prepared, bar))
+
+
+def _restored(run: Run, model: Model, checkpoints: Checkpoints, steps: int) -> TrainState:
+    """The state of the newest checkpoint; InputError if it is beyond the config's last step."""
+    with run.explain_revision():
+        state = checkpoints.restore(checkpoints.newest(), model.shapes(), model.sharding)
+    if int(state.step) > steps:
+        raise InputError(
+            f"the run in {run.workdir} is trained to step {int(state.step)}, beyond the {steps} of "
+            "this config; choose another --workdir."
+        )
+    return state
 
 
 def _step_functions(model: Model, plan: Plan) -> Callable[[int], TrainStep]:
