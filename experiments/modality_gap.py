@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jreid import markdown, process
 from jreid.commands.common import add_trust_flag, own_dataset
@@ -25,15 +25,14 @@ from jreid.commands.exit_status import exit_status
 from jreid.data.table import Table
 from jreid.engine.model import Model
 from jreid.errors import InputError
+from jreid.evaluation import cmc_map
 from jreid.find import Trust
 from jreid.methods import Config, Method, load
 from jreid.methods.idkl.network import Network, Output
-from jreid.report.modality_gap import modality_gap, unit_rows
+from jreid.report.modality_gap import modality_gap
 from jreid.runs.chosen import checkpoint_variables
 from jreid.runs.run import Run
 from jreid.runs.score import split_embeddings
-
-BLOCK = 1024  # images whose similarities are computed at once
 
 # The embeddings `[N, D]` of a method's outputs, by name.
 Readers = Mapping[str, Callable[[Output], Float[Array, "n d"]]]
@@ -129,30 +128,16 @@ def measure(features: Float[np.ndarray, "n d"], table: Table) -> Gap:
             f"the test split has {len(visible)} visible and {len(infrared)} infrared images; a gap "
             "needs two or more of each."
         )
-    unit = unit_rows(features)
 
-    def rank_1(queries: np.ndarray, gallery: np.ndarray) -> float:
-        first = nearest(unit, queries, gallery)
-        return float((table.identity[first] == table.identity[queries]).mean())
+    def rank_1(query: np.ndarray, gallery: np.ndarray) -> float:
+        people = table.identity[query], table.identity[gallery]
+        # Each image is a group of its own, so that it does not find itself.
+        scores = cmc_map(features[query], features[gallery], *people, query, gallery, cmc="image")
+        return float((scores.rank == 1).mean())
 
     gap = modality_gap(features, table.identity, table.modality)
     within = rank_1(infrared, infrared), rank_1(visible, visible)
     return Gap(*within, rank_1(infrared, visible), gap.other_modality, gap.expected)
-
-
-def nearest(
-    unit: Float[np.ndarray, "n d"],
-    queries: Int[np.ndarray, " q"],
-    gallery: Int[np.ndarray, " g"],
-) -> Int[np.ndarray, " q"]:
-    """The row of the gallery image that is nearest to each query, itself left out."""
-    found = []
-    for start in range(0, len(queries), BLOCK):
-        some = queries[start : start + BLOCK]
-        similarity = unit[some] @ unit[gallery].T
-        similarity[some[:, None] == gallery[None]] = -np.inf
-        found.append(gallery[similarity.argmax(axis=1)])
-    return np.concatenate(found)
 
 
 if __name__ == "__main__":

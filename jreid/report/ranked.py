@@ -1,16 +1,14 @@
 """Ranked lists of a protocol's first trial: which images a query finds, and how cameras differ."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from jreid.evaluation import Protocol, QueryGallery, cmc_map
+from jreid.evaluation import Protocol, QueryGallery, QueryScores, cmc_map
 from jreid.report.modality_gap import unit_rows
 
 TOP = 10
-BLOCK = 512  # queries whose distances are in memory at once
 GROUPS = ("worst", "median", "best")
 
 
@@ -81,16 +79,7 @@ def ranked_lists(
         top: images in each list.
     """
     query, gallery = drawn.query_rows[0], drawn.gallery_rows[0]
-    scores = cmc_map(
-        images.features[query],
-        images.features[gallery],
-        images.identity[query],
-        images.identity[gallery],
-        drawn.query_group[query],
-        drawn.gallery_group[gallery],
-        cmc=protocol.cmc,
-        distance=protocol.distance,
-    )
+    scores = _scores(images, gallery, drawn, protocol, protocol.cmc)
     valid = np.flatnonzero(scores.matches > 0)
     order = valid[np.lexsort((images.name[query[valid]], scores.average_precision[valid]))]
     each = min(each, len(order) // 3) or min(1, len(order))
@@ -108,6 +97,27 @@ def ranked_lists(
             precision = float(scores.average_precision[number])
             lists.append(RankedList(int(query[number]), group, found, first, rank, kept, precision))
     return lists
+
+
+def _scores(
+    images: Labeled,
+    gallery: Int[np.ndarray, " g"],
+    drawn: QueryGallery,
+    protocol: Protocol,
+    cmc: str,
+) -> QueryScores:
+    """The scores of the first trial's queries in a gallery; `cmc` as `cmc_map` takes it."""
+    query = drawn.query_rows[0]
+    return cmc_map(
+        images.features[query],
+        images.features[gallery],
+        images.identity[query],
+        images.identity[gallery],
+        drawn.query_group[query],
+        drawn.gallery_group[gallery],
+        cmc=cmc,
+        distance=protocol.distance,
+    )
 
 
 def _found(
@@ -164,31 +174,10 @@ def camera_pairs(images: Labeled, drawn: QueryGallery, protocol: Protocol) -> li
     pairs = []
     for camera in np.unique(images.camera[gallery]).tolist():
         there = gallery[images.camera[gallery] == camera]
-        right, valid = np.zeros((2, len(query)), bool)
-        for rows, first, has_match in _first_is_right(images, query, there, drawn, protocol):
-            right[rows], valid[rows] = first, has_match
+        scores = _scores(images, there, drawn, protocol, "image")
         for of_query in np.unique(images.camera[query]).tolist():
-            counted = valid & (images.camera[query] == of_query)
+            counted = (scores.matches > 0) & (images.camera[query] == of_query)
             if counted.any():
-                share = float(right[counted].mean())
+                share = float((scores.rank[counted] == 1).mean())
                 pairs.append(CameraPair(of_query, camera, int(counted.sum()), share))
     return sorted(pairs)
-
-
-def _first_is_right(
-    images: Labeled,
-    query: Int[np.ndarray, " q"],
-    gallery: Int[np.ndarray, " g"],
-    drawn: QueryGallery,
-    protocol: Protocol,
-) -> Iterator[tuple[slice, Bool[np.ndarray, " b"], Bool[np.ndarray, " b"]]]:
-    """For blocks of queries whether the nearest image is right, and whether any is."""
-    for start in range(0, len(query), BLOCK):
-        rows = slice(start, start + BLOCK)
-        some = query[rows]
-        found = distances(images.features[some], images.features[gallery], protocol.distance)
-        found[drawn.query_group[some][:, None] == drawn.gallery_group[gallery]] = np.inf
-        same = images.identity[some][:, None] == images.identity[gallery]
-        match = np.where(same, found, np.inf).min(1)
-        other = np.where(same, np.inf, found).min(1)
-        yield rows, match < other, match < np.inf

@@ -9,8 +9,7 @@ import pytest
 from helpers.idkl import config_of
 from helpers.variables import shapes
 
-from experiments import modality_gap
-from experiments.modality_gap import READERS, main, measure, nearest, reading
+from experiments.modality_gap import READERS, main, measure, reading
 from jreid.data.table import Table
 from jreid.errors import InputError
 from jreid.methods import load
@@ -21,13 +20,6 @@ def table_of(identity, modality):
     n = len(identity)
     fields = {name: np.zeros(n, np.int32) for name in Table._fields}
     return Table(**fields | {"identity": np.array(identity), "modality": np.array(modality)})
-
-
-def test_the_nearest_images_leave_out_the_query_itself(monkeypatch):
-    monkeypatch.setattr(modality_gap, "BLOCK", 2)
-    angle = np.radians([0, 10, 30, 90, 100])
-    unit = np.stack([np.cos(angle), np.sin(angle)], 1)
-    assert nearest(unit, np.array([0, 2, 4]), np.array([0, 1, 2, 3])).tolist() == [1, 1, 3]
 
 
 def test_the_gap_of_two_people_whose_modalities_lie_apart():
@@ -43,6 +35,14 @@ def test_the_gap_of_two_people_whose_modalities_lie_apart():
     assert gap[3:] == pytest.approx((4 / 7, 4 / 7))
     with pytest.raises(InputError, match="4 visible and 1 infrared images"):
         measure(features[:5], table_of(identity[:5], modality[:5]))
+
+
+def test_an_image_does_not_find_itself():
+    angle = np.radians([0, 1, 20, 21])  # the nearest other image shows the other person
+    features = np.stack([np.cos(angle), np.sin(angle)], 1)
+    modality = ["visible"] * 4 + ["infrared"] * 4
+    gap = measure(np.tile(features, (2, 1)), table_of([0, 1] * 4, modality))
+    assert gap[:3] == (0.0, 0.0, 1.0)
 
 
 def test_bad_input_ends_it_with_one_sentence(capsys):
