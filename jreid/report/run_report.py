@@ -7,7 +7,7 @@ from typing import Any
 from jreid import config as configs
 from jreid.defaults import defaults
 from jreid.evaluation.results.marks import marks, without_repeated
-from jreid.evaluation.results.measures import cmc_curve, metrics_of
+from jreid.evaluation.results.measures import cmc_curve, labels_of_rows, metrics_of
 from jreid.files import write_text
 from jreid.methods import Config
 from jreid.report.charts import Chart, line_chart
@@ -16,8 +16,6 @@ from jreid.report.page import render
 from jreid.report.training_curves import read_metrics, training_charts
 from jreid.report.words import protocol_in_words
 from jreid.runs.run import Run
-
-KEYS = ("label", "rerank")
 
 
 def write_run_report(
@@ -62,16 +60,17 @@ def run_page(run: Run, config: Config, result: Mapping[str, Any], seen: Seen | s
 def cmc_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     """CMC of the first checkpoint: a color for each protocol, dashes for each re-ranking."""
     first = [row for row in rows if row.get("checkpoint") == rows[0].get("checkpoint")]
-    labels, rerankings = ([*dict.fromkeys(row[name] for row in first)] for name in KEYS)
+    names = labels_of_rows(first)
+    labels, rerankings = [*dict.fromkeys(names)], [*dict.fromkeys(row["rerank"] for row in first)]
     kinds = {text.partition("(")[0] for text in rerankings}
     lines, styles = {}, []
-    for row in first:
-        name, text = row["label"], row["rerank"]
+    for row, label in zip(first, names, strict=True):
+        name, text = label, row["rerank"]
         if text != "none":
             short = text.partition("(")[0] if len(kinds) == len(rerankings) else text
             name += f", re-ranked: {short}"
         lines[name] = cmc_curve(row)
-        styles.append((labels.index(row["label"]), rerankings.index(text)))
+        styles.append((labels.index(label), rerankings.index(text)))
     return line_chart("CMC", "rank", "queries (%)", lines, styles=styles)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 from jreid import config as configs
 from jreid.distributed.processes import is_main_process
 from jreid.errors import InputError
-from jreid.evaluation.results.measures import MIXED_METRICS
+from jreid.evaluation.results.measures import MIXED_METRICS, labels_of_rows
 from jreid.files import write_text
 from jreid.find import require_choice
 from jreid.methods import Config
@@ -127,7 +127,9 @@ class Tracker(Observer):
     def on_result(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Logs the rows of a result on the test split, at the last step of all."""
         if rows:
-            metrics = {name: value for row in rows for name, value in _numbers(row).items()}
+            metrics: dict[str, float] = {}
+            for row, label in zip(rows, labels_of_rows(rows), strict=True):
+                metrics |= _numbers(row, label)
             self._log("result", max(row["step"] for row in rows), metrics)
 
     def _log(self, kind: str, step: int, metrics: Mapping[str, float]) -> None:
@@ -190,9 +192,9 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(row: Mapping[str, Any], label: str) -> dict[str, float]:
     """A row's numbers, by names such as `test/last/sysu_mm01 all/none/mAP`."""
-    place = f"test/{row['checkpoint']}/{row['label']}/{row['rerank']}"
+    place = f"test/{row['checkpoint']}/{label}/{row['rerank']}"
     numbers = {"rank1": row["cmc"]["1"], "mAP": row["mAP"], "mINP": row["mINP"]}
     mixed = row.get("mixed") or {}  # of a gallery of both modalities
     numbers |= {name: mixed[name]["mean"] for name in MIXED_METRICS if mixed.get(name)}

@@ -192,6 +192,19 @@ def test_each_reranking_has_its_own_curve():
     assert one.header == ["rank", "all", "all, re-ranked: standard"]
 
 
+def test_each_protocol_has_its_own_curve_and_color():
+    """Also if they have the same label, since they differ in the trials alone."""
+    row = {"label": "all", "checkpoint": "last", "cmc": {"1": 0.5}}
+    rows = [
+        {**row, "protocol": {"trials": n}, "protocol_text": f"mine:trials={n}", "rerank": text}
+        for n in (1, 2)
+        for text in ("none", "standard")
+    ]
+    one, two = "all (mine:trials=1)", "all (mine:trials=2)"
+    again = ", re-ranked: standard"
+    assert cmc_chart(rows).header == ["rank", one, one + again, two, two + again]
+
+
 def test_without_scikit_learn_the_page_names_the_remedy(made, monkeypatch):
     def missing(features):
         raise InputError('t-SNE needs sklearn: `pip install "jreid[viz]"`.')

@@ -141,8 +141,19 @@ def test_trackio_s_own_store_has_each_step_once(tmp_path):
     assert scores == [6, 8] and found["logs"][-1]["test/last/all/none/mAP"] == 0.25
 
 
+def test_protocols_of_one_label_are_both_logged(kind, planted, tmp_path):
+    rows = [
+        ROW | {"protocol": {"trials": n}, "protocol_text": f"mine:trials={n}", "mAP": n / 4}
+        for n in (1, 2)
+    ]
+    with tracker_of(kind, tmp_path) as tracker:
+        tracker.on_result(rows)
+    ((_, ((_, logged),)),) = planted.runs.items()
+    assert [logged[f"test/last/all (mine:trials={n})/none/mAP"] for n in (1, 2)] == [0.25, 0.5]
+
+
 def test_a_mixed_gallerys_own_measures_are_numbers_too():
     row = {"checkpoint": "last", "label": "mixed", "rerank": "none", "mAP": 0.5, "mINP": 0.4}
     mixed = {"share": 0.3, "confusion": {"mean": 0.2, "std": 0.1}, "cross_modality_mAP": None}
-    found = _numbers(row | {"cmc": {"1": 0.6}, "mixed": mixed})
+    found = _numbers(row | {"cmc": {"1": 0.6}, "mixed": mixed}, "mixed")
     assert found["test/last/mixed/none/confusion"] == 0.2 and len(found) == 4

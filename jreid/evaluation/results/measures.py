@@ -1,5 +1,6 @@
 """The measures of a result row in percent, and their deviations."""
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,30 @@ def metrics_of(row: Mapping[str, Any]) -> list[str]:
 def title(measure: str) -> str:
     """The head of a measure's column."""
     return MIXED_METRICS.get(measure, measure)
+
+
+def labels_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The label of each row; with the protocol's text where other protocols have the same label.
+
+    >>> rows = [
+    ...     {"label": "all", "protocol": {"trials": n}, "protocol_text": f"mine:trials={n}"}
+    ...     for n in (1, 2, 2)
+    ... ]
+    >>> labels_of_rows(rows)
+    ['all (mine:trials=1)', 'all (mine:trials=2)', 'all (mine:trials=2)']
+    >>> labels_of_rows(rows[1:])
+    ['all', 'all']
+    """
+    protocols: dict[str, set[str]] = {}
+    for row in rows:
+        rule = json.dumps(row.get("protocol"), sort_keys=True)
+        protocols.setdefault(row["label"], set()).add(rule)
+    return [
+        f"{row['label']} ({row.get('protocol_text') or row['fingerprint']})"
+        if len(protocols[row["label"]]) > 1
+        else row["label"]
+        for row in rows
+    ]
 
 
 def percent(row: Mapping[str, Any], measure: str) -> float | None:
