@@ -433,9 +433,12 @@ def test_features_that_are_not_all_of_the_dataset(tmp_path, capsys):
     (row,) = json.loads(output.read_text())["rows"]
     assert row["partial"] and row["dataset"] == "sysu_mm01"
     assert "first: partial" in call(capsys, "evaluate", "--compare", output, output)[1]
-    assert "Marked" not in call(capsys, *evaluate, "--dataset=mine")[1]
+    _, out, err = call(capsys, *evaluate, "--dataset=mine")
+    assert "Marked" not in out
+    assert "--dataset=mine is no dataset that jreid knows" in err
     (row,) = json.loads(output.read_text())["rows"]
     assert not row["partial"] and row["dataset"] == "mine"
+    assert "jreid knows" not in call(capsys, *evaluate, "--dataset=tiny")[2]
     # An origin marks a row and never sets its metrics.
     origin = {"labels": "others", "row": {"dataset": "mine", "mAP": 1.0, "checkpoint": "last"}}
     np.savez(file, **labels, origin=json.dumps(origin))

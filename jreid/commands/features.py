@@ -1,6 +1,7 @@
 """`jreid evaluate --features`: features of any model, by every protocol."""
 
 import argparse
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, product
 from pathlib import Path
@@ -13,9 +14,11 @@ from jreid.commands.results import (
     raise_incomplete,
     require_suffix,
 )
+from jreid.datasets import DATASETS, LAYOUTS
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
 
+log = logging.getLogger(__name__)
 FLAGS = ("protocol", "dataset", "gallery_index", "rerank", "allow_partial")
 OF_FILE = ("config_hash", "extraction", "data_fingerprint")  # kept from a run's embeddings
 
@@ -125,6 +128,14 @@ def _checked(
         raise InputError(
             f"{options.features} holds features of {written}, not of {options.dataset}; leave "
             "--dataset out."
+        )
+    if options.dataset and options.dataset not in {
+        known.name or name for name, known in DATASETS.items()
+    }:
+        log.warning(
+            "--dataset=%s is no dataset that jreid knows (%s, ...), so the number of its images is "
+            "not checked.",
+            *(options.dataset, ", ".join(LAYOUTS)),
         )
     name = written or _dataset_of(protocols)
     faults = feature_faults(name, table, row.get("of_split", "test"), _cameras(protocols))
