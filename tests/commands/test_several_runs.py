@@ -164,6 +164,7 @@ def test_the_mean_of_others_is_not_replaced(seeds, change, tmp_path, capsys):
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
+@pytest.mark.slow
 def test_more_seeds_replace_the_mean_of_fewer(seeds, tmp_path):
     workdir, flags = seeds
     shutil.copytree(workdir, tmp_path / "runs")

@@ -86,6 +86,7 @@ def test_the_test_people_of_a_start_are_remembered_by_its_heirs(
 
 
 @pytest.mark.fault("A2")
+@pytest.mark.slow
 def test_a_start_whose_images_are_gone_marks_every_row(train, folder, tmp_path, capsys):
     gone, start, workdir = tmp_path / "gone", tmp_path / "start", tmp_path / "run"
     shutil.copytree(folder, gone)

@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import huggingface_hub
+import huggingface_hub.errors  # the package imports it only when something is not found
 import numpy as np
 import PIL.Image
 import pytest

@@ -98,6 +98,7 @@ def test_steps_that_cannot_be_are_refused(steps, first, message, tmp_path):
         Profiler(tmp_path, steps, first, STARTS)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_profiled_in_silence(tiny_folder, prepared, tmp_path, capsys):
     train = ["train", *tiny_flags(tiny_folder, prepared), f"--workdir={tmp_path}/run"]
     train += ["--config.method=helpers.small_method", "--config.epochs=0"]
