@@ -26,6 +26,12 @@ def has_part(part: str) -> bool:
     return all(map(_is_installed, MODULES[part]))
 
 
+def part_of(module: str | None) -> str | None:
+    """The part that installs a module, such as `torch.nn`; None for a module of no part."""
+    package = (module or "").partition(".")[0]
+    return next((part for part, modules in MODULES.items() if package in modules), None)
+
+
 def require_part(part: str, what: str, otherwise: str = "") -> None:
     """Raises InputError, with the command that installs it, if a part is not installed.
 

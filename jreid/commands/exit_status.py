@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from jreid.errors import InputError, Stopped
+from jreid.optional_parts import part_of
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,16 @@ def exit_status(run: Callable[[], int | None], hint: Callable[[], str] = str) ->
             "file, or to the run's config.json, as in the files of configs/%s.",
             field,
             hint(),
+        )
+        return 2
+    except ImportError as error:
+        part = part_of(error.name)
+        if part is None:
+            raise
+        log.error(
+            "the Python module %s is installed but cannot be loaded (%s); install it again by `pip "
+            'install --force-reinstall "jreid[%s]"`.',
+            *(error.name, f"{error}".rstrip("."), part),
         )
         return 2
     except OSError as error:
