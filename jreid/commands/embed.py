@@ -71,7 +71,7 @@ def _embed(options: argparse.Namespace) -> None:
     if options.split:
         config = config_of_run(options)
         dataset = dataset_of(config)
-        marks = marks_of_data(options, run, config, dataset, options.split, dataset_of)
+        marks = marks_of_data(options, run, config, dataset, options.split)
         what = {"split": options.split}
         with TerminalBar() as bar:
             of_split = (config, run, options.checkpoint, dataset, options.split)

@@ -93,7 +93,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     require_suffix(options.output, ".json")
     config = config_of_run(options)
     dataset = dataset_of(config)
-    marks = marks_of_data(options, run, config, dataset, "test", dataset_of)
+    marks = marks_of_data(options, run, config, dataset, "test")
     evaluate_and_print(options, config, run, dataset, draw_protocols(config, dataset), marks)
 
 

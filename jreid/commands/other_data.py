@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.commands.common import OWN_FOLDER, require_own
-from jreid.commands.trained_on import Load, compare_with_training
+from jreid.commands.trained_on import compare_with_training
 from jreid.errors import InputError
 
 FLAG = "--other-data"
@@ -46,7 +46,6 @@ def marks_of_data(
     config: Any,
     dataset: Any,
     split: str,
-    load: Load,
 ) -> dict[str, Any]:
     """The fields that mark rows on other data; empty if the dataset is the run's own.
 
@@ -55,7 +54,6 @@ def marks_of_data(
     Args:
         options: of the verb, which say whether the user asked for other data.
         split: the split to embed.
-        load: loads the dataset of a config.
 
     Returns:
         `other_data`; `trained_on`, the name of the run's own dataset; and `trained_on_unknown` if
@@ -71,5 +69,5 @@ def marks_of_data(
     if not asked or run.record().get("data_fingerprint") == dataset.fingerprint:
         return {}
     marks = {"other_data": True, "trained_on": run.config().data.name}
-    known = compare_with_training(run, config, dataset, load, split)
+    known = compare_with_training(run, config, dataset, split)
     return marks if known else {**marks, "trained_on_unknown": True}

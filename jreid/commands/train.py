@@ -257,9 +257,9 @@ def _unseen(start: Any, config: Any, run: Any, dataset: Any, options: argparse.N
 
     if start.record["kind"] == "run":
         other = Run(options.init_from)
-        return start.with_fields(fields_of_start(other, config, dataset, dataset_of))
+        return start.with_fields(fields_of_start(other, config, dataset))
     if run.allow_drift:
-        refuse_drift(run, config, dataset, dataset_of)
+        refuse_drift(run, config, dataset)
     return start
 
 

@@ -3,28 +3,27 @@
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jreid.commands.common import dataset_of
 from jreid.datasets import SETTINGS, SHARED_PEOPLE, TITLES
 from jreid.errors import InputError
 
 OTHER_PEOPLE = "evaluate it on people that it was not trained on"
 OTHER_START = "start from a run that was not trained on them, or from config.weights"
 OTHER_WORKDIR = "train on these data in another --workdir"
-Load = Callable[[Any], Any]
 log = logging.getLogger(__name__)
 
 
 def compare_with_training(
-    run: Any, config: Any, dataset: Any, load: Load, split: str = "test", remedy: str = OTHER_PEOPLE
+    run: Any, config: Any, dataset: Any, split: str = "test", remedy: str = OTHER_PEOPLE
 ) -> bool:
     """Compares a split with the data of a run and of those that its weights come from.
 
     Args:
         config: of the dataset.
-        load: loads the dataset of a config.
         remedy: the end of the error.
 
     Returns:
@@ -38,13 +37,13 @@ def compare_with_training(
 
     known = True
     for one in _lineage(run):
-        compared = one and _compare(one, config, dataset, load, split, remedy)
+        compared = one and _compare(one, config, dataset, split, remedy)
         if not compared or marks_of_record(one.record()):
             known = False
     return known
 
 
-def fields_of_start(start: Any, config: Any, dataset: Any, load: Load) -> dict[str, Any]:
+def fields_of_start(start: Any, config: Any, dataset: Any) -> dict[str, Any]:
     """The fields of `start` in `run.json` on the data of the run whose weights another one takes.
 
     Args:
@@ -67,7 +66,7 @@ def fields_of_start(start: Any, config: Any, dataset: Any, load: Load) -> dict[s
     if own == dataset.fingerprint or (is_import and same):
         known = not marks_of_record(record)
     else:
-        known = compare_with_training(start, config, dataset, load, remedy=OTHER_START)
+        known = compare_with_training(start, config, dataset, remedy=OTHER_START)
     if not known:
         log.warning(
             "%s: the images that its weights were trained on cannot all be compared with the test "
@@ -77,13 +76,13 @@ def fields_of_start(start: Any, config: Any, dataset: Any, load: Load) -> dict[s
     return {"data_fingerprint": own, "trained_on_unknown": not known}
 
 
-def refuse_drift(run: Any, config: Any, dataset: Any, load: Load) -> None:
+def refuse_drift(run: Any, config: Any, dataset: Any) -> None:
     """Raises InputError if a run that is resumed on other data was trained on their test split."""
     from jreid.runs.checkpoint_folder import StepFolders
 
     own = run.record().get("data_fingerprint")
     if own not in (None, dataset.fingerprint) and StepFolders(run.checkpoints).latest():
-        compare_with_training(run, config, dataset, load, remedy=OTHER_WORKDIR)
+        compare_with_training(run, config, dataset, remedy=OTHER_WORKDIR)
 
 
 def _lineage(run: Any) -> Iterator[Any]:
@@ -112,12 +111,12 @@ def _run_of(start: Mapping[str, Any]) -> Any:
     return run if own == start.get("data_fingerprint", own) else None
 
 
-def _compare(run: Any, config: Any, dataset: Any, load: Load, split: str, remedy: str) -> bool:
+def _compare(run: Any, config: Any, dataset: Any, split: str, remedy: str) -> bool:
     """As `compare_with_training`, for the data of one run."""
     import numpy as np
 
     _refuse_shared_people(run, config)
-    training = _training_rows(run, load)
+    training = _training_rows(run)
     if training is None:
         return False
     images = {hashlib.sha256(image).digest() for image in training.image}
@@ -170,13 +169,13 @@ def _datasets(data: Any) -> set[str]:
     return {data.name, data.layout} if data.name in TITLES else {data.name}
 
 
-def _training_rows(run: Any, load: Load) -> Any:
+def _training_rows(run: Any) -> Any:
     """The Table of what the run was trained on; None if the images are no longer there."""
     import numpy as np
 
     config, own = run.config(), run.record().get("data_fingerprint")
     try:
-        dataset = load(config) if own else None
+        dataset = dataset_of(config) if own else None
     except InputError:
         return None
     if dataset is None or dataset.fingerprint != own:

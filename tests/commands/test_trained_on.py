@@ -171,5 +171,5 @@ def test_the_config_of_an_import_says_which_data_it_is_of(trial, is_known):
         record=lambda: {"data_fingerprint": None, "start": {"kind": "import"}},
         config=lambda: config(1),
     )
-    found = fields_of_start(start, config(trial), SimpleNamespace(fingerprint="2"), None)
+    found = fields_of_start(start, config(trial), SimpleNamespace(fingerprint="2"))
     assert found == {"data_fingerprint": None, "trained_on_unknown": not is_known}

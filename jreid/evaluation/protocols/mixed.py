@@ -37,7 +37,7 @@ def mixed(
     that the gallery of a larger share holds the images of this modality that a smaller one has.
     Queries are the images that are in no gallery of any share (`common`, to compare shares) or not
     in this one (`own`). A query skips the images of its own identity from its own place. Images of
-    other people from this place stay, because the protocol measures whether they are told apart;
+    other people from this place stay, because the protocol measures whether they are distinguished;
     SYSU-MM01's rule skips the whole place.
 
     Besides the usual metrics, rows have the cross-modality mAP and the confusion
