@@ -1,7 +1,6 @@
 """Has one process compile a program that others need, too; they read it from the cache."""
 
 import contextlib
-import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,13 +23,11 @@ def compiled_once(function: Any, *arguments: Any) -> Iterator[None]:
     together. After `PATIENCE` a process compiles by itself.
 
     Args:
-        function: from `jax.jit`, or a partial of one; for others nothing waits.
+        function: `Hoisted` or from `jax.jit`; for others nothing waits.
         arguments: of the call.
     """
     settings: Any = jax.config
     folder = settings.jax_enable_compilation_cache and settings.jax_compilation_cache_dir
-    if isinstance(function, functools.partial):
-        function, arguments = function.func, (*function.args, *arguments)
     if not folder or not hasattr(function, "lower") or jax.process_count() > 1:
         yield
         return

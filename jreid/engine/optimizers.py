@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
 from jreid.find import require_name
+from jreid.hoisting import hoistable
 from jreid.methods import Config
 
 KINDS = ("sgd", "adam")
@@ -21,27 +22,24 @@ MILESTONES = 8  # the array of them has a multiple of this length
 Epochs = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
-def schedule(options: Config) -> Partial:
+def schedule(options: Config) -> Callable[[Float[Array, ""]], Float[Array, ""]]:
     """A function from the epoch to the rate: linear warm-up by whole epochs, then milestones.
 
     With `warmup_epochs` W it is (e + 1) / W of the base rate in epoch e < W, as the staircase of
     the released AGW code; or, if a `warmup_initial` s is given, s + (1 - s) e / W, as in the
     released codes of MPANet and PFINet. If W is 0 there is no warm-up, with either. From each
     milestone on it is multiplied by `lr_decay`.
-
-    The function is a pytree of its numbers. As an argument of a compiled step, it lets runs of
-    other rates share what is compiled.
     """
     start = options.warmup_initial if options.warmup_epochs else 1.0
     numbers = (options.learning_rate, start, 1 - start, 0 if start else 1)
     numbers += (max(options.warmup_epochs, 1), options.lr_decay)
     # Epochs that never come: schedules with fewer and more milestones share what is compiled.
     never = [np.inf] * (MILESTONES - len(options.milestones) % MILESTONES)
-    # JAX makes float32 of it, except where float64 is on, as in the parity tests.
-    return Partial(_rate, np.array([*numbers, *options.milestones, *never], float))
+    # An array, so that runs of other rates share what is compiled.
+    return partial(_rate, hoistable(np.array([*numbers, *options.milestones, *never], float)))
 
 
-def _rate(numbers: Float[Array | np.ndarray, " n"], epoch: Float[Array, ""]) -> Float[Array, ""]:
+def _rate(numbers: Float[Array, " n"], epoch: Float[Array, ""]) -> Float[Array, ""]:
     base, start, rise, first, warmup_epochs, lr_decay = numbers[:6]
     whole = jnp.floor(epoch)
     warmup = jnp.minimum(1.0, start + rise * ((whole + first) / warmup_epochs))
@@ -61,12 +59,12 @@ def build(options: Config) -> optax.GradientTransformationExtraArgs:
     """
     require_name("optimizer.kind", options.kind, KINDS)
     if options.kind == "sgd":
-        core = optax.trace(options.momentum, nesterov=options.nesterov)
+        core = optax.trace(hoistable(options.momentum), nesterov=options.nesterov)
     else:
         core = optax.scale_by_adam(*options.betas)
-    patterns = _compile(options.lr_multipliers)
+    patterns = [(one, hoistable(factor)) for one, factor in _compile(options.lr_multipliers)]
     return optax.chain(
-        optax.add_decayed_weights(options.weight_decay),
+        optax.add_decayed_weights(hoistable(options.weight_decay)),
         core,
         _scale_by_path(patterns),
         _SCALE_BY_LEARNING_RATE,
@@ -89,12 +87,13 @@ def _compile(lr_multipliers: Any) -> list[tuple[re.Pattern[str], float]]:
         ) from error
 
 
-def _scale_by_path(patterns: list[tuple[re.Pattern[str], float]]) -> optax.GradientTransformation:
-    def scale(path: str) -> float:
-        return next((factor for pattern, factor in patterns if pattern.fullmatch(path)), 1.0)
+def _scale_by_path(patterns: list[tuple[re.Pattern[str], Array]]) -> optax.GradientTransformation:
+    def scaled(path: str, value: Array) -> Array:
+        factor = next((factor for pattern, factor in patterns if pattern.fullmatch(path)), None)
+        return value if factor is None else factor * value
 
     def update(updates: Any, _: Any) -> Any:
-        return {path: scale(path) * value for path, value in updates.items()}
+        return {path: scaled(path, value) for path, value in updates.items()}
 
     return optax.stateless(update)
 

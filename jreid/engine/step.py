@@ -1,7 +1,6 @@
 """The compiled functions: one training step and one embedding function for every method."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jax.tree_util import Partial
 
 from jreid.distributed.mesh import replicated, split
 from jreid.engine.optimizers import Epochs, schedule
 from jreid.engine.state import TrainState, merged, owned
+from jreid.hoisting import Hoisted, hoistable
 from jreid.methods import Batch, Method, Metrics, Phase, Player, Variables
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -36,21 +35,22 @@ def make_train_step(
     seed: int,
     mesh: Mesh,
     phase: Phase | None = None,
-) -> TrainStep:
+) -> Hoisted:
     """The step `(state, batch) -> state, metrics`, compiled once; the old state is donated.
 
-    It is a `functools.partial`. Its one argument has the seed, the epochs and the learning rates,
-    so the compiled code, which is cached between commands, serves runs with others of these.
+    The compiled code, which is cached between commands, serves runs with another seed, other
+    epochs, other learning rates, weights of losses, and other numbers that are `hoistable`.
 
     Each player of the phase (the method's last, if none is given) in turn computes the gradient of
     its loss with respect to its own parameters and updates them. The batch is split over the mesh's
     devices; statistics and losses are over the whole batch.
     """
     players = (phase or method.phases[-1]).players
+    rates = [schedule(player.optimizer) for player in players]
+    seed_number = hoistable(np.uint32(seed % 2**32))
 
-    def step(numbers: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        seed, epochs, rates = numbers
-        step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        step_key = jax.random.fold_in(jax.random.key(seed_number), state.step)
         epoch = epochs(state.step)
         params, model_state, opt_state = state.params, state.model_state, dict(state.opt_state)
         metrics: dict[str, jax.Array] = {}
@@ -71,16 +71,14 @@ def make_train_step(
         return state, metrics
 
     everywhere = replicated(mesh)
-    jitted = jax.jit(
+    return Hoisted(
         step,
-        donate_argnums=1,
-        in_shardings=(everywhere, everywhere, split(mesh)),
+        constants_sharding=everywhere,
+        in_shardings=(everywhere, split(mesh)),
+        donate=0,
         out_shardings=(everywhere, everywhere),
         compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
-    rates = [schedule(player.optimizer) for player in players]
-    epochs = epochs if isinstance(epochs, Partial) else Partial(epochs)
-    return partial(jitted, (np.uint32(seed % 2**32), epochs, rates))
 
 
 def gradients_of(

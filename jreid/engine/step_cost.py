@@ -86,10 +86,11 @@ def trace_step(
     Returns:
         The step as `jax.jit` traces it, and its arguments before the state and the batch.
     """
-    seeded: Any = make_train_step(
+    step = make_train_step(
         model.method, model.optimizers, _first_epoch, model.config.seed, mesh or model.mesh, phase
     )
-    return seeded.func.trace(*seeded.args, state, batch), seeded.args
+    function, constants = step.bind(state, batch)
+    return function.trace(constants, state, batch), (constants,)
 
 
 def memory_of(compiled: Any) -> int:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.hoisting import hoistable
 from jreid.losses._checks import REDUCTIONS, checked, choose, require
 from jreid.losses.pairwise import euclidean_distances
 
@@ -77,7 +78,7 @@ def log_affinity(
     center = left.mean(0, keepdims=True)
     centered = left - center
     other = centered if right is None else right.astype(jnp.float32) - center
-    logits = euclidean_distances(centered, other) / temperature
+    logits = euclidean_distances(centered, other) / hoistable(temperature)
     itself = jnp.eye(*logits.shape, dtype=bool)
     if right is None:
         logits = jnp.where(itself, 0.0, logits)  # exactly 0, without rounding errors
@@ -174,7 +175,9 @@ def semantic_alignment(
     require(form, FORMS, "form")
     if form == "stacked":
         a, b = (_stack(logits, images) for logits in (a, b))
-    log_p, log_q = (jax.nn.log_softmax(x.astype(jnp.float32) / temperature) for x in (a, b))
+    log_p, log_q = (
+        jax.nn.log_softmax(x.astype(jnp.float32) / hoistable(temperature)) for x in (a, b)
+    )
     return kl_divergence(log_p, log_q, symmetric, reduce)
 
 

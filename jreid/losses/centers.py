@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.lax import Precision
 from jaxtyping import Array, Bool, Float, Integer
 
+from jreid.hoisting import hoistable
 from jreid.losses._checks import Margin, checked
 from jreid.losses.mining import hardest
 from jreid.losses.pairwise import MIN_SQUARED_DISTANCE, euclidean_distances
@@ -53,7 +54,7 @@ def _one_group(
     centers, count = _centers(features, same)
     squares = ((features - centers) ** 2).sum(1)
     to_center = jnp.sqrt(jnp.maximum(squares, MIN_SQUARED_DISTANCE)).mean()
-    hinge = jax.nn.relu(margin - _distances_among(centers))
+    hinge = jax.nn.relu(hoistable(margin) - _distances_among(centers))
     # Each row repeats the center of its identity, so the rows of an identity share a weight of one.
     weight = (1 - same.astype(jnp.float32)) / (count[:, None] * count[None, :])
     return to_center + (weight * hinge).sum() / jnp.maximum(weight.sum(), 1.0)
@@ -93,7 +94,7 @@ def hetero_center_triplet(
     distances = _distances_among(centers)
     own, nearest = hardest(distances, same & ~together, distances, ~same)
     # An identity of one modality has no other center of its own: the distance to it counts as 0.
-    hinge = jax.nn.relu(jnp.maximum(own, 0.0) - nearest + margin)
+    hinge = jax.nn.relu(jnp.maximum(own, 0.0) - nearest + hoistable(margin))
     # Each row repeats the center of its group, so the rows of a group share a weight of one.
     return (hinge / count).sum() / (1 / count).sum()
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
+from jreid.hoisting import hoistable
 from jreid.losses._checks import REDUCTIONS, Margin, checked, choose
 from jreid.losses.pairwise import DISTANCES
 
@@ -92,7 +93,7 @@ def mined_triplet(
     same = identity[:, None] == others[None, :]
     positive, negative = mine(to_positives, same, to_negatives, ~same)
     gap = positive - negative
-    return total(jax.nn.softplus(gap) if margin is None else jax.nn.relu(gap + margin))
+    return total(jax.nn.softplus(gap) if margin is None else jax.nn.relu(gap + hoistable(margin)))
 
 
 def _released_softmax(scores: Pairs, mask: Mask) -> Pairs:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jreid.hoisting import hoistable
 from jreid.losses._checks import checked
 from jreid.losses.alignment import kl_divergence
 from jreid.losses.classification import cross_entropy
@@ -170,4 +171,5 @@ def _divergence(logits: Array, other: Array) -> Array:
 
 def exponential_average(average: Any, current: Any, rate: float) -> Any:
     """The average after one more step: (1 - rate) average + rate current, for each array."""
-    return jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, average, current)
+    share = hoistable(rate)
+    return jax.tree.map(lambda old, new: (1 - share) * old + share * new, average, current)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jreid.hoisting import hoistable
 from jreid.losses._checks import checked, choose
 from jreid.losses.pairwise import MIN_SQUARED_DISTANCE
 
@@ -88,7 +89,7 @@ def modality_centroid_distance(
     difference = (visible.astype(jnp.float32) - infrared.astype(jnp.float32)).reshape(
         -1, images, visible.shape[1]
     )
-    squares = ((difference.mean(1) + epsilon) ** 2).sum(1)
+    squares = ((difference.mean(1) + hoistable(epsilon)) ** 2).sum(1)
     return jnp.sqrt(jnp.maximum(squares, MIN_SQUARED_DISTANCE))
 
 

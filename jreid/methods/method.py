@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jreid.errors import InputError
 from jreid.find import call, find_module
+from jreid.hoisting import hoistable
 from jreid.methods.attention import grad_cam_of
 
 # A locked ml_collections.ConfigDict: a type checker cannot know its fields.
@@ -264,7 +265,8 @@ def _with_share(run: Callable[..., tuple[Terms, Variables]], names: Collection[s
 
 def weighted_sum(losses: Losses) -> Float[Array, ""]:
     """The sum of the losses' values, each times its weight."""
-    return sum((weight * value for weight, value in losses.values()), start=jnp.zeros(()))
+    weighted = (hoistable(weight) * value for weight, value in losses.values())
+    return sum(weighted, start=jnp.zeros(()))
 
 
 def images_of(batch: Batch) -> Mapping[str, jax.Array]:

@@ -1,8 +1,9 @@
 """The plan of a run: the rows of each step, and the epoch of a step."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from jreid import config as configs
@@ -11,6 +12,7 @@ from jreid.data.samplers import Plan
 from jreid.data.table import Table
 from jreid.engine.optimizers import Epochs
 from jreid.errors import InputError
+from jreid.hoisting import hoistable
 from jreid.methods import Config
 from jreid.runs.run import Run
 
@@ -71,18 +73,15 @@ def plan_training(config: Config, dataset: Dataset, run: Run | None = None) -> t
 
 
 def epochs_of(plan: Plan) -> Epochs:
-    """A function from a step to its epoch with a fraction, which JAX can trace.
-
-    It is a pytree, so that a compiled step can take it as an argument.
-    """
+    """A function from a step to its epoch with a fraction, which JAX can trace."""
     # Epochs beyond the last: the step after the run has an epoch too, and runs of different lengths
     # have arrays of one length, so that they share what is compiled.
     more = EPOCHS - len(plan.starts) % EPOCHS
     starts = np.append(plan.starts, plan.steps + 1 + np.arange(more)).astype(np.int32)
-    return Partial(_epoch, starts)
+    return partial(_epoch, hoistable(starts))
 
 
-def _epoch(bounds: Int[Array | np.ndarray, " n"], step: Int[Array, ""]) -> Float[Array, ""]:
+def _epoch(bounds: Int[Array, " n"], step: Int[Array, ""]) -> Float[Array, ""]:
     epoch = jnp.searchsorted(bounds, step, side="right") - 1
     share = (step - bounds[epoch]) / (bounds[epoch + 1] - bounds[epoch])
     return epoch.astype(jnp.float32) + share

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import operator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,13 @@ from helpers.batches import random_batch
 from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
+from jreid import config as configs
 from jreid.distributed.mesh import check_divisible, make_mesh, replicated, split
 from jreid.engine import optimizers
+from jreid.engine.model import Model
 from jreid.engine.state import create
 from jreid.engine.step import first_not_finite, make_embed, make_train_step
+from jreid.engine.step_cost import batch_shapes
 from jreid.methods import load
 from jreid.training.plan import epochs_of
 
@@ -44,7 +48,7 @@ def trained(config_json, devices):
         for number in range(count):
             state, metrics = step(state, jax.device_put(random_batch(8, seed=number), split(mesh)))
             message.append({name: float(value) for name, value in metrics.items()})
-        assert step.func._cache_size() <= 1
+            assert step.bind(state, random_batch(8, seed=0))[0]._cache_size() == 1
         return jax.device_get(state), message
 
     return run
@@ -72,20 +76,83 @@ def test_four_devices_take_the_steps_of_one(cautious):
         assert a == pytest.approx(b, rel=5e-3)
 
 
+def lowered(config, seed, epochs):
+    """The code of the steps of all phases, before XLA compiles it."""
+    model = Model(config)
+    arguments = model.shapes(), batch_shapes(config)
+    options = model.method, model.optimizers, epochs, seed, mesh_of(1)
+    steps = [make_train_step(*options, phase) for phase in model.method.phases]
+    with jax.numpy_dtype_promotion("standard"):  # for Adam, see conftest.py
+        return [step.lower(*arguments).as_text() for step in steps]
+
+
 def test_seeds_schedules_and_numbers_of_epochs_share_what_is_compiled(tiny_config):
-    def lowered(seed, rate, milestones, count):
+    def of_run(seed, rate, milestones, count):
         tiny_config.optimizer.update(learning_rate=rate, milestones=milestones)
         starts = np.arange(0, 4 * count + 1, 4)
-        epochs = epochs_of(SimpleNamespace(starts=starts, steps=4 * count))
-        method = load(tiny_config)
-        options = {"model": optimizers.build(tiny_config.optimizer)}
-        step: Any = make_train_step(method, options, epochs, seed, mesh_of(1))
-        variables = jax.eval_shape(method.init, jax.random.key(0), random_batch(8, seed=0))
-        state = jax.eval_shape(lambda given: create(given, method.players, options), variables)
-        return step.func.lower(*step.args, state, random_batch(8, seed=0)).as_text(), step.args
+        return lowered(
+            tiny_config, seed, epochs_of(SimpleNamespace(starts=starts, steps=4 * count))
+        )
 
-    (one, given), (other, given_other) = lowered(1, 0.1, (5,), 10), lowered(2, 0.2, (6, 8), 20)
-    assert one == other and given != given_other
+    assert of_run(1, 0.1, (5,), 10) == of_run(2, 0.2, (6, 8), 20)
+
+
+IDKL_WEIGHTS = ("confuser", "discriminator", "tgsa", "csa", "mdr_tgsa", "mdr_csa", "purifier")
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("agw", ("triplet.margin", "optimizer.momentum", "optimizer.weight_decay")),
+        ("pfinet", ("pfinet.margin", "optimizer.weight_decay")),
+        (
+            "mutual_prediction",
+            ("triplet.margin", "mutual_prediction.alpha", "mutual_prediction.beta"),
+        ),
+        (
+            "base_derivative",
+            (
+                "base_derivative.multi_mode_margin",
+                "base_derivative.multi_directional_margin",
+                "base_derivative.loss_weights.identity",
+                "base_derivative.loss_weights.multi_mode",
+            ),
+        ),
+        (
+            "idkl",
+            (
+                "idkl.tgsa.temperature",
+                "idkl.csa.temperature",
+                "idkl.reversal.strength",
+                "idkl.purifier.epsilon",
+                *(f"idkl.weights.{name}" for name in IDKL_WEIGHTS),
+            ),
+        ),
+        pytest.param(
+            "pfanet",
+            (
+                "pfanet.triplet.margin",
+                "pfanet.loss_weights.identity",
+                "pfanet.loss_weights.cycle",
+                "pfanet.loss_weights.fooling",
+                "pfanet.discriminator.optimizer.momentum",
+            ),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_runs_with_other_numbers_in_their_losses_share_what_is_compiled(method, fields):
+    config = configs.load(f"{method}:tiny")
+    values = [operator.attrgetter(field)(config) for field in fields]
+    flags = [f"--config.{name}={0.75 * x}" for name, x in zip(fields, values, strict=True)]
+    changed = configs.load(f"{method}:tiny", flags)
+    assert lowered(config, 0, epochs) == lowered(changed, 0, epochs)
+
+
+def test_runs_of_other_lengths_share_a_rising_reversal():
+    flags = "--config.idkl.reversal.schedule=rising", "--config.epochs=3"
+    other = configs.load("idkl:tiny", [*flags[:1], "--config.epochs=5"])
+    assert lowered(configs.load("idkl:tiny", flags), 0, epochs) == lowered(other, 0, epochs)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.find import OUTSIDE, require_choices
+from jreid.hoisting import hoistable
 from jreid.losses.alignment import CROSSES, FORMS, REDUCTIONS
 from jreid.losses.purification import HINGES
 from jreid.losses.triplet import TRIPLETS, find_triplet
@@ -75,8 +76,9 @@ def create(config: Config) -> Method:
         return out.shared.embedding
 
     def reversal_at(epoch: Float[Array, ""]) -> dict[str, Any]:
-        rise = rising_strength(epoch / config.epochs) if reversal.schedule == "rising" else 1.0
-        return {"reversal": reversal.strength * rise}
+        epochs = hoistable(float(config.epochs))
+        rise = rising_strength(epoch / epochs) if reversal.schedule == "rising" else 1.0
+        return {"reversal": hoistable(reversal.strength) * rise}
 
     return single_network(
         network,
