@@ -111,11 +111,16 @@ def rename_whole(unfinished: Path, path: Path) -> None:
     Raises:
         OSError: as `os.rename`; or the disk has failed.
     """
-    for place, _, names in os.walk(unfinished):
+    sync_all(unfinished)
+    rename(unfinished, path)
+
+
+def sync_all(folder: Path) -> None:
+    """Returns once a folder's whole content is on the disk; OSError as `sync`."""
+    for place, _, names in os.walk(folder):
         for name in names:
             sync(Path(place, name))
         sync(Path(place))
-    rename(unfinished, path)
 
 
 def rename(old: Path, new: Path) -> None:

@@ -188,7 +188,7 @@ def _source_of(options: argparse.Namespace) -> Any:
         require_name("jreid data", layout, NAMES)
     name = layout.rpartition(".")[2]
     folder = options.source or Path("data") / name
-    if name == "synthetic":
+    if layout == "synthetic":
         label = read_label(folder)
         if label is None:
             command = synthesize_command(folder.name, folder) or synthesize_command(name, folder)

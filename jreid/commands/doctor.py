@@ -22,6 +22,8 @@ def add(verbs: Any) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     """Runs every check, even after one fails; returns status 1 if any failed."""
+    if options.overrides and not options.config:
+        raise InputError(f"{options.overrides[0]} needs --config, such as --config=agw:regdb.")
     config, fault = None, None
     try:  # before JAX creates devices, since it sets the number of threads
         config = config_of(options) if options.config else None

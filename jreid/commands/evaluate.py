@@ -23,7 +23,7 @@ from jreid.commands.results import (
     print_rows,
     raise_incomplete,
     read_runs,
-    require_suffix,
+    require_result_output,
 )
 from jreid.errors import InputError
 from jreid.progress import TerminalBar
@@ -90,7 +90,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run
 
     run = Run(options.workdir)
-    require_suffix(options.output, ".json")
+    require_result_output(options.output)
     config = config_of_run(options)
     dataset = dataset_of(config)
     marks = marks_of_data(options, run, config, dataset, "test")

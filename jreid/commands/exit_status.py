@@ -57,6 +57,6 @@ def exit_status(run: Callable[[], int | None], hint: Callable[[], str] = str) ->
         return stopped.status
     except KeyboardInterrupt:
         log.error(
-            "interrupted; give the same command again: training resumes from its last checkpoint."
+            "interrupted; give the same command again: a training resumes from its last checkpoint."
         )
         return 130

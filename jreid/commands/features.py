@@ -12,7 +12,7 @@ from jreid.commands.results import (
     keep_each,
     print_table,
     raise_incomplete,
-    require_suffix,
+    require_result_output,
 )
 from jreid.datasets import DATASETS, LAYOUTS
 from jreid.errors import InputError
@@ -77,7 +77,7 @@ def evaluate_features(options: argparse.Namespace) -> None:
     if not options.protocol:
         raise InputError("--features needs --protocol, such as --protocol=sysu_mm01.")
     output = options.output
-    require_suffix(output, ".json")
+    require_result_output(output)
     rerankings = read_reranks(options.rerank or ["none"])
     features, table = read_features(options.features)
     require_same(str(options.features), features)

@@ -47,9 +47,9 @@ def marks_of_data(
     dataset: Any,
     split: str,
 ) -> dict[str, Any]:
-    """The fields that mark rows on other data; empty if the dataset is the run's own.
+    """The fields that mark rows on other data; empty if the user did not ask for other data.
 
-    An imported run has no data of its own: its rows are always marked.
+    They are also empty if the dataset is the run's own. An imported run has no data of its own.
 
     Args:
         options: of the verb, which say whether the user asked for other data.

@@ -85,7 +85,7 @@ def _result(run: Any, config: Any, checkpoint: dict[str, Any]) -> dict[str, Any]
     mirror images.
     """
     from jreid.evaluation.results.compare import extraction_differences
-    from jreid.runs.evaluate import extraction_of
+    from jreid.runs.chosen import extraction_of
 
     result = run.read_result() if run.result.is_file() else {"rows": []}
     own = {"extraction": json.loads(json.dumps(extraction_of(config)))}

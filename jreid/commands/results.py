@@ -56,6 +56,23 @@ def require_suffix(output: Path | None, *suffixes: str) -> None:
         )
 
 
+def require_result_output(output: Path | None) -> None:
+    """Raises InputError unless a result may be written to this file, if one is given.
+
+    A file that exists must be a result: the run's own files end in `.json`, too.
+    """
+    require_suffix(output, ".json")
+    if output and output.exists():
+        from jreid.evaluation import read_result
+
+        try:
+            read_result(output)
+        except InputError as error:
+            raise InputError(
+                f"{output} exists and is not a result of jreid; choose another --output."
+            ) from error
+
+
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints result rows under a title."""
     from jreid.console import Console

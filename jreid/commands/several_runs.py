@@ -145,6 +145,8 @@ def _other_flags(options: argparse.Namespace) -> list[str]:
     flags = [f"--init-checkpoint={options.init_checkpoint}", f"--profile={options.profile}"]
     flags += [f"--init-from={options.init_from}"] if options.init_from else []
     flags += [f"--grace={options.grace}"] if options.grace is not None else []
+    # With it each run, too, ignores a cluster's variables.
+    flags += [f"--processes={options.processes}"] if options.processes is not None else []
     for name in ("allow_config_drift", "no_report", "trust_code"):
         flags += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
     return flags
@@ -216,7 +218,7 @@ def read_trials(text: str) -> list[int]:
     trials: set[int] = set()
     for part in text.split(","):
         first, _, last = part.partition("-")
+        if int(last or first) < int(first):
+            raise InputError(f"--trials={text} has the range {part}; give it as {last}-{first}.")
         trials |= {*range(int(first), int(last or first) + 1)}
-    if not trials:
-        raise InputError(f"--trials={text} is empty; give numbers such as 1-10 or 1,4.")
     return sorted(trials)

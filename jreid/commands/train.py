@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,11 @@ def _train(options: argparse.Namespace) -> None:
     from jreid.runs.run import Run
 
     require_part("data", "training")
-    if options.grace is not None and not options.grace >= 0:
-        raise InputError(f"--grace={options.grace} is not a number of seconds; give 0 or more.")
+    if options.grace is not None and not 0 <= options.grace <= threading.TIMEOUT_MAX:
+        raise InputError(
+            f"--grace={options.grace} is not a number of seconds that a process can wait; give 0 "
+            "or more, such as 60."
+        )
     if options.trials is not None or options.seeds is not None:
         train_several(options, _train_one)
         return

@@ -64,10 +64,11 @@ def run_jobs(
                     failed.append(Failure(job, f"it cannot be started ({error})"))
                 else:
                     running[process] = job, free.popleft()
-            for number in received[passed_on:]:
+            while passed_on < len(received):  # a signal may arrive at any moment
+                number = received[passed_on]
                 for process in running:  # a run saves at SIGINT and SIGTERM
                     process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
-            passed_on = len(received)
+                passed_on += 1
             for process in [process for process in running if process.poll() is not None]:
                 job, share = running.pop(process)
                 free.append(share)

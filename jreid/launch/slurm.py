@@ -125,13 +125,13 @@ def _in_queue(jobs: Sequence[Job], folder: Path) -> dict[str, Job]:
     """Those of the jobs that an earlier command submitted and that have not ended, by their ids."""
     from submitit.core.utils import DelayedSubmission, JobPaths
 
-    by_output, found = {job.output: job for job in jobs}, {}
+    by_output, found = {job.output.absolute(): job for job in jobs}, {}
     for number in _queue():
         file = JobPaths(folder, job_id=number).submitted_pickle
         queued = DelayedSubmission.load(file).args[0] if file.exists() else None
-        if queued is None or queued.output not in by_output:
+        if queued is None or queued.output.absolute() not in by_output:
             continue
-        job = by_output[queued.output]
+        job = by_output[queued.output.absolute()]
         if queued.command != job.command:
             raise InputError(
                 f"the run of {job.output} is in SLURM's queue as job {number} with other flags; "

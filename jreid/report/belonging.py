@@ -7,7 +7,7 @@ from typing import Any
 from jreid.errors import InputError
 from jreid.evaluation.results.compare import extraction_differences
 from jreid.methods import Config
-from jreid.runs.evaluate import extraction_of
+from jreid.runs.chosen import extraction_of
 from jreid.runs.protocols import Drawn
 from jreid.runs.run import Run
 

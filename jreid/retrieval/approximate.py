@@ -58,7 +58,7 @@ class Approximate(NamedTuple):
 
     def _search(self, query: np.ndarray, k: int, probed: int) -> tuple[np.ndarray, np.ndarray]:
         self.index.nprobe = probed
-        return self.index.search(_unit(query), k)
+        return self.index.search(unit(query), k)
 
 
 def read_or_build(
@@ -83,9 +83,9 @@ def read_or_build(
     index = faiss.IndexIVFFlat(coarse, D, L, faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True
     for start in range(0, len(features), AT_ONCE):
-        unit, chosen = _unit(features[start : start + AT_ONCE]), lists[start : start + AT_ONCE]
-        rows = np.arange(start, start + len(unit))
-        index.add_core(len(unit), *map(faiss.swig_ptr, (unit, rows, chosen)))
+        units, chosen = unit(features[start : start + AT_ONCE]), lists[start : start + AT_ONCE]
+        rows = np.arange(start, start + len(units))
+        index.add_core(len(units), *map(faiss.swig_ptr, (units, rows, chosen)))
     return Approximate(index, min(L, max(PROBED, L // 64)))
 
 
@@ -99,11 +99,11 @@ def _cluster(
     means = faiss.Kmeans(D, L, spherical=True, seed=0, **points)
     some = features[np.linspace(0, N - 1, min(N, TRAINED_WITH * L)).astype(int)]
     with explained(f"clustering {len(some):,} images into {L:,} lists for the approximate search"):
-        means.train(_unit(some))
+        means.train(unit(some))
     lists = np.empty(N, np.int64)
     for start in range(0, N, AT_ONCE):
         bar("images put into lists", start, N)
-        _, found = means.index.search(_unit(features[start : start + AT_ONCE]), 1)
+        _, found = means.index.search(unit(features[start : start + AT_ONCE]), 1)
         lists[start : start + AT_ONCE] = found[:, 0]
     bar("images put into lists", N, N)
     return means.centroids, lists
@@ -133,7 +133,8 @@ def _read(
         ) from error
 
 
-def _unit(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+def unit(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """The features divided by their lengths, float32; zeros stay zeros."""
     features = np.ascontiguousarray(features, np.float32)
     norm = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(norm == 0, 1, norm)

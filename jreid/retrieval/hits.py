@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from jreid.errors import InputError
 from jreid.evaluation import nearest
+from jreid.evaluation.ranking.inputs import require_finite
 from jreid.files import write_text
 from jreid.retrieval.approximate import Approximate
 from jreid.retrieval.sources import Source
@@ -89,6 +90,7 @@ class Hits:
         if gallery.approximate is None:
             self.rows, self.similarities = _exactly(query.features, gallery.features, k)
         else:
+            require_finite(query.features, "query", query.names)
             self.rows, self.similarities = gallery.approximate.search(query.features, k)
             self.recall = gallery.approximate.recall(query.features, self.rows)
 

@@ -20,7 +20,7 @@ from jreid.evaluation.results.feature_file import name_among
 from jreid.evaluation.results.feature_formats import read_arrays
 from jreid.paths import require_file
 from jreid.progress import explained
-from jreid.retrieval.approximate import import_faiss
+from jreid.retrieval.approximate import import_faiss, unit
 
 FIRST = (1, 10)  # the k of recall@k, beside the number of images that a search finds
 FACTORY = "a file of faiss, or a description for its index_factory, such as HNSW32 or IVF64,Flat"
@@ -88,10 +88,7 @@ def measure(
     if order is not None:
         gallery = gallery[np.argsort(order[gallery])]
     cosine = protocol.distance == "cosine"
-    vectors = np.ascontiguousarray(features, np.float32)
-    if cosine:
-        norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.where(norm == 0, 1, norm)
+    vectors = unit(features) if cosine else np.ascontiguousarray(features, np.float32)
     metric = faiss.METRIC_INNER_PRODUCT if cosine else faiss.METRIC_L2
     k = min(top, len(gallery))
     exact = faiss.index_factory(vectors.shape[1], "Flat", metric)

@@ -17,12 +17,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jreid.files import rename, rename_whole, write_text
+from jreid.files import rename, sync_all, write_text
 from jreid.runs import manifest
 
 CHECKPOINTS = ("last", "best")  # the newest, and the best on the validation identities
 KEPT_STEPS = 2  # newest ones, so that a run can resume even if the last one is damaged
 UNFINISHED = ".unfinished"
+REPLACED = f".old{UNFINISHED}"  # of a step that is saved again
+PATIENCE = 60.0  # seconds that a save waits for those who read the step
 NOTES_FILE = "notes.json"
 WEIGHTS = ("model/params.", "model/model_state.")  # arrays alone: no time and no path
 log = logging.getLogger(__name__)
@@ -108,14 +110,38 @@ class StepFolders:
         written = self.unfinished(step)
         write_text(written / NOTES_FILE, json.dumps(notes))
         manifest.seal(written)
-        self._remove(step)  # a damaged step that is saved again
-        rename_whole(written, self.path(step))
+        self._put_in_place(step, written)
         self._faults[step] = None
         whole = [known for known in self.steps() if known <= step and self.is_whole(known)]
         with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as unread:
             for known in self.steps() if unread else ():  # else the next save removes it
                 if known <= step and known not in {*whole[-KEPT_STEPS:], self.best()}:
                     self._remove(known)
+
+    def _put_in_place(self, step: int, written: Path) -> None:
+        """Renames a written step. One that is there already, without a score, is removed last."""
+        sync_all(written)
+        if not self.path(step).exists():
+            rename(written, self.path(step))
+            return
+        with self._no_reader(PATIENCE):
+            rename(self.path(step), self._replaced(step))
+            rename(written, self.path(step))
+            shutil.rmtree(self._replaced(step))
+
+    def _replaced(self, step: int) -> Path:
+        return self.folder / f"{step}{REPLACED}"
+
+    @contextlib.contextmanager
+    def _no_reader(self, seconds: float) -> Iterator[None]:
+        """Waits until nobody reads, but not longer: a reader may have been suspended."""
+        end = time.monotonic() + seconds
+        while True:
+            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as unread:
+                if unread or time.monotonic() > end:
+                    yield
+                    return
+            time.sleep(0.1)
 
     def reading(self) -> contextlib.AbstractContextManager[bool]:
         """Within the block the run that writes removes no step."""
@@ -141,7 +167,11 @@ class StepFolders:
             os.close(handle)
 
     def clear(self) -> None:
-        """Removes the files of unfinished saves."""
+        """Removes the files of unfinished saves; a step that lost its name has it again."""
+        for old in self.folder.glob(f"*{REPLACED}"):
+            path = self.path(int(old.name.removesuffix(REPLACED)))
+            if not path.exists() and manifest.fault(old) is None:
+                rename(old, path)
         for left in self.folder.glob(f"*{UNFINISHED}*"):
             shutil.rmtree(left)
 
@@ -157,7 +187,7 @@ class StepFolders:
     def _remove(self, step: int) -> None:
         # Renamed first: if the process is killed meanwhile, no step's folder may lack files.
         if self.path(step).exists():
-            old = self.folder / f"{step}.old{UNFINISHED}"
+            old = self.folder / f"{step}.removed{UNFINISHED}"
             rename(self.path(step), old)
             shutil.rmtree(old)
 

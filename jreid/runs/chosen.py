@@ -1,18 +1,31 @@
 """The checkpoints of a run that results are of: the last one, and the best on validation."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from jreid import config as configs
 from jreid.engine.model import Model
 from jreid.errors import InputError
-from jreid.methods import Variables
+from jreid.methods import Config, Variables
 from jreid.progress import explained
 from jreid.runs.arrays import digest
 from jreid.runs.bundle import BundleWeights
 from jreid.runs.checkpoint_folder import CHECKPOINTS, Chosen
 from jreid.runs.run import Run
+
+# Fields that change the features of the same weights, for methods that have them.
+EXTRACTION = (
+    "method",
+    "dtype",
+    "pooling",
+    "image.size",
+    "image.resize",
+    "image.gray_visible",
+    "image.gray_infrared",
+    "evaluation.flip",
+)
 
 
 class Folders(Protocol):
@@ -106,8 +119,21 @@ def chosen_variables(
     return variables, fields
 
 
-def model_id(run: Run, variables: Variables) -> str:
-    """SHA-256 of a run's config and of its checkpoint: embeddings of equal ones are comparable."""
+def model_id(run: Run, variables: Variables, config: Config) -> str:
+    """SHA-256 of a run's config and of its checkpoint: embeddings of equal ones are comparable.
+
+    Args:
+        config: used to embed; if it extracts features otherwise than the run's, the hash differs.
+    """
     # Of the arrays themselves: a bundle only says which weights it has.
     made_by = f"{configs.digest_as_written(run.config_file)} {digest(variables)}"
+    extraction = extraction_of(config)
+    if extraction != extraction_of(run.config()):
+        made_by += f" {json.dumps(extraction, sort_keys=True)}"
     return hashlib.sha256(made_by.encode()).hexdigest()
+
+
+def extraction_of(config: Config) -> dict[str, Any]:
+    """The fields that decide how features are extracted."""
+    fields = configs.flat(config.to_dict())
+    return {name: fields[name] for name in EXTRACTION if name in fields}

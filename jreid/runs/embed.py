@@ -28,9 +28,9 @@ from jreid.files import write_whole
 from jreid.methods import Config, Variables
 from jreid.progress import ProgressBar, silent, with_progress
 from jreid.runs.check_config import check_config
-from jreid.runs.chosen import checkpoint_variables, model_id
+from jreid.runs.chosen import checkpoint_variables, extraction_of, model_id
 from jreid.runs.embed_parts import Images, Share, Written, has_part, write_parts
-from jreid.runs.evaluate import extraction_of, stands_for
+from jreid.runs.evaluate import stands_for
 from jreid.runs.record import marks_of_record
 from jreid.runs.run import Run
 from jreid.runs.score import embed_table, marks_of
@@ -80,7 +80,10 @@ def embed_folder(
         contents = [image.content for image in images]
         features = model.embed(variables, contents, names, modality, bar=bar)
         labels |= {"modalities": [modality] * len(names)}
-        made_by = {"digests": [image.digest for image in images], "model": model_id(run, variables)}
+        made_by = {
+            "digests": [image.digest for image in images],
+            "model": model_id(run, variables, config),
+        }
         _write(output, features, names=names, **labels, **made_by)
         return Written(len(names), 0, 0, 0)
 
@@ -133,10 +136,10 @@ def _about(
     """What the metadata of Parquet parts say of the model and of its embeddings."""
     record = run.provenance_file
     return {
-        "model": model_id(run, variables),
+        "extraction": extraction_of(config),  # first, since errors name the first difference
+        "model": model_id(run, variables, config),
         "config_hash": configs.digest_as_written(run.config_file),
         "checkpoint": {name: fields[name] for name in ("checkpoint", "step", "weights")},
-        "extraction": extraction_of(config),
         "image_size": [*config.image.size],
         "distance": "cosine",
         "normalized": False,
@@ -207,7 +210,7 @@ def embed_split(
         images = Images(table.name.tolist(), columns, digests, embed, origin)
         return write_parts(output, images, about, share, bar)
     hashes, features = embed(slice(None), bar)
-    made_by = {"digests": hashes, "model": model_id(run, variables)}
+    made_by = {"digests": hashes, "model": model_id(run, variables, config)}
     _write(output, features, names=table.name, **labels, **made_by, origin=json.dumps(origin))
     return Written(len(table.name), 0, 0, 0)
 

@@ -15,22 +15,10 @@ from jreid.evaluation import Wanted, raw_first
 from jreid.methods import Config, Variables
 from jreid.progress import ProgressBar, silent
 from jreid.runs import score
-from jreid.runs.chosen import checkpoint_fields, open_checkpoints
+from jreid.runs.chosen import checkpoint_fields, extraction_of, open_checkpoints
 from jreid.runs.protocols import Draws, rerankings
 from jreid.runs.record import first_weights, marks_of_record, provenance
 from jreid.runs.run import Run
-
-# Fields that change the features of the same weights, for methods that have them.
-EXTRACTION = (
-    "method",
-    "dtype",
-    "pooling",
-    "image.size",
-    "image.resize",
-    "image.gray_visible",
-    "image.gray_infrared",
-    "evaluation.flip",
-)
 
 
 class EmbeddedRun(NamedTuple):
@@ -130,12 +118,6 @@ def evaluate_run(
             if (wanted := Wanted(fields["step"], *one)) in rows
         ]
         yield {**origin, "rows": written} | ({"missing": missing} if missing else {})
-
-
-def extraction_of(config: Config) -> dict[str, Any]:
-    """The fields that decide how features are extracted."""
-    fields = configs.flat(config.to_dict())
-    return {name: fields[name] for name in EXTRACTION if name in fields}
 
 
 def stands_for(config: Config, dataset: Dataset) -> dict[str, Any]:

@@ -190,12 +190,6 @@ def _add_errors(app: FastAPI) -> None:
         first = error.errors()[0]
         return _refusal(422, f"{first['loc'][-1]}: {first['msg']}.")
 
-    @app.exception_handler(Exception)
-    async def fault(
-        request: Request, error: Exception
-    ) -> JSONResponse:  # the log has its traceback
-        return _refusal(500, "jreid failed; its log says how.")
-
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
         return _refusal(error.status_code, str(error.detail), error.headers)

@@ -35,15 +35,25 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
 
+        answered = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 MutableHeaders(scope=message).update(HEADERS)
                 # Not the path itself: anybody could add any number of labels.
                 self._count(getattr(scope.get("route"), "path", "other"), message["status"])
             await send(message)
 
         if scope["type"] != "http" or HOST.fullmatch(Headers(scope=scope).get("host", "")):
-            await self._app(scope, receive, send_guarded)
+            try:
+                await self._app(scope, receive, send_guarded)
+            except Exception:
+                if scope["type"] == "http" and not answered:
+                    text = "jreid failed; its log says how."
+                    await JSONResponse({"detail": text}, 500)(scope, receive, send_guarded)
+                raise  # the log has its traceback
         else:
             text = "The request names another host than 127.0.0.1 or localhost."
             await JSONResponse({"detail": text}, 400)(scope, receive, send_guarded)

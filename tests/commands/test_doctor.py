@@ -61,6 +61,11 @@ def test_a_config_that_is_none_ends_no_other_check(capsys):
     assert err == "jreid: 1 of 3 checks found a fault.\n"
 
 
+def test_fields_need_a_config(capsys):
+    assert main(["doctor", "--config.nonsense=1"]) == 2
+    assert "--config.nonsense=1 needs --config" in capsys.readouterr().err
+
+
 @pytest.mark.fault("C6")
 def test_a_check_that_breaks_ends_no_other(capsys, monkeypatch):
     def broken(*_, **__):

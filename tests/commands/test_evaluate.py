@@ -41,5 +41,11 @@ def test_a_result_in_another_file_leaves_the_runs_own(is_bundle, tmp_path, monke
 def test_what_is_written_must_be_a_json_file(tmp_path, capsys):
     assert main(["evaluate", f"--workdir={tmp_path}", "--output=mine.txt"]) == 2
     assert "mine.txt does not end in .json" in capsys.readouterr().err
+    record = tmp_path / "run.json"
+    record.write_text('{"steps": 3}')
+    for source in (f"--workdir={tmp_path}", "--features=x.npz --protocol=folder"):
+        assert main(["evaluate", *source.split(), f"--output={record}"]) == 2
+        assert f"{record} exists and is not a result of jreid" in capsys.readouterr().err
+    assert record.read_text() == '{"steps": 3}'
     assert main(["evaluate", "--compare", "a", "b", "--output=mine.json"]) == 2
     assert "--output does not go with --compare" in capsys.readouterr().err

@@ -117,10 +117,10 @@ def test_a_run_that_failed_ends_the_command(seeds, monkeypatch, capsys):
 
 def test_every_flag_of_train_reaches_the_runs_of_a_launcher(tmp_path):
     given = ["--init-from=x", "--init-checkpoint=best", "--profile=3", "--grace=9.0"]
-    given += ["--allow-config-drift", "--no-report", "--trust-code"]
+    given += ["--allow-config-drift", "--no-report", "--trust-code", "--processes=1"]
     several = ["--seeds=0", "--trials=1", "--launcher=local", "--workers=2", "--slurm=time=5"]
     own = ["--config=agw", "--workdir=x", "--json"]
-    processes = ["--coordinator=x:1", "--processes=1", "--process-id=0"]
+    processes = ["--coordinator=x:1", "--process-id=0"]
     parser = argparse.ArgumentParser()
     add_verbs(parser.add_subparsers(required=True))
     options = parser.parse_args(["train", *given, *several, *own, *processes])
@@ -186,6 +186,8 @@ def test_more_seeds_replace_the_mean_of_fewer(seeds, tmp_path):
         (["--seeds=0", "--slurm=time=5"], "--launcher=slurm"),
         (["--seeds=0", "--launcher=slurm"], "has no time"),
         (["--workers=2"], "give --seeds or --trials"),
+        (["--trials=1-3,10-8"], "has the range 10-8; give it as 8-10"),
+        (["--seeds=0", "--grace=inf"], "--grace=inf"),
         (["--trials=1", "--config.data.split_number=3"], "--config.data.split_number=3"),
     ],
 )

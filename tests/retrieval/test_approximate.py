@@ -55,6 +55,15 @@ def test_lists_of_too_few_images_are_completed(features, faiss, tmp_path):
     assert (np.sort(rows) == np.arange(len(gallery))).all()
 
 
+def test_features_with_nan_find_nothing(features, faiss, tmp_path):
+    gallery, query = features
+    lists = read_or_build(tmp_path / "g.lists.npz", gallery)
+    bad = np.full_like(query[:1], np.nan)
+    for approximate in (lists, None):
+        with pytest.raises(InputError, match="query features hold NaN"):
+            Hits(embedded(bad), embedded(gallery, approximate), 3)
+
+
 def test_lists_are_kept_until_the_gallery_changes(features, faiss, tmp_path):
     gallery, query = features
     file = tmp_path / "g.lists.npz"

@@ -20,8 +20,7 @@ from jreid.runs import bundle, hub
 from jreid.runs.card import card
 from jreid.runs.checkpoint_folder import StepFolders
 from jreid.runs.checkpoints import Checkpoints
-from jreid.runs.chosen import open_checkpoints
-from jreid.runs.evaluate import extraction_of
+from jreid.runs.chosen import extraction_of, open_checkpoints
 from jreid.runs.run import Run
 
 ROW = {

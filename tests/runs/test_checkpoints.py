@@ -1,4 +1,6 @@
 import errno
+import shutil
+import time
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ from helpers.states import state_of
 
 from jreid.distributed.mesh import make_mesh, replicated
 from jreid.errors import InputError
+from jreid.runs import checkpoint_folder
 from jreid.runs.checkpoints import Checkpoints
 
 # What Orbax writes of when and where, and the sums of that.
@@ -119,6 +122,51 @@ def test_no_step_is_removed_while_it_is_read(tmp_path):
             assert equal(reading.restore(step, state_of(0), replicated(make_mesh())), state_of(1))
         writing.save(state_of(5))
     assert sorted(path.name for path in folder.iterdir()) == ["4", "5"]
+
+
+def test_a_step_is_not_replaced_while_it_is_read(tmp_path, monkeypatch):
+    """A validation saves a step again with its score."""
+    folder = tmp_path / "c"
+    with Checkpoints(folder, writes=True) as writing:
+        writing.save(state_of(1))
+        writing.finish()
+        before = (folder / "1").stat().st_ino
+        with Checkpoints(folder) as reading:
+            reading.newest()
+            writing.save(state_of(1), score=0.5)
+            time.sleep(1)
+            assert (folder / "1").stat().st_ino == before
+        writing.finish()
+        assert writing.best == 1
+    monkeypatch.setattr(checkpoint_folder, "PATIENCE", 0.0)  # the reader may have been suspended
+    with Checkpoints(folder, writes=True) as writing, Checkpoints(folder):
+        writing.save(state_of(1), score=0.7)
+        writing.finish()
+    assert [path.name for path in folder.iterdir()] == ["1"]
+
+
+def test_a_kill_while_a_step_is_replaced_loses_no_step(tmp_path, monkeypatch):
+    folder = tmp_path / "c"
+    rename, everywhere = checkpoint_folder.rename, replicated(make_mesh())
+
+    def killed(old, new):
+        if new.name == "2" and (folder / "2.old.unfinished").exists():
+            raise KeyboardInterrupt
+        rename(old, new)
+
+    with Checkpoints(folder, writes=True) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_of(step))
+    monkeypatch.setattr(checkpoint_folder, "rename", killed)
+    folders = checkpoint_folder.StepFolders(folder)
+    shutil.copytree(folder / "2", folders.unfinished(2))
+    with pytest.raises(KeyboardInterrupt):
+        folders.finish(2, {"score": 0.5})
+    assert not (folder / "2").exists()
+    monkeypatch.setattr(checkpoint_folder, "rename", rename)
+    with Checkpoints(folder, writes=True) as checkpoints:
+        assert equal(checkpoints.restore(2, state_of(0), everywhere), state_of(2))
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
 
 
 def test_what_a_killed_save_has_left_is_removed(tmp_path):

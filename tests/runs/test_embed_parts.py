@@ -26,6 +26,7 @@ from jreid.evaluation.results.parquet import read_about
 from jreid.find import Trust
 from jreid.progress import silent
 from jreid.runs import embed_parts
+from jreid.runs.chosen import model_id
 from jreid.runs.embed import embed_split
 from jreid.runs.embed_parts import Images, Share, read_share, write_parts
 from jreid.runs.run import Run
@@ -392,6 +393,16 @@ def test_a_split_has_the_labels_and_the_origin_of_its_npz_file(run, config, tiny
     assert origins[1]["row"]["other_data"] is True
     changed = table._replace(camera=table.camera + 1)
     assert read_origin(files[1], changed)["row"]["partial"] is True
+
+
+def test_features_extracted_otherwise_are_of_another_model(run, config):
+    variables = {"params": {"kernel": np.ones(2, np.float32)}}
+    own = model_id(Run(run), variables, config)
+    with config.unlocked():
+        config.evaluation.batch_size += 1
+        assert model_id(Run(run), variables, config) == own
+        config.evaluation.flip = not config.evaluation.flip
+        assert model_id(Run(run), variables, config) != own
 
 
 def test_shares_of_other_extraction_or_data_are_no_whole(run, config, tiny_dataset, tmp_path):

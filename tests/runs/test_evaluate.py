@@ -7,7 +7,8 @@ import pytest
 
 from jreid import config as configs
 from jreid.config_file import shipped_configs
-from jreid.runs.evaluate import EXTRACTION, stands_for
+from jreid.runs.chosen import EXTRACTION
+from jreid.runs.evaluate import stands_for
 
 METHODS = [*shipped_configs()]
 

@@ -154,6 +154,8 @@ def test_a_fault_of_ours_does_not_end_the_server(client, searcher, monkeypatch):
     monkeypatch.setattr(searcher, "search", fail)
     answer = search(client)
     assert answer.status_code == 500 and "secret" not in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert 'status="500"} 1.0' in client.get("/metrics").text
     monkeypatch.undo()
     assert search(client).status_code == 200
 
