@@ -61,7 +61,7 @@ class TrainedModel:
     def __init__(self, run: Run, model: Model, variables: Variables, checkpoint: dict[str, Any]):
         self.workdir, self.config, self.checkpoint = run.workdir, model.config, checkpoint
         self._model, self._variables = model, variables
-        self._id = model_id(run, variables, model.config)
+        self._id = model_id(run, variables)
 
     def __repr__(self) -> str:
         kind, step = self.checkpoint["checkpoint"], self.checkpoint["step"]

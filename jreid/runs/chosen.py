@@ -119,16 +119,16 @@ def chosen_variables(
     return variables, fields
 
 
-def model_id(run: Run, variables: Variables, config: Config) -> str:
+def model_id(run: Run, variables: Variables, config: Config | None = None) -> str:
     """SHA-256 of a run's config and of its checkpoint: embeddings of equal ones are comparable.
 
     Args:
-        config: used to embed; if it extracts features otherwise than the run's, the hash differs.
+        config: used to embed, None for the run's own; if it extracts features otherwise than that,
+            the hash differs.
     """
     # Of the arrays themselves: a bundle only says which weights it has.
     made_by = f"{configs.digest_as_written(run.config_file)} {digest(variables)}"
-    extraction = extraction_of(config)
-    if extraction != extraction_of(run.config()):
+    if config and (extraction := extraction_of(config)) != extraction_of(run.config()):
         made_by += f" {json.dumps(extraction, sort_keys=True)}"
     return hashlib.sha256(made_by.encode()).hexdigest()
 
