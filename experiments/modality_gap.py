@@ -133,7 +133,12 @@ def measure(features: Float[np.ndarray, "n d"], table: Table) -> Gap:
         people = table.identity[query], table.identity[gallery]
         # Each image is a group of its own, so that it does not find itself.
         scores = cmc_map(features[query], features[gallery], *people, query, gallery, cmc="image")
-        return float((scores.rank == 1).mean())
+        matched = scores.matches > 0
+        if not matched.any():
+            raise InputError(
+                "no person has two images of one modality, or images of both; a gap needs some."
+            )
+        return float((scores.rank[matched] == 1).mean())
 
     gap = modality_gap(features, table.identity, table.modality)
     within = rank_1(infrared, infrared), rank_1(visible, visible)

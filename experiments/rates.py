@@ -57,6 +57,11 @@ def _choose(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
                 f"--data={options.data} trains on its validation identities, so they cannot choose "
                 "a rate; give another, such as sysu_mm01_validated."
             )
+        if not load_config(sweep).evaluation.every_epochs:
+            raise InputError(
+                "config.evaluation.every_epochs=0 leaves out the validation that chooses a rate; "
+                "set it to 1 or more."
+            )
     tries = dict(run(sweeps, launch_of(options, options.output)))
     (data,) = {sweep.data for sweep in sweeps.values()}
     text = format_tries(tries, data)

@@ -112,7 +112,10 @@ def with_data(config: Config, argument: str, folder: Path | None = None) -> Conf
     Raises:
         InputError: the argument is not understood.
     """
-    own = defaults(argument)
+    try:
+        own = defaults(argument)
+    except InputError as error:
+        raise InputError(f"--data={argument}: {str(error).rstrip('.')}.") from error
     copy = config.copy_and_resolve_references()
     copy.protocols = own.protocols
     kept = {"identities": config.data.identities, "prepared": config.data.prepared}

@@ -160,7 +160,9 @@ def _check_command(source: Source) -> str:
     name = "synthetic" if synthetic else source.layout
     setting = find_layout(source.layout).setting
     chosen = f",{setting.option}={source.setting}" if setting and source.setting else ""
-    return f"jreid data check {name}{chosen} --source={folder}"
+    depth = " ".join(["", "--depth-range", *map(str, source.depth_range)])
+    command = f"jreid data check {name}{chosen} --source={folder}"
+    return f"{command}{depth}" if source.depth_range else command
 
 
 def load(source: Source, prepared: Path, bar: ProgressBar = silent) -> Dataset:

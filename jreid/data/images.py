@@ -26,8 +26,9 @@ class Image(NamedTuple):
     Attributes:
         content: of the file itself, or of its pixels if TensorFlow would read others.
         fault: the predicate of a sentence about the file; empty for a correct image.
-        digest: SHA-256 of the file; empty if it cannot be read. counts: the least and the greatest
-            raw count of an image of 16 bits per channel. turned: as in `forms.Decodable`.
+        digest: SHA-256 of the file; empty if it cannot be read.
+        counts: the least and the greatest raw count of an image of 16 bits per channel.
+        turned: as in `forms.Decodable`.
     """
 
     row: Row

@@ -10,6 +10,7 @@ the K rows of one identity are neighbors. An epoch is a pure function of `(seed,
 
 import functools
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,12 +188,20 @@ class Plan:
         made = call(
             f"config.batch.sampler={sampler}", find_sampler(sampler), Epochs, table, P, K, seed
         )
-        # Successive steps are in the same epoch, or in the next one while prefetching.
-        self._sample = functools.lru_cache(maxsize=2)(
-            lambda epoch: _checked(made.rows(epoch), table, P * K, sampler)
-        )
+        source = f"config.batch.sampler={sampler}: {{}} of epoch {{}}".format
 
-        self._length = made.steps or (lambda epoch: len(self._sample(epoch)))
+        def rows_of(epoch: int) -> Rows:
+            rows = call(source("rows", epoch), made.rows, object, epoch)
+            return _checked(rows, table, P * K, sampler)
+
+        # Successive steps are in the same epoch, or in the next one while prefetching.
+        self._sample = functools.lru_cache(maxsize=2)(rows_of)
+        steps = made.steps
+        self._length = (
+            (lambda epoch: call(source("steps", epoch), steps, Integral, epoch))
+            if steps
+            else (lambda epoch: len(self._sample(epoch)))
+        )
 
     @functools.cached_property
     def starts(self) -> Int[np.ndarray, " epochs_and_one"]:

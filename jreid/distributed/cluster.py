@@ -54,6 +54,7 @@ def find_address(
     Raises:
         InputError: a part of it is missing or cannot be used.
     """
+    names = ("--coordinator", "--processes", "--process-id")
     if (coordinator, processes, process) == (None, None, None):
         if "JAX_NUM_PROCESSES" not in environment:
             return _started_by_cluster(environment)
@@ -65,12 +66,17 @@ def find_address(
     if count == 1 and not coordinator and not number:
         return None
     if not count:
-        raise InputError(f"--processes={processes} is not a number of processes; {START}.")
+        raise InputError(_fault(names[1], processes, "a number of processes"))
     if number is None or number >= count:
-        raise InputError(f"--process-id={process} is not one of 0 to {count - 1}; {START}.")
+        raise InputError(_fault(names[2], process, f"one of 0 to {count - 1}"))
     if not re.fullmatch(r".+:\d+", coordinator or ""):
-        raise InputError(f"--coordinator={coordinator} is not a host and a port; {START}.")
+        raise InputError(_fault(names[0], coordinator, "a host and a port"))
     return ProcessAddress(coordinator, count, number)
+
+
+def _fault(name: str, value: str | None, wanted: str) -> str:
+    fault = f"{name} is missing" if value is None else f"{name}={value} is not {wanted}"
+    return f"{fault}; {START}."
 
 
 def _started_by_cluster(environment: Mapping[str, str]) -> ProcessAddress | None:

@@ -30,17 +30,21 @@ def on_main_process(decide: Callable[[], Any]) -> Any:
     Every process must call this. The value must be JSON.
 
     Raises:
-        InputError: as `decide`, in every process, so that none waits for one that has exited.
+        InputError: as `decide`, in every process, so that none waits for one that has exited. Any
+            other error of `decide` is an InputError in the other processes.
     """
     if jax.process_count() == 1:
         return decide()
     decided: dict[str, Any] = {}
+    failure = None
     if is_main_process():
         try:
             decided = {"value": decide()}
-        except InputError as error:
-            decided = {"error": str(error)}
+        except Exception as error:
+            failure, decided = error, {"error": str(error) or repr(error)}
     decided = _broadcast(decided)
+    if failure is not None:
+        raise failure
     if "error" in decided:
         raise InputError(decided["error"])
     return decided["value"]

@@ -43,7 +43,11 @@ def grad_cam_of(embed: Callable[..., Array]) -> Callable[..., Array]:
                 path = context.module.path
                 calls[path] += 1
                 last = tap((path, calls[path]), isinstance(context.module, ResNet), last)
-                return type(output)([*output[:-1], last]) if several else last
+                if not several:
+                    return last
+                if hasattr(output, "_fields"):  # a NamedTuple
+                    return output._replace(**{output._fields[-1]: last})
+                return type(output)([*output[:-1], last])
 
             with nn.intercept_methods(intercept):
                 return embed(variables, images, modality)

@@ -29,6 +29,7 @@ from jreid.methods.method import (
     MetricWarning,
     Terms,
     Variables,
+    require_weights,
     single_network,
 )
 from jreid.methods.stuck import (
@@ -102,6 +103,7 @@ def create(config: Config) -> Method:
     """
     _check_modalities(config.base_derivative)
     require_choices(config, CHOICES)
+    require_weights("config.base_derivative.loss_weights", config.base_derivative.loss_weights)
     network, options = Network(config), config.base_derivative
 
     def embedding(outputs: tuple[Array, Array, Array]) -> Float[Array, "n d"]:

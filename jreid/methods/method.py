@@ -269,6 +269,16 @@ def weighted_sum(losses: Losses) -> Float[Array, ""]:
     return sum(weighted, start=jnp.zeros(()))
 
 
+def require_weights(block: str, weights: Config) -> None:
+    """Raises InputError if a weight of a loss in this block of the config is below 0."""
+    for name, weight in weights.items():
+        if weight < 0:
+            raise InputError(
+                f"{block}.{name}={weight} trains against this loss; set it to 0, to leave the loss "
+                "out, or to more."
+            )
+
+
 def images_of(batch: Batch) -> Mapping[str, jax.Array]:
     """The images of a batch by modality."""
     return {"visible": batch["visible"], "infrared": batch["infrared"]}

@@ -292,7 +292,10 @@ def _check(options: Config) -> None:
         ("parts.dim", options.parts.dim, 1),
     ):
         if value < least:
-            raise InputError(f"config.mutual_prediction.{field}={value} is less than {least}.")
+            raise InputError(
+                f"config.mutual_prediction.{field}={value} is less than {least}; set it to {least} "
+                "or more."
+            )
     if not 0 < options.ema_rate <= 1:
         raise InputError(
             f"config.mutual_prediction.ema_rate={options.ema_rate} must be above 0 and at most 1."

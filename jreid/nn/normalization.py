@@ -8,6 +8,8 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
+from jreid.errors import InputError
+
 EPSILON = 1e-5
 MOMENTUM = 0.9  # PyTorch calls the same rate 0.1
 
@@ -102,7 +104,10 @@ class RunningInstanceNorm(nn.Module):
         if train and not self.is_initializing():
             count = x.shape[1] * x.shape[2]
             if count == 1:
-                raise ValueError(f"instance statistics need more than one position: got {x.shape}")
+                raise InputError(
+                    "an instance norm has no statistics of a map of one position; set "
+                    "--config.image.size to larger images."
+                )
             _move(running_mean, mean.mean((0, 1, 2)))
             _move(running_var, var.mean((0, 1, 2)) * (count / (count - 1)))
         return _affine(_normalize(x, mean, var), scale, bias).astype(self.dtype)

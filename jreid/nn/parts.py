@@ -35,8 +35,9 @@ class Parts(nn.Module):
         images, height, width, channels = x.shape
         if height % self.n:
             raise InputError(
-                f"a feature map of {height} rows cannot be cut into {self.n} equal parts; choose "
-                "another number of parts or another height of the images."
+                f"a feature map of {height} rows cannot be cut into {self.n} equal parts; set "
+                "--config.mutual_prediction.parts.n to another number, or --config.image.size to "
+                "another height."
             )
         stripes = x.reshape(images * self.n, height // self.n, width, channels)
         pooled = POOLING[self.pool](stripes).reshape(images, self.n, channels)

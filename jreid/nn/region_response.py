@@ -72,7 +72,7 @@ def average_to(
     (n, h, w, c), (i, j) = x.shape, like.shape[1:3]
     if h % i or w % j:
         raise InputError(
-            f"a joint response cannot average a map of {h}x{w} to {i}x{j}; choose an image height "
-            "and width that are multiples of 32."
+            f"a joint response cannot average a map of {h}x{w} to {i}x{j}; set --config.image.size "
+            "to multiples of 32, or --config.pfinet.response.share to another value."
         )
     return x.reshape(n, i, h // i, j, w // j, c).mean((2, 4))

@@ -1,4 +1,4 @@
-"""ResNet-18, -34 and -50 as in torchvision; each modality may have its own first stages."""
+"""ResNets as in torchvision, and one of depth 10; each modality may have its own first stages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -98,6 +98,8 @@ def comparison_page(sides: Sequence[Side]) -> str:
             "No result is in all of these runs; evaluate them by the same protocols, on the same "
             "images."
         )
+    if len(sides) > MOST_LINES:
+        notes.append(f"The charts show the first {MOST_LINES} of the {len(sides)} runs.")
     return render(
         "comparison.html",
         sides=sides,
@@ -192,17 +194,23 @@ def _mean_result(group: Sequence[Side]) -> Mapping[str, Any]:
 
 
 def _charts(sides: Sequence[Side], key: tuple[str, str]) -> list[Chart]:
-    """CMC of one experiment, and the trainings, a line for each run."""
+    """CMC of one experiment, and the trainings: a line for each of the first runs."""
     shown = sides[:MOST_LINES]
     rows = {side.name: row for side in shown if (row := side.row(*key))}
     curves = {name: cmc_curve(row) for name, row in rows.items()}
     charts = [line_chart("CMC", "rank", "queries (%)", curves)]
+    players = dict.fromkeys(name for side in shown for name in side.metrics if _is_loss(name))
     for heading, metric, factor, label in (
         ("Validation rank-1", "validation/rank1", 100, "rank-1 (%)"),
-        ("Loss", "model/loss", 1, "loss"),
+        *((f"Loss of {name.removesuffix('/loss')}", name, 1, "loss") for name in players),
     ):
         found = {side.name: side.metrics[metric] for side in shown if metric in side.metrics}
         if found:
             scaled = {name: (x, [factor * value for value in y]) for name, (x, y) in found.items()}
             charts.append(line_chart(heading, "step", label, scaled))
     return charts
+
+
+def _is_loss(metric: str) -> bool:
+    """Whether a metric is the whole loss of a player, such as `model/loss`."""
+    return metric.endswith("/loss")

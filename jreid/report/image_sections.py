@@ -30,7 +30,8 @@ SHOWN_IMAGES = 80  # of each of them
 TITLES = {"grad_cam": "Grad-CAM"}
 CAPTIONS = {
     "grad_cam": "The regions of an image that add to its embedding, from blue (little) "
-    "to red (much). In an image that is blue everywhere, none does."
+    "to red (much). In an image that is blue everywhere, none does. IDKL has two: the regions "
+    "that speak for the most likely training identity, in its shared and its specific branch."
 }
 
 

@@ -1,7 +1,7 @@
 """The places that the cameras film: two rooms, a park, a street and a passage.
 
 A `Brush` paints each shape in a visible and an infrared picture together. Floors are tiled in
-perspective; walls, trees and the things in front of them end at the row `WALL_FOOT`.
+perspective; walls, trees and most things in front of them end at the row `WALL_FOOT`.
 """
 
 from collections.abc import Callable, Sequence

@@ -282,6 +282,8 @@ def test_a_sampler_outside_of_jreid_has_epochs_of_its_own_length(monkeypatch):
         (lambda rows: Epochs(lambda epoch: rows + ODD), "halves of a step that show different"),
         (lambda rows: Epochs(lambda epoch: rows[:0]), "an epoch without a step"),
         (lambda rows: Epochs(lambda epoch: rows, lambda epoch: 4), "gives 3 steps in epoch 0"),
+        (lambda rows: Epochs(lambda epoch: {}[epoch]), "rows of epoch 0 raises KeyError"),
+        (lambda rows: Epochs(lambda epoch: rows, lambda epoch: 0.5), "steps of epoch 0 returns"),
     ],
 )
 def test_a_sampler_outside_of_jreid_is_checked(made, message, monkeypatch):

@@ -63,13 +63,13 @@ def test_one_process_is_alone_whatever_the_environment_says():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((None, "2", "0"), "--coordinator=None is not a host and a port"),
+        ((None, "2", "0"), "--coordinator is missing"),
         (("host", "2", "0"), "--coordinator=host is not a host and a port"),
-        (("host:1", None, "0"), "--processes=None is not a number of processes"),
+        (("host:1", None, "0"), "--processes is missing"),
         (("host:1", "0", "0"), "--processes=0 is not a number of processes"),
         (("host:1", "two", "0"), "--processes=two is not a number of processes"),
         (("host:1", "auto", "0"), "--processes=auto is not a number of processes"),
-        (("host:1", "2", None), "--process-id=None is not one of 0 to 1"),
+        (("host:1", "2", None), "--process-id is missing"),
         (("host:1", "2", "2"), "--process-id=2 is not one of 0 to 1"),
         (("host:1", "2", "-1"), "--process-id=-1 is not one of 0 to 1"),
     ],
@@ -77,6 +77,18 @@ def test_one_process_is_alone_whatever_the_environment_says():
 def test_flags_that_cannot_be_meant(flags, message):
     with pytest.raises(InputError, match=f"^{message}; give --coordinator=HOST:PORT "):
         find_address(*flags, {})
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"JAX_NUM_PROCESSES": "2"}, "JAX_PROCESS_ID is missing"),
+        ({"JAX_NUM_PROCESSES": "x"}, "JAX_NUM_PROCESSES=x is not a number of processes"),
+    ],
+)
+def test_variables_that_cannot_be_meant(environment, message):
+    with pytest.raises(InputError, match=f"^{message}; give --coordinator=HOST:PORT "):
+        find_address(None, None, None, environment)
 
 
 @pytest.mark.parametrize("process", [0, 1])

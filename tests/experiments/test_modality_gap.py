@@ -45,6 +45,17 @@ def test_an_image_does_not_find_itself():
     assert gap[:3] == (0.0, 0.0, 1.0)
 
 
+def test_people_who_are_seen_once_do_not_count():
+    angle = np.radians([0, 1, 20, 21, 0, 20])
+    features = np.stack([np.cos(angle), np.sin(angle)], 1)
+    people, modality = [0, 0, 1, 1, 0, 1], ["visible"] * 4 + ["infrared"] * 2
+    with pytest.raises(InputError, match="no person has two images"):
+        measure(features, table_of(people, modality))
+    features, people = np.append(features, features[-1:], axis=0), [*people, 1]
+    gap = measure(features, table_of(people, [*modality, "infrared"]))
+    assert gap[:3] == (1.0, 1.0, 1.0)
+
+
 def test_bad_input_ends_it_with_one_sentence(capsys):
     assert main(["nowhere"]) == 2
     assert "nowhere holds no run" in capsys.readouterr().err

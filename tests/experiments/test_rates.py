@@ -72,6 +72,7 @@ def test_a_run_without_validation_is_reported(sweep):
         (["--seeds=0,1"], "with one seed"),
         (["--data=synthetic_regdb", "--trials=1-2"], "no --trials"),
         (["--data=sysu_mm01"], "give another, such as sysu_mm01_validated"),
+        (["--config.evaluation.every_epochs=0"], "leaves out the validation that chooses a rate"),
     ],
 )
 def test_what_cannot_choose_a_rate_is_refused_before_it_trains(flags, message, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Grad-CAM of embeddings: the values of a small network, and that every method has it."""
 
+from typing import Any, NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -66,6 +68,29 @@ def test_a_methods_own_grad_cam_stays():
     one = load(load_config("idkl:tiny"))
     picture = jax.eval_shape(lambda v: one.pictures["grad_cam"](v, images, "visible"), shapes(one))
     assert picture.shape == (4, 32, 48, 3)  # of two branches
+
+
+def test_a_map_may_be_the_last_field_of_a_named_tuple():
+    class Out(NamedTuple):
+        pooled: Any
+        map: Any
+
+    class Maps(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.Conv(3, (3, 3))(x)
+            return Out(x.mean((1, 2)), x)
+
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            out = Maps()(x)
+            return out.map.mean((1, 2)) + out.pooled
+
+    images, network = jnp.asarray(random_batch()["visible"]), Network()
+    variables = network.init(jax.random.key(0), images)
+    picture = grad_cam_of(lambda v, x, modality: network.apply(v, x))(variables, images, "visible")
+    assert picture.shape == images.shape
 
 
 def test_a_network_without_maps_has_no_attention():

@@ -145,5 +145,5 @@ def test_running_instance_norm_equals_torch_when_training_and_when_not(reference
     np.testing.assert_allclose(updates["batch_stats"]["var"], after["running_var"], atol=1e-6)
     y = module.apply({"params": params, **updates}, x, False)
     np.testing.assert_allclose(y, reference.to_nhwc(tested), atol=2e-6)
-    with pytest.raises(ValueError, match="more than one position"):
+    with pytest.raises(ValueError, match="map of one position"):
         module.apply(variables, x[:, :1, :1], True, mutable=["batch_stats"])

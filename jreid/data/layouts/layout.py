@@ -121,8 +121,15 @@ def find_layout(name: str) -> Layout:
 def check_rows(listing: Listing, layout: str) -> None:
     """Raises InputError for the first row, of a layout outside of jreid, that cannot be used.
 
-    Names must be unique: packed images, fingerprints and features are found by them.
+    Names must be unique: packed images, fingerprints and features are found by them. All rows have
+    a split, or none has: then all are drawn.
     """
+    without = [row for row in listing.rows if not row.split]
+    if without and len(without) < len(listing.rows):
+        raise InputError(
+            f"list_images of {layout}: some images have no split, such as {without[0].name!r}, and "
+            "others have one; give a split to all rows, or to none."
+        )
     paths: dict[str, Path] = {}
     for row in listing.rows:
         fault = _row_fault(row)

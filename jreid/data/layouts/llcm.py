@@ -4,8 +4,8 @@ Source of the layout: Zhang and Wang, Diverse Embedding Expansion Network and Lo
 Modality Benchmark for Visible-Infrared Person Re-identification, CVPR 2023, and its code. We have
 not seen the dataset itself. Where public programs read it in different ways, jreid does this:
 
-* A list of test images may name `test_nir/cam1/0003/FILE` or `nir/0003/FILE`; both are the image
-  of that file name in `test_nir`, or the one in `nir` if `test_nir` has none.
+* A list of test images may name `test_nir/cam1/0003/FILE` or `nir/0003/FILE`. The second one is
+  the image of that file name in `test_nir`, or the one in `nir` if `test_nir` has none.
 * Images in `vis` and `nir` that no list names are left out with a warning: they may be copies of
   test images. In `test_vis` and `test_nir` they are errors: the released evaluation uses them.
 * The camera is that of the file's name, `_c01_`; the numbers are the same for both modalities.

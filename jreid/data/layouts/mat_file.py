@@ -83,8 +83,10 @@ def _matrix(content: memoryview, order: str, deepest: int) -> tuple[str, np.ndar
         return "", np.empty((0, 0))
     elements = _elements(content, order)
     flags, shape, name = (_next(elements) for _ in range(3))
-    shape = tuple(_numbers(shape, order).tolist())
-    if len(flags[1]) != 8 or len(shape) < 2 or min(shape) < 0:
+    sizes = _numbers(shape, order)
+    shape = tuple(sizes.tolist())
+    whole = np.issubdtype(sizes.dtype, np.integer)
+    if len(flags[1]) != 8 or len(shape) < 2 or not whole or min(shape) < 0:
         raise ValueError("it is damaged: a matrix has no head")
     (flag,) = struct.unpack_from(f"{order}I", flags[1])
     text, size = bytes(name[1]).decode("latin-1"), math.prod(shape)

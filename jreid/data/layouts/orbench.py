@@ -167,7 +167,8 @@ def _camera(entry: Entry, faults: list[Fault]) -> int:
         faults.append(Fault(f"{entry.name}.jpg", f"{message}; {UNPACK}"))
         return 0
     if not stem.endswith(f"_{word}"):
-        faults.append(Fault(f"{entry.name}.jpg", f"has a name that does not end in {word}"))
+        message = f"has a name that does not end in {word}; {UNPACK}"
+        faults.append(Fault(f"{entry.name}.jpg", message))
     return number + (SYSU_CAMERA if _origin(stem) == "sysu" else 0)
 
 

@@ -117,7 +117,7 @@ def _column(cells: np.ndarray) -> np.ndarray:
 
 
 def _permutations(draws: np.ndarray) -> bool:
-    if draws.ndim != 2 or draws.dtype == object:
+    if draws.ndim != 2 or draws.dtype == object or not len(draws):
         return False
     return bool((np.sort(draws, axis=1) == np.arange(1, draws.shape[1] + 1)).all())
 

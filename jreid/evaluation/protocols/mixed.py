@@ -14,6 +14,8 @@ from jreid.evaluation.protocols.regdb import REGDB_TRIALS
 from jreid.evaluation.protocols.sysu_mm01 import SYSU_MM01_LOCATIONS
 
 QUERIES = ("common", "own")
+# (camera, location) of cameras that stand where another one does. ORBench has those of SYSU-MM01.
+LOCATIONS = {"sysu_mm01": SYSU_MM01_LOCATIONS, "orbench": ((13, 12),)}
 
 
 def mixed(
@@ -60,7 +62,7 @@ def mixed(
         raise InputError(
             f"The protocol's queries is {queries!r}: choose one of {', '.join(QUERIES)}."
         )
-    if (dataset == "regdb") != (0 < split_number <= REGDB_TRIALS):
+    if split_number not in (range(1, REGDB_TRIALS + 1) if dataset == "regdb" else (0,)):
         raise InputError(
             f"The protocol's split_number is {split_number}, but it must be 1 to {REGDB_TRIALS} "
             "for regdb, as in mixed:dataset=regdb,split_number=1, and 0 for other datasets."
@@ -71,7 +73,7 @@ def mixed(
         sampling="by_name",
         direction=direction,
         ignore="identity_and_location",
-        location_of_camera=SYSU_MM01_LOCATIONS if dataset == "sysu_mm01" else (),
+        location_of_camera=LOCATIONS.get(dataset, ()),
         trials=trials,
         split_number=split_number,
         cmc=cmc,

@@ -139,9 +139,28 @@ def validated(protocol: Protocol, **choices: Collection[Any]) -> Protocol:
                 f"The protocol's {field} is {value!r}, which {protocol.name} does not have: choose "
                 f"one of {', '.join(map(str, allowed))}."
             )
+    if fault := _sampling_fault(protocol):
+        raise InputError(f"The protocol {protocol.name} has {fault}.")
     if not 1 <= protocol.trials <= MAX_TRIALS:
         raise InputError(
             f"The protocol's trials is {protocol.trials}: ask for at least one and for at most "
             f"{MAX_TRIALS}."
         )
     return protocol
+
+
+def _sampling_fault(protocol: Protocol) -> str:
+    """Which fields of sampling contradict each other, and what to do; empty if none do."""
+    sampling, sampled, shots = protocol.sampling, protocol.sampled, protocol.shots
+    if sampling == "every" and sampled != "none":
+        return f"sampling=every, but samples the {sampled}: set sampled=none, or another sampling"
+    if sampling in ("official", "seeded") and sampled == "none":
+        return f"sampling={sampling}, but sampled=none: set sampled=gallery or query"
+    if sampling == "seeded" and shots != 1:
+        return (
+            f"sampling=seeded, which takes one image of an identity and camera, and shots={shots}: "
+            "set shots=1, or sampling=official"
+        )
+    if sampling == "official" and shots < 1:
+        return f"sampling=official and shots={shots}: set shots=1 or more"
+    return ""

@@ -206,6 +206,12 @@ def _require_matches(query_gallery: QueryGallery, table: Table, protocol: Protoc
     """Raises InputError if a trial has no query with a match."""
     queries = query_gallery.query_rows.shape[1]
     absent, skipped = most_unmatched(query_gallery, table)
+    if skipped == queries and protocol.share is not None:
+        raise InputError(
+            f"All matches of the {queries} queries of {protocol.name} are images that they skip, "
+            f"since all images of the queries' modality are from one place: give a share below "
+            f"{protocol.share:g}."
+        )
     if absent + skipped == queries:
         raise InputError(
             f"None of the {queries} queries of the {protocol.split} split has a match in the "

@@ -1,6 +1,5 @@
 """SYSU-MM01's protocol."""
 
-from jreid.errors import InputError
 from jreid.evaluation.protocols.protocol import Protocol, validated
 
 SYSU_MM01_SEARCHES = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
@@ -24,11 +23,6 @@ def sysu_mm01(
     camera 3 skips every image of camera 2, of any person. AGW and code based on it sample the
     gallery themselves, one image only; MPANet and IDKL use the official permutations.
     """
-    if sampling == "seeded" and shots != 1:
-        raise InputError(
-            f"sampling=seeded takes one image of an identity and camera, not {shots}: set shots=1, "
-            "or sampling=official."
-        )
     rule = Protocol(
         "sysu_mm01",
         split,

@@ -32,7 +32,7 @@ from jreid.methods.idkl.objectives import (
 from jreid.methods.idkl.pictures import grad_cam_of_branches, masks_of
 from jreid.methods.idkl.purifier import MASKS, NORMS
 from jreid.methods.idkl.torch_names import TORCH_LAYOUT
-from jreid.methods.method import Config, Method, MetricWarning, single_network
+from jreid.methods.method import Config, Method, MetricWarning, require_weights, single_network
 from jreid.methods.stuck import (
     configured_triplet_at_margin,
     discriminator_at_chance,
@@ -134,6 +134,7 @@ def _less_distillation(config: Config) -> str:
 
 def _check(config: Config) -> None:
     require_choices(config, CHOICES)
+    require_weights("config.idkl.weights", config.idkl.weights)
     find_triplet(config.triplet.kind)
     for name in ("tgsa", "csa"):
         if config.idkl[name].temperature <= 0:
@@ -150,6 +151,13 @@ def _check(config: Config) -> None:
                 f"config.idkl.weights.{name}={given} would not be used: with follow_batch a batch "
                 f"of {2 * pairs} images has {used}; add --config.idkl.follow_batch=False."
             )
+    given = config.idkl.tgsa.between_modalities
+    if given not in (between_modalities, "mixed"):
+        raise InputError(
+            f"config.idkl.tgsa.between_modalities={given} would not be used: with follow_batch a "
+            f"batch of {2 * pairs} images has {between_modalities}; add "
+            "--config.idkl.follow_batch=False."
+        )
     if "mixed" in (config.idkl.tgsa.between_branches, between_modalities) and pairs % 2:
         raise InputError(
             f"config.idkl.tgsa's mixed affinity halves the {pairs} images of a modality; set "

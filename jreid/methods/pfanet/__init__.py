@@ -18,7 +18,14 @@ from jreid.find import require_choices
 from jreid.losses.adversarial import FORMS
 from jreid.losses.pairwise import DISTANCES
 from jreid.losses.triplet import NEGATIVES, SET_TRIPLETS, collapsed_triplet
-from jreid.methods.method import Batch, Config, Method, MetricWarning, Variables
+from jreid.methods.method import (
+    Batch,
+    Config,
+    Method,
+    MetricWarning,
+    Variables,
+    require_weights,
+)
 from jreid.methods.pfanet.network import Networks, as_pixels
 from jreid.methods.pfanet.pictures import pictures_of
 from jreid.methods.pfanet.players import phases_of
@@ -64,6 +71,7 @@ def create(config: Config) -> Method:
         InputError: a config field has a value that does not exist or contradicts another.
     """
     require_choices(config, CHOICES)
+    require_weights("config.pfanet.loss_weights", config.pfanet.loss_weights)
     _check(config)
     networks = Networks(config)
 

@@ -85,5 +85,8 @@ class BNG(nn.Module):
 
 
 def shuffle(x: Float[Array, "n h w c"], groups: int) -> Float[Array, "n h w c"]:
-    """Channels g * k + i become i * g + ...: the i-th channels of all groups become neighbors."""
+    """With g groups of k channels, channel j * k + i becomes i * g + j.
+
+    So the i-th channels of all groups become neighbors.
+    """
     return x.reshape(*x.shape[:-1], groups, -1).swapaxes(-1, -2).reshape(x.shape)

@@ -63,6 +63,12 @@ def test_a_row_that_cannot_be_used_is_named(change, message, listed, rows):
         check(source)
 
 
+def test_rows_of_which_some_have_a_split_are_refused(listed, rows):
+    source = listed([*rows[:-1], rows[-1]._replace(split="")])
+    with pytest.raises(InputError, match="some images have no split, such as '3_2', and"):
+        check(source)
+
+
 @pytest.mark.parametrize("change", [{}, {"camera": 3}, {"modality": "infrared"}])
 @pytest.mark.parametrize("act", [check, lambda source: load(source, Path("prepared"))])
 def test_a_name_of_two_images_is_refused(act, change, listed, rows, tmp_path, monkeypatch):

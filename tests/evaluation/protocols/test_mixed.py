@@ -96,6 +96,7 @@ def test_too_few_images_are_not_filled_up_and_one_is_left_as_query():
         ("mixed:dataset=llcm,queries=all", "common, own"),
         ("mixed:dataset=regdb", "split_number=1"),
         ("mixed:dataset=llcm,split_number=1", "split_number is 1"),
+        ("mixed:dataset=llcm,split_number=11", "split_number is 11"),
     ],
 )
 def test_values_that_it_does_not_have(text, message):
@@ -107,6 +108,7 @@ def test_a_run_knows_its_layout():
     assert read_protocol("mixed", dataset="llcm") == read_protocol("mixed:dataset=llcm")
     assert read_protocol("mixed", split_number=3, dataset="regdb").split_number == 3
     assert read_protocol("mixed", dataset="mylab.layout").location_of_camera == ()
+    assert read_protocol("mixed", dataset="orbench").location_of_camera == ((13, 12),)
     with pytest.raises(InputError, match=r"dataset=llcm, but .* dataset=sysu_mm01"):
         read_protocol("mixed:dataset=llcm", dataset="sysu_mm01")
     label = describe(read_protocol("mixed:share=0.25,images=4,queries=own", dataset="llcm"))

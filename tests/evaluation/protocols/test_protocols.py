@@ -10,6 +10,7 @@ from jreid.evaluation.protocols import PROTOCOLS
 from jreid.evaluation.protocols.folder import folder
 from jreid.evaluation.protocols.llcm import llcm, llcm_all, llcm_released_vis_to_ir
 from jreid.evaluation.protocols.mp_reid import mp_reid
+from jreid.evaluation.protocols.protocol import Protocol, validated
 from jreid.evaluation.protocols.regdb import regdb
 from jreid.evaluation.protocols.sysu_mm01 import sysu_mm01
 
@@ -91,7 +92,7 @@ def test_folder():
         ("sysu_mm01", {"search": "outdoor"}, "search is 'outdoor', which sysu_mm01 .* all, indoor"),
         ("sysu_mm01", {"shots": 2}, "shots is 2.*one of 1, 10"),
         ("sysu_mm01", {"sampling": "random"}, "sampling is 'random'.*official, seeded"),
-        ("sysu_mm01", {"sampling": "seeded", "shots": 10}, "one image .* not 10"),
+        ("sysu_mm01", {"sampling": "seeded", "shots": 10}, "one image .* shots=10: set shots=1"),
         ("sysu_mm01", {"trials": 0}, "trials is 0"),
         ("sysu_mm01", {"trials": 10**9}, "trials is 1000000000: .* at most 1000"),
         ("sysu_mm01", {"cmc": "identities"}, "cmc is 'identities'.*identity, image"),
@@ -117,3 +118,17 @@ def test_folder():
 def test_values_that_a_rule_does_not_have(name, choice, message):
     with pytest.raises(InputError, match=message):
         PROTOCOLS[name](**choice)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"sampling": "every", "sampled": "gallery"}, "sampling=every, but samples the gallery"),
+        ({"sampling": "seeded"}, "sampling=seeded, but sampled=none"),
+        ({"sampling": "seeded", "sampled": "gallery", "shots": 3}, "sampling=seeded, .* shots=3"),
+        ({"sampling": "official", "sampled": "gallery"}, "sampling=official and shots=0"),
+    ],
+)
+def test_sampling_that_contradicts_itself_is_refused(fields, message):
+    with pytest.raises(InputError, match=f"The protocol mine has {message}"):
+        validated(Protocol("mine", **fields))

@@ -151,6 +151,9 @@ def test_a_weight_that_the_batch_would_replace_is_refused():
             load(config_of("code", "idkl.follow_batch=True", flag, data="synthetic"))
         load(config_of("code", flag, data="synthetic"))
         load(config_of("code", "idkl.follow_batch=True", flag, data="sysu_mm01"))
+    flag = "idkl.tgsa.between_modalities=full"
+    with pytest.raises(InputError, match=rf"{flag} would not .* has none; .*follow_batch=False"):
+        load(config_of("code", "idkl.follow_batch=True", flag, data="synthetic"))
     for flag in ("idkl.weights.tgsa=0.0", "idkl.weights.csa=0.3", "idkl.weights.mdr_csa=0.2"):
         load(config_of("code", "idkl.follow_batch=True", flag, data="synthetic"))
 
@@ -167,6 +170,7 @@ def test_options_that_do_not_exist_are_named(option):
     [
         ("idkl.discriminator_at=('layer2',)", "layer2"),
         ("idkl.tgsa.temperature=0.0", "idkl.tgsa.temperature=0.0"),
+        ("idkl.weights.csa=-1.0", "config.idkl.weights.csa=-1.0 trains against this loss"),
     ],
 )
 def test_values_that_do_not_fit_are_named(flag, message):
