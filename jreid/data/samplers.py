@@ -198,7 +198,7 @@ class Plan:
         self._sample = functools.lru_cache(maxsize=2)(rows_of)
         steps = made.steps
         self._length = (
-            (lambda epoch: call(source("steps", epoch), steps, Integral, epoch))
+            (lambda epoch: int(call(source("steps", epoch), steps, Integral, epoch)))
             if steps
             else (lambda epoch: len(self._sample(epoch)))
         )

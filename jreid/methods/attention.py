@@ -45,9 +45,9 @@ def grad_cam_of(embed: Callable[..., Array]) -> Callable[..., Array]:
                 last = tap((path, calls[path]), isinstance(context.module, ResNet), last)
                 if not several:
                     return last
-                if hasattr(output, "_fields"):  # a NamedTuple
-                    return output._replace(**{output._fields[-1]: last})
-                return type(output)([*output[:-1], last])
+                values = [*output[:-1], last]
+                of_fields: Any = getattr(type(output), "_make", type(output))  # of a NamedTuple
+                return of_fields(values)
 
             with nn.intercept_methods(intercept):
                 return embed(variables, images, modality)

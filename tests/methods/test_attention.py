@@ -90,7 +90,7 @@ def test_a_map_may_be_the_last_field_of_a_named_tuple():
     images, network = jnp.asarray(random_batch()["visible"]), Network()
     variables = network.init(jax.random.key(0), images)
     picture = grad_cam_of(lambda v, x, modality: network.apply(v, x))(variables, images, "visible")
-    assert picture.shape == images.shape
+    assert picture.shape == (4, 32, 32, 3)  # the image, and beside it the heat
 
 
 def test_a_network_without_maps_has_no_attention():
