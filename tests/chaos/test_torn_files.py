@@ -185,7 +185,7 @@ def test_checkpoints(tmp_path, monkeypatch):
             assert "step 6 cannot be written" in str(error), layer.broke
         for thread in {*threading.enumerate()} - threads:  # a new process would have none of them
             if not thread.daemon:
-                thread.join(60)
+                threading.Thread.join(thread, 60)  # that of Orbax raises what the thread has raised
         with Checkpoints(folder, writes=True) as checkpoints:
             assert checkpoints.newest() in (5, 6), layer.broke
             checkpoints.save(state_of(6))

@@ -111,7 +111,7 @@ def test_several_keep_their_order_and_their_texts():
         ("sysu_mm01:shots=3", "one of 1, 10"),
         ("sysu_mm01:search=outdoor", "one of all, indoor"),
         ("sysu_mm01:trials=0", "at least one"),
-        ("sysu_mm01:shots=10,sampling=seeded", "one image .* not 10"),
+        ("sysu_mm01:shots=10,sampling=seeded", "one image .* shots=10: set shots=1"),
     ],
 )
 def test_what_a_text_cannot_ask_for(text, message):
