@@ -169,7 +169,7 @@ class StepFolders:
     def clear(self) -> None:
         """Removes the files of unfinished saves; a step that lost its name has it again."""
         for old in self.folder.glob(f"*{REPLACED}"):
-            path = self.path(int(old.name.removesuffix(REPLACED)))
+            path = self.folder / old.name.removesuffix(REPLACED)
             if not path.exists() and manifest.fault(old) is None:
                 rename(old, path)
         for left in self.folder.glob(f"*{UNFINISHED}*"):
