@@ -22,34 +22,39 @@ def _maximum(x: Array) -> Array:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
 
 
-def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = _maximum(x)
-    return y, (x, y)
+def _forward(x: Array) -> tuple[Array, Array]:
+    return _maximum(x), x
 
 
-def _backward(maps: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+def _backward(x: Array, gradient: Array) -> tuple[Array]:
     dx = lax.platform_dependent(
-        *maps, gradient, cpu=_gradient_by_position, default=_gradient_by_scattering
+        x, gradient, cpu=_gradient_by_position, default=_gradient_by_scattering
     )
     return (dx,)
 
 
-def _gradient_by_scattering(x: Array, y: Array, gradient: Array) -> Array:
-    del y
+def _gradient_by_scattering(x: Array, gradient: Array) -> Array:
     return jax.vjp(_maximum, x)[1](gradient)[0]
 
 
-def _gradient_by_position(x: Array, y: Array, gradient: Array) -> Array:
-    """Elementwise: positions of even and odd rows and columns have each their own windows."""
+def _gradient_by_position(x: Array, gradient: Array) -> Array:
+    """Elementwise: positions of even and odd rows and columns have each their own windows.
+
+    Each window's first maximum is found among its taps alone, not by comparing them with the result
+    of the forward pass: XLA may compute `x` again here, with other rounding, so that no tap equals
+    that result, and the window's gradient is lost.
+    """
     n, h, w, c = x.shape
-    rows, columns = y.shape[1:3]
+    rows, columns = gradient.shape[1:3]
     border = ((0, 0), (1, 1), (1, 1), (0, 0))
     padded = jnp.pad(x, border, constant_values=-jnp.inf)
-    first = jnp.full(y.shape, len(TAPS), jnp.int32)  # of the taps, the first with the maximum
-    for tap, (i, j) in reversed([*enumerate(TAPS)]):
+    first = jnp.zeros(gradient.shape, jnp.int32)  # of the taps, the first with the maximum
+    greatest = jnp.full(gradient.shape, -jnp.inf, x.dtype)
+    for tap, (i, j) in enumerate(TAPS):
         end = (n, i + 2 * rows - 1, j + 2 * columns - 1, c)
         window = lax.slice(padded, (0, i, j, 0), end, (1, 2, 2, 1))
-        first = jnp.where(window == y, tap, first)
+        first = jnp.where(window > greatest, tap, first)
+        greatest = jnp.maximum(window, greatest)
     following = ((0, 0), (0, 1), (0, 1), (0, 0))
     first = jnp.pad(first, following, constant_values=len(TAPS))
     # Without the barrier, XLA computes both maps again wherever they are read.
