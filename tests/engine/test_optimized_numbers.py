@@ -1,0 +1,32 @@
+"""A step compiled as users compile it computes what it computes without XLA's optimizations.
+
+The other tests compile without them, so they do not see a fault that only optimized code has.
+"""
+
+import jax
+import numpy as np
+import pytest
+from helpers.xla_flags import OPTIMIZED
+
+from jreid import config as configs
+from jreid.engine import device_check
+
+# Base-Derivative has layers before the stem, which every gradient passes through.
+QUICK = "base_derivative"
+METHODS = ("agw", QUICK, "idkl", "mutual_prediction", "pfanet", "pfinet")
+TOLERANCE = dict.fromkeys(("loss", "embeddings", "gradient"), 1e-3)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in METHODS],
+)
+def test_optimized_code_computes_the_same(method, monkeypatch):
+    config, cpu = configs.load(f"{method}:synthetic", []), jax.devices("cpu")[0]
+    plain = device_check.compute(config, cpu)
+    options = device_check.COMPILER_OPTIONS["cpu"] | OPTIMIZED
+    monkeypatch.setitem(device_check.COMPILER_OPTIONS, "cpu", options)
+    optimized = device_check.compute(config, cpu)
+    monkeypatch.setattr(device_check, "TOLERANCE", TOLERANCE)
+    assert not device_check.differences(optimized, plain)
+    assert any(np.any(optimized[name] != plain[name]) for name in plain)  # it is other code
