@@ -114,9 +114,14 @@ def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
     """The sweep of a config that the command line asks for.
 
     Raises:
-        InputError: the data or the config do not exist.
+        InputError: the data or the config do not exist, or a flag sets what the runs differ in.
     """
     seeds = tuple(read_seeds(options.seeds))
+    own = {"--config.seed": "--seeds"}
+    own |= {"--config.data.split_number": "--trials"} if options.trials else {}
+    for flag in flags:
+        if by := own.get(flag.partition("=")[0]):
+            raise InputError(f"{by} chooses the runs; leave {flag} out.")
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
     data = options.data if options.scale == "full" else tiny(options.data, layout)
     folder = options.output / Path(config).stem / data.replace(",", "_")

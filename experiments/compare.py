@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 
+from experiments import revisions
 from experiments.command import main_of_methods
 from experiments.intervals import difference
 from experiments.sweep import Sweep, load_config, run_tables
@@ -98,6 +99,7 @@ def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
     configs = [load_config(sweep) for sweep in sweeps.values()]
     (setting,) = measured_by(TABLE, configs[0].data.layout)
     results = run_all(sweeps, launch_of(options, options.output))
+    revisions.warn_of_several(TABLE.title, results)
     costs = dict(zip(sweeps, measure(configs), strict=True))
     first = sweeps[BASELINE]
     folder = first.folder.parent.parent / "compare" / first.folder.name
@@ -148,12 +150,18 @@ def format_methods(
 
 
 def plot_cmc(setting: Setting, sweep: Sweep, results: Results, file: Path) -> None:
-    """The mean CMC curves over the seeds, without re-ranking, in percent."""
+    """The mean CMC curves over the seeds, without re-ranking, in percent.
+
+    A method that another protocol than the baseline's evaluates has no curve.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
+    rule = find(results[BASELINE][0], setting, "none")["fingerprint"]
     for name, of_seeds in results.items():
+        if find(of_seeds[0], setting, "none")["fingerprint"] != rule:
+            continue
         curves = [cmc_curve(find(result, setting, "none")) for result in of_seeds]
         shares = map(statistics.mean, zip(*(of_seed for _, of_seed in curves), strict=True))
         axes.plot(curves[0][0], [*shares], marker=".", label=name)
@@ -187,21 +195,24 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
         for found, names in groups.items()
     ]
     marked = [
-        f"; {name}: {', '.join(marks(find(result, setting, kind)))}"
+        f"{name}: {', '.join(marks(find(result, setting, kind)))}"
         for name, of_seeds in results.items()
         for result in of_seeds
         for kind in RERANKINGS
         if marks(find(result, setting, kind))
     ]
+    if len(groups) > 1:
+        marked.append("numbers of different protocols have no difference and no common plot")
     unknown = PERHAPS_RERANKED.get(setting.layout)
     if unknown in results:
-        marked.append(f"; the paper of {unknown} does not say whether its numbers are re-ranked")
+        marked.append(f"the paper of {unknown} does not say whether its numbers are re-ranked")
+    by, marked = revisions.describe(results), [*dict.fromkeys(marked)]
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
         f"{sweep.data}, {setting.title}; test split, last checkpoint, "
         f"{'mean ± sample deviation over ' * (len(sweep.seeds) > 1)}{_seeds(sweep)}; "
         f"{differences_to(BASELINE, sweep.seeds)}; "
-        f"{'; '.join(protocols)}{''.join(dict.fromkeys(marked))}; steps on {device}."
+        f"{'; '.join(filter(None, [*protocols, *marked, by]))}; steps on {device}."
     )
 
 

@@ -16,11 +16,13 @@ def difference(ours: Rows, base: Rows, measure: str) -> str:
     """`+3.10 [-1.20, +7.40]`: ours less the base, in points, and its 95 % interval.
 
     The interval is the paired bootstrap's over people, trials and runs. There is none if a row of
-    an earlier jreid lacks its scores, or the test has one person. Empty if a row lacks the measure.
+    an earlier jreid lacks its scores, or the test has one person. Empty if a row lacks the measure,
+    or if the rows are not of one protocol: then the difference means nothing.
     """
     sides = base, ours
     values = [[percent(row, measure) for row in rows] for rows in sides]
-    if any(None in some for some in values):
+    protocols = {row.get("fingerprint") for rows in sides for row in rows}
+    if any(None in some for some in values) or len(protocols) > 1:
         return ""
     before, after = (statistics.mean(value or 0.0 for value in some) for some in values)
     plain = f"{after - before:+.2f}"

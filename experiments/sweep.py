@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments import revisions
 from experiments.accuracy import training_accuracy
-from experiments.tables import Row, Table, format_table, measured_by
+from experiments.tables import Row, Setting, Table, find, format_table, measured_by
 from jreid import config as configs
 from jreid.commands.several_runs import TRIAL_FOLDER
 from jreid.data.layouts.synthetic_label import synthesize_command
@@ -65,18 +66,38 @@ def print_tables(sweep: Sweep, tables: Sequence[Table], launch: Launch) -> None:
     """
     layout = load_config(sweep).data.layout
     for table in tables:
-        measured_by(table, layout)
+        require_evaluated(sweep, table, measured_by(table, layout))
     jobs = missing_jobs([(sweep, table) for table in tables])
     failures = launch([*jobs.values()])
     for table in tables:
         if lacking := _lacking(sweep, table, jobs, failures):
             log.error("%s is not made: it lacks %s", table.title, "; ".join(lacking))
             continue
-        text = format_table(table, sweep.data, layout, _results(sweep, table), sweep.seeds)
+        results = _results(sweep, table)
+        revisions.warn_of_several(table.title, {row.name: results[row] for row in results})
+        text = format_table(table, sweep.data, layout, results, sweep.seeds)
         file = sweep.folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
         write_text(file, text)
         print(f"\n{text}\n{file}")
     require_success(failures, [*jobs.values()])
+
+
+def require_evaluated(sweep: Sweep, table: Table, settings: Sequence[Setting]) -> None:
+    """Checks before anything is trained that the config evaluates what the table shows.
+
+    Raises:
+        InputError: it lacks the protocol of a setting, or the re-ranking of a row.
+    """
+    from jreid.runs.protocols import protocols, rerankings
+
+    config = load_config(sweep)
+    rows = [
+        {"checkpoint": "last", "protocol": protocol.stored(), "rerank": str(kind or "none")}
+        for protocol in protocols(config, "test")
+        for kind in rerankings(config)
+    ]
+    for setting, row in itertools.product(settings, _own_rows(table)):
+        find({"rows": rows}, setting, row.rerank)
 
 
 def run_tables(
@@ -161,19 +182,22 @@ def _results(sweep: Sweep, table: Table) -> dict[Row, list[dict[str, Any]]]:
 
 
 def _result(sweep: Sweep, row: Row, seed: int) -> dict[str, Any]:
-    """A row's result, the mean over its trials if it has any, and with it `training_accuracy`.
+    """A row's result, the mean over its trials if it has any, with two more fields.
 
-    `training_accuracy` is in percent; None if it is not known, as of several trials.
+    `training_accuracy` is in percent; None if it is not known, as of several trials. `trained_by`
+    is the revision and the device.
     """
     from jreid.evaluation.results.split_means import mean_over_splits
     from jreid.runs.run import Run
 
     runs = [Run(folder) for folder, _ in _runs(sweep, row, seed)]
     results = [run.read_result() for run in runs]
+    by = dict.fromkeys(revisions.trained_by(run.record()) for run in runs)
+    more = {"trained_by": " and ".join(filter(None, by))}
     if sweep.trials:
-        return {"rows": mean_over_splits(results), "training_accuracy": None}
+        return {"rows": mean_over_splits(results), "training_accuracy": None, **more}
     accuracy = training_accuracy(runs[0].metrics / "metrics.jsonl")
-    return {**results[0], "training_accuracy": accuracy}
+    return {**results[0], "training_accuracy": accuracy, **more}
 
 
 def workdir(sweep: Sweep, row: Row, seed: int) -> Path:

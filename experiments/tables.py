@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from experiments import revisions
 from experiments.intervals import difference
 from jreid import markdown
 from jreid.datasets import TITLES
@@ -164,7 +165,8 @@ def _caption(
         f"test split, last checkpoint, {number}; {differences}, unless another is named; "
         f"protocol {kinds}"
     )
-    return "; ".join([message, *dict.fromkeys(marked)])
+    by = revisions.describe({row.name: of_seeds for row, of_seeds in results.items()})
+    return "; ".join(filter(None, [message, *dict.fromkeys(marked), by]))
 
 
 def _cells(

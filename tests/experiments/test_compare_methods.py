@@ -86,6 +86,8 @@ def test_numbers_of_different_protocols_are_distinguished(tmp_path):
     text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)
     assert "`of none 0.0` and `of standard(k1=20,k2=6,lambda=0.3) 0.0` of agw" in text
     assert "1.0` of pfinet" in text
+    assert "numbers of different protocols have no difference and no common plot" in text
+    assert "| pfinet | 46.00 ± 0.00 |  |" in text
 
 
 def test_the_plot_has_a_curve_for_each_method(tmp_path):

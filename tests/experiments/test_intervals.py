@@ -28,6 +28,11 @@ def test_a_difference_has_the_bootstraps_interval():
     assert difference(ours, base, "mAP") == "+0.00 [+0.00, +0.00]"
 
 
+def test_rows_of_different_protocols_have_no_difference():
+    ours, base = [{**row(0.6), "fingerprint": "a"}], [{**row(0.4), "fingerprint": "b"}]
+    assert difference(ours, base, "R1") == ""
+
+
 def test_a_result_without_scores_has_no_interval():
     assert difference([row(0.6)], [row(0.4), row(0.45, scores=False)], "R1") == "+17.50"
 

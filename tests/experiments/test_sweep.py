@@ -112,6 +112,40 @@ def test_a_finished_run_of_another_config_is_refused(runs):
         sweep.run_tables([(job._replace(flags=("--config.batch.images=3",)), TABLE)], launch)
 
 
+def test_runs_of_other_code_are_named_in_the_table(runs, capsys, caplog):
+    job, _, launch = runs
+    arguments = ["one", "--data=tiny", "--seeds=0,1", f"--output={job.folder.parent.parent}"]
+    tables = {"one": Table("Table 8: short", TABLE.settings, TABLE.rows[:1])}
+    sweep.run_tables([(job, tables["one"])], launch)
+    for seed, revision in enumerate(("a" * 40, "b" * 40)):
+        record = {"revision": revision, "device": "1 x cpu", "config": {}, "versions": {}}
+        file = sweep.workdir(job, TABLE.rows[0], seed) / "run.json"
+        file.write_text(json.dumps({**record, "data_fingerprint": None, "drifts": []}))
+    assert main(job.config, tables, "An experiment.", arguments) == 0
+    named = "aaaaaaa on 1 x cpu (default), bbbbbbb on 1 x cpu (default)"
+    assert f"trained by {named}" in capsys.readouterr().out
+    assert (
+        f"Table 8: short has runs of several revisions or devices: trained by {named}"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config.seed=5"], "--seeds chooses the runs; leave --config.seed=5 out"),
+        (["--config.evaluation.rerank=none"], "was not evaluated by all search, single shot"),
+        (["--trials=1,2", "--config.data.split_number=3"], "--trials chooses the runs"),
+    ],
+)
+def test_what_a_sweep_cannot_use_is_refused_before_it_trains(runs, flags, message, capsys):
+    job, asked, _ = runs
+    arguments = ["all", "--data=tiny", f"--output={job.folder.parent.parent}", *flags]
+    assert main(job.config, {"all": TABLE}, "An experiment.", arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not asked
+
+
 def test_failed_runs_are_reported_after_the_others_ran(runs, caplog):
     job, asked, launch = runs
     folder = sweep.workdir(job, TABLE.rows[2], 0)

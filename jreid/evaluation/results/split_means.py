@@ -120,7 +120,7 @@ def _mean(rows: Rows, of_one: set[str], deviation: Statistic) -> dict[str, Any]:
         "std": _over(rows, deviation),
         **{name: min(row[name] for row in rows) for name in LEAST if _in_all(name, rows)},
         "partial": any(row.get("partial") for row in rows),
-        "skipped_images": sum(row.get("skipped_images", 0) for row in rows),
+        "skipped_images": max(row.get("skipped_images", 0) for row in rows),
         **({"mixed": _mean_mixed(rows, deviation)} if _in_all("mixed", rows) else {}),
         # Earlier results have none.
         **({"scores": [one for some in scores for one in some]} if _alike(scores) else {}),

@@ -102,7 +102,7 @@ def test_seeds_have_a_mean_and_a_deviation_under_one_fingerprint():
 
 
 def test_a_mark_of_one_seed_is_the_means():
-    results = [of_seed(0.2), of_seed(0.4, partial=True, skipped_images=2)]
+    results = [of_seed(0.2, skipped_images=2), of_seed(0.4, partial=True, skipped_images=2)]
     (row,) = mean_over_seeds(results)
     assert marks(row) == ["partial", "2 training images skipped"]
 
