@@ -47,6 +47,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     """
     from jreid.distributed.processes import on_main_process
     from jreid.runs.finished import is_finished
+    from jreid.runs.init_from import place_of_run
     from jreid.runs.record import provenance
     from jreid.runs.run import Run
 
@@ -58,6 +59,8 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
         folder = options.workdir / several.folder.format(value)
         run = Run(folder, options.allow_config_drift)
         run.check(config)
+        if options.init_from:
+            run.check_start(place_of_run(options.init_from, options.init_checkpoint))
         runs.append((config, run))
     whole, config = Run(options.workdir), runs[0][0]
     on_main_process(lambda: _check_folder(whole, config, several, options.allow_config_drift))

@@ -60,6 +60,13 @@ def test_finished_seeds_are_not_run_again(seeds, capsys):
     assert "seed_0" in out and "seed_7\n" not in out
 
 
+def test_seeds_that_started_from_other_weights_have_no_mean(seeds, capsys):
+    workdir, flags = seeds
+    start = f"--init-from={workdir / 'seed_7'}"
+    assert train(*flags, "--seeds=0,7", start) == 2
+    assert "started from random weights, not from the last checkpoint" in capsys.readouterr().err
+
+
 def test_a_launcher_trains_what_is_not_finished_in_processes_of_their_own(seeds, monkeypatch):
     workdir, flags = seeds
     result, mean, launched = workdir / "seed_0" / "result.json", rows_of(workdir), []
