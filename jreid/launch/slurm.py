@@ -23,6 +23,7 @@ from jreid.terminal import one_line
 
 log = logging.getLogger(__name__)
 POLL = 10  # seconds between two looks at the queue
+PATIENCE = 3600.0  # seconds without an answer, after which the command ends
 MOST_REQUEUES = 100  # of a run that needs longer than a job's time
 STAY = "they stay in SLURM (scancel ends them); give the same command again to wait for them"
 # Since SLURM 22.05, srun does not take over the allocation's --cpus-per-task.
@@ -151,24 +152,32 @@ def _queue() -> dict[str, str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(
-            f"squeue does not answer ({one_line(done.stderr.strip())}); try again later."
+            f"squeue does not answer ({one_line(done.stderr.strip())}); give the same command "
+            "again when SLURM works."
         )
     return dict(line.split() for line in done.stdout.splitlines())
 
 
 def _wait(ids: Sequence[str]) -> None:
-    """Returns when the jobs have left the queue; logs the number of jobs in each state."""
-    logged, here, before = "", True, True
+    """Returns when the jobs have left the queue; logs the number of jobs in each state.
+
+    Raises:
+        InputError: SLURM does not answer for an hour.
+        Stopped: after Ctrl-C, SIGTERM or SIGHUP.
+    """
+    logged, here, before, answered = "", True, True, time.monotonic()
     with received_signals() as received:
         # Two looks, since a job appears in the queue, and its files on this machine, a little late.
         while here or before:
             try:
-                states = _queue()
+                states, answered = _queue(), time.monotonic()
                 before, here = here, any(number in states for number in ids)
                 counts = Counter(states.get(number, "ended").lower() for number in ids)
                 text = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-            except InputError as error:  # SLURM is restarted at times
-                text = str(error)
+            except InputError as error:
+                if time.monotonic() - answered > PATIENCE:
+                    raise InputError(f"{error} The jobs were not ended: {STAY}.") from error
+                text = f"{error} Asking again every {POLL} seconds."  # SLURM is restarted at times
             if text != logged:
                 log.info("SLURM: %s", text)
             logged = text

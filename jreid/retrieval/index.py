@@ -23,7 +23,7 @@ from jreid.data.forms import Decoded, to_pixels
 from jreid.data.images import read_file
 from jreid.data.pixels import ImageError
 from jreid.datasets import MODALITIES
-from jreid.errors import InputError
+from jreid.errors import InputError, counted
 from jreid.evaluation.results.feature_file import load_features
 from jreid.evaluation.results.feature_formats import READERS, read_model_of, refuse_bomb
 from jreid.files import write_whole
@@ -162,17 +162,19 @@ def update_index(
         embed: called with the new images.
 
     Raises:
-        InputError: as `read_index` and `read_gallery`; an image cannot be read; the file holds none
-            of the folder's images; or it cannot be written.
+        InputError: as `read_index` and `read_gallery`; an image cannot be read; the folder has
+            less than half of the file's images; or the file cannot be written.
     """
     paths = read_gallery(folder)
     before = read_index(file, model, modality) if os.path.lexists(file) else None
     stamps, digests = _identify(paths, before, bar)
     known = dict(zip(before.digests, before.features, strict=True)) if before else {}
-    if known and not known.keys() & digests:
+    still = known.keys() & digests
+    if len(still) < len(known) / 2:
         raise InputError(
-            f"{file} holds none of the images in {folder}; give another --index, or remove it if "
-            "its gallery is gone."
+            f"{file} holds {counted(len(known), 'images')}, of which {folder} has {len(still):,}, "
+            "so most of its embeddings would be lost; give the folder that it was made for, or "
+            "another --index, or remove it if those images are gone."
         )
     new = {
         digest: Source(name, partial(_read_same, path, digest, depth_range))

@@ -133,6 +133,19 @@ def test_waiting_survives_a_restart_of_slurm(monkeypatch, caplog):
     assert next(answers, "all asked") == "all asked"
 
 
+def test_waiting_ends_where_slurm_stays_silent(monkeypatch):
+    def silent():
+        raise InputError("squeue does not answer.")
+
+    monkeypatch.setattr(slurm, "_queue", silent)
+    monkeypatch.setattr(slurm, "POLL", 0)
+    monkeypatch.setattr(slurm, "PATIENCE", 0.05)
+    with pytest.raises(
+        InputError, match=r"does not answer\. The jobs were not ended: they stay in"
+    ):
+        slurm._wait(["7_0"])
+
+
 def test_a_run_saves_before_its_time_ends_and_is_submitted_again(tmp_path):
     training, ready, again = Training(), tmp_path / "ready", []
     one = job(tmp_path, "saves", SAVES, ready)

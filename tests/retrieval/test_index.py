@@ -118,8 +118,22 @@ def test_another_model_modality_or_gallery_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"no .*file"):
         update(folder)
     paint(folder, "e", 9)
-    with pytest.raises(InputError, match="none of the images"):
+    with pytest.raises(InputError, match="has 0, so most of its embeddings would be lost"):
         update(folder)
+    assert (tmp_path / "i.npz").read_bytes() == before
+
+
+def test_a_part_of_the_gallery_does_not_replace_the_whole(folder, tmp_path):
+    for name, shade in zip("efgh", (100, 120, 140, 160), strict=True):
+        paint(folder, name, shade)
+    update(folder)
+    before = (tmp_path / "i.npz").read_bytes()
+    part = tmp_path / "part"
+    part.mkdir()
+    path = next(folder.iterdir())
+    (part / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"of which .*part has 1, so most"):
+        update_index(tmp_path / "i.npz", part, "m", "visible", Embedder())
     assert (tmp_path / "i.npz").read_bytes() == before
 
 
