@@ -80,7 +80,9 @@ class Hoisted:
     def bind(self, *arguments: Any) -> tuple[Any, list[np.ndarray]]:
         """The function from `jax.jit` for such arguments, and its first one: the constants."""
         leaves, tree = jax.tree.flatten(arguments)
-        key = tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        settings = jax.config.jax_default_matmul_precision, jax.config.jax_enable_x64
+        key = tree, shapes, settings
         if key not in self._bound:
             self._bound[key] = self._trace(arguments)
         return self._bound[key]

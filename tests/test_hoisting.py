@@ -74,6 +74,15 @@ def test_arguments_of_other_shapes_are_traced_anew():
         assert step(jnp.zeros(rows), jnp.ones(rows))["loss"] == pytest.approx(rows / 2)
 
 
+def test_another_precision_of_products_is_traced_anew():
+    function = Hoisted(lambda x: x @ x, HERE, (HERE,))
+    x = jnp.ones((2, 2))
+    assert "HIGHEST" not in function.lower(x).as_text()
+    with jax.default_matmul_precision("highest"):
+        assert "HIGHEST" in function.lower(x).as_text()
+    assert "HIGHEST" not in function.lower(x).as_text()
+
+
 def test_memory_of_the_donated_argument_is_used():
     text = scaled_loss(0.5).lower(jnp.zeros(3), jnp.ones(3)).as_text()
     assert text.count("tf.aliasing_output") == 1

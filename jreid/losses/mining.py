@@ -25,9 +25,16 @@ def hardest(
 def weighted(
     to_positives: Pairs, positive: Mask, to_negatives: Pairs, negative: Mask
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """The mean distances of each row, weighted by a softmax: far positives and near negatives."""
+    """The mean distances of each row, weighted by a softmax: far positives and near negatives.
+
+    -inf, inf for none.
+    """
     far = (_masked_softmax(to_positives, positive) * to_positives).sum(1)
-    return far, (_masked_softmax(-to_negatives, negative) * to_negatives).sum(1)
+    near = (_masked_softmax(-to_negatives, negative) * to_negatives).sum(1)
+    return (
+        jnp.where(positive.any(1), far, -jnp.inf),
+        jnp.where(negative.any(1), near, jnp.inf),
+    )
 
 
 def weighted_released(
@@ -70,7 +77,7 @@ def mined_triplet(
         margin: in units of the distance; None for softplus(positive - negative).
         distance: `euclidean` or `cosine`.
         mining: `hardest`, `weighted` or `weighted_released`, see the functions of these names. With
-            `hardest` an anchor costs 0 if it has no positive or no negative.
+            the first two an anchor costs 0 if it has no positive or no negative.
         reduce: the `mean` over anchors or their `sum`.
 
     Raises:
@@ -91,6 +98,11 @@ def mined_triplet(
     to_negatives = to_positives if negatives is None else measure(anchors, negatives)
     others = identity if candidate_identity is None else candidate_identity
     same = identity[:, None] == others[None, :]
+    if not to_positives.shape == to_negatives.shape == same.shape:
+        raise ValueError(
+            f"{same.shape[1]} candidate identities do not fit {to_positives.shape[1]} positives "
+            f"and {to_negatives.shape[1]} negatives"
+        )
     positive, negative = mine(to_positives, same, to_negatives, ~same)
     gap = positive - negative
     return total(jax.nn.softplus(gap) if margin is None else jax.nn.relu(gap + hoistable(margin)))

@@ -1,6 +1,7 @@
 """From a feature map to one vector for each image, in float32."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 
@@ -11,7 +12,19 @@ def global_average(x: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
 
 def global_max(x: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
     """The maximum over all positions."""
-    return jnp.max(x.astype(jnp.float32), axis=(1, 2))
+    n, h, w, c = x.shape
+    return first_maximum(x.astype(jnp.float32).reshape(n, h * w, c), 1)
+
+
+def first_maximum(x: Array, axis: int) -> Array:
+    """The maximum over an axis; its gradient goes to the first one, as PyTorch's does.
+
+    The gradient of `jnp.max` goes where x equals the maximum. XLA may compute x again for that,
+    with other rounding, so that it is equal nowhere. An index is not rounded.
+    """
+    first = jnp.argmax(x, axis, keepdims=True)
+    chosen = lax.broadcasted_iota(first.dtype, x.shape, axis % x.ndim) == first
+    return jnp.where(chosen, x, 0).sum(axis)
 
 
 def generalized_mean(
@@ -27,7 +40,8 @@ def generalized_mean(
     """
     if minimum <= 0 and epsilon <= 0:
         raise ValueError("generalized_mean needs a positive minimum or epsilon")
-    powers = jnp.maximum(x.astype(jnp.float32), minimum) ** p
+    x = x.astype(jnp.float32)
+    powers = jnp.where(x > minimum, x, minimum) ** p
     return (jnp.mean(powers, axis=(1, 2)) + epsilon) ** (1 / p)
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jreid.errors import InputError
 from jreid.nn.layers import Conv
+from jreid.nn.pooling import first_maximum
 from jreid.nn.resize import resize
 
 ATTENTIONS = ("conv1x1", "cbam7")
@@ -57,7 +58,7 @@ class RegionResponse(nn.Module):
     def _response(self, x: Array, name: str) -> Array:
         if self.attention == "conv1x1":
             return nn.sigmoid(Conv(1, 1, dtype=self.dtype, name=name)(x))
-        channels = jnp.stack([x.mean(-1), x.max(-1)], axis=-1)
+        channels = jnp.stack([x.mean(-1), first_maximum(x, -1)], axis=-1)
         return nn.sigmoid(Conv(1, 7, dtype=self.dtype, name=name)(channels))
 
 

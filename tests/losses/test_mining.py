@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -46,6 +47,23 @@ def test_every_choice_equals_loops(distance, mining, margin, reduce):
         margin=margin, distance=distance, mining=mining, reduce=reduce,
     )  # fmt: skip
     np.testing.assert_allclose(got, getattr(np, reduce)(terms), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sets", [{"positives": LINE[:1]}, {"negatives": LINE[:1]}])
+def test_candidates_without_their_identities_are_refused(sets):
+    with pytest.raises(ValueError):
+        mined_triplet(LINE[:4], jnp.array([0, 0, 1, 1]), **sets)
+
+
+@pytest.mark.parametrize("mining", ["hardest", "weighted"])
+@pytest.mark.parametrize("margin", [0.3, None])
+def test_an_anchor_without_a_negative_costs_nothing_and_learns_nothing(mining, margin):
+    identity = jnp.zeros(4, int)
+    value, gradient = jax.value_and_grad(mined_triplet)(
+        LINE[:4], identity, margin=margin, mining=mining
+    )
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
 
 
 def test_anchors_are_their_own_positives_at_exactly_zero():

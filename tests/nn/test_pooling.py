@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreid.nn.pooling import generalized_mean, global_average, global_max
+from jreid.nn.pooling import first_maximum, generalized_mean, global_average, global_max
 
 MAP = jnp.array([[[[1.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [4.0, 8.0]]]])
 
@@ -15,6 +15,17 @@ def test_global_average_by_hand():
 def test_global_max_by_hand():
     np.testing.assert_array_equal(global_max(MAP), [[4.0, 8.0]])
     assert global_max(jnp.ones((1, 2, 2, 1), jnp.bfloat16)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_the_first_maximum_has_the_whole_gradient(axis):
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (4, 5, 3)), jnp.float32)
+    values, gradient = jax.vjp(lambda x: first_maximum(x, axis), x)
+    np.testing.assert_array_equal(values, x.max(axis))
+    (found,) = gradient(jnp.ones(values.shape))
+    expected = np.zeros(x.shape)
+    np.put_along_axis(expected, np.argmax(x, axis, keepdims=True), 1, axis)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_generalized_mean_by_hand():
