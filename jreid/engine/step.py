@@ -1,6 +1,7 @@
 """The compiled functions: one training step and one embedding function for every method."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,7 +46,8 @@ def make_train_step(
     its loss with respect to its own parameters and updates them. The batch is split over the mesh's
     devices; statistics and losses are over the whole batch.
     """
-    players = (phase or method.phases[-1]).players
+    phase = phase or method.phases[-1]
+    players, begins = phase.players, _beginning(method, phase, epochs)
     rates = [schedule(player.optimizer) for player in players]
     seed_number = hoistable(np.uint32(seed % 2**32))
 
@@ -60,6 +62,10 @@ def make_train_step(
                 player, params, model_state, batch, key, epoch
             )
             own = owned(params, player)
+            if player.name in phase.restarted:
+                new = optimizers[player.name].init(own)
+                begun = partial(jnp.where, begins(state.step))
+                opt_state[player.name] = jax.tree.map(begun, new, opt_state[player.name])
             update: Any = optimizers[player.name].update
             updates, opt_state[player.name] = update(
                 gradients, opt_state[player.name], own, rate=rates[number](epoch)
@@ -79,6 +85,17 @@ def make_train_step(
         out_shardings=(everywhere, everywhere),
         compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
+
+
+def _beginning(method: Method, phase: Phase, epochs: Epochs) -> Callable[[jax.Array], jax.Array]:
+    """A function from a step to whether it is the first one of a phase."""
+    before = [one.end_epoch for one in method.phases[: method.phases.index(phase)]]
+    start = hoistable(max(before, default=0.0))
+
+    def begins(step: jax.Array) -> jax.Array:
+        return (epochs(step) >= start) & ((step == 0) | (epochs(step - 1) < start))
+
+    return begins
 
 
 def gradients_of(

@@ -81,11 +81,15 @@ class Phase(NamedTuple):
             are one player that changes its loss: they share parameters and optimizer.
         end_epoch: the epoch, counted from 0, before which the phase ends; the last phase has no
             end.
+        restarted: names of players whose optimizers forget the phases before: those of which some
+            parameters had no gradient there. Adam's correction of its bias is used up by then, and
+            would make their first steps up to 16 times as long.
     """
 
     name: str
     players: tuple[Player, ...]
     end_epoch: float = math.inf
+    restarted: tuple[str, ...] = ()
 
 
 class MetricWarning(NamedTuple):

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -80,6 +82,39 @@ def test_phases_have_their_own_players_and_losses():
     assert {name: (float(p["a"]), float(p["b"])) for name, p in moved.items()} == {
         "warm": (-1.0, 0.0), "more": (0.0, -0.5), "main": (-1.5, -0.5)
     }  # fmt: skip
+
+
+@jax.numpy_dtype_promotion("standard")  # for Adam, see conftest.py
+@pytest.mark.parametrize(("restarted", "moved"), [((), 8.0), (("one",), 1.0)])
+def test_a_restarted_player_forgets_the_steps_without_a_gradient(restarted, moved):
+    """Adam, betas 0.5 and 0.999: after many steps without a gradient, a step is 16 rates long."""
+    options = {"kind": "adam", "betas": (0.5, 0.999), "learning_rate": 1.0}
+    warm, late = (
+        player("one", ("a", "b"), 0.0, **options),
+        player("one", ("a", "b"), 1.0, **options),
+    )
+    phases = Phase("warm", (warm,), 10), Phase("main", (late,), restarted=restarted)
+    method: Any = Method(lambda key, batch: {}, phases, lambda *_: None)
+    built = {"one": optimizers.build(late.optimizer)}
+    variables = {"params": {"a": jnp.zeros(()), "b": jnp.zeros(())}, "turns": jnp.zeros(())}
+    state = create(variables, [late], built)
+    steps = [
+        make_train_step(
+            method, built, lambda step: step.astype(jnp.float32) / 30, 0, make_mesh(), phase
+        )
+        for phase in phases
+    ]
+    for _ in range(300):
+        state, _ = steps[0](state, BATCH)
+    assert float(state.params["a"]) == 0.0
+    before, moves = 0.0, []
+    for _ in range(2):
+        state, _ = steps[1](state, BATCH)
+        moves.append(before - float(state.params["a"]))
+        before = float(state.params["a"])
+    assert moves[0] == pytest.approx(moved, rel=0.02)
+    if restarted:  # only in the first step of the phase
+        assert int(optax.tree.get(state.opt_state["one"], "count")) == 2
 
 
 def test_the_rate_follows_the_epoch_and_not_the_turns_of_the_player():

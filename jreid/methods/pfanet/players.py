@@ -60,7 +60,12 @@ def phases_of(config: Config, networks: Networks) -> tuple[Phase, ...]:
     return (
         Phase("infrared features", (player("features", _infrared_features, rate),), ends.features),
         Phase("generation", adversaries(silent=True), ends.generation),
-        Phase("main", (player("features", _features, rate), *adversaries(silent=False))),
+        Phase(
+            "main",
+            (player("features", _features, rate), *adversaries(silent=False)),
+            # It sees feature maps for the first time. AlignGAN's is a new network here.
+            restarted=("infrared_discriminator",),
+        ),
     )
 
 
