@@ -38,6 +38,7 @@ from experiments.tables import (
     find,
     mean_training_accuracy,
     measured_by,
+    some_splits,
 )
 from jreid import markdown
 from jreid.config_file import shipped_configs
@@ -207,6 +208,12 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     if unknown in results:
         marked.append(f"the paper of {unknown} does not say whether its numbers are re-ranked")
     by, marked = revisions.describe(results), [*dict.fromkeys(marked)]
+    marked.insert(
+        0,
+        some_splits(
+            find(one, setting, "none") for of_seeds in results.values() for one in of_seeds
+        ),
+    )
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
         f"{sweep.data}, {setting.title}; test split, last checkpoint, "

@@ -1,6 +1,6 @@
 """A paper's tables as data, and tables that show our numbers next to the paper's."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments import revisions
@@ -166,7 +166,24 @@ def _caption(
         f"protocol {kinds}"
     )
     by = revisions.describe({row.name: of_seeds for row, of_seeds in results.items()})
-    return "; ".join(filter(None, [message, *dict.fromkeys(marked), by]))
+    splits = some_splits(
+        find(result, setting, row.rerank)
+        for row, of_seeds in results.items()
+        for result in of_seeds
+    )
+    return "; ".join(filter(None, [message, splits, *dict.fromkeys(marked), by]))
+
+
+def some_splits(rows: Iterable[Mapping[str, Any]]) -> str:
+    """`split 1 of 10`, if the numbers are not of all of a dataset's splits; else empty."""
+    found = set()
+    for row in rows:
+        trial, number = row["protocol"].get("trial") or [], row.get("of_trials", 1)
+        trials = trial if isinstance(trial, list) else [trial]
+        if 0 < len(trials) < number:
+            some = ", ".join(map(str, trials))
+            found.add(f"{'splits' if len(trials) > 1 else 'split'} {some} of {number}")
+    return " and ".join(sorted(found))
 
 
 def _cells(

@@ -54,6 +54,19 @@ def test_a_marked_result_is_marked_in_the_table():
     )
 
 
+@pytest.mark.parametrize(
+    ("trial", "words"),
+    [(0, ""), (3, "; split 3 of 10"), ([1, 4], "; splits 1, 4 of 10"), ([*range(1, 11)], "")],
+)
+def test_a_table_of_some_splits_says_of_which(trial, words):
+    table = Table("Table 9", (SYSU_ALL,), (Row("ours"),))
+    one = result(0.5, 0.5)
+    one["rows"][0]["of_trials"] = 10
+    one["rows"][0]["protocol"] |= {"trial": trial}
+    text = format_table(table, "tiny", "sysu_mm01", {table.rows[0]: [one]}, (0,))
+    assert f"protocol `of all`{words}\n" in text
+
+
 def test_pfinet_and_base_derivative_are_found():
     assert {"pfinet", "base_derivative"} <= {*NAMES}
 
