@@ -207,19 +207,14 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     unknown = PERHAPS_RERANKED.get(setting.layout)
     if unknown in results:
         marked.append(f"the paper of {unknown} does not say whether its numbers are re-ranked")
-    by, marked = revisions.describe(results), [*dict.fromkeys(marked)]
-    marked.insert(
-        0,
-        some_splits(
-            find(one, setting, "none") for of_seeds in results.values() for one in of_seeds
-        ),
-    )
+    rows = [find(one, setting, "none") for of_seeds in results.values() for one in of_seeds]
+    marked = [some_splits(rows), *dict.fromkeys(marked), revisions.describe(results)]
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return (
         f"{sweep.data}, {setting.title}; test split, last checkpoint, "
         f"{'mean ± sample deviation over ' * (len(sweep.seeds) > 1)}{_seeds(sweep)}; "
         f"{differences_to(BASELINE, sweep.seeds)}; "
-        f"{'; '.join(filter(None, [*protocols, *marked, by]))}; steps on {device}."
+        f"{'; '.join(filter(None, [*protocols, *marked]))}; steps on {device}."
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,13 +79,28 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
     rows = on_main_process(lambda: several.mean(results))
     extraction = results[0].get("extraction", {})
-    result = {**provenance(config), **several.fields, "extraction": extraction, "rows": rows}
+    origin = {**provenance(config), **_origin(results)}
+    result = {**origin, **several.fields, "extraction": extraction, "rows": rows}
     unwritten = write_fault(lambda: whole.write_result(result))
     options.document = document(result, None if unwritten else whole.result)
     print_rows(config, rows)
     if unwritten:
         raise unwritten
     print(f"result       {whole.result}")
+
+
+def _origin(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The code, the software and the devices of the runs; joined by `and` where they differ."""
+
+    def all_of(values: Iterable[Any]) -> str | None:
+        return " and ".join(dict.fromkeys(str(value) for value in values if value)) or None
+
+    versions = [result.get("versions", {}) for result in results]
+    packages = dict.fromkeys(package for some in versions for package in some)
+    return {
+        **{name: all_of(one.get(name) for one in results) for name in ("revision", "device")},
+        "versions": {name: all_of(one.get(name) for one in versions) for name in packages},
+    }
 
 
 def _check_folder(whole: Any, config: Any, several: Several, allow_drift: bool) -> None:

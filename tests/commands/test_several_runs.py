@@ -67,6 +67,17 @@ def test_seeds_that_started_from_other_weights_have_no_mean(seeds, capsys):
     assert "started from random weights, not from the last checkpoint" in capsys.readouterr().err
 
 
+def test_a_mean_names_the_code_and_the_devices_of_its_runs():
+    one = {"revision": "a", "device": "1 x H200", "versions": {"jax": "0.12", "numpy": "2"}}
+    other = {**one, "revision": "b", "versions": {"jax": "0.11", "numpy": "2"}}
+    assert several_runs._origin([one, other, one]) == {
+        "revision": "a and b",
+        "device": "1 x H200",
+        "versions": {"jax": "0.12 and 0.11", "numpy": "2"},
+    }
+    assert several_runs._origin([{"revision": None}])["revision"] is None
+
+
 def test_a_launcher_trains_what_is_not_finished_in_processes_of_their_own(seeds, monkeypatch):
     workdir, flags = seeds
     result, mean, launched = workdir / "seed_0" / "result.json", rows_of(workdir), []
