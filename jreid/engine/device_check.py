@@ -28,7 +28,7 @@ SIZE = 96, 48  # pixels of the images, if the config's images are larger
 PEOPLE, IMAGES = 4, 2
 # The tolerance for sums in another order, relative to the norm. Small batches magnify it in the
 # gradients. The error of a wrong fusion is as large as the norm.
-TOLERANCE = {"loss": 1e-2, "embeddings": 1e-2, "gradient": 1e-2}
+TOLERANCE = {"loss": 1e-2, "embeddings": 1e-2, "gradient": 5e-2}
 SAFE = "0.12"  # the first release of JAX with correct fusions
 
 Results = Mapping[str, np.ndarray | np.generic]
