@@ -25,7 +25,7 @@ import jax
 from experiments import revisions
 from experiments.command import main_of_methods
 from experiments.intervals import difference
-from experiments.sweep import Sweep, load_config, run_tables
+from experiments.sweep import Sweep, load_config, require_evaluated, run_tables
 from experiments.tables import (
     COMPARED,
     LLCM_FROM_INFRARED,
@@ -99,6 +99,9 @@ def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
         raise InputError(f"--methods lacks {BASELINE}, which the others are compared with; add it.")
     configs = [load_config(sweep) for sweep in sweeps.values()]
     (setting,) = measured_by(TABLE, configs[0].data.layout)
+    shown = TABLE._replace(rows=tuple(Row(kind, rerank=kind) for kind in RERANKINGS))
+    for sweep in sweeps.values():
+        require_evaluated(sweep, shown, (setting,))
     results = run_all(sweeps, launch_of(options, options.output))
     revisions.warn_of_several(TABLE.title, results)
     costs = dict(zip(sweeps, measure(configs), strict=True))
@@ -202,8 +205,11 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
         for kind in RERANKINGS
         if marks(find(result, setting, kind))
     ]
-    if len(groups) > 1:
-        marked.append("numbers of different protocols have no difference and no common plot")
+    if len({found[0] for found in groups}) > 1:
+        marked.append(
+            f"a method that another protocol than {BASELINE}'s evaluates is not compared with it, "
+            "and is not in the plot"
+        )
     unknown = PERHAPS_RERANKED.get(setting.layout)
     if unknown in results:
         marked.append(f"the paper of {unknown} does not say whether its numbers are re-ranked")

@@ -43,15 +43,16 @@ def describe(results: Results) -> str:
 
 
 def warn_of_several(title: str, results: Results) -> None:
-    """Warns of a table whose runs were trained by several revisions or on several devices.
+    """Warns of a table whose runs differ in what trained them.
 
     A finished run is not trained again when the code changes, and a change may have changed its
     numbers.
     """
     if len(_groups(results)) > 1:
         log.warning(
-            "%s has runs of several revisions or devices: %s; `git log` says whether a change "
-            "concerns their numbers. To train all of them again, give another --output.",
+            "%s has runs of several revisions, devices or first weights: %s; `git log` says "
+            "whether a change of the code concerns their numbers. To train all of them again, give "
+            "another --output.",
             title,
             describe(results),
         )

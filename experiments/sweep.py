@@ -97,7 +97,13 @@ def require_evaluated(sweep: Sweep, table: Table, settings: Sequence[Setting]) -
         for kind in rerankings(config)
     ]
     for setting, row in itertools.product(settings, _own_rows(table)):
-        find({"rows": rows}, setting, row.rerank)
+        try:
+            find({"rows": rows}, setting, row.rerank)
+        except InputError as error:
+            raise InputError(
+                f"{table.title} shows {setting.title}, re-ranking {row.rerank}, by which the "
+                "config does not evaluate; add it to config.protocols or config.evaluation.rerank."
+            ) from error
 
 
 def run_tables(

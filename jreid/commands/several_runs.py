@@ -62,6 +62,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
         if options.init_from:
             run.check_start(place_of_run(options.init_from, options.init_checkpoint))
         runs.append((config, run))
+    _check_starts([run for _, run in runs])
     whole, config = Run(options.workdir), runs[0][0]
     on_main_process(lambda: _check_folder(whole, config, several, options.allow_config_drift))
     missing = [number for number, (config, run) in enumerate(runs) if not is_finished(run, config)]
@@ -79,7 +80,8 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
     rows = on_main_process(lambda: several.mean(results))
     extraction = results[0].get("extraction", {})
-    origin = {**provenance(config), **_origin(results)}
+    _check_starts([run for _, run in runs])
+    origin = {**provenance(config), **_origin([run.record() for _, run in runs])}
     result = {**origin, **several.fields, "extraction": extraction, "rows": rows}
     unwritten = write_fault(lambda: whole.write_result(result))
     options.document = document(result, None if unwritten else whole.result)
@@ -89,16 +91,38 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     print(f"result       {whole.result}")
 
 
-def _origin(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _check_starts(runs: Sequence[Any]) -> None:
+    """Checks that the runs that exist started from the same weights.
+
+    Raises:
+        InputError: they did not.
+    """
+    from jreid.runs.record import describe_start
+
+    starts = {}
+    for run in runs:
+        if run.config_file.is_file():
+            start = run.record().get("start") or {}
+            starts.setdefault((start.get("kind"), start.get("sha256")), (run.workdir, start))
+    if len(starts) > 1:
+        (one, its_start), (other, others_start) = [*starts.values()][:2]
+        raise InputError(
+            f"{one} started from {describe_start(its_start)}, and {other} from "
+            f"{describe_start(others_start)}, so they have no mean; train all runs from the same "
+            "weights in another --workdir."
+        )
+
+
+def _origin(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The code, the software and the devices of the runs; joined by `and` where they differ."""
 
     def all_of(values: Iterable[Any]) -> str | None:
         return " and ".join(dict.fromkeys(str(value) for value in values if value)) or None
 
-    versions = [result.get("versions", {}) for result in results]
+    versions = [record.get("versions", {}) for record in records]
     packages = dict.fromkeys(package for some in versions for package in some)
     return {
-        **{name: all_of(one.get(name) for one in results) for name in ("revision", "device")},
+        **{name: all_of(one.get(name) for one in records) for name in ("revision", "device")},
         "versions": {name: all_of(one.get(name) for one in versions) for name in packages},
     }
 

@@ -61,8 +61,12 @@ def merged(params: Any, changed: dict[str, Any]) -> Any:
 def check_owners(params: Any, method: Method) -> None:
     """Raises ValueError unless every parameter has an owner, and owners are equal in all phases.
 
-    A parameter may have several owners, each with its own optimizer.
+    A parameter may have several owners, each with its own optimizer. A phase restarts players of
+    its own only.
     """
+    for phase in method.phases:
+        for name in {*phase.restarted} - {player.name for player in phase.players}:
+            raise ValueError(f"phase {phase.name} restarts {name}, which is none of its players")
     players = [player for phase in method.phases for player in phase.players]
     for path in flatten_dict(params, sep="/"):
         owners = {player.name for player in players if player.owns(path)}

@@ -47,7 +47,8 @@ def make_train_step(
     devices; statistics and losses are over the whole batch.
     """
     phase = phase or method.phases[-1]
-    players, begins = phase.players, _beginning(method, phase, epochs)
+    players = phase.players
+    begins = _beginning(method, phase, epochs) if phase.restarted else None
     rates = [schedule(player.optimizer) for player in players]
     seed_number = hoistable(np.uint32(seed % 2**32))
 
@@ -62,7 +63,7 @@ def make_train_step(
                 player, params, model_state, batch, key, epoch
             )
             own = owned(params, player)
-            if player.name in phase.restarted:
+            if begins and player.name in phase.restarted:
                 new = optimizers[player.name].init(own)
                 begun = partial(jnp.where, begins(state.step))
                 opt_state[player.name] = jax.tree.map(begun, new, opt_state[player.name])

@@ -153,7 +153,7 @@ def _queue() -> dict[str, str]:
     if done.returncode:
         raise InputError(
             f"squeue does not answer ({one_line(done.stderr.strip())}); give the same command "
-            "again when SLURM works."
+            "again later."
         )
     return dict(line.split() for line in done.stdout.splitlines())
 
@@ -175,9 +175,12 @@ def _wait(ids: Sequence[str]) -> None:
                 counts = Counter(states.get(number, "ended").lower() for number in ids)
                 text = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
             except InputError as error:
+                cause = str(error).partition(";")[0]
                 if time.monotonic() - answered > PATIENCE:
-                    raise InputError(f"{error} The jobs were not ended: {STAY}.") from error
-                text = f"{error} Asking again every {POLL} seconds."  # SLURM is restarted at times
+                    raise InputError(
+                        f"{cause} for an hour; the jobs were not ended: {STAY}."
+                    ) from error
+                text = f"{cause}; asking again every {POLL} seconds"  # SLURM is restarted at times
             if text != logged:
                 log.info("SLURM: %s", text)
             logged = text

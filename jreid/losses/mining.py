@@ -101,7 +101,8 @@ def mined_triplet(
     if not to_positives.shape == to_negatives.shape == same.shape:
         raise ValueError(
             f"{same.shape[1]} candidate identities do not fit {to_positives.shape[1]} positives "
-            f"and {to_negatives.shape[1]} negatives"
+            f"and {to_negatives.shape[1]} negatives; give candidate_identity, one for each, and as "
+            "many positives as negatives"
         )
     positive, negative = mine(to_positives, same, to_negatives, ~same)
     gap = positive - negative

@@ -169,12 +169,14 @@ def update_index(
     before = read_index(file, model, modality) if os.path.lexists(file) else None
     stamps, digests = _identify(paths, before, bar)
     known = dict(zip(before.digests, before.features, strict=True)) if before else {}
-    still = known.keys() & digests
-    if len(still) < len(known) / 2:
+    rows = zip(before.names, before.digests, strict=True) if before else ()
+    there = {*paths}, {*digests}
+    still = sum(name in there[0] or digest in there[1] for name, digest in rows)
+    if before and still < len(before.names) / 2:
         raise InputError(
-            f"{file} holds {counted(len(known), 'images')}, of which {folder} has {len(still):,}, "
-            "so most of its embeddings would be lost; give the folder that it was made for, or "
-            "another --index, or remove it if those images are gone."
+            f"{file} holds {counted(len(before.names), 'images')}, of which {folder} has "
+            f"{still:,}, so most of its embeddings would be lost; give the whole folder, or "
+            "another --index, or remove the file if the other images are gone."
         )
     new = {
         digest: Source(name, partial(_read_same, path, digest, depth_range))

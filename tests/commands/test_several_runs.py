@@ -67,6 +67,18 @@ def test_seeds_that_started_from_other_weights_have_no_mean(seeds, capsys):
     assert "started from random weights, not from the last checkpoint" in capsys.readouterr().err
 
 
+def test_runs_of_different_starts_have_no_mean_without_the_flag_either(seeds, capsys):
+    workdir, flags = seeds
+    file = workdir / "seed_7" / "run.json"
+    text = file.read_text()
+    file.write_text(json.dumps(json.loads(text) | {"start": {"kind": "file", "sha256": "ab"}}))
+    try:
+        assert train(*flags, "--seeds=0,7") == 2
+    finally:
+        file.write_text(text)
+    assert "seed_0 started from random weights, and " in capsys.readouterr().err
+
+
 def test_a_mean_names_the_code_and_the_devices_of_its_runs():
     one = {"revision": "a", "device": "1 x H200", "versions": {"jax": "0.12", "numpy": "2"}}
     other = {**one, "revision": "b", "versions": {"jax": "0.11", "numpy": "2"}}

@@ -87,7 +87,7 @@ def test_phases_have_their_own_players_and_losses():
 @jax.numpy_dtype_promotion("standard")  # for Adam, see conftest.py
 @pytest.mark.parametrize(("restarted", "moved"), [((), 8.0), (("one",), 1.0)])
 def test_a_restarted_player_forgets_the_steps_without_a_gradient(restarted, moved):
-    """Adam, betas 0.5 and 0.999: after many steps without a gradient, a step is 16 rates long."""
+    """Adam, betas 0.5 and 0.999: after 300 steps without a gradient, a step is 8 rates long."""
     options = {"kind": "adam", "betas": (0.5, 0.999), "learning_rate": 1.0}
     warm, late = (
         player("one", ("a", "b"), 0.0, **options),
@@ -130,6 +130,21 @@ def test_a_parameter_may_have_several_owners_but_must_have_one():
         check_owners({"a": 1, "b": 1}, method_of((two,)))
     state, _ = play(method_of((one, two)), None)
     assert float(state.params["b"]) == -1.0
+
+
+def test_a_phase_that_is_not_of_the_method_has_a_step_too():
+    one = player("one", ("a",), 1.0)
+    state, _ = play(method_of((one,)), Phase("alone", (one,)))
+    assert float(state.params["a"]) == -0.5
+
+
+def test_a_player_that_is_restarted_must_exist():
+    one = player("one", ("a",), 1.0)
+    method: Any = Method(
+        lambda key, batch: {}, (Phase("main", (one,), restarted=("other",)),), lambda *_: None
+    )
+    with pytest.raises(ValueError, match="main restarts other, which is none of its players"):
+        check_owners({"a": 1}, method)
 
 
 def test_a_player_owns_the_same_in_all_of_its_phases():

@@ -86,7 +86,7 @@ def test_numbers_of_different_protocols_are_distinguished(tmp_path):
     text = compare.format_methods(SYSU_ALL, sweep_of("agw", tmp_path), results, COSTS)
     assert "`of none 0.0` and `of standard(k1=20,k2=6,lambda=0.3) 0.0` of agw" in text
     assert "1.0` of pfinet" in text
-    assert "numbers of different protocols have no difference and no common plot" in text
+    assert "; a method that another protocol than agw's evaluates is not compared with it" in text
     assert "| pfinet | 46.00 ± 0.00 |  |" in text
 
 
@@ -97,6 +97,28 @@ def test_the_plot_has_a_curve_for_each_method(tmp_path):
     pixels = imread(tmp_path / "cmc.png")
     assert pixels.shape[:2] == (600, 840)
     assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 10
+
+
+def test_a_method_of_another_protocol_is_not_in_the_plot(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn, plot = [], Axes.plot
+
+    def recorded(axes, *points, label, **options):
+        drawn.append(label)
+        return plot(axes, *points, label=label, **options)
+
+    monkeypatch.setattr(Axes, "plot", recorded)
+    results = {**RESULTS, "pfinet": [result(0.45, 1.0)] * 2}
+    compare.plot_cmc(SYSU_ALL, sweep_of("agw", tmp_path), results, tmp_path / "cmc.png")
+    assert drawn == ["agw"]
+
+
+def test_what_the_table_shows_must_be_evaluated_before_anything_is_trained(tmp_path, capsys):
+    flags = ["--data=tiny", "--config.evaluation.rerank=none", f"--output={tmp_path}"]
+    assert compare.main(flags) == 2
+    assert "re-ranking standard, by which the config does not evaluate" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
 
 
 def test_all_methods_are_trained_by_one_launch(tmp_path, monkeypatch):

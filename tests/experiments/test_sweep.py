@@ -124,17 +124,18 @@ def test_runs_of_other_code_are_named_in_the_table(runs, capsys, caplog):
     assert main(job.config, tables, "An experiment.", arguments) == 0
     named = "aaaaaaa on 1 x cpu (default), bbbbbbb on 1 x cpu (default)"
     assert f"trained by {named}" in capsys.readouterr().out
-    assert (
-        f"Table 8: short has runs of several revisions or devices: trained by {named}"
-        in caplog.text
-    )
+    several = "runs of several revisions, devices or first weights"
+    assert f"Table 8: short has {several}: trained by {named}" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--config.seed=5"], "--seeds chooses the runs; leave --config.seed=5 out"),
-        (["--config.evaluation.rerank=none"], "was not evaluated by all search, single shot"),
+        (
+            ["--config.evaluation.rerank=none"],
+            "re-ranking standard, by which the config does not evaluate",
+        ),
         (["--trials=1,2", "--config.data.split_number=3"], "--trials chooses the runs"),
     ],
 )

@@ -135,13 +135,13 @@ def test_waiting_survives_a_restart_of_slurm(monkeypatch, caplog):
 
 def test_waiting_ends_where_slurm_stays_silent(monkeypatch):
     def silent():
-        raise InputError("squeue does not answer.")
+        raise InputError("squeue does not answer (down); give the same command again later.")
 
     monkeypatch.setattr(slurm, "_queue", silent)
     monkeypatch.setattr(slurm, "POLL", 0)
     monkeypatch.setattr(slurm, "PATIENCE", 0.05)
     with pytest.raises(
-        InputError, match=r"does not answer\. The jobs were not ended: they stay in"
+        InputError, match=r"answer \(down\) for an hour; the jobs were not ended: they"
     ):
         slurm._wait(["7_0"])
 

@@ -28,6 +28,11 @@ def test_the_first_maximum_has_the_whole_gradient(axis):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("pool", [global_average, global_max, generalized_mean])
+def test_what_is_no_number_is_not_hidden(pool):
+    assert np.isnan(pool(MAP.at[0, 0, 0, 1].set(jnp.nan))).tolist() == [[False, True]]
+
+
 def test_generalized_mean_by_hand():
     want = [[(100 / 4) ** (1 / 3), (512 / 4) ** (1 / 3)]]
     np.testing.assert_allclose(generalized_mean(MAP), want, rtol=1e-6)

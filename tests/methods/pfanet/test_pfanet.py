@@ -341,6 +341,8 @@ def test_phases_and_lengths():
     assert names[0] == names[115] == ["features"]
     assert names[116] == names[348] == [*PLAYERS[1:]]
     assert names[349] == names[583] == [*PLAYERS]
+    # Its feature branch sees no features before.
+    assert method.phase_at(349).restarted == ("infrared_discriminator",)
     generators = method.players_by_name["generators"].optimizer
     assert (generators.kind, generators.learning_rate, generators.betas) == (
         "adam", 2e-4, (0.5, 0.999)
