@@ -81,7 +81,8 @@ class Hoisted:
         """The function from `jax.jit` for such arguments, and its first one: the constants."""
         leaves, tree = jax.tree.flatten(arguments)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        settings = jax.config.jax_default_matmul_precision, jax.config.jax_enable_x64
+        config: Any = jax.config
+        settings = config.jax_default_matmul_precision, config.jax_enable_x64
         key = tree, shapes, settings
         if key not in self._bound:
             self._bound[key] = self._trace(arguments)
