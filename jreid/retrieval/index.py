@@ -172,6 +172,8 @@ def update_index(
     rows = zip(before.names, before.digests, strict=True) if before else ()
     there = {*paths}, {*digests}
     still = sum(name in there[0] or digest in there[1] for name, digest in rows)
+    if not known.keys() & there[1]:
+        still = 0  # another gallery may have the same names
     if before and still < len(before.names) / 2:
         raise InputError(
             f"{file} holds {counted(len(before.names), 'images')}, of which {folder} has "

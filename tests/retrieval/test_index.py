@@ -137,6 +137,16 @@ def test_a_part_of_the_gallery_does_not_replace_the_whole(folder, tmp_path):
     assert (tmp_path / "i.npz").read_bytes() == before
 
 
+def test_another_gallery_of_the_same_names_is_refused(folder, tmp_path):
+    update(folder)
+    before = (tmp_path / "i.npz").read_bytes()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        paint(folder, path.stem, 201 + number)
+    with pytest.raises(InputError, match="has 0, so most"):
+        update(folder)
+    assert (tmp_path / "i.npz").read_bytes() == before
+
+
 def test_what_is_no_index_is_refused_and_stays(folder, tmp_path):
     file = tmp_path / "i.npz"
     update(folder)
