@@ -1,6 +1,7 @@
 """Writes results and prints them: numbers that cannot be written are still printed."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -117,7 +118,30 @@ def read_runs(given: Path) -> Mapping[str, Any]:
 
     paths = split_paths(str(given))
     results = [*map(read_result, paths)]
-    return mean_of_runs(results, [*map(str, paths)]) if len(paths) > 1 else results[0]
+    if len(paths) == 1:
+        return results[0]
+    _require_one_config(paths)
+    return mean_of_runs(results, [*map(str, paths)])
+
+
+def _require_one_config(paths: Sequence[Path]) -> None:
+    """Checks that runs differ by their seeds alone; a result that was copied is not checked.
+
+    Raises:
+        InputError: their configs differ in another field.
+    """
+    from jreid import config as configs
+
+    folders = {path: path.parent if path.name == "result.json" else path for path in paths}
+    files = {path: folder / "config.json" for path, folder in folders.items()}
+    found = [(path, configs.read(file)) for path, file in files.items() if file.is_file()]
+    for (first, ours), (other, theirs) in itertools.pairwise(found):
+        differing = configs.differences(ours, theirs)
+        if fields := [str(one) for one in differing if one.field != "seed"]:
+            raise InputError(
+                f"{first} and {other} have no mean, since their configs differ in more than the "
+                f"seed ({'; '.join(fields[:3])}); give runs of one config."
+            )
 
 
 def split_paths(given: str) -> list[Path]:

@@ -1,9 +1,11 @@
-"""What is printed beside the quickstart's result."""
+"""What is printed beside the quickstart's result, and the mean of several runs."""
+
+import json
 
 import pytest
 
 from jreid import config as configs
-from jreid.commands.results import QUICKSTART, print_rows, split_paths
+from jreid.commands.results import QUICKSTART, print_rows, read_runs, split_paths
 from jreid.errors import InputError
 
 NUMBERS = {"cmc": {"1": 0.3885, "10": 0.9}, "mAP": 0.4, "mINP": 0.3}
@@ -75,3 +77,32 @@ def test_paths_with_commas(given, paths, folders, tmp_path):
 def test_parts_that_are_no_paths(given, cause, folders):
     with pytest.raises(InputError, match=cause):
         split_paths(given)
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """Makes a run's folder: its config and its result."""
+
+    def make(name, *flags):
+        config = configs.load("agw:synthetic", [f"--config.{flag}" for flag in flags])
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config.to_dict()))
+        result = {"method": "agw", "seed": config.seed, "extraction": {"flip": True}}
+        row = ROW | {"checkpoint": "last", "protocol": {}}
+        (folder / "result.json").write_text(json.dumps(result | {"rows": [row]}))
+        return folder
+
+    return make
+
+
+def test_runs_of_one_config_have_a_mean(run_of):
+    one, two = run_of("one", "seed=1", "data.folder=here"), run_of("two", "seed=2")
+    assert read_runs(f"{one},{two}")["seeds"] == [1, 2]
+
+
+def test_runs_of_two_configs_have_no_mean(run_of):
+    one, two = run_of("one", "seed=1"), run_of("two", "seed=2", "optimizer.learning_rate=9.0")
+    for given in (f"{one},{two}", f"{one / 'result.json'},{two}"):
+        with pytest.raises(InputError, match=r"optimizer\.learning_rate: 0\.1, 9\.0"):
+            read_runs(given)
