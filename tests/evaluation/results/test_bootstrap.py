@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jreid.errors import InputError
-from jreid.evaluation.results.bootstrap import Interval, difference_interval
+from jreid.evaluation.results.bootstrap import Interval, _sides, difference_interval
 from jreid.evaluation.results.identity_scores import IdentityScores, pack, unpack
 
 
@@ -118,6 +118,14 @@ def test_seeds_that_differ_widen_the_interval():
     assert one.holds and not several.holds
     assert several.value == pytest.approx(1) and several.high - several.low > 10
     assert difference_interval(seeds, others[:1])["mAP"].value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("means", [(0.4, 0.6), (0.4, 0.45, 0.6)])
+def test_few_seeds_vary_as_much_as_their_mean(means):
+    """The variance of a mean: the sample variance, which divides by n - 1, by their number."""
+    sides = [run([[0.5, 0.5]])], [run([[mean, mean]]) for mean in means]
+    _, (_, sampled) = _sides(sides, splits=1, samples=20_000)
+    assert sampled[:, 1].var() == pytest.approx(np.var(means, ddof=1) / len(means), rel=0.03)
 
 
 def test_splits_have_their_own_people_and_belong_together():
