@@ -4,15 +4,16 @@ Its equations and the text of its network's figure could not be obtained. Its ab
 and the readable part of its experiments describe two streams, local features in addition to the
 global one, an identity classifier for each modality (W_V and W_I), losses weighted by alpha and
 beta, and "mutual prediction", which makes features that are discriminative in one modality
-discriminative in both. Everything else here follows the closest published work: one stem for each
-modality, six stripes, one descriptor z of the global feature and the stripes' for W_V and W_I, and
-five readings of mutual prediction, `mutual_prediction.form`:
+discriminative in both. Everything else here follows the closest published work, mostly MPANet: one
+stem for each modality, six stripes, one descriptor z of the global feature and the stripes' for W_V
+and W_I, and five readings of mutual prediction, `mutual_prediction.form`. In MPANet z also has an
+identity loss of both modalities; here the global feature and each stripe have it, z has not.
 
 swap_ce        cross-entropy of each classifier on the other modality's z; only the encoder learns
                from it, not the classifiers. The default
 swap_ce_joint  the same, and the classifiers learn from it, too
 kl_ema         KL(own classifier || the other's average over the steps), as in MPANet
-kl_detach      KL(the other classifier || own), without a gradient for the other classifier
+kl_detach      KL(the other classifier || own), without a gradient through the other's prediction
 alternate      swap_ce by a second player, after a step on all other losses: each step updates the
                encoder twice, by two optimizers, including weight decay and batch statistics
 """

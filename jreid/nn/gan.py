@@ -69,7 +69,7 @@ class ImageDiscriminator(nn.Module):
     PatchGAN (Isola et al., 2017): 11,155,392 parameters, a map of 4 x 4 for 128 x 128 pixels.
 
     Attributes:
-        width: channels of the first map; each further one has twice as many.
+        width: channels of the first map; each further one has twice as many, 16 times at most.
         stages: strided convolutions; fewer for smaller images.
         dtype: of the convolutions; parameters are float32.
     """

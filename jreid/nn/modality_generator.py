@@ -34,7 +34,8 @@ class ModalityGenerator(nn.Module):
             `bt601`: weights that make the luma of a visible image and repeat it over the channels.
         out_relu: a ReLU after the generator, too; the paper does not mention one.
         input: the pixels that encoder and generator take: `imagenet`, normalized as given, where
-            the ReLU clips about half of them, or `unit`, 0..1, normalized again afterwards.
+            the ReLU clips those that are darker than ImageNet's mean, or `unit`, 0..1, normalized
+            again afterwards.
         infrared_channel: the one channel of an infrared image: the `mean` of its three or the
             `first`; they differ only by ImageNet's normalization.
     """
