@@ -175,7 +175,7 @@ def _wait(ids: Sequence[str]) -> None:
                 counts = Counter(states.get(number, "ended").lower() for number in ids)
                 text = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
             except InputError as error:
-                cause = str(error).partition(";")[0]
+                cause = str(error).rpartition(";")[0]
                 if time.monotonic() - answered > PATIENCE:
                     raise InputError(
                         f"{cause} for an hour; the jobs were not ended: {STAY}."

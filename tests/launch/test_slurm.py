@@ -123,13 +123,13 @@ def test_waiting_survives_a_restart_of_slurm(monkeypatch, caplog):
     def queue():
         answer = next(answers)
         if answer is None:
-            raise InputError("squeue does not answer")
+            raise InputError("squeue does not answer (down; up soon); give the same command again.")
         return answer
 
     monkeypatch.setattr(slurm, "_queue", queue)
     monkeypatch.setattr(slurm, "POLL", 0)
     slurm._wait(["7_0", "7_1"])
-    assert "SLURM: 1 ended, 1 running" in caplog.text and "does not answer" in caplog.text
+    assert "SLURM: 1 ended, 1 running" in caplog.text and "(down; up soon)" in caplog.text
     assert next(answers, "all asked") == "all asked"
 
 
