@@ -9,7 +9,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from jreid.nn.layers import Conv
@@ -143,16 +142,23 @@ class Deconv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 2*w features"]:
-        shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", NORMAL, shape, jnp.float32)
-        return lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            window_strides=(1, 1),
-            padding=[(2, 2), (2, 2)],
-            lhs_dilation=(2, 2),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        n, h, w, c = x.shape
+        kernel = self.param("kernel", NORMAL, (4, 4, c, self.features), jnp.float32)
+        # Even rows of the result take the kernel's even rows, odd ones its odd rows; so do columns.
+        # Each of the four is a convolution of 2x2. Together they are one product of matrices, since
+        # XLA computes the gradient of a transposed convolution's kernel slowly on CPUs.
+        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = jnp.concatenate(
+            [padded[:, i : i + h + 1, j : j + w + 1] for i in range(2) for j in range(2)], axis=3
         )
+        even_odd = kernel.astype(self.dtype).reshape(2, 2, 2, 2, c, self.features)
+        four = even_odd.transpose(0, 2, 4, 1, 3, 5).reshape(4 * c, 4 * self.features)
+        y = (windows.reshape(-1, 4 * c) @ four).reshape(n, h + 1, w + 1, 2, 2, self.features)
+        rows = [
+            jnp.stack([y[:, i : i + h, j : j + w, i, j] for j in range(2)], axis=3)
+            for i in range(2)
+        ]
+        return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, self.features)
 
 
 def _stage(x: Array, stage: int, width: int, dtype: Any) -> Array:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreid.nn.layers import LINEAR_INIT, Conv, Linear, uniform
+from jreid.nn.layers import LINEAR_INIT, Conv, Linear, uniform, wide_convolution
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -34,6 +34,43 @@ def test_a_product_is_the_convolution(stride):
         for product in (True, False)
     )
     np.testing.assert_allclose(product, convolution, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("h", "w", "size"), [(6, 3, 7), (2, 5, 5), (1, 1, 5), (8, 4, 3)])
+def test_a_wide_kernel_is_one_product(h, w, size):
+    random = np.random.default_rng(0)
+    x, kernel, given = (
+        jnp.asarray(random.normal(size=shape), jnp.float32)
+        for shape in ((4, h, w, 6), (size, size, 6, 5), (4, h, w, 5))
+    )
+
+    def convolve(x, kernel):
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+
+    (ours, our_gradients), (theirs, their_gradients) = (
+        jax.vjp(convolution, x, kernel) for convolution in (wide_convolution, convolve)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    for mine, other in zip(our_gradients(given), their_gradients(given), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "products"),
+    [
+        ((2, 6, 3, 8), {"size": 7}, 1),
+        ((2, 7, 7, 8), {"size": 7}, 0),  # as many positions as taps
+        ((2, 6, 3, 8), {"size": 7, "groups": 2}, 0),
+        ((2, 6, 3, 8), {"size": 7, "stride": 2}, 0),
+        ((2, 2, 1, 8), {"size": 3}, 0),
+    ],
+)
+def test_kernels_that_are_wider_than_their_map_are_products(shape, options, products):
+    conv, x = Conv(4, **options), jnp.zeros(shape)
+    variables = jax.eval_shape(conv.init, jax.random.key(0), x)
+    text = str(jax.make_jaxpr(conv.apply)(variables, x))
+    assert (text.count("dot_general"), text.count("conv_general")) == (products, 1 - products)
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (2, 3, 4), (2, 3, 5, 4)])
