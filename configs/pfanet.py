@@ -49,6 +49,7 @@ METHOD = {
     "reid_size": (384, 192),  # height, width that the backbone sees; image.size is the generators'
     "warm_ups": {"features": 0, "generation": 0},  # epochs at which they end; set below
     "gan_identities": 4,  # the first ones of a batch train the GAN; 0: all of them
+    "gan_images": 0,  # of each of these and of each modality; 0: all of them
     "adversarial": "lsgan",  # lsgan or log, equations 1 to 4 as printed
     "generator_pair": "fake_fake",  # that D_I judges for G_I, equation 1; AlignGAN's: fake_real
     "wrong_pair": False,  # a fourth fake: an infrared image with another identity's map
@@ -130,7 +131,9 @@ def _scale_down(config: Config, scale: str) -> None:
     config.pfanet.reid_size = (32, 16) if tiny else (96, 48)
     config.pfanet.generator.update(width=4 if tiny else 8, residual_blocks=1 if tiny else 2)
     config.pfanet.discriminator.update(width=4 if tiny else 16, stages=4)
-    config.pfanet.gan_identities = 2
+    # F judges them by the statistics of their batch: with few people these are not those by which F
+    # learns.
+    config.pfanet.update(gan_identities=0, gan_images=1)
     # From random weights and in few steps, the paper's rate is too low for the generators, F hardly
     # learns with the paper's optimizer and dropout, and the cosine distance makes all embeddings
     # equal.
@@ -149,8 +152,11 @@ def _scale_down(config: Config, scale: str) -> None:
         config.optimizer.learning_rate = 2e-3  # chosen by experiments.rates
         features, generation = (round(share * config.epochs) for share in (3 / 11, 6 / 11))
         config.pfanet.warm_ups.update(features=features, generation=generation)
-        for player in (config.pfanet.generator, config.pfanet.discriminator):
-            player.optimizer.milestones = config.optimizer.milestones
+        joint = config.epochs - generation
+        for player in (config, config.pfanet.generator, config.pfanet.discriminator):
+            player.optimizer.milestones = tuple(
+                generation + round(share * joint) for share in (0.7, 0.9)
+            )
         return
     config.optimizer.warmup_epochs = 0
     lengths = {"features": 300, "generation": 300, "joint": 500}

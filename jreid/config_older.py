@@ -31,6 +31,7 @@ LATER_FIELDS = {
     "data": {"depth_range": (), "test_fraction": 0.5, "split_seed": 0, "cache": "encoded"},
     "image": {"gray_infrared": False},
     "idkl": {"purifier": {"epsilon": 0.0}, "follow_batch": False},
+    "pfanet": {"gan_images": 0},
 }
 PFANET_ONLY = ("attention", "bng", "normalization", "mmm")  # of config.backbone
 

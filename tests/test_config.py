@@ -291,6 +291,7 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
         "gan": {"optimizer": block},
         "pfinet": {"transformation": {"start": "bt601"}},
         "idkl": {"purifier": {"hinge": "relu"}, "stop_gradient": False},
+        "pfanet": {"gan_identities": 2},
     }
     (tmp_path / "config.json").write_text(json.dumps(old))
     read = configs.read(tmp_path / "config.json")
@@ -300,6 +301,7 @@ def test_a_config_of_an_earlier_version_reads_as_one_of_this(tmp_path):
         "purifier": {"hinge": "relu", "epsilon": 0.0}, "stop_gradient": False, "follow_batch": False
     }  # fmt: skip
     assert read.pfinet.transformation.weight_init == "bt601"
+    assert read.pfanet.to_dict() == {"gan_identities": 2, "gan_images": 0}
     assert "backbone" not in read
     assert (read.image.gray_visible, read.image.gray_infrared) == (True, False)
     assert read.batch.sampler == new.batch.sampler == "identity_uniform"

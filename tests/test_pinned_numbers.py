@@ -51,7 +51,11 @@ def load_config(name):
             "mutual_prediction.parts.reduce=mean",
         ),
         "idkl:tiny,variant=code": ("idkl.purifier.epsilon=0.0", "idkl.follow_batch=False"),
-        "pfanet:tiny": ("pfanet.loss_weights.identity_mapping=0.0",),
+        "pfanet:tiny": (
+            "pfanet.loss_weights.identity_mapping=0.0",
+            "pfanet.gan_identities=2",
+            "pfanet.gan_images=0",
+        ),
     }.get(name, ())
     file, _, argument = name.partition(":")
     flags = ("backbone.depth=18", *flags)

@@ -140,6 +140,11 @@ def _check(config: Config) -> None:
             f"config.pfanet.gan_identities={options.gan_identities} must be from 2 to the "
             f"{identities} identities of a batch, or 0 for all of them."
         )
+    if not 0 <= options.gan_images <= config.batch.images:
+        raise InputError(
+            f"config.pfanet.gan_images={options.gan_images} must be from 1 to the "
+            f"{config.batch.images} images of an identity in a batch, or 0 for all of them."
+        )
     if height % 4 or width % 4:
         raise InputError(
             f"config.image.size={config.image.size} cannot be divided by 4, as the generators "

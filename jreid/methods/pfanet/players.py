@@ -161,7 +161,7 @@ def _infrared_discriminator(config: Config, net: Networks, batch: Batch, silent:
     if not silent:
         pairs += [(generated, infrared_map), (infrared, generated_map)]
     if options.wrong_pair and not silent:
-        another = jnp.roll(infrared, config.batch.images, axis=0)  # those of the next identity
+        another = jnp.roll(infrared, _gan_images(config), axis=0)  # those of the next identity
         pairs += [(another, infrared_map)]
     images, maps = (interleave(parts) for parts in zip(*pairs, strict=True))
     judged = net.infrared_discriminator(images, maps, silent)
@@ -182,9 +182,16 @@ def _triplets(both: Features, identity: Array, options: Config) -> Array:
 
 def _gan_batch(config: Config, batch: Batch) -> tuple[Pixels, Pixels, Array]:
     """Visible and infrared pixels and identity for generators and discriminators."""
-    rows = (config.pfanet.gan_identities or config.batch.identities) * config.batch.images
-    return (
-        as_pixels(batch["visible"][:rows]),
-        as_pixels(batch["infrared"][:rows]),
-        batch["identity"][:rows],
-    )
+    identities = config.pfanet.gan_identities or config.batch.identities
+
+    def some(rows: Array) -> Array:
+        of_each = rows.reshape(-1, config.batch.images, *rows.shape[1:])
+        return of_each[:identities, : _gan_images(config)].reshape(-1, *rows.shape[1:])
+
+    visible, infrared = some(batch["visible"]), some(batch["infrared"])
+    return as_pixels(visible), as_pixels(infrared), some(batch["identity"])
+
+
+def _gan_images(config: Config) -> int:
+    """How many images of each identity and modality train the GAN."""
+    return config.pfanet.gan_images or config.batch.images
