@@ -121,8 +121,8 @@ def wide_convolution(
     """A convolution with a kernel of odd size, padded by half of it, as one product of matrices.
 
     The matrix has a block for each pair of positions, so there are fewer multiplications than taps
-    if the map has fewer positions than the kernel. At 6 x 3 positions, 128 channels to 32 and a
-    kernel of 7 x 7, forward and backward take 1/17 of XLA's convolution on a CPU.
+    if the map has fewer positions than the kernel. On CPUs, XLA's convolutions take about twenty
+    times as long (`experiments.benchmarks.convolutions`).
     """
     n, h, w, c = x.shape
     half = len(kernel) // 2
