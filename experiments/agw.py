@@ -15,16 +15,18 @@ from experiments.tables import REGDB_FROM_VISIBLE, SYSU_ALL, Row, Table
 NO_BLOCKS = "--config.backbone.non_local=(0,0,0,0)"
 AVERAGE = "--config.pooling=average"
 BATCH_HARD = "--config.triplet.kind=batch_hard"
+ONE_STEM = "--config.backbone.split_stages=0"
 
 TABLES = {
     "parts": Table(
-        "AGW's parts: non-local blocks, generalized-mean pooling, weighted triplet loss",
+        "AGW's parts: non-local blocks, generalized-mean pooling, weighted triplet loss, stems",
         (SYSU_ALL, REGDB_FROM_VISIBLE),
         (
             Row("none of them", (NO_BLOCKS, AVERAGE, BATCH_HARD)),
             Row("without non-local blocks", (NO_BLOCKS,), against="AGW"),
             Row("with average pooling", (AVERAGE,), against="AGW"),
             Row("with the batch-hard triplet loss", (BATCH_HARD,), against="AGW"),
+            Row("with one stem for both modalities", (ONE_STEM,), against="AGW"),
             Row("AGW", (), "47.50 47.65 | 70.05 66.37"),
         ),
     )
