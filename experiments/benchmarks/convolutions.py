@@ -1,11 +1,11 @@
-"""PFANet's convolutions that jreid computes as products of matrices, beside XLA's convolutions.
+"""Convolutions that jreid computes as products of matrices, beside XLA's convolutions.
 
 python -m experiments.benchmarks.convolutions [--rounds=R]
 
-At the sizes of the synthetic dataset: a kernel of 7 x 7 on the small maps behind BNG attention's
-stages, and the generators' transposed convolutions. Forward and backward, compiled with the options
-of a training step; both forms take turns, and the median of each counts. The table has milliseconds
-of processor time.
+At the sizes of the synthetic dataset: kernels with more taps than their map has positions, such as
+BNG attention's of 7 x 7, and the generators' transposed convolutions. Forward and backward,
+compiled with the options of a training step; both forms take turns, and the median of each counts.
+The table has milliseconds of processor time.
 """
 
 import argparse
@@ -51,6 +51,7 @@ CASES = (
     Case("7 x 7 on 6 x 3, 128 to 32 channels", (64, 6, 3, 128), (7, 7, 128, 32), *_wide),
     Case("7 x 7 on 6 x 3, 32 to 128", (64, 6, 3, 32), (7, 7, 32, 128), *_wide),
     Case("7 x 7 on 6 x 3, 64 to 16", (64, 6, 3, 64), (7, 7, 64, 16), *_wide),
+    Case("3 x 3 on 4 x 2, 128 to 128", (64, 4, 2, 128), (3, 3, 128, 128), *_wide),
     Case("transposed 4 x 4 on 16 x 8, 32 to 16", (16, 16, 8, 32), (4, 4, 32, 16), *_doubling),
     Case("transposed 4 x 4 on 32 x 16, 16 to 8", (16, 32, 16, 16), (4, 4, 16, 8), *_doubling),
 )

@@ -9,8 +9,6 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
-WIDE = 5  # a kernel of this size or more may be wider than its map
-
 # PyTorch's initialization of a linear layer's kernel: `uniform`, except for rounding.
 LINEAR_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
@@ -94,7 +92,7 @@ class Conv(nn.Module):
 
     def _convolve(self, x: Array, kernel: Array) -> Array:
         if self._is_wide(x):
-            return wide_convolution(x, kernel)
+            return wide_convolution(x, kernel, self.stride)
         if self.size == 1 and self.groups == 1 and self.product:
             if self.stride > 1:  # not x[:, ::2, ::2]: with a symbolic number of images, it gathers
                 x = lax.slice(x, (0, 0, 0, 0), x.shape, (1, self.stride, self.stride, 1))
@@ -109,20 +107,19 @@ class Conv(nn.Module):
         )
 
     def _is_wide(self, x: Array) -> bool:
-        """Whether most of the kernel lies outside of the map: more taps than positions."""
+        """Whether the kernel has more taps than the map has positions."""
         _, h, w, _ = x.shape
-        plain = self.stride == self.groups == 1 and self.size % 2 == 1
-        return plain and self.size >= WIDE and h * w < self.size**2
+        return self.groups == 1 and self.size % 2 == 1 and h * w < self.size**2
 
 
 def wide_convolution(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "size size c d"]
-) -> Float[Array, "n h w d"]:
+    x: Float[Array, "n h w c"], kernel: Float[Array, "size size c d"], stride: int = 1
+) -> Float[Array, "n i j d"]:
     """A convolution with a kernel of odd size, padded by half of it, as one product of matrices.
 
     The matrix has a block for each pair of positions, so there are fewer multiplications than taps
-    if the map has fewer positions than the kernel. On CPUs, XLA's convolutions take about twenty
-    times as long (`experiments.benchmarks.convolutions`).
+    if the map has fewer positions than the kernel. On CPUs, XLA's convolutions are then about
+    twenty times as slow (`experiments.benchmarks.convolutions`).
     """
     n, h, w, c = x.shape
     half = len(kernel) // 2
@@ -130,10 +127,11 @@ def wide_convolution(
     more = [(max(length - 1 - half, 0),) * 2 for length in (h, w)]
     kernel = jnp.pad(kernel, (*more, (0, 0), (0, 0)))
     top, left = half + more[0][0], half + more[1][0]
+    rows, columns = range(0, h, stride), range(0, w, stride)
     blocks = [
         kernel[top - i : top - i + h, left - j : left - j + w].reshape(h * w * c, -1)
-        for i in range(h)
-        for j in range(w)
+        for i in rows
+        for j in columns
     ]
-    matrix = jnp.concatenate(blocks, axis=1)
-    return (x.reshape(n, -1) @ matrix).reshape(n, h, w, -1)
+    product = x.reshape(n, -1) @ jnp.concatenate(blocks, axis=1)
+    return product.reshape(n, len(rows), len(columns), -1)

@@ -36,20 +36,25 @@ def test_a_product_is_the_convolution(stride):
     np.testing.assert_allclose(product, convolution, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("h", "w", "size"), [(6, 3, 7), (2, 5, 5), (1, 1, 5), (8, 4, 3)])
-def test_a_wide_kernel_is_one_product(h, w, size):
-    random = np.random.default_rng(0)
+def test_a_wide_kernel_is_one_product(h, w, size, stride):
+    random, half = np.random.default_rng(0), size // 2
+    result = 4, -(-h // stride), -(-w // stride), 5
     x, kernel, given = (
         jnp.asarray(random.normal(size=shape), jnp.float32)
-        for shape in ((4, h, w, 6), (size, size, 6, 5), (4, h, w, 5))
+        for shape in ((4, h, w, 6), (size, size, 6, 5), result)
     )
 
-    def convolve(x, kernel):
-        layout = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+    def convolve(x, kernel, stride):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), [(half, half)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
 
     (ours, our_gradients), (theirs, their_gradients) = (
-        jax.vjp(convolution, x, kernel) for convolution in (wide_convolution, convolve)
+        jax.vjp(lambda x, kernel, of=of: of(x, kernel, stride), x, kernel)
+        for of in (wide_convolution, convolve)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     for mine, other in zip(our_gradients(given), their_gradients(given), strict=True):
@@ -62,8 +67,10 @@ def test_a_wide_kernel_is_one_product(h, w, size):
         ((2, 6, 3, 8), {"size": 7}, 1),
         ((2, 7, 7, 8), {"size": 7}, 0),  # as many positions as taps
         ((2, 6, 3, 8), {"size": 7, "groups": 2}, 0),
-        ((2, 6, 3, 8), {"size": 7, "stride": 2}, 0),
-        ((2, 2, 1, 8), {"size": 3}, 0),
+        ((2, 6, 3, 8), {"size": 7, "stride": 2}, 1),
+        ((2, 4, 2, 8), {"size": 3}, 1),
+        ((2, 3, 3, 8), {"size": 3}, 0),
+        ((2, 2, 2, 8), {"size": 4, "stride": 2}, 0),
     ],
 )
 def test_kernels_that_are_wider_than_their_map_are_products(shape, options, products):
