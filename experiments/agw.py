@@ -15,7 +15,7 @@ from experiments.tables import REGDB_FROM_VISIBLE, SYSU_ALL, Row, Table
 NO_BLOCKS = "--config.backbone.non_local=(0,0,0,0)"
 AVERAGE = "--config.pooling=average"
 BATCH_HARD = "--config.triplet.kind=batch_hard"
-ONE_STEM = "--config.backbone.split_stages=0"
+TWO_STEMS = "--config.backbone.split_stages=1"  # AGW's own; at the small scales one is the default
 
 TABLES = {
     "parts": Table(
@@ -26,7 +26,7 @@ TABLES = {
             Row("without non-local blocks", (NO_BLOCKS,), against="AGW"),
             Row("with average pooling", (AVERAGE,), against="AGW"),
             Row("with the batch-hard triplet loss", (BATCH_HARD,), against="AGW"),
-            Row("with one stem for both modalities", (ONE_STEM,), against="AGW"),
+            Row("with a stem for each modality", (TWO_STEMS,), against="AGW"),
             Row("AGW", (), "47.50 47.65 | 70.05 66.37"),
         ),
     )
