@@ -15,7 +15,7 @@ from experiments.tables import REGDB_FROM_VISIBLE, SYSU_ALL, Row, Table
 NO_BLOCKS = "--config.backbone.non_local=(0,0,0,0)"
 AVERAGE = "--config.pooling=average"
 BATCH_HARD = "--config.triplet.kind=batch_hard"
-TWO_STEMS = "--config.backbone.split_stages=1"  # AGW's own; at the small scales one is the default
+TWO_STEMS = "--config.backbone.split_stages=1"  # AGW's own; one at the scale `long`
 
 TABLES = {
     "parts": Table(

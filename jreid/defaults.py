@@ -165,10 +165,9 @@ def scale_down(config: Config, argument: str | Argument) -> str:
     config.backbone.update(depth=18, width=16)
     config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
     config.evaluation.every_epochs = 3
-    if scale != "tiny":
+    if scale == "long":
         # From random weights, a stem for each modality learns little that both have in common.
         config.backbone.split_stages = 0
-    if scale == "long":
         _set_length(config, LONG_EPOCHS.get(config.batch.sampler, OTHER_LONG_EPOCHS))
     if scale == "tiny":
         config.image.update(size=(32, 16), padding=2)

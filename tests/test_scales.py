@@ -67,6 +67,7 @@ def test_all_methods_see_the_same_number_of_images_at_the_long_scale(method):
     schedule = ("epochs", "warmup_epochs", "warmup_initial", "milestones", "every_epochs")
     schedule += ("optimizer.learning_rate",)  # chosen for each method by the same number of tries
     schedule += ("warm_ups.features", "warm_ups.generation")
+    schedule += ("backbone.split_stages",)  # separate stems are worse in a training that is long
     assert {field for field in differing if not field.endswith(schedule)} == set()
 
 
