@@ -5,6 +5,7 @@ current directory.
 """
 
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -200,13 +201,23 @@ def outside_version(name: str) -> tuple[str, str]:
     For code that is not installed, the module and the SHA-256 of its file.
     """
     path = re.split("[:(]", name)[0].strip()
-    for package in importlib.metadata.packages_distributions().get(path.partition(".")[0], ()):
+    for package in _packages(tuple(sys.path)).get(path.partition(".")[0], ()):
         return package, importlib.metadata.version(package)
     file = _file_of(path)
     if file is None and "." in path:
         path = path.rpartition(".")[0]  # of a function
         file = _file_of(path)
     return path, f"sha256:{sha256_of(file) if file else 'unknown'}"
+
+
+@functools.cache
+def _packages(places: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """The packages by the names of their modules; reading the records of all takes 0.3 seconds.
+
+    Args:
+        places: where Python finds packages.
+    """
+    return importlib.metadata.packages_distributions()
 
 
 def _file_of(module: str) -> Path | None:
