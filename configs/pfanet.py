@@ -131,8 +131,8 @@ def _scale_down(config: Config, scale: str) -> None:
     config.pfanet.reid_size = (32, 16) if tiny else (96, 48)
     config.pfanet.generator.update(width=4 if tiny else 8, residual_blocks=1 if tiny else 2)
     config.pfanet.discriminator.update(width=4 if tiny else 16, stages=4)
-    # F judges them by the statistics of their batch: with few people these are not those by which F
-    # learns.
+    # F judges generated images by the statistics of their batch. Those of few people differ from
+    # the statistics by which F learns.
     config.pfanet.update(gan_identities=0, gan_images=1)
     # From random weights and in few steps, the paper's rate is too low for the generators, F hardly
     # learns with the paper's optimizer and dropout, and the cosine distance makes all embeddings
@@ -153,10 +153,9 @@ def _scale_down(config: Config, scale: str) -> None:
         features, generation = (round(share * config.epochs) for share in (3 / 11, 6 / 11))
         config.pfanet.warm_ups.update(features=features, generation=generation)
         joint = config.epochs - generation
+        falls = tuple(generation + round(share * joint) for share in (0.7, 0.9))
         for player in (config, config.pfanet.generator, config.pfanet.discriminator):
-            player.optimizer.milestones = tuple(
-                generation + round(share * joint) for share in (0.7, 0.9)
-            )
+            player.optimizer.milestones = falls
         return
     config.optimizer.warmup_epochs = 0
     lengths = {"features": 300, "generation": 300, "joint": 500}

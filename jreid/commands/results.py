@@ -127,14 +127,15 @@ def read_runs(given: Path) -> Mapping[str, Any]:
 def _require_one_config(paths: Sequence[Path]) -> None:
     """Checks that runs differ by their seeds alone; a result that was copied is not checked.
 
+    Of a mean over RegDB's trials, the run of the first trial is checked.
+
     Raises:
         InputError: their configs differ in another field.
     """
     from jreid import config as configs
 
-    folders = {path: path.parent if path.name == "result.json" else path for path in paths}
-    files = {path: folder / "config.json" for path, folder in folders.items()}
-    found = [(path, configs.read(file)) for path, file in files.items() if file.is_file()]
+    files = {path: _config_file(path) for path in paths}
+    found = [(path, configs.read(file)) for path, file in files.items() if file]
     for (first, ours), (other, theirs) in itertools.pairwise(found):
         differing = configs.differences(ours, theirs)
         if fields := [str(one) for one in differing if one.field != "seed"]:
@@ -142,6 +143,13 @@ def _require_one_config(paths: Sequence[Path]) -> None:
                 f"{first} and {other} have no mean, since their configs differ in more than the "
                 f"seed ({'; '.join(fields[:3])}); give runs of one config."
             )
+
+
+def _config_file(path: Path) -> Path | None:
+    """The config of a run's folder or result, or that of its first trial; None if there is none."""
+    folder = path.parent if path.name == "result.json" else path
+    files = folder / "config.json", *sorted(folder.glob("trial_*/config.json"))
+    return next((file for file in files if file.is_file()), None)
 
 
 def split_paths(given: str) -> list[Path]:

@@ -117,9 +117,9 @@ def wide_convolution(
 ) -> Float[Array, "n i j d"]:
     """A convolution with a kernel of odd size, padded by half of it, as one product of matrices.
 
-    The matrix has a block for each pair of positions, so there are fewer multiplications than taps
-    if the map has fewer positions than the kernel. On CPUs, XLA's convolutions are then about
-    twenty times as slow (`experiments.benchmarks.convolutions`).
+    The matrix has a block for each pair of positions. Where the map has fewer positions than the
+    kernel has taps, this is less work than the convolution, and XLA's convolution on CPUs takes
+    about twenty times as long (`experiments.benchmarks.convolutions`).
     """
     n, h, w, c = x.shape
     half = len(kernel) // 2

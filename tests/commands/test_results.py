@@ -101,6 +101,15 @@ def test_runs_of_one_config_have_a_mean(run_of):
     assert read_runs(f"{one},{two}")["seeds"] == [1, 2]
 
 
+def test_means_over_trials_of_two_configs_have_no_mean(run_of):
+    runs = [run_of("one", "seed=1"), run_of("two", "seed=2", "image.erase_probability=0.5")]
+    for run in runs:
+        (run / "trial_01").mkdir()
+        (run / "config.json").rename(run / "trial_01" / "config.json")
+    with pytest.raises(InputError, match=r"image\.erase_probability"):
+        read_runs(",".join(map(str, runs)))
+
+
 def test_runs_of_two_configs_have_no_mean(run_of):
     one, two = run_of("one", "seed=1"), run_of("two", "seed=2", "optimizer.learning_rate=9.0")
     for given in (f"{one},{two}", f"{one / 'result.json'},{two}"):
