@@ -13,8 +13,8 @@ The paper does not say whether its numbers on SYSU-MM01 are re-ranked. The relea
 on SYSU-MM01 and LLCM, and its config has no option to switch that off. A user who switched it off
 reports about 71 instead of 81.42. The authors answer that the released code is a partial
 reference and that their own code does not re-rank. So jreid reports both, one row for each. The
-numbers on LLCM follow the released code's own protocol, all images against all (`llcm_all`), and
-cannot be compared with those of other papers.
+printed numbers on LLCM follow the released code's own protocol, all images against all, and cannot
+be compared with those of other papers. With variant=code ours follow it, too (`llcm_all`).
 
 The paper and the released code describe two networks, trained in two ways. The argument chooses
 one, as in `sysu_mm01,variant=code` or `regdb,trial=3,variant=code`. Every difference between them

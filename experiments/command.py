@@ -122,6 +122,8 @@ def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:
     for flag in flags:
         if by := own.get(flag.partition("=")[0]):
             raise InputError(f"{by} chooses the runs; leave {flag} out.")
+    if options.trials and "trial=" in options.data:
+        raise InputError(f"--trials chooses the splits; leave trial= out of --data={options.data}.")
     layout = configs.load(f"{config}:{options.data}", flags).data.layout
     data = options.data if options.scale == "full" else tiny(options.data, layout)
     folder = options.output / Path(config).stem / data.replace(",", "_")

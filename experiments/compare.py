@@ -9,8 +9,8 @@ in the same folder, and a finished run is not run again. The table also has the 
 papers print, on the authors' dataset of the same layout. On a synthetic dataset only the order of
 the methods can be compared with them.
 
-A step's time is measured on this machine, its memory is XLA's estimate, both with the method's own
-batch.
+A step's time is measured on one device of this machine, its memory is XLA's estimate, both with the
+method's own batch.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import jax
 from experiments import revisions
 from experiments.command import main_of_methods
 from experiments.intervals import difference
-from experiments.sweep import Sweep, load_config, require_evaluated, run_tables
+from experiments.sweep import Sweep, load_config, require_evaluated, run_tables, title_of
 from experiments.tables import (
     COMPARED,
     LLCM_FROM_INFRARED,
@@ -43,6 +43,7 @@ from experiments.tables import (
 from jreid import markdown
 from jreid.config_file import shipped_configs
 from jreid.datasets import TITLES
+from jreid.distributed.mesh import mesh_over
 from jreid.engine.step_cost import Costs, measure
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
@@ -104,7 +105,8 @@ def _compare(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
         require_evaluated(sweep, shown, (setting,))
     results = run_all(sweeps, launch_of(options, options.output))
     revisions.warn_of_several(TABLE.title, results)
-    costs = dict(zip(sweeps, measure(configs), strict=True))
+    one_device = mesh_over(jax.local_devices()[:1])  # which need not divide a method's batch
+    costs = dict(zip(sweeps, measure(configs, mesh=one_device), strict=True))
     first = sweeps[BASELINE]
     folder = first.folder.parent.parent / "compare" / first.folder.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,9 +217,9 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
         marked.append(f"the paper of {unknown} does not say whether its numbers are re-ranked")
     rows = [find(one, setting, "none") for of_seeds in results.values() for one in of_seeds]
     marked = [some_splits(rows), *dict.fromkeys(marked), revisions.describe(results)]
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    device = f"one {jax.devices()[0].device_kind}"
     return (
-        f"{sweep.data}, {setting.title}; test split, last checkpoint, "
+        f"{title_of(sweep)}, {setting.title}; test split, last checkpoint, "
         f"{'mean ± sample deviation over ' * (len(sweep.seeds) > 1)}{_seeds(sweep)}; "
         f"{differences_to(BASELINE, sweep.seeds)}; "
         f"{'; '.join(filter(None, [*protocols, *marked]))}; steps on {device}."

@@ -3,8 +3,9 @@
 python -m experiments.cross runs/sysu runs/llcm --on=sysu_mm01:DIR --on=llcm:DIR --on=regdb:DIR
 
 Every run is evaluated on the test split of every dataset, by the first protocol of its layout,
-without re-ranking, by its last checkpoint. The output is a table in Markdown. A run is not
-evaluated on people that it was trained on. A cell without numbers is `-`, and a note says why.
+without re-ranking, by its last checkpoint; a note names a file that has only the best one. The
+output is a table in Markdown. A run is not evaluated on people that it was trained on. A cell
+without numbers is `-`, and a note says why.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from jreid import markdown
 from jreid.commands.common import add_trust_flag
 from jreid.commands.exit_status import exit_status
+from jreid.commands.results import require_suffix
 from jreid.errors import InputError
 from jreid.evaluation.results.marks import marks
 from jreid.files import write_text
@@ -62,9 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_cross(options: argparse.Namespace) -> None:
+    require_suffix(options.output, ".md")
     text = cross(options.runs, [*map(read_target, options.on)], options.trust_code)
+    print(text)
     write_text(options.output, text)
-    print(f"{text}\n{options.output}")
+    print(options.output)
 
 
 def read_target(text: str) -> Target:
@@ -138,6 +142,7 @@ def format_cross(cells: Mapping[Path, Sequence[Cell]], targets: Sequence[Target]
         for target, cell in zip(targets, row, strict=True):
             words = [cell.why] if cell.why else marks(cell.row or {})
             words = [word for word in words if word != "other data"]  # as the table's head says
+            words += ["best checkpoint"] if cell.row and cell.row["checkpoint"] != "last" else []
             notes += [f"{run} on {target.data}: {', '.join(words)}."] if words else []
     return f"{markdown.table(heads, rows)}\n\n{' '.join(notes)}\n"
 

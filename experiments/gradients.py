@@ -28,7 +28,7 @@ from jreid.data.augmentation import Augmentation
 from jreid.data.pipeline import training_batches
 from jreid.data.samplers import Plan
 from jreid.data.table import Table
-from jreid.distributed.mesh import split
+from jreid.distributed.mesh import mesh_over, split
 from jreid.engine.model import Model
 from jreid.engine.state import merged, owned
 from jreid.errors import InputError
@@ -77,7 +77,8 @@ def _print_shares(options: argparse.Namespace) -> None:
     run = Run(options.workdir)
     config = run.config()
     images, plan = plan_training(config, own_dataset(config, run, "put the run's data there"))
-    model = Model(config)
+    one_device = mesh_over(jax.local_devices()[:1])  # more need not divide the run's batch
+    model = Model(config, one_device)
     variables, checkpoint = checkpoint_variables(model, run, "last")
     # Of the step that was taken last, which is in the last phase that trained.
     epoch = float(epochs_of(plan)(jnp.int32(max(checkpoint["step"] - 1, 0))))

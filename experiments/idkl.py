@@ -98,7 +98,8 @@ TABLE_2 = Table(
 )
 
 TABLE_3 = Table(
-    "Table 3: LLCM, beside other methods, which the paper quotes by another protocol",
+    "Table 3: LLCM, beside other methods, which the paper quotes by another protocol; IDKL's "
+    "printed numbers are all against all, as ours are with variant=code",
     (LLCM_FROM_VISIBLE, LLCM_FROM_INFRARED),
     (
         *others("""

@@ -5,8 +5,9 @@ python -m experiments.modality_gap runs/first runs/second
 For each run, on its test split: rank-1 of each infrared image among the other infrared images, of
 each visible one among the other visible ones, and of each infrared one among all visible ones; and,
 as in the report, the share of the other modality among an image's 20 nearest neighbors, beside the
-share of that modality among all images. For IDKL, the same of its specific branch, and of both
-branches side by side: which identities only one branch can tell apart.
+share of that modality among all images. If there are more than 4,000 images, these two shares are
+of 4,000 random ones; the last column has their number. For IDKL, the same of its specific branch,
+and of both branches side by side: which identities only one branch can tell apart.
 """
 
 import argparse
@@ -39,7 +40,7 @@ Readers = Mapping[str, Callable[[Output], Float[Array, "n d"]]]
 
 
 class Gap(NamedTuple):
-    """Shares between 0 and 1.
+    """Shares between 0 and 1, and of how many images some are.
 
     Attributes:
         infrared: rank-1 of infrared images among the other infrared ones.
@@ -47,6 +48,7 @@ class Gap(NamedTuple):
         across: rank-1 of infrared images among all visible ones.
         neighbors: share of the other modality among the nearest neighbors.
         expected: that share if the modality had no influence.
+        images: the number of images that have these two shares.
     """
 
     infrared: float
@@ -54,6 +56,7 @@ class Gap(NamedTuple):
     across: float
     neighbors: float
     expected: float
+    images: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_gaps(workdirs: Sequence[Path]) -> None:
-    heads = ["within infrared", "within visible", "across", "neighbors", "expected"]
+    heads = ["within infrared", "within visible", "across", "neighbors", "expected", "images"]
     print(markdown.table(["run", "embedding", *heads], []))
     for workdir in workdirs:
         for name, gap in gaps_of(Run(workdir)):
-            cells = [f"{100 * value:.1f}" for value in gap]
-            print(markdown.row([f"{workdir}", name, *cells]), flush=True)
+            cells = [f"{100 * value:.1f}" for value in gap[:-1]]
+            print(markdown.row([f"{workdir}", name, *cells, f"{gap.images}"]), flush=True)
 
 
 def gaps_of(run: Run) -> Iterator[tuple[str, Gap]]:
@@ -142,7 +145,7 @@ def measure(features: Float[np.ndarray, "n d"], table: Table) -> Gap:
 
     gap = modality_gap(features, table.identity, table.modality)
     within = rank_1(infrared, infrared), rank_1(visible, visible)
-    return Gap(*within, rank_1(infrared, visible), gap.other_modality, gap.expected)
+    return Gap(*within, rank_1(infrared, visible), gap.other_modality, gap.expected, gap.images)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from safetensors.numpy import save
 from jreid import config as configs
 from jreid import process
 from jreid.commands.exit_status import exit_status
+from jreid.commands.results import require_suffix
 from jreid.data.pixels import preprocess
 from jreid.errors import InputError
 from jreid.files import write_whole
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     if options.steps < 1:
         raise InputError(f"--steps={options.steps} trains nothing; give 1 or more.")
+    require_suffix(options.output, ".safetensors")
     config = configs.load(options.config)
     with TerminalBar() as bar:
         synthesize(options.folder, options.preset, SEED, lambda n, of: bar("images", n, of))

@@ -17,14 +17,16 @@ from typing import NamedTuple
 from experiments.accuracy import training_accuracy
 from experiments.command import main_of_methods
 from experiments.compare import TABLE, methods
-from experiments.sweep import Sweep, load_config, run_tables, workdir
+from experiments.sweep import Sweep, load_config, render, run_tables, title_of, workdir
 from experiments.tables import Row
 from jreid import markdown
+from jreid.data.dataset import examine
 from jreid.errors import InputError
 from jreid.files import write_text
 from jreid.launch.flags import launch_of
 from jreid.launch.jobs import Launch
 from jreid.report.training_curves import read_metrics
+from jreid.runs.run import source_of
 
 FACTORS = (0.5, 1, 2)
 
@@ -62,12 +64,25 @@ def _choose(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> None:
                 "config.evaluation.every_epochs=0 leaves out the validation that chooses a rate; "
                 "set it to 1 or more."
             )
+        render(sweep)
+        require_validation(sweep)
     tries = dict(run(sweeps, launch_of(options, options.output)))
     (data,) = {sweep.data for sweep in sweeps.values()}
-    text = format_tries(tries, data)
+    (title,) = {title_of(sweep) for sweep in sweeps.values()}
+    text = format_tries(tries, title)
     file = options.output / "rates" / f"{data.replace(',', '_')}.md"
     write_text(file, text)
     print(f"\n{text}\n{file}")
+
+
+def require_validation(sweep: Sweep) -> None:
+    """Raises InputError if the dataset has no validation identities, which choose a rate."""
+    config = load_config(sweep)
+    if "validation" not in {row.split for row in examine(source_of(config)).listing.rows}:
+        raise InputError(
+            f"{config.data.folder} has no validation identities, which choose a rate; give another "
+            "--data, such as synthetic."
+        )
 
 
 def rows_of(sweep: Sweep) -> dict[float, Row]:

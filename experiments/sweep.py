@@ -65,6 +65,7 @@ def print_tables(sweep: Sweep, tables: Sequence[Table], launch: Launch) -> None:
         Stopped: after Ctrl-C or SIGTERM.
     """
     layout = load_config(sweep).data.layout
+    tables = [without_repeats(sweep, table) for table in tables]
     for table in tables:
         require_evaluated(sweep, table, measured_by(table, layout))
     jobs = missing_jobs([(sweep, table) for table in tables])
@@ -75,11 +76,38 @@ def print_tables(sweep: Sweep, tables: Sequence[Table], launch: Launch) -> None:
             continue
         results = _results(sweep, table)
         revisions.warn_of_several(table.title, {row.name: results[row] for row in results})
-        text = format_table(table, sweep.data, layout, results, sweep.seeds)
+        text = format_table(table, title_of(sweep), layout, results, sweep.seeds)
         file = sweep.folder / f"{re.sub(r'[^a-z0-9]+', '_', table.title.split(':')[0].lower())}.md"
         write_text(file, text)
         print(f"\n{text}\n{file}")
     require_success(failures, [*jobs.values()])
+
+
+def title_of(sweep: Sweep) -> str:
+    """The data of a sweep's numbers, with the flags that change what is trained or measured.
+
+    `synthetic,long with epochs=3`.
+    """
+    flags = [flag.removeprefix("--config.") for flag in sweep.flags]
+    given = [flag for flag in flags if flag.partition("=")[0] not in configs.NEUTRAL]
+    return f"{sweep.data} with {', '.join(given)}" if given else sweep.data
+
+
+def without_repeats(sweep: Sweep, table: Table) -> Table:
+    """The table without rows that have the runs of another row, since their flags change nothing.
+
+    Of rows with the same runs, the one with the fewest flags stays.
+    """
+    kept: dict[Any, Row] = {}
+    for row in sorted(_own_rows(table), key=lambda row: len(row.flags or ())):
+        first = kept.setdefault((workdir(sweep, row, 0), row.rerank), row)
+        if first is not row:
+            log.warning(
+                '%s: the row "%s" is left out, since with this config it is "%s".',
+                *(table.title.split(":")[0], row.name, first.name),
+            )
+    rows = [row for row in table.rows if row.flags is None or row in kept.values()]
+    return table._replace(rows=tuple(rows))
 
 
 def require_evaluated(sweep: Sweep, table: Table, settings: Sequence[Setting]) -> None:
@@ -144,7 +172,7 @@ def missing_jobs(tables: Iterable[tuple[Sweep, Table]]) -> dict[Path, Job]:
 def _runs(sweep: Sweep, row: Row, seed: int) -> Iterator[tuple[Path, list[str]]]:
     """The folder and the flags of each run of a row and a seed: one for each trial."""
     folder = workdir(sweep, row, seed)
-    flags = [*sweep.flags, *(row.flags or ()), f"--config.seed={seed}"]
+    flags = [*sweep.flags, *_changing(sweep, row), f"--config.seed={seed}"]
     if not sweep.trials:
         yield folder, flags
     for trial in sweep.trials:
@@ -211,9 +239,13 @@ def workdir(sweep: Sweep, row: Row, seed: int) -> Path:
 
     Rows with the same changes share it.
     """
-    given = [flag for flag in row.flags or () if _changes(*sweep[:3], flag)]
-    flags = ",".join(flag.removeprefix("--config.") for flag in given)
+    flags = ",".join(flag.removeprefix("--config.") for flag in _changing(sweep, row))
     return sweep.folder / (re.sub(r"[^\w.=,-]+", "-", flags) or "default") / f"seed_{seed}"
+
+
+def _changing(sweep: Sweep, row: Row) -> list[str]:
+    """The flags of a row that change the sweep's config."""
+    return [flag for flag in row.flags or () if _changes(*sweep[:3], flag)]
 
 
 @functools.cache

@@ -36,9 +36,15 @@ class Costs(NamedTuple):
     memory: int
 
 
-def measure(configs: Sequence[Any], rounds: int = ROUNDS) -> list[Costs]:
-    """The costs of each config; rounds alternate, so that load on the machine affects all."""
-    prepared = [_Step(config) for config in configs]
+def measure(configs: Sequence[Any], rounds: int = ROUNDS, mesh: Mesh | None = None) -> list[Costs]:
+    """The costs of each config; rounds alternate, so that load on the machine affects all.
+
+    Args:
+        configs: of runs.
+        rounds: of some steps for each config.
+        mesh: the devices; None for all.
+    """
+    prepared = [_Step(config, mesh) for config in configs]
     for _ in range(rounds):
         for step in prepared:
             step.take(STEPS)
@@ -46,8 +52,8 @@ def measure(configs: Sequence[Any], rounds: int = ROUNDS) -> list[Costs]:
 
 
 class _Step:
-    def __init__(self, config: Any) -> None:
-        model = Model(config)
+    def __init__(self, config: Any, mesh: Mesh | None) -> None:
+        model = Model(config, mesh)
         variables = model.variables()
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         self.batch = jax.device_put(random_batch(config), split(model.mesh))

@@ -64,3 +64,16 @@ def test_runs_are_evaluated_by_the_command(monkeypatch):
     assert "on llcm: no folder.\n" in text
     with pytest.raises(InputError, match="no folder"):
         cross.cross([A], TARGETS[1:])
+
+
+def test_a_best_checkpoint_is_named():
+    text = cross.format_cross({A: [cross.Cell(row(0.5, checkpoint="best"))]}, TARGETS[:1])
+    assert "runs/a on sysu_mm01: best checkpoint." in text
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path, capsys):
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    assert cross.main(["runs/a", "--on=llcm", f"--output={file}"]) == 2
+    assert "does not end in .md" in capsys.readouterr().err
+    assert file.read_text() == "{}"

@@ -32,7 +32,7 @@ def test_the_gap_of_two_people_whose_modalities_lie_apart():
     # All infrared images are nearest to the visible image at 11 degrees, which shows person 1.
     assert gap[:3] == (1.0, 1.0, 0.5)
     # All 7 other images are neighbors, of which 4 are of the other modality.
-    assert gap[3:] == pytest.approx((4 / 7, 4 / 7))
+    assert gap[3:] == pytest.approx((4 / 7, 4 / 7, 8))
     with pytest.raises(InputError, match="4 visible and 1 infrared images"):
         measure(features[:5], table_of(identity[:5], modality[:5]))
 

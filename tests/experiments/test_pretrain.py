@@ -32,7 +32,11 @@ def test_a_method_starts_from_the_backbone_of_rendered_people(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("flag", "message"),
-    [("--config=nowhere", "nowhere"), ("--steps=0", "--steps=0 trains nothing")],
+    [
+        ("--config=nowhere", "nowhere"),
+        ("--steps=0", "--steps=0 trains nothing"),
+        ("--output=tests", "does not end in .safetensors"),
+    ],
 )
 def test_what_cannot_be_used_ends_it_with_one_sentence(flag, message, capsys):
     assert pretrain.main([flag]) == 2

@@ -52,6 +52,8 @@ def test_the_rates_around_that_of_the_quickstart_are_tried_again(sweep):
 def test_a_method_may_be_tried_alone_with_an_option_of_its_own(tmp_path, monkeypatch, capsys):
     asked = {}
     monkeypatch.setattr(rates, "run", lambda sweeps, launch: asked.update(sweeps) or {})
+    monkeypatch.setattr(rates, "render", lambda sweep: None)
+    monkeypatch.setattr(rates, "require_validation", lambda sweep: None)
     data = "--data=synthetic,long,variant=code"
     rates.main(["--methods=idkl", data, f"--output={tmp_path}"])
     (sweep,) = asked.values()
@@ -81,6 +83,17 @@ def test_what_cannot_choose_a_rate_is_refused_before_it_trains(flags, message, t
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_dataset_without_validation_identities_is_refused(sweep, tiny_folder, monkeypatch):
+    sweep = sweep._replace(data="tiny", flags=(f"--config.data.folder={tiny_folder}",))
+    rates.require_validation(sweep)
+    examined = rates.examine(rates.source_of(rates.load_config(sweep)))
+    rows = [row for row in examined.listing.rows if row.split != "validation"]
+    left = examined._replace(listing=examined.listing._replace(rows=rows))
+    monkeypatch.setattr(rates, "examine", lambda source: left)
+    with pytest.raises(InputError, match="has no validation identities"):
+        rates.require_validation(sweep)
+
+
 def test_long_runs_of_a_real_dataset_are_tried_around_its_small_rate(sweep):
     rows = rates.rows_of(sweep._replace(data="sysu_mm01_validated,long"))
     assert [*rows] == [*rates.rows_of(sweep._replace(data="sysu_mm01_validated,small"))]
@@ -88,6 +101,8 @@ def test_long_runs_of_a_real_dataset_are_tried_around_its_small_rate(sweep):
 
 def test_a_tiny_sweep_has_a_file_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rates, "run", lambda sweeps, launch: {})
+    monkeypatch.setattr(rates, "render", lambda sweep: None)
+    monkeypatch.setattr(rates, "require_validation", lambda sweep: None)
     rates.main(["--methods=agw", "--data=synthetic,long", "--scale=tiny", f"--output={tmp_path}"])
     assert [file.name for file in (tmp_path / "rates").iterdir()] == ["tiny.md"]
     assert "Learning rates on tiny" in capsys.readouterr().out

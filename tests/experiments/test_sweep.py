@@ -137,6 +137,7 @@ def test_runs_of_other_code_are_named_in_the_table(runs, capsys, caplog):
             "re-ranking standard, by which the config does not evaluate",
         ),
         (["--trials=1,2", "--config.data.split_number=3"], "--trials chooses the runs"),
+        (["--trials=1,2", "--data=tiny_regdb,trial=3"], "leave trial= out of --data"),
     ],
 )
 def test_what_a_sweep_cannot_use_is_refused_before_it_trains(runs, flags, message, capsys):
@@ -145,6 +146,33 @@ def test_what_a_sweep_cannot_use_is_refused_before_it_trains(runs, flags, messag
     assert main(job.config, {"all": TABLE}, "An experiment.", arguments) == 2
     assert message in capsys.readouterr().err
     assert not asked
+
+
+def test_a_row_with_the_runs_of_another_is_left_out(runs, capsys, caplog):
+    job, asked, _ = runs
+    rows = (
+        Row("stays as it is", ("--config.backbone.split_stages=1",)),
+        Row("no margin", ("--config.triplet.margin=0.0", "--config.backbone.split_stages=1")),
+        Row("AGW"),
+    )
+    arguments = ["one", "--data=tiny", f"--output={job.folder.parent.parent}"]
+    table = Table("Table 8: short", TABLE.settings, rows)
+    assert main(job.config, {"one": table}, "An experiment.", arguments) == 0
+    printed = capsys.readouterr().out
+    assert "| stays as it is |" not in printed
+    assert all(f"| {row.name} |" in printed for row in rows[1:])
+    assert 'row "stays as it is" is left out, since with this config it is "AGW"' in caplog.text
+    assert len(asked) == 2
+    assert not any("--config.backbone.split_stages" in flags for flags in asked)
+
+
+def test_a_table_names_the_flags_of_its_sweep(runs, capsys):
+    job, *_ = runs
+    flags = ["--config.epochs=1", "--config.data.folder=elsewhere"]
+    arguments = ["one", "--data=tiny", f"--output={job.folder.parent.parent}", *flags]
+    tables = {"one": Table("Table 8: short", TABLE.settings, TABLE.rows[:1])}
+    assert main(job.config, tables, "An experiment.", arguments) == 0
+    assert "R1 ours, tiny with epochs=1 |" in capsys.readouterr().out
 
 
 def test_failed_runs_are_reported_after_the_others_ran(runs, caplog):
