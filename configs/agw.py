@@ -16,8 +16,8 @@ jreid train --config=agw:synthetic --workdir=runs/synthetic
 
 The quickstart: the synthetic dataset (also synthetic_regdb and synthetic_llcm) from random weights,
 96 x 48, a ResNet-18 of a quarter of the width; three minutes on two CPU cores. `synthetic,long` is
-to compare methods: every method sees the same number of images, 1,800 steps of 64. `tiny` (also
-tiny_regdb and tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
+to compare methods: each has one stem and sees the same number of images, 1,800 steps of 64. `tiny`
+(also tiny_regdb and tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing.
 """
 
 from jreid.config import Config, defaults, scale_down
