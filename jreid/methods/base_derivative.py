@@ -45,6 +45,8 @@ from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 
 MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
+# Of a ReLU behind which all pixels are 0, no gradient comes back.
+REVIVE = "train anew with config.base_derivative.generator.input=unit, whose ReLU clips nothing"
 CHOICES = {
     "pooling": POOLING,
     "base_derivative.modalities": MODALITIES,
@@ -140,7 +142,11 @@ def _terms(options: Config, outputs: tuple[Array, Array, Array], batch: Batch) -
     }
     # Equation 9.
     weighted = {name: (options.loss_weights[name], value) for name, value in losses.items()}
-    return Terms(weighted, logits, repeated)
+    by_modality = {
+        f"identity_{name}": cross_entropy(logits[m :: len(modalities)], batch["identity"])
+        for m, name in enumerate(modalities)
+    }
+    return Terms(weighted, logits, repeated, by_modality)
 
 
 def _per_row(options: Config) -> int:
@@ -162,6 +168,15 @@ def _metric_warnings(config: Config) -> tuple[MetricWarning, ...]:
         (weights.identity, identity_at_chance("model/identity", config, epochs, _per_row(options))),
         (weights.multi_mode, triplet_at_margin("model/multi_mode", within, epochs)),
         (weights.multi_directional, triplet_at_margin("model/multi_directional", across, epochs)),
+        # The loss of all modalities does not show one that is lost.
+        *(
+            (
+                weights.identity,
+                identity_at_chance(f"model/identity_{name}", config, epochs, 1, REVIVE),
+            )
+            for name in options.modalities
+            if name.startswith("derived")
+        ),
     )
 
 

@@ -11,16 +11,12 @@ from helpers.xla_flags import OPTIMIZED
 from jreid import config as configs
 from jreid.engine import device_check
 
-# Base-Derivative has layers before the stem, which every gradient passes through.
-QUICK = "base_derivative"
-METHODS = ("agw", QUICK, "idkl", "mutual_prediction", "pfanet", "pfinet")
+METHODS = ("agw", "base_derivative", "idkl", "mutual_prediction", "pfanet", "pfinet")
 TOLERANCE = dict.fromkeys(("loss", "embeddings", "gradient"), 1e-3)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in METHODS],
-)
+@pytest.mark.slow  # `.ci/run` runs most of them
+@pytest.mark.parametrize("method", METHODS)
 def test_optimized_code_computes_the_same(method, monkeypatch):
     config, cpu = configs.load(f"{method}:synthetic", []), jax.devices("cpu")[0]
     found = []

@@ -100,55 +100,48 @@ def test_seeds_schedules_and_numbers_of_epochs_share_what_is_compiled(tiny_confi
 IDKL_WEIGHTS = ("confuser", "discriminator", "tgsa", "csa", "mdr_tgsa", "mdr_csa", "purifier")
 
 
+# Numbers that the compiled step takes as arguments, by method.
+NUMBERS = {
+    "agw": ("triplet.margin", "optimizer.momentum", "optimizer.weight_decay"),
+    "pfinet": ("pfinet.margin", "optimizer.weight_decay"),
+    "mutual_prediction": ("triplet.margin", "mutual_prediction.alpha", "mutual_prediction.beta"),
+    "base_derivative": (
+        "base_derivative.multi_mode_margin",
+        "base_derivative.multi_directional_margin",
+        "base_derivative.loss_weights.identity",
+        "base_derivative.loss_weights.multi_mode",
+    ),
+    "idkl": (
+        "idkl.tgsa.temperature",
+        "idkl.csa.temperature",
+        "idkl.reversal.strength",
+        "idkl.purifier.epsilon",
+        *(f"idkl.weights.{name}" for name in IDKL_WEIGHTS),
+    ),
+    "pfanet": (
+        "pfanet.triplet.margin",
+        "pfanet.loss_weights.identity",
+        "pfanet.loss_weights.cycle",
+        "pfanet.loss_weights.fooling",
+        "pfanet.discriminator.optimizer.momentum",
+    ),
+}
+QUICK = ("agw", "pfinet")
+
+
 @pytest.mark.parametrize(
-    ("method", "fields"),
-    [
-        ("agw", ("triplet.margin", "optimizer.momentum", "optimizer.weight_decay")),
-        ("pfinet", ("pfinet.margin", "optimizer.weight_decay")),
-        (
-            "mutual_prediction",
-            ("triplet.margin", "mutual_prediction.alpha", "mutual_prediction.beta"),
-        ),
-        (
-            "base_derivative",
-            (
-                "base_derivative.multi_mode_margin",
-                "base_derivative.multi_directional_margin",
-                "base_derivative.loss_weights.identity",
-                "base_derivative.loss_weights.multi_mode",
-            ),
-        ),
-        (
-            "idkl",
-            (
-                "idkl.tgsa.temperature",
-                "idkl.csa.temperature",
-                "idkl.reversal.strength",
-                "idkl.purifier.epsilon",
-                *(f"idkl.weights.{name}" for name in IDKL_WEIGHTS),
-            ),
-        ),
-        pytest.param(
-            "pfanet",
-            (
-                "pfanet.triplet.margin",
-                "pfanet.loss_weights.identity",
-                "pfanet.loss_weights.cycle",
-                "pfanet.loss_weights.fooling",
-                "pfanet.discriminator.optimizer.momentum",
-            ),
-            marks=pytest.mark.slow,
-        ),
-    ],
+    "method",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NUMBERS],
 )
-def test_runs_with_other_numbers_in_their_losses_share_what_is_compiled(method, fields):
+def test_runs_with_other_numbers_in_their_losses_share_what_is_compiled(method):
     config = configs.load(f"{method}:tiny")
-    values = [operator.attrgetter(field)(config) for field in fields]
-    flags = [f"--config.{name}={0.75 * x}" for name, x in zip(fields, values, strict=True)]
+    values = [operator.attrgetter(field)(config) for field in NUMBERS[method]]
+    flags = [f"--config.{name}={0.75 * x}" for name, x in zip(NUMBERS[method], values, strict=True)]
     changed = configs.load(f"{method}:tiny", flags)
     assert lowered(config, 0, epochs) == lowered(changed, 0, epochs)
 
 
+@pytest.mark.slow
 def test_runs_of_other_lengths_share_a_rising_reversal():
     flags = "--config.idkl.reversal.schedule=rising", "--config.epochs=3"
     other = configs.load("idkl:tiny", [*flags[:1], "--config.epochs=5"])

@@ -93,6 +93,7 @@ def device_bytes():
     return sum(array.nbytes for array in jax.live_arrays())
 
 
+@pytest.mark.slow
 def test_a_training_step_is_prepared_without_the_devices_memory():
     before = device_bytes()
     measure = train("agw:tiny,dtype=float32", {}, 1, 1)

@@ -109,6 +109,9 @@ def test_rows_of_table_4_have_finite_losses_and_gradients(name):
     # A classifier that knows nothing guesses among the 8 identities, once a modality.
     modalities = len(config.base_derivative.modalities)
     np.testing.assert_allclose(aux["identity"], modalities * np.log(8), rtol=0.02)
+    of_each = [aux[f"identity_{name}"] for name in config.base_derivative.modalities]
+    np.testing.assert_allclose(aux["identity"], sum(of_each), rtol=1e-5)
+    assert len({*map(float, of_each)}) == modalities
     assert (aux["multi_directional"] > 0) == bool(ROWS[name][1])
     for path, leaf in flat(gradients).items():
         assert jnp.isfinite(leaf).all(), path

@@ -35,6 +35,7 @@ STUCK = [
     ("agw:synthetic", "model/identity", 6.0, "6", "optimizer.learning_rate"),
     ("pfinet:synthetic pfinet.groups=2", "model/identity", 2 * LN_120, "9.57", "learning_rate"),
     ("base_derivative:synthetic", "model/identity", 4 * LN_120, "19.1", "learning_rate"),
+    ("base_derivative:synthetic", "model/identity_derived_visible", 5.2, "5.2", "input=unit"),
     ("base_derivative:synthetic", "model/multi_mode", 1.2, "1.2", "warmup_epochs"),
     ("base_derivative:synthetic", "model/multi_directional", 3.1, "3.1", "warmup_epochs"),
     (
