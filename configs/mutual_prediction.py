@@ -72,8 +72,6 @@ def get_config(argument: str = "sysu_mm01") -> Config:
     if scale:
         # From random weights the backbone learns at the same rate as the rest.
         config.optimizer.update(learning_rate=0.03, lr_multipliers=())
-        if scale == "long":
-            config.optimizer.learning_rate = 0.06  # chosen by experiments.rates
         config.mutual_prediction.parts.dim = 32
         if scale == "tiny":
             config.mutual_prediction.parts.update(n=2, dim=8)
