@@ -46,7 +46,10 @@ from jreid.nn.resnet import ResNet
 
 MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
 # Of a ReLU behind which all pixels are 0, no gradient comes back.
-REVIVE = "train anew with config.base_derivative.generator.input=unit, whose ReLU clips nothing"
+REVIVE = (
+    "train anew with config.base_derivative.generator.input=unit, whose ReLU clips nothing, and a "
+    "lower rate of derivation/.* in config.optimizer.lr_multipliers"
+)
 CHOICES = {
     "pooling": POOLING,
     "base_derivative.modalities": MODALITIES,
