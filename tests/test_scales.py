@@ -68,6 +68,8 @@ def test_all_methods_see_the_same_number_of_images_at_the_long_scale(method):
     schedule += ("optimizer.learning_rate",)  # chosen for each method by the same number of tries
     schedule += ("warm_ups.features", "warm_ups.generation")
     schedule += ("backbone.split_stages",)  # separate stems are worse in a training that is long
+    # With one stem Base-Derivative's generator dies otherwise.
+    schedule += ("generator.input", "generator.weight_init", "optimizer.lr_multipliers")
     assert {field for field in differing if not field.endswith(schedule)} == set()
 
 
