@@ -45,10 +45,10 @@ from jreid.nn.pooling import POOLING
 from jreid.nn.resnet import ResNet
 
 MODALITIES = ("visible", "infrared", "derived_visible", "derived_infrared")
-# Of a ReLU behind which all pixels are 0, no gradient comes back.
+# No gradient passes a ReLU whose outputs are all 0.
 REVIVE = (
-    "train anew with config.base_derivative.generator.input=unit, whose ReLU clips nothing, and a "
-    "lower rate of derivation/.* in config.optimizer.lr_multipliers"
+    "train anew with config.base_derivative.generator.input=unit, whose pixels are not negative, "
+    "and a lower rate of derivation/.* in config.optimizer.lr_multipliers"
 )
 CHOICES = {
     "pooling": POOLING,
