@@ -1,6 +1,7 @@
 """The command line that experiments with tables of runs share."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from experiments.tables import Table
 from jreid import config as configs
 from jreid.commands.exit_status import exit_status
 from jreid.commands.several_runs import read_seeds, read_trials
+from jreid.config_flags import joined
 from jreid.datasets import DATASETS
 from jreid.errors import InputError
 from jreid.find import require_name
@@ -39,7 +41,7 @@ def main(
     """
     parser = _parser(description, "row")
     parser.add_argument("tables", nargs="+", choices=tables, help="tables to run")
-    options, flags = parser.parse_known_args(arguments)
+    options, flags = _parsed(parser, arguments)
 
     def run() -> None:
         sweep, launch = sweep_of(config, options, flags), launch_of(options, options.output)
@@ -69,7 +71,7 @@ def main_of_methods(
     parser.add_argument(
         "--methods", default=",".join(names), help="some of them, such as idkl (default: all)"
     )
-    options, flags = parser.parse_known_args(arguments)
+    options, flags = _parsed(parser, arguments)
     return exit_status(lambda: run(_sweeps_of(names, options, flags), options))
 
 
@@ -108,6 +110,13 @@ def _parser(description: str | None, each: str) -> argparse.ArgumentParser:
     )
     add_arguments(parser)
     return parser
+
+
+def _parsed(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[Any, list[str]]:
+    """The options, and the flags of config fields."""
+    return parser.parse_known_args(joined(sys.argv[1:] if arguments is None else arguments))
 
 
 def sweep_of(config: str, options: Any, flags: Sequence[str]) -> Sweep:

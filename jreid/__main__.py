@@ -4,7 +4,6 @@
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +25,11 @@ from jreid.commands import (
     train,
 )
 from jreid.commands.exit_status import exit_status
+from jreid.config_flags import joined
 from jreid.find import Trust
 from jreid.paths import local_path
 from jreid.process import configure
 from jreid.terminal import output_is_lost
-
-FIELD = re.compile(r"--config\.[\w.]+")  # whose value is the next argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure()
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    options, rest = parser.parse_known_args(_joined(given))
+    options, rest = parser.parse_known_args(joined(given))
     options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
     unknown = [flag for flag in rest if flag not in options.overrides]
     if unknown or (options.overrides and not options.takes_config):
@@ -52,17 +50,6 @@ def _run(options: argparse.Namespace) -> int:
     Trust.given, Trust.names = getattr(options, "trust_code", False), frozenset()
     status = options.run(options) or 0
     return status or (2 if output_is_lost() and not options.may_lose_output else 0)
-
-
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--config.seed 1` as `--config.seed=1`."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and FIELD.fullmatch(joined[-1]) and not argument.startswith("--"):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
 
 
 def _other_revision(options: argparse.Namespace) -> str:

@@ -27,7 +27,8 @@ from helpers.untrained_run import make_run
 
 import jreid
 from jreid import config as configs
-from jreid.__main__ import _joined, _parser, main
+from jreid.__main__ import _parser, main
+from jreid.config_flags import joined
 from jreid.datasets import MODALITIES
 from jreid.runs.check_config import check_config
 
@@ -111,7 +112,7 @@ def check_jreid(arguments, monkeypatch):
         monkeypatch.syspath_prepend(str(ROOT / "examples"))
     if arguments == ["--version"]:
         return
-    options, rest = _parser().parse_known_args(_joined(arguments))
+    options, rest = _parser().parse_known_args(joined(arguments))
     overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
     assert rest == overrides and (options.takes_config or not overrides)
     source = getattr(options, "config", None)

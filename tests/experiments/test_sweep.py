@@ -166,9 +166,10 @@ def test_a_row_with_the_runs_of_another_is_left_out(runs, capsys, caplog):
     assert not any("--config.backbone.split_stages" in flags for flags in asked)
 
 
-def test_a_table_names_the_flags_of_its_sweep(runs, capsys):
+@pytest.mark.parametrize("epochs", [["--config.epochs=1"], ["--config.epochs", "1"]])
+def test_a_table_names_the_flags_of_its_sweep(epochs, runs, capsys):
     job, *_ = runs
-    flags = ["--config.epochs=1", "--config.data.folder=elsewhere"]
+    flags = [*epochs, "--config.data.folder=elsewhere"]
     arguments = ["one", "--data=tiny", f"--output={job.folder.parent.parent}", *flags]
     tables = {"one": Table("Table 8: short", TABLE.settings, TABLE.rows[:1])}
     assert main(job.config, tables, "An experiment.", arguments) == 0
