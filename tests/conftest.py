@@ -1,6 +1,7 @@
 """Shared by all tests: four fake devices, checked shapes, and a tiny dataset rendered once."""
 
 import os
+import shutil
 from pathlib import Path
 
 from helpers.xla_flags import FLAGS
@@ -17,6 +18,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 import jax
 import jaxtyping
 import pytest
+from filelock import FileLock
 from helpers.paths import ROOT
 
 from jreid.process import configure
@@ -56,13 +58,27 @@ def _no_reports():
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory) -> Path:
-    """The synthetic dataset's tiny preset."""
+def render(tmp_path_factory):
+    """A function that puts the tiny preset into a new folder; all workers share a rendering."""
     from jreid.synthetic.synthesize import synthesize
 
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    synthesize(folder, "tiny", seed=0)
-    return folder
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def copied(folder: Path, layout: str = "sysu_mm01", seed: int = 0) -> Path:
+        kept = shared / f"rendered-{layout}-{seed}"
+        with FileLock(f"{kept}.lock"):
+            synthesize(kept, "tiny", seed=seed, layout=layout)
+        shutil.copytree(kept, folder)
+        return folder
+
+    return copied
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(render, tmp_path_factory) -> Path:
+    """The synthetic dataset's tiny preset."""
+    return render(tmp_path_factory.mktemp("data") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -213,12 +213,9 @@ def test_workdir_of_another_config(capsys, tiny, run):
     assert "choose another --workdir" in message
 
 
-def test_workdir_of_a_run_on_other_images(capsys, tiny, run, tmp_path):
-    from jreid.synthetic.synthesize import synthesize
-
-    other = tmp_path / "other"
+def test_workdir_of_a_run_on_other_images(capsys, tiny, run, render, tmp_path):
+    other = render(tmp_path / "other", seed=1)
     tiny = [*tiny, "--config.epochs=0", "--workdir", run]
-    synthesize(other, "tiny", seed=1)
     message = refused(capsys, "train", *tiny, f"--config.data.folder={other}")
     assert "on other images" in message
 

@@ -9,7 +9,6 @@ from helpers.paths import ROOT
 from helpers.run_folder import rows_of
 
 from jreid.__main__ import main
-from jreid.synthetic.synthesize import synthesize
 
 # Datasets and protocols are tested here, which need no large network.
 SMALL = ("--config.method=helpers.small_method", "--no-report")
@@ -28,10 +27,9 @@ def refused(capsys, *arguments) -> str:
 
 
 @pytest.fixture(scope="module")
-def regdb(tmp_path_factory):
+def regdb(render, tmp_path_factory):
     """The tiny RegDB and its flags."""
-    folder = tmp_path_factory.mktemp("regdb") / "folder"
-    synthesize(folder, "tiny", seed=0, layout="regdb")
+    folder = render(tmp_path_factory.mktemp("regdb") / "folder", "regdb")
     return [f"--config.data.folder={folder}", f"--config.data.prepared={folder.parent}/prepared"]
 
 
@@ -104,10 +102,10 @@ def test_trials_of_a_dataset_that_has_none(tiny_folder, tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def llcm(tmp_path_factory):
+def llcm(render, tmp_path_factory):
     """An untrained run on the tiny LLCM."""
     place = tmp_path_factory.mktemp("llcm")
-    synthesize(place / "folder", "tiny", seed=0, layout="llcm")
+    render(place / "folder", "llcm")
     flags = [f"--config.data.folder={place}/folder", f"--config.data.prepared={place}/prepared"]
     flags += [f"--config={ROOT}/configs/agw.py:tiny_llcm", "--config.epochs=0", *SMALL]
     assert call("train", *flags, f"--workdir={place}/run") == 0

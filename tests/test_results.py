@@ -222,11 +222,8 @@ def test_a_run_stopped_at_step_0_and_evaluated_is_trained(flags, tmp_path, capsy
 
 
 @pytest.mark.fault("A2")
-def test_other_data_are_another_result(run, tmp_path, capsys):
-    from jreid.synthetic.synthesize import synthesize
-
-    other, written = tmp_path / "other", (run / "result.json").read_bytes()
-    synthesize(other, "tiny", seed=1)
+def test_other_data_are_another_result(run, render, tmp_path, capsys):
+    other, written = render(tmp_path / "other", seed=1), (run / "result.json").read_bytes()
     evaluate = ["evaluate", f"--workdir={run}", f"--config.data.folder={other}"]
     status, _, err = call(capsys, *evaluate)
     assert status == 2
@@ -250,11 +247,10 @@ def test_other_data_are_another_result(run, tmp_path, capsys):
     assert "other data" in call(capsys, *message)[1]
 
 
-def test_a_run_is_evaluated_on_another_dataset_by_its_protocols(run, tmp_path, capsys, caplog):
-    from jreid.synthetic.synthesize import synthesize
-
-    other = tmp_path / "other"
-    synthesize(other, "tiny", seed=1, layout="llcm")
+def test_a_run_is_evaluated_on_another_dataset_by_its_protocols(
+    run, render, tmp_path, capsys, caplog
+):
+    other = render(tmp_path / "other", "llcm", seed=1)
     evaluate = ["evaluate", f"--workdir={run}", "--data=tiny_llcm", f"--data-folder={other}"]
     assert call(capsys, *evaluate)[0] == 0
     (file,) = run.glob("result-*.json")

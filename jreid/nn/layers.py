@@ -1,5 +1,6 @@
 """The convolution and the linear layer of every network, with PyTorch's initialization."""
 
+from functools import cache
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 LINEAR_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
+@cache  # each layer asks for one each time that it is called
 def uniform(inputs: int) -> Initializer:
     """PyTorch's initialization of a kernel and its bias: Uniform(+-1 / sqrt(inputs))."""
 

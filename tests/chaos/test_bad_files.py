@@ -22,7 +22,6 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from jreid.__main__ import main
-from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture
@@ -141,9 +140,8 @@ LIST = "idx/train_visible_1.txt"
         (lambda text: "\ufeff" + text, ":1 begins with a byte order mark", 0),
     ],
 )
-def test_wrong_lines_of_a_list(call, tmp_path, damage, message, status):
-    folder = tmp_path / "regdb"
-    synthesize(folder, "tiny", seed=0, layout="regdb")
+def test_wrong_lines_of_a_list(call, render, tmp_path, damage, message, status):
+    folder = render(tmp_path / "regdb", "regdb")
     text = (folder / LIST).read_text()
     (folder / LIST).write_text(damage(text), newline="")
     found, out, _ = check(call, folder)

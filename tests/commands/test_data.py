@@ -12,10 +12,8 @@ LAYOUTS = ["sysu_mm01", "regdb", "llcm"]
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
-def rendered(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("verbs") / request.param
-    synthesize(folder, "tiny", seed=0, layout=request.param)
-    return folder
+def rendered(request, render, tmp_path_factory):
+    return render(tmp_path_factory.mktemp("verbs") / request.param, request.param)
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:

@@ -14,7 +14,6 @@ from jreid.commands.trained_on import fields_of_start
 from jreid.find import Trust
 from jreid.runs.bundle import record_of
 from jreid.runs.record import marks_of_record
-from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +23,8 @@ def _trust(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("data") / "tiny_regdb"
-    synthesize(place, "tiny", layout="regdb")
-    return place
+def folder(render, tmp_path_factory):
+    return render(tmp_path_factory.mktemp("data") / "tiny_regdb", "regdb")
 
 
 @pytest.fixture(scope="module")

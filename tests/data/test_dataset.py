@@ -10,7 +10,6 @@ from helpers.tiny_dataset import image_of
 
 from jreid.data.dataset import Source, duplicate_faults, load
 from jreid.errors import InputError
-from jreid.synthetic.synthesize import synthesize
 
 
 def test_images_are_the_bytes_on_disk_in_order_of_name(tiny_folder, tiny_dataset):
@@ -32,9 +31,8 @@ def test_columns_have_their_types(tiny_dataset):
 
 
 @pytest.mark.parametrize("layout", ["regdb", "llcm"])
-def test_other_layouts_are_read_too(layout, tmp_path):
-    folder = tmp_path / layout
-    synthesize(folder, "tiny", seed=0, layout=layout)
+def test_other_layouts_are_read_too(layout, render, tmp_path):
+    folder = render(tmp_path / layout, layout)
     setting = 2 if layout == "regdb" else 0
     source = Source(f"tiny_{layout}", layout, folder, setting)
     dataset = load(source, tmp_path / "prepared")

@@ -14,16 +14,14 @@ from jreid.data import prepared as packing
 from jreid.data.dataset import Source, load
 from jreid.data.transforms import decode
 from jreid.errors import InputError
-from jreid.synthetic.synthesize import synthesize
 
 
 def files(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_trials_share_their_packed_images(tmp_path):
-    folder = tmp_path / "regdb"
-    synthesize(folder, "tiny", seed=0, layout="regdb")
+def test_trials_share_their_packed_images(render, tmp_path):
+    folder = render(tmp_path / "regdb", "regdb")
     first, second = (
         load(Source("tiny_regdb", "regdb", folder, trial), tmp_path / "prepared")
         for trial in (1, 2)

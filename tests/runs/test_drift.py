@@ -10,7 +10,6 @@ from PIL import Image
 
 from jreid import config as configs
 from jreid.__main__ import main
-from jreid.synthetic.synthesize import synthesize
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +18,8 @@ def places(tiny_folder, prepared):
 
 
 @pytest.fixture(scope="module")
-def other_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("other") / "tiny"
-    synthesize(folder, "tiny", seed=1)
-    return folder
+def other_folder(render, tmp_path_factory):
+    return render(tmp_path_factory.mktemp("other") / "tiny", seed=1)
 
 
 @pytest.fixture(scope="module")
