@@ -206,7 +206,8 @@ class Hostile:
 
 
 @pytest.mark.fault("F10")
-@pytest.mark.parametrize("verb", ["import", pytest.param("train", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["import", "train"])
 def test_weights_that_are_none(call, tiny_folder, tmp_path, verb):
     canary = tmp_path / "canary"
     wrong = {"bn1.weight": np.ones(3, np.float32), "conv1.weight": np.ones((8, 3, 7, 7), np.int32)}

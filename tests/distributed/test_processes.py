@@ -8,6 +8,8 @@ import pytest
 from helpers import twenty_steps
 from helpers.together import together
 
+pytestmark = pytest.mark.slow  # three processes load JAX and train
+
 
 @pytest.fixture(scope="module")
 def alone(tiny_folder, prepared, tmp_path_factory):

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import numpy as np
+import pytest
 
 from jreid.engine.model import _drawn_once
 from jreid.nn.layers import uniform
@@ -10,6 +11,7 @@ from jreid.nn.layers import uniform
 DRAWS = uniform(144), nn.initializers.he_normal(), nn.initializers.normal(0.02)
 
 
+@pytest.mark.slow  # compiles for seconds
 def test_little_optimization_draws_the_same_bits(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS")
 

@@ -2,9 +2,11 @@
 
 import importlib.util
 
+import pytest
 from helpers.paths import ROOT
 
 
+@pytest.mark.slow
 def test_the_minimal_example_learns():
     spec = importlib.util.spec_from_file_location("minimal", ROOT / "examples" / "minimal.py")
     assert spec and spec.loader

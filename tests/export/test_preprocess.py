@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ SIZES = [(64, 32), (47, 90), (20, 9), SIZE, (1, 1)]
 
 
 def jax_preprocess(method, gray):
-    return lambda pixels: preprocess(to_gray(pixels) if gray else pixels, SIZE, method)
+    return jax.jit(lambda pixels: preprocess(to_gray(pixels) if gray else pixels, SIZE, method))
 
 
 def onnx_preprocess(method, gray):

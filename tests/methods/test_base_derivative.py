@@ -97,9 +97,8 @@ def test_rows_of_table_4_own_what_they_use(name):
     assert set(params["backbone"]) == {*modalities, "shared"}
 
 
-@pytest.mark.parametrize(
-    "name", [row if row == "MDL4" else pytest.param(row, marks=pytest.mark.slow) for row in ROWS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
 def test_rows_of_table_4_have_finite_losses_and_gradients(name):
     config = row_config(name)
     (loss, (aux, _)), gradients = loss_of(config, random_batch(), gradient=True)
@@ -124,8 +123,9 @@ def test_rows_of_every_modality_are_its_own():
     variables, images = start(), images_of(random_batch())
     derived = network.apply(variables, images, method="derive")
     together = jax.jit(lambda x: network.apply(variables, x, False, method="with_derived"))(images)
+    apply = jax.jit(lambda x: network.apply(variables, x, False))
     for m, name in enumerate(FOUR):
-        alone = network.apply(variables, {name: (images | derived)[name]}, False)
+        alone = apply({name: (images | derived)[name]})
         for joint, single in zip(together, alone, strict=True):
             np.testing.assert_allclose(joint[m::4], single, rtol=1e-4, atol=1e-5)
 

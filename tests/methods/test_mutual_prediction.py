@@ -114,13 +114,8 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        form if form in ("swap_ce", "alternate") else pytest.param(form, marks=pytest.mark.slow)
-        for form in OPTIONS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("form", OPTIONS)
 def test_losses_and_gradients_are_finite(form):
     flags = (f"form={form}", *OPTIONS[form])
     (loss, (aux, changed)), gradients = loss_of(*flags)

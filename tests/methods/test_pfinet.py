@@ -138,17 +138,13 @@ def test_both_modalities_share_everything_and_alternate():
                 np.testing.assert_allclose(joint[m::2], single, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
         ("pfinet.pyramid=literal", "pfinet.response.attention=cbam7"),
-        pytest.param(
-            ("pfinet.pyramid=fpn256", "pfinet.response.share=top_upsampled"), marks=pytest.mark.slow
-        ),
-        pytest.param(
-            ("pfinet.response.share=joint", "backbone.ibn=True", "pfinet.add_raw_c4=True"),
-            marks=pytest.mark.slow,
-        ),
+        ("pfinet.pyramid=fpn256", "pfinet.response.share=top_upsampled"),
+        ("pfinet.response.share=joint", "backbone.ibn=True", "pfinet.add_raw_c4=True"),
         ("pfinet.pyramid=none", COLOURS, "pfinet.transformation.kind=lmp"),
         ("pfinet.levels=(4,3)", COLOURS, "pfinet.transformation.kind=lsp", "dtype=bfloat16"),
     ],

@@ -87,13 +87,14 @@ def test_rows_are_interleaved_by_sample(split):
     net = ResNet(18, width=8, split_stages=split)
     batch = images()
     variables = any_values(shapes(net, batch))
-    both = net.apply(variables, dict(reversed(batch.items())), False)
-    alone = {name: net.apply(variables, {name: batch[name]}, False) for name in batch}
+    apply = jax.jit(lambda given: net.apply(variables, given, False))
+    both = apply(dict(reversed(batch.items())))
+    alone = {name: apply({name: batch[name]}) for name in batch}
     for i, stage in enumerate(both):
         np.testing.assert_allclose(stage[0::2], alone["visible"][i], rtol=1e-5)
         np.testing.assert_allclose(stage[1::2], alone["infrared"][i], rtol=1e-5)
     # the stems differ, and only where they are split
-    swapped = net.apply(variables, {"infrared": batch["visible"]}, False)
+    swapped = apply({"infrared": batch["visible"]})
     assert (split == 0) == np.allclose(swapped[0], alone["visible"][0], rtol=1e-4)
 
 
@@ -143,6 +144,7 @@ def test_modules_stand_within_blocks_and_behind_stages():
     assert len(blocks) == 8 and all("half" in block for block in blocks)
 
 
+@pytest.mark.slow
 def test_rematerializing_changes_nothing_but_the_memory():
     options: Any = {"split_stages": 1, "block_module": functools.partial(Half, name="half")}
     batch = images()

@@ -245,9 +245,8 @@ print(run(*map(int, sys.argv[1:])), memory(*map(int, sys.argv[1:]), 256, 64))
 
 @pytest.mark.fault("F22")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize(
-    ("Q", "G"), [(1_000, 40_000), pytest.param(4_000, 100_000, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("Q", "G"), [(1_000, 40_000), (4_000, 100_000)])
 def test_memory_stays_below_the_estimate(Q, G):
     taken, estimate = measured(MEASURE, Q, G)
     assert 4 * 256 * G < taken < estimate < 4 * Q * G

@@ -187,7 +187,8 @@ def test_a_mixed_affinity_needs_an_even_number_of_pairs():
     load(config_of("code", "batch.identities=5", "batch.images=3", "idkl.follow_batch=True"))
 
 
-@pytest.mark.parametrize("variant", ["paper", pytest.param("code", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["paper", "code"])
 def test_losses_and_gradients_are_finite(variant):
     (loss, (aux, changed)), gradients = loss_of(variant)
     weights = {"shared_reid": 1, "specific_reid": 1, "purified_reid": 0.1, "enhancement": 0.1}

@@ -309,6 +309,7 @@ def test_the_generators_may_have_other_images_of_the_batch(played):
     assert one != pytest.approx(few, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_visible_images_are_embedded_as_what_is_generated_of_them():
     method, batch = load(config_of()), batch_of(4)
     embed = jax.jit(method.embed, static_argnums=2)
