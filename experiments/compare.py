@@ -221,7 +221,7 @@ def _caption(setting: Setting, sweep: Sweep, results: Results) -> str:
     return (
         f"{title_of(sweep)}, {setting.title}; test split, last checkpoint, "
         f"{'mean ± sample deviation over ' * (len(sweep.seeds) > 1)}{_seeds(sweep)}; "
-        f"{differences_to(BASELINE, sweep.seeds)}; "
+        f"{differences_to(BASELINE, sweep.seeds, rows)}; "
         f"{'; '.join(filter(None, [*protocols, *marked]))}; steps on {device}."
     )
 

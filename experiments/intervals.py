@@ -15,9 +15,9 @@ Rows = Sequence[Mapping[str, Any]]  # of results, one for each run
 def difference(ours: Rows, base: Rows, measure: str) -> str:
     """`+3.10 [-1.20, +7.40]`: ours less the base, in points, and its 95 % interval.
 
-    The interval is the paired bootstrap's over people, trials and runs. There is none if a row of
-    an earlier jreid lacks its scores, or the test has one person. Empty if a row lacks the measure,
-    or if the rows are not of one protocol: then the difference means nothing.
+    The interval is the paired bootstrap's over people, trials, splits and runs. There is none if a
+    row of an earlier jreid lacks its scores, or the test has one person. Empty if a row lacks the
+    measure, or if the rows are not of one protocol: then the difference means nothing.
     """
     sides = base, ours
     values = [[percent(row, measure) for row in rows] for rows in sides]

@@ -105,7 +105,7 @@ TABLE_4 = Table(
         Row(PARTS, WITHOUT, "51.22 85.59 93.40 49.43 | 73.69 86.46 91.21 65.81"),
         Row(
             "Baseline + FGFL + CMIMPL, swap_ce",
-            (),
+            (f"{PREFIX}.form=swap_ce",),
             "56.48 88.25 94.43 51.91 | 89.37 95.44 96.89 80.30",
             against=PARTS,
         ),

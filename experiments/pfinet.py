@@ -132,7 +132,7 @@ TABLE_5 = Table(
         Row("4", ("--config.pfinet.levels=(4,)",), "66.40 63.12"),
         Row("4, 3", ("--config.pfinet.levels=(4,3)",), "66.61 63.58"),
         Row("4, 3, 2", ("--config.pfinet.levels=(4,3,2)",), "67.16 64.02"),
-        Row("4, 3, 2, 1", (), "68.53 65.52"),
+        Row("4, 3, 2, 1", ("--config.pfinet.levels=(4,3,2,1)",), "68.53 65.52"),
     ),
 )
 

@@ -154,7 +154,7 @@ def missing_jobs(tables: Iterable[tuple[Sweep, Table]]) -> dict[Path, Job]:
     """The trainings of all runs that are not finished, by the runs' folders.
 
     Raises:
-        InputError: a folder has a run of another config.
+        InputError: a folder has a run of another config, or a row's config cannot be trained.
     """
     tables, jobs = [*tables], {}
     for sweep, _ in tables:
@@ -181,7 +181,13 @@ def _runs(sweep: Sweep, row: Row, seed: int) -> Iterator[tuple[Path, list[str]]]
 
 
 def _job(sweep: Sweep, label: str, folder: Path, flags: Sequence[str]) -> Job | None:
-    """The training of a run; None if it is finished."""
+    """The training of a run; None if it is finished.
+
+    Raises:
+        InputError: the folder has a run of another config, or this one cannot be trained.
+    """
+    from jreid.methods import load
+    from jreid.runs.check_config import check_config
     from jreid.runs.finished import is_finished
     from jreid.runs.run import Run
 
@@ -191,6 +197,11 @@ def _job(sweep: Sweep, label: str, folder: Path, flags: Sequence[str]) -> Job | 
     run.check(config)
     if is_finished(run, config):
         return None
+    try:
+        check_config(config)
+        load(config)
+    except InputError as error:
+        raise InputError(f"{label}: {error}") from error
     return training_job(label, source, folder, ["--no-report", *flags])
 
 

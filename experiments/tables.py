@@ -8,6 +8,7 @@ from experiments.intervals import difference
 from jreid import markdown
 from jreid.datasets import TITLES
 from jreid.errors import InputError
+from jreid.evaluation.results.intervals import drawn, splits_of
 from jreid.evaluation.results.marks import marks
 from jreid.evaluation.results.measures import mean_and_deviation, percent
 
@@ -69,11 +70,15 @@ FOUR = ("R1", "R10", "R20", "mAP")
 COMPARED = ("R1", "mAP")  # measures with a column for the difference to another row
 
 
-def differences_to(base: str, seeds: Sequence[int]) -> str:
-    """What a table says of its differences: of one seed they hold for these models alone."""
-    drawn = "people, trials and runs" if len(seeds) > 1 else "people and trials"
+def differences_to(base: str, seeds: Sequence[int], rows: Iterable[Mapping[str, Any]]) -> str:
+    """What a table says of its differences: of one seed they hold for these models alone.
+
+    Args:
+        rows: those of the results that are compared.
+    """
+    over = drawn(len(seeds), max(map(splits_of, rows)))
     other = "" if len(seeds) > 1 else ", which do not say how other seeds would differ,"
-    return f"differences with 95 % intervals (bootstrap over {drawn}){other} to {base}"
+    return f"differences with 95 % intervals (bootstrap over {over}){other} to {base}"
 
 
 def others(text: str) -> tuple[Row, ...]:
@@ -147,31 +152,22 @@ def _caption(
     setting: Setting, results: Mapping[Row, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> str:
     """The split, the seeds, the protocols' fingerprints and the marks of our numbers."""
-    found = [
-        find(result, setting, row.rerank)["fingerprint"]
+    named = [
+        (row.name, find(result, setting, row.rerank))
         for row, of_seeds in results.items()
         for result in of_seeds
     ]
-    marked = [
-        f"{row.name}: {', '.join(marks(find(result, setting, row.rerank)))}"
-        for row, of_seeds in results.items()
-        for result in of_seeds
-        if marks(find(result, setting, row.rerank))
-    ]
-    kinds = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(found))
+    found = [row for _, row in named]
+    marked = [f"{name}: {', '.join(marks(row))}" for name, row in named if marks(row)]
+    kinds = ", ".join(f"`{one}`" for one in dict.fromkeys(row["fingerprint"] for row in found))
     number = f"mean ± sample deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    differences = differences_to("the first row of the same re-ranking", seeds)
+    differences = differences_to("the first row of the same re-ranking", seeds, found)
     message = (
         f"test split, last checkpoint, {number}; {differences}, unless another is named; "
         f"protocol {kinds}"
     )
     by = revisions.describe({row.name: of_seeds for row, of_seeds in results.items()})
-    splits = some_splits(
-        find(result, setting, row.rerank)
-        for row, of_seeds in results.items()
-        for result in of_seeds
-    )
-    return "; ".join(filter(None, [message, splits, *dict.fromkeys(marked), by]))
+    return "; ".join(filter(None, [message, some_splits(found), *dict.fromkeys(marked), by]))
 
 
 def some_splits(rows: Iterable[Mapping[str, Any]]) -> str:

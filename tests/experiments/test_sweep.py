@@ -202,9 +202,18 @@ def test_tables_that_are_complete_are_made_and_others_name_what_they_lack(runs, 
     assert "Table 9: made up is not made: it lacks no triplet margin, seed 1" in err
 
 
+def test_a_row_that_cannot_be_trained_is_refused_before_the_others_are(runs):
+    job, asked, launch = runs
+    for flag, field in (("pooling=x", "config.pooling"), ("epochs=-1", "config.epochs")):
+        rows = *TABLE.rows, Row("wrong", (f"--config.{flag}",))
+        with pytest.raises(InputError, match=rf"Table 9: wrong, seed 0 .*{field}"):
+            sweep.run_tables([(job, TABLE._replace(rows=rows))], launch)
+    assert not asked
+
+
 def test_each_trial_is_a_run(runs):
-    job, *_ = runs
-    jobs = sweep.missing_jobs([(job._replace(trials=(1, 4)), TABLE._replace(rows=TABLE.rows[:1]))])
+    job = runs[0]._replace(data="tiny_regdb", trials=(1, 4))
+    jobs = sweep.missing_jobs([(job, TABLE._replace(rows=TABLE.rows[:1]))])
     assert [folder.name for folder in jobs] == ["trial_01", "trial_04"] * 2
     assert "--config.data.split_number=4" in [*jobs.values()][1].command
 

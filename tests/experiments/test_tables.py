@@ -20,6 +20,8 @@ from experiments.tables import (
 from jreid import config as configs
 from jreid.engine.model import Model
 from jreid.errors import InputError
+from jreid.methods import load
+from jreid.runs.check_config import check_config
 
 QUICK = ("agw", "base_derivative", "pfinet")  # whose rows do not take long to trace
 NAMES = [f.stem for f in (ROOT / "experiments").glob("*.py") if "\nTABLES = " in f.read_text()]
@@ -79,6 +81,14 @@ def test_printed_numbers_are_as_many_as_columns(name, table):
         for block, setting in zip(blocks, table.settings, strict=False):
             assert len(block) in (0, len(setting.measures)), (row.name, setting.title)
             assert all(cell == "-" or 0 < float(cell) <= 100 for cell in block)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_can_be_trained_at_the_small_scales(name):
+    for row in {row for of, table in ALL if of == name for row in table.rows if row.flags}:
+        config = configs.load(f"{ROOT}/configs/{name}.py:synthetic,long", row.flags)
+        check_config(config)
+        load(config)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +231,7 @@ def test_a_row_named_by_a_number_has_that_value_with_every_option(method):
             assert rows
             for row in rows:
                 config = configs.load(source, row.flags or ())
+                load(config)
                 assert configs.flat(config[method].to_dict())[field] == float(row.name)
 
 

@@ -27,9 +27,9 @@ def compare_intervals(
         names: the names of both, for sentences.
 
     Returns:
-        Rows of `label`, `rerank`, `checkpoint`, `fingerprint`, `runs`, the number of runs of each
-        side, and `difference`: by metric an `Interval` of second less first, in points. It is None
-        for rows without scores, and `missing` says why.
+        Rows of `label`, `rerank`, `checkpoint`, `fingerprint`, `seeds`, the number of each side,
+        `splits`, that of RegDB's splits of a seed, and `difference`: by metric an `Interval` of
+        second less first, in points. It is None for rows without scores, and `missing` says why.
     """
     return [_intervals(a, b, names) for a, b in row_pairs(first["rows"], second["rows"]) if a and b]
 
@@ -44,14 +44,21 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for metric in METRICS:
             yield f"  {metric:5} {_line(row['difference'][metric])}"
     if shown:
-        runs = [number for row in shown for number in row["runs"]]
-        over = "people, trials and runs" if max(runs) > 1 else "people and trials"
+        seeds = [number for row in shown for number in row["seeds"]]
+        over = drawn(max(seeds), max(row["splits"] for row in shown))
         yield f"95 % intervals by a paired bootstrap over {over}."
-        if max(runs) == 1:
-            yield "They compare these two models and do not say how other seeds would differ."
-        elif min(runs) == 1:
-            yield "One side is one run: they do not say how its other seeds would differ."
+        if max(seeds) == 1:
+            yield "Each side has one seed: they do not say how other seeds would differ."
+        elif min(seeds) == 1:
+            yield "One side has one seed: they do not say how its other seeds would differ."
     yield from dict.fromkeys(row["missing"] for row in rows if row["missing"])
+
+
+def drawn(seeds: int, splits: int) -> str:
+    """What the bootstrap draws: `people, trials and runs` for several seeds."""
+    more = ["splits"] * (splits > 1) + ["runs"] * (seeds > 1)
+    *most, last = "people", "trials", *more
+    return f"{', '.join(most)} and {last}"
 
 
 def mean_of_runs(results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
@@ -88,7 +95,8 @@ def splits_of(row: Mapping[str, Any]) -> int:
 def _intervals(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     row = {field: a[field] for field in ("label", "rerank", "fingerprint")}
     row["checkpoint"] = a.get("checkpoint", b.get("checkpoint", ""))
-    row |= {"runs": [0, 0], "difference": None, "missing": ""}
+    row["seeds"] = [one.get("of_seeds", 1) for one in (a, b)]
+    row |= {"splits": splits_of(a), "difference": None, "missing": ""}
     without = [name for name, one in zip(names, (a, b), strict=True) if not one.get("scores")]
     if without:
         which = " and ".join(dict.fromkeys(without))
@@ -100,8 +108,7 @@ def _intervals(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str])
     if has_one_person(first):
         where = f"{row['label']}, re-ranking {row['rerank']}"
         return row | {"missing": f"{where}: no 95 % interval, since {ONE_PERSON}."}
-    difference = difference_interval(first, second, splits_of(a))
-    return row | {"runs": [len(first), len(second)], "difference": difference}
+    return row | {"difference": difference_interval(first, second, row["splits"])}
 
 
 def _scores(row: Mapping[str, Any], name: str) -> list[IdentityScores]:

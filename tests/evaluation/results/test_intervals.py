@@ -75,7 +75,7 @@ def test_several_seeds_on_a_side(files, capsys):
     assert "people, trials and runs" in out and "other seeds" not in out
     assert main(["evaluate", "--compare", seeds[0], ",".join(seeds[2:])]) == 0
     out = capsys.readouterr().out
-    assert "people, trials and runs" in out and "One side is one run" in out
+    assert "people, trials and runs" in out and "One side has one seed" in out
 
 
 def of_splits(noise, seed):
@@ -91,8 +91,12 @@ def test_seeds_of_regdbs_splits_have_an_interval(files, capsys):
     seeds = files(**{f"s{n}": of_splits(noise, n) for n, noise in enumerate((2, 2, 0.3, 0.3))})
     assert main(["evaluate", "--compare", ",".join(seeds[:2]), ",".join(seeds[2:])]) == 0
     out = capsys.readouterr().out
-    assert out.count("holds") >= 2 and "people, trials and runs" in out and "lacks" not in out
+    assert out.count("holds") >= 2 and "lacks" not in out
+    assert "people, trials, splits and runs" in out and "other seeds" not in out
     assert "(agw, seeds 0, 1, splits 1, 2)" in out
+    assert main(["evaluate", "--compare", seeds[0], seeds[2]]) == 0
+    out = capsys.readouterr().out
+    assert "over people, trials and splits." in out and "how other seeds would differ" in out
     lacking = of_splits(2, 7)
     lacking["rows"][0]["scores"].pop()
     assert main(["evaluate", "--compare", *files(lacking=lacking), seeds[0]]) == 2
