@@ -16,6 +16,8 @@ from jaxtyping import Float, Shaped, UInt8
 from jreid.find import require_choice
 
 MAX_PIXELS = 50_000_000  # a file with more pixels is an error before it is decoded
+MAX_SIDE = 20_000  # resizing takes memory for each column, however low the image is
+KEPT_SIDE = 4_096  # of longer sides the weights are not kept
 FORMATS = ("JPEG", "PNG", "BMP")
 RESIZE = {"bilinear": "triangle", "lanczos": "lanczos3"}  # our name -> the kernel's usual name
 RADIUS = {"bilinear": 1.0, "lanczos": 3.0}  # of the kernels, in pixels of the coarser image
@@ -86,6 +88,10 @@ def opened(content: bytes, most: int = MAX_PIXELS) -> Iterator[Any]:
         with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > most:
                 raise ImageError(f"has {image.width} x {image.height} pixels, more than {most:,}")
+            if max(image.size) > MAX_SIDE:
+                raise ImageError(
+                    f"has {image.width} x {image.height} pixels, a side of more than {MAX_SIDE:,}"
+                )
             yield image
     except PIL.UnidentifiedImageError:
         raise ImageError("is not a JPEG, PNG or BMP image") from None
@@ -122,8 +128,12 @@ def _resize_to_columns(
     """
     require_choice("image.resize", method, RESIZE)
     (h, w, _), (H, W) = image.shape, size
-    rows = _weights(h, H, method) @ image.reshape(h, w * 3).astype(np.float32)
-    levels = _weights(w, W, method) @ rows.T.reshape(w, 3 * H)
+    of_height, of_width = (
+        (_weights if max(image.shape) <= KEPT_SIDE else _weights.__wrapped__)(*sides, method)
+        for sides in ((h, H), (w, W))
+    )
+    rows = of_height @ image.reshape(h, w * 3).astype(np.float32)
+    levels = of_width @ rows.T.reshape(w, 3 * H)
     levels.clip(0, 255, out=levels)
     levels += np.float32(0.5)
     return np.floor(levels, out=levels)

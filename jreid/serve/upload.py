@@ -43,13 +43,13 @@ class Uploads:
             raise HTTPException(
                 415, "Send the image itself as the body, with a Content-Type such as image/png."
             )
-        content = bytearray()
+        chunks: list[bytes] = []
         try:
-            yield await self._read(request, content)
+            yield await self._read(request, chunks)
         finally:
-            self.held -= len(content)
+            self.held -= sum(map(len, chunks))
 
-    async def _read(self, request: Request, content: bytearray) -> bytes:
+    async def _read(self, request: Request, chunks: list[bytes]) -> bytes:
         received = 0
         try:
             async with asyncio.timeout(READ_SECONDS):
@@ -57,7 +57,7 @@ class Uploads:
                 async for chunk in request.stream():
                     received += len(chunk)
                     if received <= MAX_BYTES:
-                        content += chunk
+                        chunks.append(chunk)
                         self.held += len(chunk)
                     if self.held > MAX_HELD:
                         raise Busy
@@ -73,7 +73,8 @@ class Uploads:
             ) from None
         if received > MAX_BYTES:
             raise HTTPException(413, f"The image has more than {MAX_BYTES >> 20} MiB.")
-        return bytes(content)
+        chunks[:] = [b"".join(chunks)]
+        return chunks[0]
 
 
 def pixels_of(content: bytes, depth_range: tuple[int, ...]) -> UInt8[np.ndarray, "h w 3"]:

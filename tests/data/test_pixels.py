@@ -52,6 +52,14 @@ def test_resize_is_tensorflows(method, shape):
         assert difference.sum() <= (1 if method == "lanczos" else 0)
 
 
+def test_weights_of_long_sides_are_not_kept():
+    """An image of each length would fill the memory of a server."""
+    before = pixels._weights.cache_info().currsize
+    long = np.zeros((1, pixels.KEPT_SIDE + 1, 3), np.uint8)
+    assert pixels.resize(long, (4, 2), "bilinear").shape == (4, 2, 3)
+    assert pixels._weights.cache_info().currsize == before
+
+
 @pytest.mark.parametrize("method", pixels.RESIZE)
 def test_resize_to_the_same_size_changes_nothing(method):
     image = np.asarray(picture())

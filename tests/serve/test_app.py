@@ -93,6 +93,7 @@ HOSTILE = {
     "a small file of many pixels": (png(30_000, 30_000, b"\0" * 100), "more than 24,000,000"),
     "the largest size": (png(2**31 - 1, 2**31 - 1, b""), "more than 24,000,000"),
     "a line of many pixels": (png(24_000_001, 1, b""), "more than 24,000,000"),
+    "a long line": (png(4_000_000, 6, b""), "a side of more than 20,000"),
     "no pixels": (png(0, 5, b""), "cannot be read|not a JPEG"),
     "many scans": (encoded(PIXELS, "JPEG")[:-2] + b"\xff\xda\0\0" * 101, "more than 100 scans"),
     "an orientation": (turned(), "has an EXIF orientation"),
