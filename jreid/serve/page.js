@@ -11,8 +11,16 @@ function say(status, error = "") {
   at("error").textContent = error;
 }
 
+// Without the hits of an earlier query, which would look like those of this one.
+function clear(error = "") {
+  hits.replaceChildren();
+  hits.removeAttribute("aria-busy");
+  say("", error);
+}
+
 function choose(image) {
   if (!image) return;
+  clear();
   query = image;
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(image);
@@ -24,9 +32,9 @@ function choose(image) {
 async function search() {
   running?.abort();
   if (!query) return say("", "Choose an image first.");
-  if (!at("top").reportValidity()) return;
+  if (!at("top").reportValidity()) return clear();
   const most = form.dataset.maxMebibytes;
-  if (query.size > most * 2 ** 20) return say("", `The image has more than ${most} MiB.`);
+  if (query.size > most * 2 ** 20) return clear(`The image has more than ${most} MiB.`);
   const mine = (running = new AbortController());
   say("Searching…");
   hits.setAttribute("aria-busy", "true");
@@ -43,8 +51,7 @@ async function search() {
     show(found);
   } catch (error) {
     if (mine.signal.aborted) return;
-    hits.replaceChildren();
-    say("", error instanceof TypeError ? "The server does not answer." : error.message);
+    return clear(error instanceof TypeError ? "The server does not answer." : error.message);
   }
   hits.removeAttribute("aria-busy");
 }

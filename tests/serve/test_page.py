@@ -105,6 +105,10 @@ def test_what_is_refused_is_said(opened, photo, tmp_path):
     assert not shown(opened)
     choose(opened, photo)
     wait(opened, lambda: shown(opened) and not text(opened, "error"))
+    opened.execute_script("document.getElementById('form').dataset.maxMebibytes = 0")
+    choose(opened, str(file))  # the hits of the image before are not this one's
+    assert text(opened, "error") == "The image has more than 0 MiB."
+    assert not shown(opened)
 
 
 def test_the_keyboard_suffices(opened, photo):
