@@ -1,5 +1,6 @@
 """The report of a run: one page with its result, what it finds, and how to make it again."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,25 @@ def cmc_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def command_of(record: Mapping[str, Any]) -> str:
-    """The command that made the run, as `run.json` has it; jreid without its path."""
-    program, _, arguments = str(record.get("command", "")).partition(" ")
-    is_jreid = Path(program).name in ("__main__.py", "jreid", "")
-    return f"python {'-m jreid' if is_jreid else program} {arguments}".rstrip()
+    """The command that made the run, as `run.json` has it; jreid without its path.
+
+    It can be pasted into a shell. Empty if it is not recorded, as in a bundle.
+    """
+    recorded = str(record.get("command", ""))
+    if not recorded:
+        return ""
+    program, arguments = _program_and_arguments(recorded)
+    is_jreid = Path(program).name in ("__main__.py", "jreid")
+    return f"python {'-m jreid' if is_jreid else shlex.quote(program)} {arguments}".rstrip()
+
+
+def _program_and_arguments(command: str) -> tuple[str, str]:
+    """Both parts of a command; the arguments are quoted, unless an earlier version recorded it."""
+    try:
+        program, *arguments = shlex.split(command)
+    except ValueError:  # an odd number of quotes
+        program, arguments = "", []
+    if shlex.join([program, *arguments]) == command:
+        return program, shlex.join(arguments)
+    program, _, rest = command.partition(" ")
+    return program, rest

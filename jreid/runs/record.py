@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,7 +81,7 @@ def provenance(config: Config) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions},
         "device": devices(),
         "processes": jax.process_count(),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
     }
 
 

@@ -177,6 +177,14 @@ def test_a_collapsed_network_has_a_report(made):
         ),
         ("/usr/bin/jreid train --workdir=x", "python -m jreid train --workdir=x"),
         ("experiments/pfinet.py --seed=1", "python experiments/pfinet.py --seed=1"),
+        (
+            "'/my env/bin/jreid' train '--workdir=my run'",
+            "python -m jreid train '--workdir=my run'",
+        ),
+        # As earlier versions recorded it.
+        ("jreid train --config.a=('b', 1)", "python -m jreid train --config.a=('b', 1)"),
+        ("jreid --it's", "python -m jreid --it's"),
+        ("", ""),
     ],
 )
 def test_the_command_has_no_path_of_jreid(recorded, shown):
