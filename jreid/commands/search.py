@@ -64,6 +64,11 @@ def _search(options: argparse.Namespace) -> None:
         raise InputError(f"--html={options.html} does not end in .html; choose such a file.")
     check_index_suffix(options.index)
     indexed = options.index is not None and options.index.exists()
+    if options.gallery is None and options.index is not None and not indexed:
+        raise InputError(
+            f"--index={options.index} does not exist; correct it, or give the folder of images to "
+            "rank by --gallery, to make it."
+        )
     if options.gallery is None and (not indexed or options.html or options.approximate):
         raise InputError("--gallery is missing; give the folder of images to rank.")
     if options.approximate and options.index is None:

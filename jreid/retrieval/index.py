@@ -54,6 +54,7 @@ class Index(NamedTuple):
         stamps: each file's size, and when its content and its inode changed, in nanoseconds; zeros
             if the file must be hashed the next time.
         features: `[N, D]` float32, not normalized.
+        of: how many images the folder had; more than N if not all were embedded. 0: not known.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Index(NamedTuple):
     digests: list[str]
     stamps: Int[np.ndarray, "n 3"]
     features: Float[np.ndarray, "n d"]
+    of: int = 0
 
 
 def read_index(file: Path, model: str, modality: str) -> Index:
@@ -206,6 +208,7 @@ def update_index(
                 [digests[row] for row in kept],
                 stamps[kept],
                 _stacked([digests[row] for row in kept], known, before),
+                len(paths),
             )
             if not _same(index, before):
                 _write(file, index)
@@ -261,13 +264,13 @@ def _stacked(
 
 def _same(one: Index, other: Index | None) -> bool:
     """Whether two indexes hold the same images; their features then are the same, too."""
-    if other is None or (one.names, one.digests) != (other.names, other.digests):
+    if other is None or (one.names, one.digests, one.of) != (other.names, other.digests, other.of):
         return False
     return np.array_equal(one.stamps, other.stamps)
 
 
 def _write(file: Path, index: Index) -> None:
-    about = {"version": VERSION, "model": index.model, "modality": index.modality}
+    about = {"version": VERSION, "model": index.model, "modality": index.modality, "of": index.of}
     arrays = {
         "about": np.array(json.dumps(about)),
         "names": np.array(index.names),
@@ -295,6 +298,7 @@ def _checked(
         [*digests.tolist()],
         stamps,
         features.astype(np.float32, copy=False),  # also in this machine's byte order
+        int(about.get("of", 0)),  # earlier files lack it
     )
     N = len(index.names)
     for name, array, kind, shape in (

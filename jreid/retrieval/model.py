@@ -182,11 +182,12 @@ class TrainedModel:
                 paths = [place / name for name in index.names]
             lists = kept.with_suffix(".lists.npz")
             found = read_or_build(lists, index.features, bar) if approximate else None
+        names = [path.relative_to(place).as_posix() for path in paths]
         shown = [
             Source(name, partial(read_image, path, depth_range))
-            for name, path in zip(index.names, paths, strict=True)
+            for name, path in zip(names, paths, strict=True)
         ]
-        return Embedded(index.names, index.features, shown, index.model, found, unchanged)
+        return Embedded(names, index.features, shown, index.model, found, unchanged)
 
     def _taken(self, given: Query | Gallery, modality: str, bar: ProgressBar) -> Embedded:
         """The embeddings of anything that `search` takes."""
@@ -195,7 +196,14 @@ class TrainedModel:
                 raise ValueError("The features are of another model or checkpoint than this one.")
             return given
         if isinstance(given, str | os.PathLike) and Path(given).suffix in SUFFIXES:
-            index = read_index(_path(given, "gallery"), self._id, modality)
+            file = _path(given, "gallery")
+            index = read_index(file, self._id, modality)
+            if index.of > len(index.names):
+                log.warning(
+                    "%s has %s of its folder's %s images, since it was not finished: the search "
+                    "does not find the others; give the folder, too, to embed them",
+                    *(file, f"{len(index.names):,}", f"{index.of:,}"),
+                )
             return Embedded(index.names, index.features, None, index.model)
         if hasattr(given, "__array__") and np.issubdtype(np.asarray(given).dtype, np.floating):
             features = np.asarray(given)

@@ -1,5 +1,6 @@
 """`jreid search`: a folder ranked, its page, and its index."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -85,6 +86,19 @@ def test_an_index_of_another_width_is_refused(search, gallery, tmp_path, capsys)
     assert "16 dimensions" in sentence and "5" in sentence and "give another index" in sentence
 
 
+def test_an_index_that_lacks_images_of_its_folder_says_so(search, gallery, tmp_path, capsys):
+    index = tmp_path / "i.npz"
+    flags = [f"--query={gallery / 'sub/a.jpg'}", f"--index={index}"]
+    assert main([*search, *flags]) == 0
+    assert main([*search[:3], *flags]) == 0
+    assert not capsys.readouterr().err
+    with np.load(index) as arrays:
+        about = json.loads(str(arrays["about"])) | {"of": 5000}
+        np.savez(index, **{**arrays, "about": np.array(json.dumps(about))})
+    assert main([*search[:3], *flags]) == 0
+    assert "has 2 of its folder's 5,000 images" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("indexed", [False, True])
 def test_images_that_exif_turns_are_counted_once(search, gallery, indexed, tmp_path, capsys):
     exif = PIL.Image.Exif()
@@ -136,10 +150,13 @@ def test_what_is_refused_before_the_model_is_loaded(search, gallery, flags, part
     assert part in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", [[], ["--index=new.npz"]])
-def test_a_search_without_a_gallery_is_refused(search, gallery, flags, capsys):
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [([], "--gallery is missing"), (["--index=new.npz"], "--index=new.npz does not exist")],
+)
+def test_a_search_without_a_gallery_is_refused(search, gallery, flags, part, capsys):
     assert main([*search[:3], f"--query={gallery}", *flags]) == 2
-    assert "--gallery is missing" in capsys.readouterr().err
+    assert part in capsys.readouterr().err
 
 
 def test_a_broken_image_is_named(search, gallery, capsys):

@@ -91,8 +91,11 @@ def test_what_was_embedded_before_a_fault_is_kept(folder):
 
     with pytest.raises(InputError, match=r"b\.png"):
         update_index(folder.parent / "i.npz", folder, "m", "visible", Faulty())
+    kept = read_index(folder.parent / "i.npz", "m", "visible")
+    assert (kept.names, kept.of) == (["a.png"], 3)
     paint(folder, "b", 5)
     assert update(folder)[1] == ["b.png", "c.png"]
+    assert read_index(folder.parent / "i.npz", "m", "visible").of == 3
 
 
 def test_an_image_that_changes_after_it_was_hashed_is_refused(folder):
