@@ -5,6 +5,7 @@ compiled, the run also stops: it waits for a save in progress and loses only the
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from jreid.distributed.processes import is_main_process
 log = logging.getLogger(__name__)
 SHOW_CURSOR = "\x1b[?25h"  # progress bars hide the cursor
 GRACE = 8.0  # seconds for a step to end; saving and exiting take the rest of ten seconds
+ACTION = 1024  # bytes; more than a `struct sigaction` has on any system
 SLOW_STEPS, RECENT = 3, 20  # the grace is at least SLOW_STEPS times the slowest of the RECENT steps
 
 
@@ -42,6 +44,8 @@ class StopSignals:
     Attributes:
         status: the exit status: 128 plus the signal's number.
     """
+
+    _of_jax: Any = None  # its handler of SIGTERM, which it installs only once
 
     def __init__(
         self, grace: float | None = None, wait_for_save: Callable[[], object] = lambda: None
@@ -69,6 +73,8 @@ class StopSignals:
         self._before = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         numbers = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
         self._handlers = {n: signal.signal(n, self._handle) for n in numbers}
+        if self._several and StopSignals._of_jax is not None:  # a second training
+            _swap_sigterm(StopSignals._of_jax)
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 
@@ -80,6 +86,7 @@ class StopSignals:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._several:
+            StopSignals._of_jax = _swap_sigterm(None)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else JAX would still swallow it
         self._wakeup.close()  # ends the thread
 
@@ -158,3 +165,13 @@ class StopSignals:
     def _log(self, message: str) -> None:
         if is_main_process():
             log.warning("%s.", message)
+
+
+def _swap_sigterm(action: Any) -> Any:
+    """Installs an action for SIGTERM, unless it is None, and returns the one before.
+
+    Actions are those of C, since Python does not see a handler that JAX has installed there.
+    """
+    before = ctypes.create_string_buffer(ACTION)
+    ctypes.CDLL(None).sigaction(signal.SIGTERM, action, before)
+    return before

@@ -13,6 +13,7 @@ from jreid.errors import InputError
 
 Made = TypeVar("Made")
 TEXT = 1000  # bytes of an error that other processes report
+TOLD = "The other processes have been told."  # the note of an error that they know
 
 
 class OtherProcessError(InputError):
@@ -79,12 +80,13 @@ def gather(compute: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
     failure, arrays = None, []
     try:
         arrays = [np.ascontiguousarray(array) for array in compute()]
-    except OtherProcessError:
-        raise  # this process knows it from the others, who do not wait
     except Exception as error:
+        if _is_known(error):
+            raise
         failure = error
     texts = _texts("" if failure is None else str(failure) or repr(failure))
     if failure is not None:
+        failure.add_note(TOLD)
         raise failure
     for process, text in enumerate(texts):
         if text:
@@ -97,6 +99,15 @@ def gather(compute: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
         np.asarray(data).view(array.dtype).reshape(len(texts), *array.shape)
         for data, array in zip(gathered, arrays, strict=True)
     ]
+
+
+def _is_known(error: BaseException | None) -> bool:
+    """Whether all processes know of an error, from a `gather` within this one; none waits then."""
+    while error is not None:
+        if isinstance(error, OtherProcessError) or TOLD in getattr(error, "__notes__", ()):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def require_same(what: str, content: str | np.ndarray) -> None:

@@ -49,6 +49,26 @@ def stopped(grace, *signals):
         return status, process.stderr.read(), time.monotonic() - start
 
 
+TWICE = """
+import os, signal, sys
+import jax
+from jreid.distributed.preemption import StopSignals
+jax.process_count = lambda: 2
+signal.signal(signal.SIGTERM, lambda *_: None)  # as JAX does it in C
+for _ in range(2):
+    with StopSignals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("alive", flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_second_training_of_several_processes_has_jaxs_handler_again():
+    command = [sys.executable, "-c", TWICE]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "alive\nalive\n"), done.stderr
+
+
 class Clock:
     """Seconds that pass only when the test says so."""
 
