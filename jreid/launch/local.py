@@ -139,7 +139,8 @@ def _start(job: Job, share: Share, environment: Mapping[str, str]) -> subprocess
     if FRACTION in share.variables:
         variables.pop(OLD_FRACTION, None)  # JAX refuses both
     job.output.parent.mkdir(parents=True, exist_ok=True)
-    with job.output.open("w") as file, _pinned(share.cores):
+    # Another command may run this job at the moment, and write here.
+    with job.output.open("a") as file, _pinned(share.cores):
         return subprocess.Popen(
             job.command, stdout=file, stderr=file, env=variables, start_new_session=True
         )

@@ -39,6 +39,8 @@ def test_every_job_runs_and_those_that_fail_are_returned(tmp_path):
     assert run_jobs(jobs, 1) == [Failure(jobs[1], "the disk is full")]
     assert [last_line(one.output) for one in jobs] == ["1", "the disk is full", "3"]
     assert last_line(jobs[0].output.with_name("job0.log")) == "1"
+    assert not run_jobs(jobs[:1], 1)  # what another command writes at the same time is not removed
+    assert jobs[0].output.read_text() == "1\n1\n"
     jobs[0].output.write_text("")
     assert last_line(jobs[0].output) == "no output"
 
