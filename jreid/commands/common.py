@@ -222,7 +222,8 @@ def dataset_of(config: Any) -> Any:
     require_same("the dataset", dataset.fingerprint)
     if dataset.partial:
         log.warning(
-            "%s lacks images: every result is marked as a result on a partial dataset.", data.folder
+            "%s lacks images or lists: every result is marked as a result on a partial dataset.",
+            data.folder,
         )
     if dataset.drawn_split:
         log.info("%s: %s", data.folder, dataset.drawn_split)
