@@ -148,6 +148,7 @@ def _train_one(config: Any, run: Any, options: argparse.Namespace) -> None:
         run.check_start(place_of_run(options.init_from, options.init_checkpoint))
     if not options.profile and is_finished(run, config):
         log.info("%s is finished: it was trained and evaluated before", run.workdir)
+        on_main_process(lambda: run.keep_folder(config))
         result = on_main_process(run.read_result)
         options.document = document(result, run.result)
         print_rows(config, result["rows"])

@@ -253,6 +253,13 @@ class Run:
         self.check(config)
         data_fingerprint = dataset.fingerprint if dataset else None
         before = self.record()
+        lost = not before and self.config_file.is_file()  # somebody removed the record
+        if lost:
+            log.warning(
+                "%s is missing: jreid cannot check what this run was trained on, and marks its "
+                "results.",
+                self.provenance_file,
+            )
         now = provenance(config)
         other_machine = machine_changes(now, before)
         changed = [*map(str, self.changes(config)), *other_machine]
@@ -270,6 +277,8 @@ class Run:
             "protocols": [*protocols],
             "drawn_split": drawn_split(dataset) if dataset else None,
         }
+        if lost or before.get("trained_on_unknown"):
+            record["trained_on_unknown"] = True
         drifts = before.get("drifts", [])
         if changed:
             step = max(StepFolders(self.checkpoints).steps(), default=0)
@@ -284,6 +293,13 @@ class Run:
                 self.workdir,
                 "; ".join(other_machine),
             )
+
+    def keep_folder(self, config: Config) -> None:
+        """Records where the images of a finished run are now, so that other verbs find them."""
+        written = json.loads(self.config_file.read_text(encoding="utf-8"))
+        if written["data"].get("folder") not in (None, config.data.folder):
+            written["data"]["folder"] = config.data.folder
+            write_text(self.config_file, json.dumps(written, indent=2) + "\n")
 
     def _data_changes(self, there: str | None, now: str | None, config: Config) -> list[str]:
         """The change of the images since the run began, if any; InputError if it is not allowed."""

@@ -144,6 +144,24 @@ def test_where_the_images_are_now_is_kept_and_is_no_drift(train, tiny_folder, tm
     assert after["drifts"] == before["drifts"]
     assert main(["train", f"--workdir={train.workdir}", "--trust-code"]) == 0
     assert "is finished" in capsys.readouterr().err
+    again = moved.rename(tmp_path / "again")
+    assert train(f"--config.data.folder={again}") == 0
+    assert "is finished" in capsys.readouterr().err
+    assert configs.read(train.workdir / "config.json").data.folder == str(again)
+    assert main(["train", f"--workdir={train.workdir}", "--trust-code"]) == 0
+    assert "is finished" in capsys.readouterr().err
+
+
+@pytest.mark.fault("A2")
+def test_results_of_a_run_whose_record_was_removed_are_marked(train, tmp_path, capsys):
+    workdir = shutil.copytree(train.workdir, tmp_path / "run")
+    (workdir / "run.json").unlink()
+    for _ in range(2):  # the mark stays
+        assert train(f"--workdir={workdir}") == 0
+        (row, *_) = json.loads((workdir / "result.json").read_text())["rows"]
+        assert row["trained_on_unknown"]
+        (workdir / "result.json").unlink()
+    assert "run.json is missing" in capsys.readouterr().err
 
 
 @pytest.mark.fault("F07")
