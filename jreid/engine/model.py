@@ -17,7 +17,7 @@ from jreid.data.pipeline import own_rows
 from jreid.distributed.mesh import make_mesh, replicated, split
 from jreid.engine import optimizers
 from jreid.engine.compile_once import compiled_once
-from jreid.engine.out_of_memory import explain_out_of_memory
+from jreid.engine.out_of_memory import OutOfMemoryError, explain_out_of_memory
 from jreid.engine.state import TrainState, check_owners, create, owned
 from jreid.engine.step import make_embed
 from jreid.errors import InputError
@@ -104,6 +104,7 @@ class Model:
         }
         self._embed = make_embed(self.method, self.mesh, config.evaluation.flip)
         self._compiled: set[tuple[str, int]] = set()  # modality and images in a batch
+        self._most = config.evaluation.batch_size  # images to embed at once; less if it is too much
 
     def variables(self) -> Variables:
         """The method's initial variables, a function of the config's seed."""
@@ -151,13 +152,34 @@ class Model:
         Args:
             images: read one by one, in threads.
             rows: images in a batch, rounded up to a number that the devices share evenly; None:
-                the config's. Each number is compiled once.
+                the config's. Each number is compiled once. If the memory is too small, a single
+                process goes on with half of them.
 
         Raises:
-            InputError: bytes that are not an image, or an embedding that is not finite.
+            InputError: bytes that are not an image, or an embedding that is not finite; or the
+                memory is too small.
         """
-        devices = self.mesh.size
-        rows = math.ceil((rows or self.config.evaluation.batch_size) / devices) * devices
+        devices, asked = self.mesh.size, min(rows or self._most, self._most)
+        while True:
+            rows = math.ceil(asked / devices) * devices
+            try:
+                return self._embed_by(rows, variables, images, names, modality, bar)
+            except OutOfMemoryError as error:
+                if rows == devices or jax.process_count() > 1:
+                    raise
+                asked = self._most = rows // 2
+                log.warning("%s jreid goes on with %d images at once.", error, asked)
+
+    def _embed_by(
+        self,
+        rows: int,
+        variables: Variables,
+        images: ToEmbed,
+        names: Sequence[str],
+        modality: str,
+        bar: ProgressBar,
+    ) -> Float[np.ndarray, "n d"]:
+        """The embeddings, computed by batches of so many images."""
         batches = self._batches(images, names, modality, rows, own_rows(rows))
 
         def embed(batch: jax.Array) -> jax.Array:

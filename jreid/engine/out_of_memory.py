@@ -14,9 +14,13 @@ SMALLER_STEP = (
 )
 
 
+class OutOfMemoryError(InputError):
+    """Something does not fit into the memory of a device or of the machine."""
+
+
 @contextlib.contextmanager
 def explain_out_of_memory(what: str, remedy: str) -> Iterator[None]:
-    """Turns an out-of-memory error into an InputError.
+    """Turns an out-of-memory error into OutOfMemoryError, an InputError.
 
     Args:
         what: the work that does not fit.
@@ -26,7 +30,7 @@ def explain_out_of_memory(what: str, remedy: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         cause = str(error).strip() or "no memory is left"
-        raise InputError(
+        raise OutOfMemoryError(
             f"{what} does not fit into the memory of this machine ({cause}); {remedy}."
         ) from error
     except jax.errors.JaxRuntimeError as error:
@@ -34,6 +38,6 @@ def explain_out_of_memory(what: str, remedy: str) -> Iterator[None]:
             raise
         cause = str(error).strip().splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
         device = jax.local_devices()[0].device_kind
-        raise InputError(
+        raise OutOfMemoryError(
             f"{what} does not fit into the memory of {device} ({cause}); {remedy}."
         ) from error

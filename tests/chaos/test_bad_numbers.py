@@ -116,8 +116,9 @@ def test_an_embedding_that_does_not_fit_the_device(flags, tmp_path, capsys, monk
     workdir = tmp_path / "run"
     monkeypatch.setattr(Model, "_batches", full)
     assert main([*flags, "--config.epochs=0", f"--workdir={workdir}"]) == 2
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("jreid: a batch of 16 images does not fit into the memory of ")
+    *_, first, message = capsys.readouterr().err.strip().splitlines()
+    assert first.endswith("jreid goes on with 4 images at once.")
+    assert message.startswith("jreid: a batch of 4 images does not fit into the memory of ")
     assert "lower config.evaluation.batch_size" in message
     assert not (workdir / "result.json").exists()
 
