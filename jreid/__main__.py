@@ -37,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure()
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    options, rest = parser.parse_known_args(joined(given))
-    options.overrides = [flag for flag in rest if flag.startswith(("--config.", "--noconfig."))]
-    unknown = [flag for flag in rest if flag not in options.overrides]
+    words = joined(given)
+    # Not by argparse, which takes an unknown flag whose value has a space for a folder.
+    overrides = [word for word in words if word.startswith(("--config.", "--noconfig."))]
+    options, unknown = parser.parse_known_args([word for word in words if word not in overrides])
+    options.overrides = overrides
     if unknown or (options.overrides and not options.takes_config):
         parser.error(f"unrecognized arguments: {' '.join(unknown or options.overrides)}")
     return exit_status(lambda: _run(options), lambda: _other_revision(options))

@@ -277,6 +277,11 @@ def test_flags_that_no_verb_knows(capsys, tmp_path):
     assert "--images=1" in capsys.readouterr().err
 
 
+def test_a_config_flag_with_a_space_is_no_folder(capsys, tmp_path):
+    message = refused(capsys, "report", f"--workdir={tmp_path}", "--config.data.folder=/my photos")
+    assert str(tmp_path) in message and "my photos" not in message
+
+
 @pytest.mark.fault("F18")
 def test_a_loss_that_is_not_finite_stops_the_run(capsys, tiny, tmp_path):
     run = tmp_path / "run"
