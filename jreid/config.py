@@ -51,13 +51,15 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
         InputError: no such file, argument or field, a value of the wrong type or of one that JSON
             does not have, or code that raises or returns no ConfigDict.
     """
-    config = override(_plain(run_config_file(source), f"--config={source}: "), overrides)
-    _check_types(config, f"--config={source}: ")
-    return config
+    begin = f"--config={source}: "
+    return override(_plain(run_config_file(source), begin), overrides, begin)
 
 
-def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
+def override(config: ConfigDict, overrides: Sequence[str], source: str = "") -> Config:
     """A locked copy of the config with `--config.field=value` flags applied.
+
+    Args:
+        source: the start of an error about a type.
 
     Raises:
         InputError: an unknown flag or field (the nearest is named), a value of the wrong type or of
@@ -78,7 +80,9 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> Config:
         values(arguments)
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{' '.join(str(error).split())}.") from error
-    return _plain(_with_local_paths(values["config"].value), "")
+    config = _plain(_with_local_paths(values["config"].value), "")
+    _check_types(config, source)
+    return config
 
 
 def _plain(config: ConfigDict, source: str) -> Config:

@@ -91,6 +91,11 @@ def test_what_jreid_wrote_is_read(method, tmp_path):
     assert configs.differences(config, configs.read(tmp_path / "config.json")) == []
 
 
+def test_a_flag_on_a_run_is_checked_as_one_on_a_config():
+    with pytest.raises(InputError, match=r"config\.optimizer\.milestones is \(2\.5, 6\)"):
+        configs.override(configs.load("agw:tiny"), ["--config.optimizer.milestones=(2.5,6)"])
+
+
 def test_a_whole_number_may_stand_for_one_with_a_fraction(tmp_path):
     (tmp_path / "config.json").write_bytes(changed(optimizer={"learning_rate": 1, "scales": []}))
     assert configs.read(tmp_path / "config.json").optimizer.learning_rate == 1
