@@ -71,10 +71,16 @@ def load_backbone(variables: Mapping[str, Any], path: str) -> tuple[dict[str, An
         the file's network lacks them, such as non-local blocks and the instance-norm half of IBN-a.
 
     Raises:
-        InputError: the file cannot be read, holds no ResNet, or one of another kind or size.
+        InputError: the file cannot be read, holds no ResNet, or one of another kind or size; or the
+            network has no backbone.
     """
     trunk = find_trunk(path, read_checkpoint(path))
-    scopes = {name: {"backbone": variables[name]["backbone"]} for name in ("params", "batch_stats")}
+    scopes = _scopes(variables)
+    if not scopes:
+        raise InputError(
+            f"{path} has the weights of a backbone, and the network of this config has no scope "
+            "`backbone`; give --config.weights=none."
+        )
     leaves = list(expected_leaves(scopes, LAYOUT))
     _check_ibn(path, trunk.entries, any(IBN_A.match(leaf.entry) for leaf in leaves))
     entries = _halve_for_ibn(trunk.entries, leaves)
@@ -88,11 +94,20 @@ def load_backbone(variables: Mapping[str, Any], path: str) -> tuple[dict[str, An
 
 def torchvision_entries(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The trunk in `backbone` of variables by torchvision's names, which `load_backbone` reads."""
-    scopes = {name: {"backbone": variables[name]["backbone"]} for name in ("params", "batch_stats")}
+    scopes = _scopes(variables)
     arrays = {name: flatten_dict(scope, sep="/") for name, scope in scopes.items()}
     return {
         leaf.entry: torch_order(np.asarray(arrays[leaf.collection][leaf.path]))
         for leaf in expected_leaves(scopes, LAYOUT)
+    }
+
+
+def _scopes(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The backbone's part of each collection that has one."""
+    return {
+        name: {"backbone": variables[name]["backbone"]}
+        for name in ("params", "batch_stats")
+        if "backbone" in variables.get(name, {})
     }
 
 

@@ -153,6 +153,11 @@ def test_files_of_another_network_are_refused(file, net, message):
         load_backbone(variables_of(net), file)
 
 
+def test_a_network_without_a_backbone_is_refused(file):
+    with pytest.raises(InputError, match=r"no scope `backbone`; give --config\.weights=none"):
+        load_backbone({"params": {"encoder": {}}}, file)
+
+
 def test_a_deeper_file_is_refused(file, tmp_path):
     entries = imagenet_entries() | {"layer3.2.conv1.weight": np.ones((32, 32, 3, 3), np.float32)}
     save_file(entries, tmp_path / "deeper.safetensors")
