@@ -4,6 +4,7 @@ import argparse
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +67,9 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     whole, config = Run(options.workdir), runs[0][0]
     on_main_process(lambda: _check_folder(whole, config, several, options.allow_config_drift))
     missing = [number for number, (config, run) in enumerate(runs) if not is_finished(run, config)]
+    for number in {*range(len(runs))} - {*missing}:
+        config, run = runs[number]
+        on_main_process(partial(run.keep_folder, config))
     if launch:
         jobs = [
             _job(several.field, several.values[n], runs[n][1].workdir, given, options)

@@ -23,8 +23,7 @@ class Training:
         if rank := int(os.environ.get("SLURM_PROCID", "0")):
             output = output.with_name(f"{output.name}.{rank}")
         output.parent.mkdir(parents=True, exist_ok=True)
-        mode = "a" if os.environ.get("SLURM_RESTART_COUNT", "0") != "0" else "w"
-        with output.open(mode) as file, _ignoring(signal.SIGUSR2):
+        with output.open("a") as file, _ignoring(signal.SIGUSR2):
             self.process = subprocess.Popen(job.command, stdout=file, stderr=file)
         _wait_for(self.process.pid)
         if status := self.process.wait():

@@ -60,6 +60,15 @@ def test_finished_seeds_are_not_run_again(seeds, capsys):
     assert "seed_0" in out and "seed_7\n" not in out
 
 
+def test_a_new_folder_of_the_images_is_kept_by_finished_seeds(seeds, tiny_folder, tmp_path):
+    workdir, flags = seeds
+    moved = shutil.copytree(tiny_folder, tmp_path / "moved")
+    for folder in (moved, tiny_folder):
+        assert train(*flags, "--seeds=0,7", f"--config.data.folder={folder}") == 0
+        configs = [json.loads((workdir / f"seed_{n}" / "config.json").read_text()) for n in (0, 7)]
+        assert {config["data"]["folder"] for config in configs} == {str(folder)}
+
+
 def test_seeds_that_started_from_other_weights_have_no_mean(seeds, capsys):
     workdir, flags = seeds
     start = f"--init-from={workdir / 'seed_7'}"

@@ -169,6 +169,7 @@ def test_a_missing_folder(source, tmp_path):
         ("tiny", "--layout=sysu_mm01 --preset=tiny --output="),
         ("tiny_regdb", "--layout=regdb --preset=tiny --output="),
         ("synthetic_llcm", "--layout=llcm --output="),
+        ("synthetic_2", "--layout=sysu_mm01 --output="),
     ],
 )
 @pytest.mark.parametrize("dataset", [None, "sysu_mm01"])

@@ -55,7 +55,7 @@ def synthesize_command(name: str, folder: Path, layout: str = "") -> str:
     if kind not in ("synthetic", "tiny"):
         return ""
     preset = " --preset=tiny" if kind == "tiny" else ""
-    layout = layout or suffix or "sysu_mm01"
+    layout = layout or (suffix if suffix in LAYOUTS else "sysu_mm01")
     return f"jreid data synthesize --layout={layout}{preset} --output={shlex.quote(str(folder))}"
 
 
