@@ -48,7 +48,8 @@ BACKBONE = {
 METHOD = {
     "reid_size": (384, 192),  # height, width that the backbone sees; image.size is the generators'
     "warm_ups": {"features": 0, "generation": 0},  # epochs at which they end; set below
-    "gan_identities": 4,  # the first ones of a batch train the GAN; 0: all of them
+    # The first ones of F's batch train the GAN; 0: all of them. AlignGAN draws other images for it.
+    "gan_identities": 4,
     "gan_images": 0,  # of each of these and of each modality; 0: all of them
     "adversarial": "lsgan",  # lsgan or log, equations 1 to 4 as printed
     "generator_pair": "fake_fake",  # that D_I judges for G_I, equation 1; AlignGAN's: fake_real

@@ -59,12 +59,13 @@ class BNG(nn.Module):
         return self._by_place(x, train)
 
     def _by_batch_norm(self, x: Array, train: bool) -> Array:
-        norm = BatchNorm(self.dtype, name="gate")
+        # In float32: bfloat16 would round nearly all gates to 0.5, since gamma's shares are small.
+        norm = BatchNorm(jnp.float32, name="gate")
         scores = norm(x, train)
         gamma = lax.stop_gradient(jnp.abs(norm.variables["params"]["scale"]))
-        scores = scores * (gamma / gamma.sum()).astype(self.dtype)[None, None, None]
+        scores = scores * (gamma / gamma.sum())[None, None, None]
         gate = nn.sigmoid(nn.relu(scores) if self.nam_relu else scores)
-        return gate if self.nam_literal else x * gate
+        return (gate if self.nam_literal else x.astype(jnp.float32) * gate).astype(self.dtype)
 
     def _by_channel(self, x: Array) -> Array:
         n, h, w, c = x.shape

@@ -142,6 +142,17 @@ def test_alleviation_is_the_identity_at_one_and_instance_norm_at_zero():
     np.testing.assert_array_equal(alleviate(X, jnp.zeros((2, 8))), instance_norm(X))
 
 
+def test_the_gate_of_batch_norm_is_not_rounded_to_bfloat16():
+    module = BNG(reduction=4, dtype=jnp.bfloat16)
+    x = X.astype(jnp.bfloat16)
+    variables = filled(
+        jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), x)
+    )
+    out, seen = module.apply(variables, x, False, capture_intermediates=True)
+    assert out.dtype == jnp.bfloat16
+    assert seen["intermediates"]["gate"]["__call__"][0].dtype == jnp.float32
+
+
 def test_alleviation_by_hand():
     module = ModalityAlleviation(reduction=4)
     variables = filled(jax.eval_shape(module.init, jax.random.key(0), X))
