@@ -16,7 +16,8 @@ tiny_llcm) is for tests: it takes seconds, and its numbers mean nothing. `synthe
 compare methods; there the generator starts with gray images and learns at a tenth of the rate.
 
 Table IV's rows leave out modalities and pairs (MDL1 has no derived_visible, MDL2 no
-derived_infrared, MDL3 one pair more); B1 has no pairs and a multi_mode weight of 0.
+derived_infrared, both without its pair; MDL3 has one pair more). B1 and B2 have visible and
+infrared images alone: B2 has their pair, B1 none and a multi_mode weight of 0.
 """
 
 from jreid.config import Config, defaults, scale_down

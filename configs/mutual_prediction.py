@@ -27,8 +27,9 @@ weight can be set alone, as in --config.mutual_prediction.alpha=0.8. Table 4's b
 --config.backbone.split_stages is the number of stages that each modality has for itself: from 1,
 the stem, to 5, all; 0, none, is the default of the scale `long`. Two released codes have such a
 loss: MPANet's uses `kl_ema` with weight 2.5, IV-REID's uses `kl_detach` with weight 1 and trains
-its classifiers at ten times the rate, which is an entry of config.optimizer.lr_multipliers for
-`modality_classifiers/.*`.
+its classifiers at ten times the backbone's rate. So does this config; at the small scales, where
+all parts have one rate, add
+--config.optimizer.lr_multipliers="(('modality_classifiers/.*',10.0),)".
 """
 
 from jreid.config import Config, defaults, read_argument, scale_down
