@@ -431,6 +431,7 @@ def test_a_published_checkpoint_embeds_as_pytorch_does():
 
 
 @pytest.mark.slow
+@jax.numpy_dtype_promotion("standard")  # for Adam, see conftest.py
 def test_training_on_four_devices_lowers_the_loss():
     config, mesh, batch = config_of(), make_mesh(), random_batch(rows=8)
     assert mesh.size == 4
