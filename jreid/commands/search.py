@@ -66,8 +66,8 @@ def _search(options: argparse.Namespace) -> None:
     indexed = options.index is not None and options.index.exists()
     if options.gallery is None and options.index is not None and not indexed:
         raise InputError(
-            f"--index={options.index} does not exist; correct it, or give the folder of images to "
-            "rank by --gallery, to make it."
+            f"--index={options.index} does not exist; correct the path, or add --gallery=FOLDER to "
+            "embed the images of a folder into this file."
         )
     if options.gallery is None and (not indexed or options.html or options.approximate):
         raise InputError("--gallery is missing; give the folder of images to rank.")

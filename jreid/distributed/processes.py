@@ -13,7 +13,7 @@ from jreid.errors import InputError
 
 Made = TypeVar("Made")
 TEXT = 1000  # bytes of an error that other processes report
-TOLD = "The other processes have been told."  # the note of an error that they know
+REPORTED = "All processes know of this error."  # a note that is added to such an error
 
 
 class OtherProcessError(InputError):
@@ -86,7 +86,7 @@ def gather(compute: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
         failure = error
     texts = _texts("" if failure is None else str(failure) or repr(failure))
     if failure is not None:
-        failure.add_note(TOLD)
+        failure.add_note(REPORTED)
         raise failure
     for process, text in enumerate(texts):
         if text:
@@ -102,9 +102,9 @@ def gather(compute: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
 
 
 def _is_known(error: BaseException | None) -> bool:
-    """Whether all processes know of an error, from a `gather` within this one; none waits then."""
+    """Whether an inner `gather` has reported the error to all processes, so that none waits."""
     while error is not None:
-        if isinstance(error, OtherProcessError) or TOLD in getattr(error, "__notes__", ()):
+        if isinstance(error, OtherProcessError) or REPORTED in getattr(error, "__notes__", ()):
             return True
         error = error.__cause__ or error.__context__
     return False

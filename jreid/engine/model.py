@@ -179,7 +179,7 @@ class Model:
         modality: str,
         bar: ProgressBar,
     ) -> Float[np.ndarray, "n d"]:
-        """The embeddings, computed by batches of so many images."""
+        """The embeddings, computed from `rows` images at a time."""
         batches = self._batches(images, names, modality, rows, own_rows(rows))
 
         def embed(batch: jax.Array) -> jax.Array:

@@ -45,7 +45,7 @@ def read_record(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{file} cannot be read ({error}); restore the file that `jreid train` wrote, or "
-            "remove it and give the same `jreid train` again: its results are marked then."
+            "remove it and give the same `jreid train` again, which then marks its results."
         ) from error
 
 
