@@ -68,23 +68,25 @@ def log_causes(failures: Sequence[Failure]) -> None:
         log.error("%s failed: %s", job.label, cause)
 
 
-def cause_of(job: Job, status: int) -> str:
+def cause_of(job: Job, status: int, start: int = 0) -> str:
     """Why a job failed: its last line, and the signal that killed its process.
 
     Args:
         status: of its process, as `subprocess` returns it.
+        start: where this process's part of the output begins, in bytes; an earlier one's is before.
     """
+    line = last_line(job.output, start)
     if status >= 0:
-        return last_line(job.output)
+        return line
     names = {one.value: one.name for one in signal.Signals}  # not all real-time signals have one
-    return f"{last_line(job.output)} (killed by {names.get(-status, f'signal {-status}')})"
+    return f"{line} (killed by {names.get(-status, f'signal {-status}')})"
 
 
-def last_line(file: Path) -> str:
-    """The last line of a job's output that is not empty."""
+def last_line(file: Path, start: int = 0) -> str:
+    """The last line of a job's output, from its byte `start` on, that is not empty."""
     if not file.is_file():
         return "no output"
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = file.read_bytes()[start:].decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 

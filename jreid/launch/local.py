@@ -59,21 +59,21 @@ def run_jobs(
                 number, job = waiting.popleft()
                 log.info("run %d of %d: %s", number, len(jobs), job.label)
                 try:
-                    process = _start(job, free[0], environment)
+                    process, start = _start(job, free[0], environment)
                 except OSError as error:
                     failed.append(Failure(job, f"it cannot be started ({error})"))
                 else:
-                    running[process] = job, free.popleft()
+                    running[process] = job, free.popleft(), start
             while passed_on < len(received):  # a signal may arrive at any moment
                 number = received[passed_on]
                 for process in running:  # a run saves at SIGINT and SIGTERM
                     process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
                 passed_on += 1
             for process in [process for process in running if process.poll() is not None]:
-                job, share = running.pop(process)
+                job, share, start = running.pop(process)
                 free.append(share)
                 if process.returncode and not received:
-                    failed.append(Failure(job, cause_of(job, process.returncode)))
+                    failed.append(Failure(job, cause_of(job, process.returncode, start)))
             time.sleep(POLL)
         if received:
             log_causes(failed)
@@ -133,17 +133,25 @@ def _gpus() -> list[str]:
     return [] if done.returncode else done.stdout.split()
 
 
-def _start(job: Job, share: Share, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Starts a job in a session of its own, so that the terminal's Ctrl-C does not reach it."""
+def _start(
+    job: Job, share: Share, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Starts a job in a session of its own, so that the terminal's Ctrl-C does not reach it.
+
+    Returns:
+        Its process, and the size of what is in its output before.
+    """
     variables = {**environment, **share.variables}
     if FRACTION in share.variables:
         variables.pop(OLD_FRACTION, None)  # JAX refuses both
     job.output.parent.mkdir(parents=True, exist_ok=True)
     # Another command may run this job at the moment, and write here.
     with job.output.open("a") as file, _pinned(share.cores):
-        return subprocess.Popen(
+        start = file.tell()
+        process = subprocess.Popen(
             job.command, stdout=file, stderr=file, env=variables, start_new_session=True
         )
+        return process, start
 
 
 @contextmanager

@@ -24,10 +24,11 @@ class Training:
             output = output.with_name(f"{output.name}.{rank}")
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("a") as file, _ignoring(signal.SIGUSR2):
+            start = file.tell()
             self.process = subprocess.Popen(job.command, stdout=file, stderr=file)
         _wait_for(self.process.pid)
         if status := self.process.wait():
-            raise RuntimeError(cause_of(job._replace(output=output), status))
+            raise RuntimeError(cause_of(job._replace(output=output), status, start))
 
     def checkpoint(self, job: Job) -> Any:
         """Ends the command, which saves, and returns what to submit again."""

@@ -53,6 +53,15 @@ def test_a_job_that_was_killed_names_the_signal(tmp_path):
     assert cause_of(failure.job, -nameless) == f"step 5 (killed by signal {nameless})"
 
 
+def test_the_cause_is_not_of_an_earlier_attempt(tmp_path):
+    code = "import os; os.kill(os.getpid(), 9)"
+    one = job(tmp_path, "killed", code)
+    one.output.parent.mkdir()
+    one.output.write_text("the disk is full\n")
+    (failure,) = run_jobs([one], 1)
+    assert failure.cause == "no output (killed by SIGKILL)"
+
+
 @needs_two
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="macOS cannot choose cores")
 def test_jobs_run_side_by_side_each_on_its_own_cores(tmp_path):

@@ -108,6 +108,13 @@ def test_what_slurm_says_of_a_job_that_it_ended_is_in_the_cause(tmp_path):
     assert slurm._cause("3", one, tmp_path) == f"step 7; {ended}"
 
 
+def test_the_cause_is_not_of_an_earlier_attempt(tmp_path):
+    one = job(tmp_path, "killed", "import os; os.kill(os.getpid(), 9)")
+    one.output.write_text("the disk is full\n")
+    with pytest.raises(RuntimeError, match=r"^no output \(killed by SIGKILL\)$"):
+        Training()(one)
+
+
 def test_ctrl_c_leaves_the_jobs_in_the_queue(monkeypatch):
     monkeypatch.setattr(slurm, "_queue", lambda: {"7_0": "PENDING"})
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
