@@ -15,6 +15,7 @@ identities, which is logged before the state is saved with it.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
@@ -25,6 +26,8 @@ from jreid.engine.step import TrainStep
 from jreid.methods import Batch, Metrics
 from jreid.training.observer import Observer, Step
 from jreid.training.plan import Starts
+
+TIMED_STEPS = 100  # of which the speed is the mean
 
 
 def take_steps(
@@ -112,19 +115,19 @@ class StepMetrics:
 
 
 class StepClock:
-    """The speed of the steps, without compilation and what happens between epochs."""
+    """The speed of the newest steps, without compilation and what happens between epochs."""
 
     def __init__(self, images: int) -> None:
         """`images`: the number in each step."""
-        self._images, self._timed_steps, self._seconds = images, 0, 0.0
+        self._images = images
+        self._seconds: deque[float] = deque(maxlen=TIMED_STEPS)
         self._last: float | None = None
 
     def tick(self) -> None:
         """Counts a step that is done."""
         now = time.monotonic()
         if self._last is not None:
-            self._timed_steps += 1
-            self._seconds += now - self._last
+            self._seconds.append(now - self._last)
         self._last = now
 
     def pause(self) -> None:
@@ -133,5 +136,5 @@ class StepClock:
 
     @property
     def images_per_second(self) -> float:
-        """The speed of the timed steps; 0 before the second step."""
-        return self._images * self._timed_steps / self._seconds if self._timed_steps else 0.0
+        """The speed of the newest timed steps; 0 before the second step."""
+        return self._images * len(self._seconds) / sum(self._seconds) if self._seconds else 0.0

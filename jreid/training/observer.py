@@ -17,8 +17,7 @@ class Step(NamedTuple):
         state: after the step.
         means: of each metric since the last step that had means; None where no means are due.
         unlogged: the metrics of each step that is in no means yet.
-        images_per_second: since training began, with reading and logging; 0 before the second
-            step.
+        images_per_second: of the newest steps, with reading and logging; 0 before the second step.
     """
 
     number: int

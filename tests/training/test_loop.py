@@ -11,7 +11,7 @@ from jreid.errors import InputError, Stopped
 from jreid.runs.checkpoints import Checkpoints
 from jreid.training.checkpointer import Checkpointer
 from jreid.training.log import MetricWriter
-from jreid.training.loop import StepClock, take_steps
+from jreid.training.loop import TIMED_STEPS, StepClock, take_steps
 from jreid.training.monitor import FiniteCheck
 from jreid.training.observer import Observer
 from jreid.training.train import name_last_checkpoint
@@ -181,3 +181,12 @@ def test_speed_leaves_out_the_first_step_and_pauses(monkeypatch):
     steps.tick()
     steps.tick()
     assert steps.images_per_second == pytest.approx(64 * 3 / 4)
+
+
+def test_speed_is_that_of_the_newest_steps(monkeypatch):
+    clock = iter([*range(0, 1000, 10), *range(1000, 1000 + 2 * TIMED_STEPS, 2)])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    steps = StepClock(64)
+    for _ in range(100 + TIMED_STEPS):
+        steps.tick()
+    assert steps.images_per_second == pytest.approx(64 / 2, rel=0.05)
