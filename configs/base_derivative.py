@@ -73,7 +73,7 @@ def get_config(argument: str = "sysu_mm01") -> Config:
         config.base_derivative.loss_weights.multi_directional = 1.0
     if scale == "long":
         # With one stem the encoder's ReLU dies where its pixels are around 0, or where it learns at
-        # the rate of the rest: docs/experiments.md, causes.
+        # the rate of the rest: docs/causes.md.
         config.base_derivative.generator.update(input="unit", weight_init="bt601")
         config.optimizer.lr_multipliers = (("derivation/.*", 0.1),)
     return config

@@ -76,7 +76,7 @@ plt.tight_layout()
 # ## Search
 #
 # An infrared image of a person of the test split, and the visible images of camera 4 that are
-# most like it. No labels are needed: `photos` of your own work the same way.
+# most like it. No labels are needed, and a folder of your own photos works the same way.
 
 # %%
 person = int((DATA / "exp" / "test_id.txt").read_text().split(",")[0])

@@ -166,7 +166,7 @@ def scale_down(config: Config, argument: str | Argument) -> str:
     config.optimizer.update(warmup_epochs=1, milestones=(5, 6))
     config.evaluation.every_epochs = 3
     if scale == "long":
-        # From random weights, a stem for each modality costs rank: docs/experiments.md, causes.
+        # From random weights, a stem for each modality costs rank: docs/causes.md.
         config.backbone.split_stages = 0
         _set_length(config, LONG_EPOCHS.get(config.batch.sampler, OTHER_LONG_EPOCHS))
     if scale == "tiny":

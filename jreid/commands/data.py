@@ -58,7 +58,9 @@ def add(verbs: Any) -> None:
     show = verb(actions, "show", _show, help, config=False)
     _source(show)
     _prepared(show)
-    show.add_argument("--output", type=Path, required=True, help="the .jpg file to write")
+    show.add_argument(
+        "--output", type=Path, required=True, help="the picture to write, .jpg or .png"
+    )
 
 
 def _source(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,8 @@ def add(verbs: Any) -> None:
         "--part-images",
         type=int,
         metavar="N",
-        help="images in a .parquet part (default: 4096); fewer, so that more jobs have work",
+        help="images in a .parquet part (default: 4096); a smaller number gives more parts, so "
+        "that more jobs have work",
     )
     add_flags(embed)
     on_several_processes(embed)

@@ -57,7 +57,7 @@ def add(verbs: Any) -> None:
         type=Path,
         metavar="FILE",
         help="the result file to write, .json (default: result.json of the run, or on other data "
-        "result-FINGERPRINT.json; of features none)",
+        "result-FINGERPRINT.json; with --features no file is written without it)",
     )
     add_flags(evaluate.add_argument_group("with --workdir"))
     features.add_flags(evaluate.add_argument_group("with --features"))

@@ -25,10 +25,10 @@ def add(verbs: Any) -> None:
         "--index",
         action="append",
         required=True,
-        help="a description for faiss's index_factory, such as HNSW32, IVF64,Flat or PQ16; a file "
-        "of faiss's write_index, of the protocol's gallery images in the order of the features "
-        "(unit vectors, if the distance is the cosine); or an .npz file of names that a database "
-        "found, `queries` [Q] and `found` [Q, top]; may be repeated",
+        help="a description for faiss's index_factory, such as HNSW32, IVF64,Flat or PQ16. Or a "
+        "file of faiss's write_index: it has the protocol's gallery images in the order of the "
+        "features (unit vectors, if the distance is the cosine). Or an .npz file of names that a "
+        "database found, `queries` [Q] and `found` [Q, top]. May be repeated",
     )
     recall.add_argument(
         "--search", default="", help="faiss's parameters of the search, such as nprobe=16"
