@@ -9,6 +9,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jreid.nn.layers import Conv
@@ -147,18 +148,26 @@ class Deconv(nn.Module):
         # Even rows of the result take the kernel's even rows, odd ones its odd rows; so do columns.
         # Each of the four is a convolution of 2x2. Together they are one product of matrices, since
         # XLA computes the gradient of a transposed convolution's kernel slowly on CPUs.
+        # Not x[:, i:]: with a symbolic number of images, it gathers: no export to ONNX.
         padded = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        windows = jnp.concatenate(
-            [padded[:, i : i + h + 1, j : j + w + 1] for i in range(2) for j in range(2)], axis=3
-        )
+        windows = [
+            lax.slice(padded, (0, i, j, 0), (n, i + h + 1, j + w + 1, c))
+            for i in range(2)
+            for j in range(2)
+        ]
         even_odd = kernel.astype(self.dtype).reshape(2, 2, 2, 2, c, self.features)
         four = even_odd.transpose(0, 2, 4, 1, 3, 5).reshape(4 * c, 4 * self.features)
-        y = (windows.reshape(-1, 4 * c) @ four).reshape(n, h + 1, w + 1, 2, 2, self.features)
-        rows = [
-            jnp.stack([y[:, i : i + h, j : j + w, i, j] for j in range(2)], axis=3)
-            for i in range(2)
-        ]
-        return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, self.features)
+        y = jnp.concatenate(windows, axis=3).reshape(-1, 4 * c) @ four
+        y = y.reshape(n, h + 1, w + 1, 2, 2, self.features)
+        rows = [jnp.concatenate([_quarter(y, i, j) for j in range(2)], axis=4) for i in range(2)]
+        return jnp.concatenate(rows, axis=2).reshape(n, 2 * h, 2 * w, self.features)
+
+
+def _quarter(y: Float[Array, "n i j 2 2 d"], row: int, column: int) -> Float[Array, "n h 1 w 1 d"]:
+    """The part of a transposed convolution's result in its even or odd rows and columns."""
+    n, h, w, d = y.shape[0], y.shape[1] - 1, y.shape[2] - 1, y.shape[-1]
+    stop = n, row + h, column + w, row + 1, column + 1, d
+    return lax.slice(y, (0, row, column, row, column, 0), stop).reshape(n, h, 1, w, 1, d)
 
 
 def _stage(x: Array, stage: int, width: int, dtype: Any) -> Array:

@@ -123,10 +123,12 @@ class InstanceBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
-        half = x.shape[-1] // 2
-        first = InstanceNorm(self.dtype, name="IN")(x[..., :half])
-        rest = BatchNorm(self.dtype, name="BN")(x[..., half:], train)
-        return jnp.concatenate([first, rest], axis=-1)
+        channels = x.shape[-1]
+        # Not x[..., :half]: with a symbolic number of images, it gathers: no export to ONNX.
+        first = lax.slice_in_dim(x, 0, channels // 2, axis=-1)
+        rest = lax.slice_in_dim(x, channels // 2, channels, axis=-1)
+        first = InstanceNorm(self.dtype, name="IN")(first)
+        return jnp.concatenate([first, BatchNorm(self.dtype, name="BN")(rest, train)], axis=-1)
 
 
 def instance_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:

@@ -17,13 +17,15 @@ from jreid.export.embedder import make_embedder
 from jreid.export.export import FORMATS
 
 METHODS = ["base_derivative", "idkl", "mutual_prediction", "pfanet", "pfinet"]
+CASES = [*((name, []) for name in METHODS), ("agw", ["--config.backbone.ibn=True"])]
 
 
 @pytest.mark.parametrize(
-    "name", ["agw", *(pytest.param(m, marks=pytest.mark.slow) for m in METHODS)]
+    ("name", "flags"), [("agw", []), *(pytest.param(*m, marks=pytest.mark.slow) for m in CASES)]
 )
-def test_an_exported_method_embeds_as_the_model(name):
-    config = configs.load(f"{ROOT}/configs/{name}.py:tiny", ["--config.evaluation.batch_size=4"])
+def test_an_exported_method_embeds_as_the_model(name, flags):
+    flags = ["--config.evaluation.batch_size=4", *flags]
+    config = configs.load(f"{ROOT}/configs/{name}.py:tiny", flags)
     config = configs.with_identities(config, 8) if not config.data.identities else config
     model = Model(config, mesh_over(jax.devices()[:1]))
     shapes = model.shapes()
