@@ -3,7 +3,8 @@
 from jreid.nn.torch_layout import Layout, resnet_renames
 
 # The released code keeps three whole ResNet-50 and uses a part of each. It builds `special_att` but
-# does not use it. Its test network has no heads.
+# does not use it. Its test network has no heads. Only `variant=code` has its norm `IN`, so
+# `variant=paper` refuses its checkpoints.
 TORCH_LAYOUT = Layout(
     renames=(
         *resnet_renames("backbone/shared/", "backbone.shared_module_fr.model_sh_fr."),
@@ -26,7 +27,7 @@ TORCH_LAYOUT = Layout(
         r"backbone\.shared_module_fr\.model_sh_fr\.(layer[34]|fc)\.",
         r"backbone\.(shared_module_bh\.model_sh_bh|special\.special_module)\.(conv1|bn1|fc)\.",
         r"backbone\.(shared_module_bh\.model_sh_bh|special\.special_module)\.layer[12]\.",
-        r"backbone\.(special_att|IN)\.",
+        r"backbone\.special_att\.",
         r"classifier|C_sp_f\.|D_special\.|D_shared_pseu\.",
     ),
     optional=(r"\w+_classifier/", r"(discriminators|confusers)_\w+/", r"(raw|enhanced)_neck/"),

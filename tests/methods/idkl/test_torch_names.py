@@ -11,6 +11,7 @@ from helpers.entries import listed
 from helpers.idkl import config_of
 from helpers.variables import shapes
 
+from jreid.errors import InputError
 from jreid.methods import load
 from jreid.methods.idkl.network import Network
 from jreid.weights.torch import convert
@@ -93,6 +94,9 @@ def test_every_published_entry_has_its_place(torch):
     for name, tree in got["params"].items():
         for leaf in jax.tree.leaves(tree):  # what the file lacks is still only a shape
             assert isinstance(leaf, jax.ShapeDtypeStruct) is (name in heads), name
+    paper = load(config_of("paper", data="sysu_mm01"))
+    with pytest.raises(InputError, match=r"backbone\.IN\."):
+        convert(zeros, shapes(paper), paper.torch_layout)
 
 
 @pytest.mark.slow
