@@ -86,6 +86,23 @@ def configure_logging() -> None:
     # raises; so does asyncio, which Orbax writes with.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    leave_out_late_writes()
+
+
+def leave_out_late_writes() -> None:
+    """Keeps the other arrays of a save that failed off standard error.
+
+    Orbax closes its event loop then, and Tensorstore's threads still report each array to it.
+    """
+    report = sys.unraisablehook
+    if report.__module__ == __name__:
+        return
+
+    def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = report_others
 
 
 def _set_for_jax(variable: str, text: str, value: object) -> None:

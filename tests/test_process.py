@@ -5,11 +5,18 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from helpers.paths import ROOT
 
-from jreid.process import CACHE_VARIABLE, keep_compilations, silence_xla
+from jreid.process import (
+    CACHE_VARIABLE,
+    keep_compilations,
+    leave_out_late_writes,
+    silence_xla,
+)
 
 # Compiles something, however fast that is, and tells where JAX keeps it.
 COMPILE = """
@@ -186,6 +193,19 @@ def faults(how, size):
 @pytest.mark.parametrize("size", [8_000_000, 300_000_000], ids=["64 MB", "2.4 GB"])
 def test_freed_blocks_are_taken_again(size):
     assert faults("keep", size) < 100 < faults("leave", size)
+
+
+def test_arrays_of_a_failed_save_are_not_reported(monkeypatch):
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    leave_out_late_writes()
+    leave_out_late_writes()
+    late, other = (
+        SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "lost")
+    )
+    for unraisable in (late, other):
+        sys.unraisablehook(cast(Any, unraisable))
+    assert reported == [other]
 
 
 def test_keras_stays_out():
