@@ -212,7 +212,7 @@ def test_four_devices_take_a_turn_as_one_does(name):
 
 @pytest.mark.slow
 def test_gradients_flow_from_f_into_its_generator_and_not_from_f_back():
-    off = ("adversarial", "adversarial_visible", "cycle")
+    off = ("adversarial", "adversarial_visible", "cycle", "identity_mapping")
     zeros = [f"pfanet.loss_weights.{name}=0.0" for name in off]
     features, generators = load(config_of(*CERTAIN, *zeros)).players[:2]
     state = {"batch_stats": start()["batch_stats"]}
