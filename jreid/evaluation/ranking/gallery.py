@@ -107,10 +107,15 @@ def put_gallery(
 
 
 def partition_gallery(identity: Int[np.ndarray, " g"], devices: int) -> Partition:
-    """Cuts a sorted gallery into parts of nearly equal size, without dividing an identity."""
+    """Cuts a sorted gallery into parts of nearly equal size, without dividing an identity.
+
+    All parts are padded to the largest, so they grow with the largest identity, such as many
+    distractors of one label: a device has at most 2 G / devices rows and as many as that identity.
+    """
     starts = np.flatnonzero(np.append(True, identity[1:] != identity[:-1]))
     starts = np.append(starts, len(identity))
-    tiles = -(-len(identity) // (devices * TILE))
+    largest = np.diff(starts).max()
+    tiles = -(-len(identity) // int(devices * max(TILE, largest)))
     parts = devices * tiles
     targets = np.arange(1, parts) * len(identity) / parts
     at = np.concatenate([[0], np.searchsorted(starts, targets), [len(starts) - 1]])

@@ -15,6 +15,7 @@ from jreid.evaluation import cmc_map, mean_metrics
 from jreid.evaluation.ranking import cmc, counting
 from jreid.evaluation.ranking import gallery as gallery_module
 from jreid.evaluation.ranking.cmc import score_distances
+from jreid.evaluation.ranking.gallery import partition_gallery
 
 
 def integers(low, high, *shape):
@@ -177,6 +178,23 @@ def test_other_floating_types_and_jax_arrays(dtype):
         result = cmc_map(place(query), place(gallery), ids, ids)
         np.testing.assert_array_equal(result.rank, expected.rank)
         np.testing.assert_array_equal(result.average_precision, expected.average_precision)
+
+
+def test_many_distractors_of_one_label_equal_the_oracle(mesh):
+    random = np.random.default_rng(7)
+    query, gallery = random.normal(size=(9, 6)), random.normal(size=(140, 6))
+    qi, gi = np.arange(1, 10), np.append(np.zeros(100, int), random.integers(1, 10, 40))
+    expected = rank_all(distances(query, gallery, "cosine"), qi, gi, np.ones((9, 140), bool))
+    assert_equals_oracle(cmc_map(query, gallery, qi, gi, mesh=mesh), expected)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("label", [0, 250, 1000])
+def test_many_distractors_of_one_label_are_held_once(devices, label):
+    identity = np.sort(np.append(np.full(500_000, label), np.repeat(np.arange(1, 501), 10)))
+    partition = partition_gallery(identity, devices)
+    on_device = partition.tiles * partition.rows
+    assert on_device <= 2 * len(identity) / devices + 500_010 + counting.CHUNK
 
 
 def test_one_identity_only():
