@@ -98,6 +98,13 @@ def convert(text: str, parsed: Parsed, types: Mapping[str, type]) -> dict[str, A
     return result
 
 
+def read_number(text: str, kind: type) -> Any:
+    """The int or float of a text in ASCII; ValueError for another, also one with underscores."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)  # Python reads 1_000, too
+    return kind(text)
+
+
 def _what_is_missing(key: str, equals: str, value: str) -> str:
     if key:
         return f"{key} has no value"
@@ -114,6 +121,4 @@ def _instead(key: str, keys: Iterable[str]) -> str:
 def _value(text: str, kind: type) -> Any:
     if kind is bool:
         return BOOLEANS[text.lower()]
-    if kind in (int, float) and not (text.isascii() and "_" not in text):
-        raise ValueError(text)  # Python reads 1_000, too
-    return kind(text)
+    return text if kind is str else read_number(text, kind)

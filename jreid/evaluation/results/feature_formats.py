@@ -17,6 +17,7 @@ import numpy as np
 from jreid.errors import InputError
 from jreid.evaluation.results.memory import refuse_more_than_memory
 from jreid.evaluation.results.parquet import SUFFIX, first_file, read_about, read_parquet
+from jreid.evaluation.text import read_number
 from jreid.files import parse_json
 from jreid.paths import require_file
 
@@ -163,7 +164,7 @@ def _column(table: Path, name: str, texts: Sequence[str]) -> np.ndarray:
     if name in ("names", "modalities"):
         return np.array(texts, str)
     try:
-        return np.array([int(text) for text in texts], np.int64)
+        return np.array([read_number(text, int) for text in texts], np.int64)
     except (ValueError, OverflowError) as error:
         column = OF_CSV[name]
         raise InputError(

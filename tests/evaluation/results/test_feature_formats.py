@@ -212,6 +212,7 @@ def test_folders_that_cannot_be_used(tmp_path, change, message):
         ("a.npy", lambda f: f.write_bytes(b"NUMPY"), r"a\.npy cannot be read"),
         ("a.npy", lambda f: edit(f, "name,", "named,"), r"csv:2 has no name"),
         ("a.npy", lambda f: edit(f, ",6,", ",six,"), "identity has a value .* whole number"),
+        ("a.npy", lambda f: edit(f, ",17,", ",1_7,"), "identity has a value .* whole number"),
         ("a.npy", lambda f: edit(f, ",6,", ",6,7,"), "csv:2 has no right number"),
         ("a.npy", lambda f: np.save(f, FEATURES[1:]), r"names is .*\[12\]; it must be \[11\]"),
         ("a.safetensors", lambda f: f.write_bytes(b"{}"), r"a\.safetensors cannot be read"),
