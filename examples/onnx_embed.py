@@ -2,7 +2,7 @@
 
 python examples/onnx_embed.py model.onnx infrared query.jpg ...
 
-It prints the cosine similarity of each image to the first. Pillow reads the images.
+It prints the cosine similarity of each image to the first. Pillow reads the images, of 8 bits.
 """
 
 import sys
@@ -17,9 +17,18 @@ def embed(model: Path, modality: str, images: list[Path]) -> np.ndarray:
     """Unit vectors `[N, D]` of N images of one modality, visible or infrared, of any sizes."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     number = np.array(["visible", "infrared"].index(modality), np.int32)
-    pixels = [np.asarray(Image.open(image).convert("RGB"))[None] for image in images]
+    pixels = [read(image)[None] for image in images]
     outputs = [session.run(None, {"pixels": one, "modality": number})[0] for one in pixels]
     return np.concatenate([np.asarray(features) for features in outputs])
+
+
+def read(image: Path) -> np.ndarray:
+    """Pixels uint8 `[height, width, 3]`, RGB."""
+    with image.open("rb") as file:
+        header = file.read(25)
+    if header.startswith(b"\x89PNG") and header[24] == 16:  # Pillow would clip or cut the values
+        sys.exit(f"{image} has 16 bits per channel: first stretch it, as docs/export.md says.")
+    return np.asarray(Image.open(image).convert("RGB"))
 
 
 if __name__ == "__main__":

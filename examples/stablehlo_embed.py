@@ -2,7 +2,7 @@
 
 python examples/stablehlo_embed.py model.stablehlo infrared query.jpg ...
 
-It prints the cosine similarity of each image to the first. Pillow reads the images.
+It prints the cosine similarity of each image to the first. Pillow reads the images, of 8 bits.
 """
 
 import sys
@@ -18,8 +18,17 @@ def embed(model: Path, modality: str, images: list[Path]) -> np.ndarray:
     exported = jax.export.deserialize(bytearray(model.read_bytes()))
     call = jax.jit(exported.call)  # compiles once for each size of image and number of images
     number = np.int32(["visible", "infrared"].index(modality))
-    pixels = [np.asarray(Image.open(image).convert("RGB")) for image in images]
+    pixels = [read(image) for image in images]
     return np.concatenate([np.asarray(call(one[None], number)) for one in pixels])
+
+
+def read(image: Path) -> np.ndarray:
+    """Pixels uint8 `[height, width, 3]`, RGB."""
+    with image.open("rb") as file:
+        header = file.read(25)
+    if header.startswith(b"\x89PNG") and header[24] == 16:  # Pillow would clip or cut the values
+        sys.exit(f"{image} has 16 bits per channel: first stretch it, as docs/export.md says.")
+    return np.asarray(Image.open(image).convert("RGB"))
 
 
 if __name__ == "__main__":

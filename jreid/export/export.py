@@ -99,7 +99,7 @@ def export(
 
 
 def _interface(config: Config) -> dict[str, Any]:
-    """The inputs, the outputs, and how the export prepares pixels."""
+    """The inputs, the outputs, and how pixels are prepared."""
     image = config.image
     numbers = ", ".join(f"{place} {modality}" for place, modality in enumerate(MODALITIES))
     return {
@@ -110,6 +110,7 @@ def _interface(config: Config) -> dict[str, Any]:
         "output": "float32 [N, D], unit vectors: their products are cosine similarities",
         "method": config.method,
         "preprocessing": {
+            "depth_range": [*config.data.depth_range],  # not inside: pixels have 8 bits
             "size": [*image.size],
             "resize": image.resize,
             "gray": {m: bool(image[f"gray_{m}"]) for m in MODALITIES},

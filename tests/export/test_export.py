@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from helpers.command_line import SMALL_EVALUATION
 from helpers.paths import ROOT
@@ -23,6 +24,7 @@ def run(tmp_path_factory, tiny_folder, prepared):
     flags = [f"--config={ROOT}/configs/agw.py:tiny", "--config.epochs=0", *SMALL_EVALUATION]
     flags += [f"--config.data.folder={tiny_folder}", f"--config.data.prepared={prepared}"]
     flags += ["--config.method=helpers.small_method", "--config.image.gray_infrared=true"]
+    flags += ["--config.data.depth_range=(600,2648)"]
     assert main(["train", "--no-report", *flags, f"--workdir={workdir}"]) == 0
     return workdir
 
@@ -48,6 +50,7 @@ def test_the_card_says_what_the_file_is(run, exported):
     config["data"] |= {"folder": "data/tiny", "prepared": "data/prepared"}
     assert card["config"] == config
     assert card["preprocessing"]["gray"] == {"visible": False, "infrared": True}
+    assert card["preprocessing"]["depth_range"] == [600, 2648]
     assert card["compatibility"] and card["versions"]["jaxlib"]
 
 
@@ -67,6 +70,13 @@ def test_the_example_embeds_as_the_run(run, exported, tiny_folder, tmp_path):
     found = example(f"{exported.suffix[1:]}_embed").embed(exported, "infrared", images)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(found, features, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["onnx", "stablehlo"])
+def test_the_examples_refuse_images_of_16_bits(format, tmp_path):
+    PIL.Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(SystemExit, match=r"deep\.png has 16 bits per channel"):
+        example(f"{format}_embed").read(tmp_path / "deep.png")
 
 
 @pytest.mark.parametrize("format", ["onnx", "stablehlo"])
