@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -205,7 +206,7 @@ class TrainedModel:
                     *(file, f"{len(index.names):,}", f"{index.of:,}"),
                 )
             return Embedded(index.names, index.features, None, index.model)
-        if hasattr(given, "__array__") and np.issubdtype(np.asarray(given).dtype, np.floating):
+        if hasattr(given, "__array__") and jnp.issubdtype(np.asarray(given).dtype, jnp.floating):
             features = np.asarray(given)
             return Embedded([*map(str, range(len(features)))], features)
         return self._embed(cast(Images, given), modality, bar)

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import pytest
@@ -214,6 +215,8 @@ def test_a_search_ranks_by_cosine_and_takes_images_features_and_folders(model, a
             np.testing.assert_allclose(
                 hits.similarities, np.take_along_axis(unit[:2] @ unit.T, order, 1)[:, :3], atol=1e-5
             )
+    halves = features.astype(jnp.bfloat16)
+    np.testing.assert_array_equal(model.search(halves[:2], halves, top=1).rows, order[:, :1])
     hits = model.search(arrays[4], folder, top=100, modality="visible")
     assert hits.rows.shape == (1, 5)
     assert hits[0][0].name == hits.names[0][0] == "sub/4.png" and "sub/4.png" in str(hits)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -129,8 +130,12 @@ def read_in_order(
 def _checked(path: Path, arrays: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n d"]:
     """The features as float32, after checking the shapes of all arrays."""
     features = arrays["features"]
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
-        raise _unusable(path, "features", features, "a non-empty [N, D] array of floating point")
+    floating = jnp.issubdtype(features.dtype, jnp.floating)  # numpy's does not know bfloat16
+    if features.ndim != 2 or 0 in features.shape or not floating:
+        wanted = "a non-empty [N, D] array of floating point"
+        if features.dtype.kind == "V":
+            wanted += " that numpy can save, such as float32 but not bfloat16"
+        raise _unusable(path, "features", features, wanted)
     for name, array in arrays.items():
         if name != "features" and array.shape != features.shape[:1]:
             wanted = f"[{len(features)}], one entry for each row of features"
@@ -217,9 +222,9 @@ def _check(path: Path, features: np.ndarray, table: Table) -> None:
 def _integers(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " n"]:
     if array.dtype.kind in "iu" and (array <= np.iinfo(np.int64).max).all():
         return array.astype(np.int64)
-    if array.dtype.kind == "f":
+    if jnp.issubdtype(array.dtype, jnp.floating):
         # Above this, the type cannot represent every integer.
-        largest = 2.0 ** (np.finfo(array.dtype).nmant + 1)
+        largest = 2.0 ** (jnp.finfo(array.dtype).nmant + 1)
         if (np.abs(array) < largest).all() and (array == np.floor(array)).all():
             return array.astype(np.int64)
     raise _unusable(

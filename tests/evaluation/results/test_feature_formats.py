@@ -3,6 +3,7 @@
 import shutil
 import tracemalloc
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.feature_files import FORMATS, about_of, save_folder, save_parquet
@@ -56,6 +57,17 @@ def test_float16_is_read_as_float32(tmp_path):
     features, _ = read_features(tmp_path / "a.parquet")
     assert features.dtype == np.float32
     np.testing.assert_array_equal(features, FEATURES.astype(np.float16))
+
+
+def test_bfloat16_is_read_as_float32(tmp_path):
+    halves = FEATURES.astype(jnp.bfloat16)
+    FORMATS["a.safetensors"](tmp_path / "a.safetensors", {**ARRAYS, "features": halves})
+    features, _ = read_features(tmp_path / "a.safetensors")
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, halves.astype(np.float32))
+    np.savez(tmp_path / "a.npz", **{**ARRAYS, "features": halves})
+    with pytest.raises(InputError, match="numpy can save, such as float32 but not bfloat16"):
+        read_features(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("kind", ["list_", "large_list"])  # pandas and Polars
