@@ -122,7 +122,6 @@ def read_parquet(
         )
     if not rows:
         raise InputError(f"{path} has no rows; give a file with embeddings.")
-    _refuse_more_than_memory(path, types[COLUMNS["features"]], rows)
     keys = [*needed, *(key for key in optional if COLUMNS[key] in types)]
     return _read(path, files, rows, keys, optional), files[0].about
 
@@ -242,15 +241,6 @@ def _require_equal(files: Sequence[_File], apart: Sequence[str]) -> None:
             )
 
 
-def _refuse_more_than_memory(path: Path, kind: Any, rows: int) -> None:
-    """Raises InputError if the embeddings, and a copy in float32, do not fit into memory."""
-    pa, _ = require_pyarrow()
-    if pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type):
-        size = kind.value_type.bit_width // 8
-        bytes_of_number = 4 if size == 4 else size + 4
-        refuse_more_than_memory(path, bytes_of_number * kind.list_size * rows)
-
-
 def _read(
     path: Path, files: Sequence[_File], rows: int, keys: Sequence[str], optional: Sequence[str]
 ) -> dict[str, np.ndarray]:
@@ -260,6 +250,8 @@ def _read(
         part = some.pop("features")
         stop = start + len(part)
         if not start:  # all embeddings are in memory only once
+            copied = 0 if part.dtype == np.float32 else 4  # to float32
+            refuse_more_than_memory(path, (part.itemsize + copied) * part.shape[1] * rows)
             features = np.empty((rows, part.shape[1]), part.dtype)
         if part.shape[1] != features.shape[1]:
             raise InputError(f"{path}: embedding has lists of several lengths.")

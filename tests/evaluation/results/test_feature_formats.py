@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from jreid.errors import InputError
 from jreid.evaluation import load_features, read_features
+from jreid.evaluation.results import memory
 from jreid.evaluation.results.parquet import read_about, write_part
 
 TABLE = make_table({(camera, identity): 2 for camera in (1, 3) for identity in (6, 10, 17)})
@@ -141,6 +142,20 @@ def test_features_are_in_memory_only_once(tmp_path):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 1.5 * parts * rows * width * 4
+
+
+@pytest.mark.parametrize("kind", ["list", "fixed_size_list"])
+def test_embeddings_that_do_not_fit_into_memory_are_refused(kind, tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    type_ = pa.list_(pa.float64(), *([4] if kind == "fixed_size_list" else []))
+    table = pa.table({"embedding": pa.array(FEATURES.tolist(), type_), "name": TABLE.name})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    needed = N * 4 * (8 + 4)
+    monkeypatch.setattr(memory, "machine_memory", lambda: needed)
+    assert load_features(tmp_path / "a.parquet").features.shape == (N, 4)
+    monkeypatch.setattr(memory, "machine_memory", lambda: needed - 1)
+    with pytest.raises(InputError, match=r"a\.parquet needs .* when it is unpacked"):
+        load_features(tmp_path / "a.parquet")
 
 
 def parquet_with(**columns):
