@@ -1,5 +1,7 @@
 """Embeddings that all point one way, seen while training."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from helpers.command_line import tiny_flags
@@ -7,6 +9,7 @@ from helpers.states import state_of
 
 from jreid.__main__ import main
 from jreid.data.table import Table
+from jreid.evaluation.results import collapse
 from jreid.evaluation.results.collapse import CollapseWarning, mean_negative_similarity
 from jreid.runs.checkpoints import Checkpoints
 from jreid.training.collapse import CollapseDetector
@@ -29,6 +32,25 @@ def test_the_similarity_is_that_of_every_pair_of_strangers():
     assert mean_negative_similarity(features, IDENTITIES) == pytest.approx(expected, rel=1e-5)
     assert mean_negative_similarity(np.zeros((9, 16)), IDENTITIES) == pytest.approx(1)
     assert mean_negative_similarity(features, np.full(9, 3)) == -1
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_the_similarity_does_not_depend_on_blocks(distance, monkeypatch):
+    features, order = pointing(1.0), np.random.default_rng(1).permutation(len(IDENTITIES))
+    whole = mean_negative_similarity(features, IDENTITIES, distance)
+    for block in (1, 2, 3, 8):
+        monkeypatch.setattr(collapse, "BLOCK", block)
+        mixed = mean_negative_similarity(features[order], IDENTITIES[order], distance)
+        assert mixed == pytest.approx(whole, rel=1e-12)
+
+
+def test_the_similarity_of_many_people_takes_no_memory_of_all():
+    features = np.ones((40_000, 256), np.float32)
+    tracemalloc.start()
+    mean_negative_similarity(features, np.arange(len(features)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * features.nbytes
 
 
 def test_one_direction_is_not_one_point():

@@ -45,10 +45,9 @@ def checked_features(
     for rows, role in ((drawn.query_rows, "query"), (drawn.gallery_rows, "gallery")):
         rows = np.unique(rows)
         used[rows] = True
-        require_finite(features[rows], role, table.name[rows])
-        similarity = mean_negative_similarity(
-            features[rows], table.identity[rows], protocol.distance
-        )
+        some = features[rows]
+        require_finite(some, role, table.name[rows])
+        similarity = mean_negative_similarity(some, table.identity[rows], protocol.distance)
         if similarity > COLLAPSED:
             collapsed.append(role)
     _warn_of_collapse(collapsed)

@@ -23,21 +23,30 @@ def mean_negative_similarity(
     its length, so that 1 stands for one point and not for one direction. -1 where there is one
     identity alone.
     """
-    _, person, images = np.unique(identities, return_inverse=True, return_counts=True)
+    order = np.argsort(identities, kind="stable")
+    _, first, images = np.unique(identities[order], return_index=True, return_counts=True)
     if len(images) == 1:
         return -1.0
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(features), BLOCK)]
-    norm = np.empty((len(features), 1))
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(order), BLOCK)]
+    norm = np.empty((len(order), 1))
     for rows in blocks:
-        norm[rows] = np.linalg.norm(features[rows].astype(np.float64), axis=1, keepdims=True)
+        some = features[order[rows]].astype(np.float64)
+        norm[rows] = np.linalg.norm(some, axis=1, keepdims=True)
     if distance == "euclidean":
         norm = np.full_like(norm, np.sqrt((norm**2).mean()))
+    # The products of all pairs are those of the sums over each identity.
     same = np.full(features.shape[1], features.shape[1] ** -0.5)
-    sums = np.zeros((len(images), features.shape[1]))
+    total, squares, last = np.zeros_like(same), 0.0, np.zeros_like(same)
     for rows in blocks:
         zero = norm[rows] == 0
-        pointing = np.where(zero, same, features[rows] / np.where(zero, 1, norm[rows]))
-        np.add.at(sums, person[rows], pointing)
-    # The products of all pairs are those of the sums.
-    negatives = (sums.sum(axis=0) ** 2).sum() - (sums**2).sum()
+        pointing = np.where(zero, same, features[order[rows]] / np.where(zero, 1, norm[rows]))
+        total += pointing.sum(axis=0)
+        begins = first[(first >= rows.start) & (first < rows.stop)] - rows.start
+        sums = np.add.reduceat(pointing, np.union1d(0, begins), axis=0)
+        if 0 not in begins:  # the last identity of the block before goes on
+            squares -= (last**2).sum()
+            sums[0] += last
+        squares += (sums**2).sum()
+        last = sums[-1]
+    negatives = (total**2).sum() - squares
     return float(negatives / (images.sum() ** 2 - (images**2).sum()))
