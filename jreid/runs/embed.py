@@ -15,7 +15,7 @@ import jreid
 from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.data.forms import TURNED, fault_for_run
-from jreid.data.images import Image, ImageFiles, hash_file, read_images
+from jreid.data.images import ImageFiles, hash_file, read_images
 from jreid.data.layouts import sysu_mm01
 from jreid.data.layouts.layout import Fault, Row, find_layout, raise_faults
 from jreid.data.plain_folder import read_folder
@@ -76,14 +76,16 @@ def embed_folder(
     variables, checkpoint = checkpoint_variables(model, run, kind)
     if not share:
         # All are read first, so that none that is damaged ends the work of hours.
-        images = _read(paths, names, folder, config, bar)
-        contents = [image.content for image in images]
-        features = model.embed(variables, contents, names, modality, bar=bar)
+        hashes = _check(paths, folder, config, bar)
+        files = ImageFiles(paths, config.data.depth_range)
+        features = model.embed(variables, files, names, modality, bar=bar)
+        embedded = zip(paths, hashes, files.digests, strict=True)
+        # Another of several processes embeds an image without a hash.
+        changed = [path for path, before, after in embedded if after not in ("", before)]
+        changed += [paths[row] for row in files.faults]
+        _raise_faults(dict.fromkeys(changed, "changed meanwhile: give the command again"), folder)
         labels |= {"modalities": [modality] * len(names)}
-        made_by = {
-            "digests": [image.digest for image in images],
-            "model": model_id(run, variables, config),
-        }
+        made_by = {"digests": hashes, "model": model_id(run, variables, config)}
         _write(output, features, names=names, **labels, **made_by)
         return Written(len(names), 0, 0, 0)
 
@@ -106,17 +108,20 @@ def embed_folder(
     return write_parts(output, Images(names, columns, digests, embed), about, share, bar)
 
 
-def _read(
-    paths: Sequence[Path], names: Sequence[str], folder: Path, config: Config, bar: ProgressBar
-) -> list[Image]:
-    """The images of these files; InputError if one of them is not an image."""
-    rows = [Row(name, 0, 0, "", "test", path) for name, path in zip(names, paths, strict=True)]
+def _check(paths: Sequence[Path], folder: Path, config: Config, bar: ProgressBar) -> list[str]:
+    """The SHA-256 of image files; InputError if one of them is not an image."""
+    rows = [Row("", 0, 0, "", "test", path) for path in paths]
+    digests, faults, turned = [], {}, []
     reading = read_images(rows, config.data.depth_range)
-    images = list(with_progress(reading, "images read", len(rows), bar))
-    faults = {image.row.path: fault_for_run(image.fault) for image in images if image.fault}
+    for image in with_progress(reading, "images read", len(rows), bar):
+        digests.append(image.digest)
+        if image.fault:
+            faults[image.row.path] = fault_for_run(image.fault)
+        if image.turned:
+            turned.append(image.row.path)
     _raise_faults(faults, folder)
-    _warn_of_turned([image.row.path for image in images if image.turned])
-    return images
+    _warn_of_turned(turned)
+    return digests
 
 
 def _raise_faults(faults: Mapping[Path, str], folder: Path) -> None:

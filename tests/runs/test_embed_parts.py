@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import PIL.Image
@@ -19,12 +20,14 @@ from helpers.untrained_run import make_run
 
 import jreid
 from jreid.__main__ import main
+from jreid.data import images as images_module
 from jreid.errors import InputError
 from jreid.evaluation.results import parquet
 from jreid.evaluation.results.feature_file import read_features, read_origin
 from jreid.evaluation.results.parquet import read_about
 from jreid.find import Trust
 from jreid.progress import silent
+from jreid.runs import embed as embed_module
 from jreid.runs import embed_parts
 from jreid.runs.chosen import model_id
 from jreid.runs.embed import embed_split
@@ -268,6 +271,40 @@ def test_an_image_that_is_none_stops_the_job_and_parts_before_stay(run, photos, 
     paint(photos / "2/6.png", 6)
     assert embed(run, photos, folder) == 0
     assert counted(capsys) == (1, 2)
+
+
+@pytest.mark.parametrize("change", ["other", "damaged", "gone"])
+def test_an_image_that_changes_before_it_is_embedded_is_named(
+    run, photos, tmp_path, capsys, monkeypatch, change
+):
+    check, image = embed_module._check, photos / "1/4.png"
+
+    def and_change(*arguments):
+        digests = check(*arguments)
+        if change == "other":
+            paint(image, 40)
+        elif change == "damaged":
+            image.write_bytes(b"no image")
+        else:
+            image.unlink()
+        return digests
+
+    monkeypatch.setattr(embed_module, "_check", and_change)
+    assert embed(run, photos, tmp_path / "x.npz") == 2
+    assert "1/4.png changed meanwhile: give the command again" in capsys.readouterr().err
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_images_are_not_in_memory_together(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(images_module, "READ_AT_ONCE", 8)
+    (tmp_path / "photos").mkdir()
+    for number in range(100):
+        PIL.Image.new("RGB", (512, 256)).save(tmp_path / f"photos/{number}.bmp")
+    tracemalloc.start()
+    assert embed(run, tmp_path / "photos", tmp_path / "x.npz") == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 512 * 256 * 3
 
 
 def test_search_reads_parts_as_an_index(run, photos, tmp_path, capsys):
