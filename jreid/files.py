@@ -137,6 +137,15 @@ def make_folder(folder: Path) -> None:
         sync(place.parent)
 
 
+def check_folder(folder: Path) -> None:
+    """Raises InputError unless a folder can be written to, or created, before work is done."""
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not place.is_dir():
+        raise InputError(f"{place} is a file, not a folder; remove it, or choose another path.")
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{place} cannot be written to; choose another path.")
+
+
 def sync(path: Path) -> None:
     """Returns once a file's content, or a folder's list of names, is on the disk.
 

@@ -1,7 +1,6 @@
 """`jreid embed`: embeddings of a folder of images, or of a split of a run's dataset."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from jreid.commands.common import (
 from jreid.commands.other_data import add_flags, marks_of_data, refuse_flags
 from jreid.datasets import MODALITIES, SPLITS
 from jreid.errors import InputError, counted
+from jreid.files import check_folder
 from jreid.progress import TerminalBar
 
 
@@ -104,12 +104,7 @@ def _check_output(output: Path, share: Any) -> None:
         require_pyarrow()
     elif output.is_dir():
         raise InputError(f"{output} is a folder; name a file.")
-    folder = output if share else output.parent
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    if not place.is_dir():
-        raise InputError(f"{place} is a file, not a folder; remove it, or choose another --output.")
-    if not os.access(place, os.W_OK):
-        raise InputError(f"{place} cannot be written to; choose another --output.")
+    check_folder(output if share else output.parent)
 
 
 def _share(options: argparse.Namespace) -> Any:

@@ -26,7 +26,7 @@ from jreid.datasets import MODALITIES
 from jreid.errors import InputError, counted
 from jreid.evaluation.results.feature_file import load_features
 from jreid.evaluation.results.feature_formats import READERS, read_model_of, refuse_bomb
-from jreid.files import write_whole
+from jreid.files import check_folder, write_whole
 from jreid.paths import require_file
 from jreid.progress import ProgressBar, silent, with_progress
 from jreid.retrieval.sources import Source, read_gallery
@@ -35,6 +35,7 @@ VERSION = 2  # of the file
 ARRAYS = ("about", "names", "digests", "stamps", "features")
 # A file changed this recently may change again without a new time, if its clock is coarse.
 SETTLED = 2_000_000_000  # nanoseconds
+WRITTEN_EVERY = 300.0  # seconds between writing what is embedded so far
 log = logging.getLogger(__name__)
 
 # Takes sources and yields the embeddings of some of them at a time, in order.
@@ -157,7 +158,8 @@ def update_index(
 
     Images are identified by the hash of their file: a changed one is embedded again, a renamed one
     is not. A file is hashed only if its size or its times changed. If the work is interrupted, the
-    file keeps the embeddings computed so far.
+    file keeps the embeddings computed so far; if it is killed, those of the last file written,
+    every `WRITTEN_EVERY` seconds.
 
     Args:
         file: written completely or not at all; created if it does not exist.
@@ -188,7 +190,17 @@ def update_index(
         if digest not in known
     }
     digest_of = {source.name: digest for digest, source in new.items()}
-    index = before
+
+    def so_far() -> Index:
+        names = [name for name, digest in zip(paths, digests, strict=True) if digest in known]
+        rows = [row for row, digest in enumerate(digests) if digest in known]
+        kept = [digests[row] for row in rows]
+        features = _stacked(kept, known, before)
+        return Index(model, modality, names, kept, stamps[rows], features, len(paths))
+
+    if new:
+        check_folder(file.parent)
+    index, written = before, time.monotonic()
     try:
         for some, features in embed([*new.values()]) if new else ():
             if before and before.features.shape[1] != features.shape[1]:
@@ -197,19 +209,12 @@ def update_index(
                     f"model's have {features.shape[1]}; remove it to embed the gallery again."
                 )
             known |= zip((digest_of[source.name] for source in some), features, strict=True)
+            if time.monotonic() - written > WRITTEN_EVERY:
+                _write(file, so_far())
+                written = time.monotonic()
     finally:
-        kept = [row for row, digest in enumerate(digests) if digest in known]
-        if kept:
-            names = [*paths]
-            index = Index(
-                model,
-                modality,
-                [names[row] for row in kept],
-                [digests[row] for row in kept],
-                stamps[kept],
-                _stacked([digests[row] for row in kept], known, before),
-                len(paths),
-            )
+        if not known.keys().isdisjoint(digests):
+            index = so_far()
             if not _same(index, before):
                 _write(file, index)
     return cast(Index, index)

@@ -98,6 +98,33 @@ def test_what_was_embedded_before_a_fault_is_kept(folder):
     assert read_index(folder.parent / "i.npz", "m", "visible").of == 3
 
 
+def test_a_gallery_that_is_killed_keeps_what_was_written_before(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("jreid.retrieval.index.WRITTEN_EVERY", 0.0)
+    found = []
+
+    class Killed(Embedder):
+        def __call__(self, sources):
+            for part in super().__call__(sources):
+                if self.names == ["a.png", "b.png"]:  # what a kill leaves after the first
+                    found.append(read_index(tmp_path / "i.npz", "m", "visible"))
+                    found.append((tmp_path / "i.npz").read_bytes())
+                yield part
+
+    update_index(tmp_path / "i.npz", folder, "m", "visible", Killed())
+    index, content = found
+    assert (index.names, index.of) == (["a.png"], 3)
+    (tmp_path / "i.npz").write_bytes(content)
+    assert update(folder)[1] == ["b.png", "c.png"]
+
+
+def test_nothing_is_embedded_for_an_index_that_cannot_be_written(folder, tmp_path):
+    (tmp_path / "file").touch()
+    embed = Embedder()
+    with pytest.raises(InputError, match=r"file is a file, not a folder"):
+        update_index(tmp_path / "file" / "i.npz", folder, "m", "visible", embed)
+    assert embed.names == []
+
+
 def test_an_image_that_changes_after_it_was_hashed_is_refused(folder):
     class Late(Embedder):
         def __call__(self, sources):
