@@ -19,7 +19,7 @@ from jreid.data.pixels import ImageError
 from jreid.serve.guard import Guard
 from jreid.serve.metrics import Metrics
 from jreid.serve.upload import MAX_BYTES, Uploads
-from jreid.serve.worker import Busy, Worker
+from jreid.serve.worker import Busy, TooSlow, Worker
 from jreid.terminal import clean
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_TOP = 100
 RETRY_SECONDS = 2
+MOST_SECONDS = 30  # of a search, or of making a thumbnail
 IMAGE = {"schema": {"type": "string", "format": "binary"}}
 BODY = {"requestBody": {"required": True, "content": {"image/*": IMAGE}}}
 REFUSALS = {
@@ -38,6 +39,7 @@ REFUSALS = {
     422: "The body is not an image that can be used, or a parameter is wrong.",
     500: "A fault of jreid.",
     503: "Too many other requests wait; try again after the seconds in Retry-After.",
+    504: f"The search, or making the thumbnail, took more than {MOST_SECONDS} seconds.",
 }
 FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -87,11 +89,13 @@ def create_app(searcher: "Searcher") -> FastAPI:
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    searches, thumbnails = Worker(1, 9, seconds=30), Worker(2, 200, seconds=30)
+    searches, thumbnails = Worker(1, 9, MOST_SECONDS), Worker(2, 200, MOST_SECONDS)
     uploads, metrics = Uploads(), Metrics(len(searcher.gallery.names), lambda: searches.pending)
     app.state.searches, app.state.uploads = searches, uploads
 
-    @app.post("/search", openapi_extra=BODY, responses=_refusals(400, 408, 413, 415, 422, 500, 503))
+    refusals = _refusals(400, 408, 413, 415, 422, 500, 503, 504)
+
+    @app.post("/search", openapi_extra=BODY, responses=refusals)
     async def search(
         request: Request,
         modality: Annotated[Literal["visible", "infrared"], Query(description="of the query")],
@@ -118,9 +122,9 @@ def create_app(searcher: "Searcher") -> FastAPI:
             hits=found,
         )
 
-    @app.get(
-        "/thumbnails/{row}", response_class=Response, responses=_refusals(400, 404, 422, 500, 503)
-    )
+    refusals = _refusals(400, 404, 422, 500, 503, 504)
+
+    @app.get("/thumbnails/{row}", response_class=Response, responses=refusals)
     async def thumbnail(row: int) -> Response:
         """A small JPEG of the gallery's image with this number."""
         if not 0 <= row < len(searcher.gallery.names):
@@ -184,6 +188,14 @@ def _add_errors(app: FastAPI) -> None:
     async def busy(request: Request, error: Busy) -> JSONResponse:
         text = "Too many images are searched with at this moment; try again in some seconds."
         return _refusal(503, text, {"Retry-After": str(RETRY_SECONDS)})
+
+    @app.exception_handler(TooSlow)
+    async def too_slow(request: Request, error: TooSlow) -> JSONResponse:
+        return _refusal(
+            504,
+            f"The answer takes more than {MOST_SECONDS} seconds: the gallery is too large for the "
+            "server's computer, or other programs use it; serve a smaller one, or try again later.",
+        )
 
     @app.exception_handler(RequestValidationError)
     async def bad_parameter(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -9,7 +9,11 @@ Result = TypeVar("Result")
 
 
 class Busy(Exception):  # noqa: N818
-    """There is too much work already, or this piece took too long."""
+    """There is too much other work."""
+
+
+class TooSlow(Exception):  # noqa: N818
+    """This piece of work takes too long."""
 
 
 class Worker:
@@ -26,7 +30,12 @@ class Worker:
         self.pending = 0
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """The result of the work; Busy if the queue is full or the time is over."""
+        """The result of the work.
+
+        Raises:
+            Busy: the queue is full, or the piece still waits when the time is over.
+            TooSlow: the piece runs, and the time is over.
+        """
         if self.pending >= self._most:
             raise Busy
         self.pending += 1
@@ -41,7 +50,7 @@ class Worker:
         try:  # a piece that still waits is cancelled; one that runs counts until it ends
             return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
         except TimeoutError:
-            raise Busy from None
+            raise (Busy if future.cancel() else TooSlow) from None
 
     def _one_less(self) -> None:
         self.pending -= 1

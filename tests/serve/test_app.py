@@ -242,5 +242,5 @@ def test_refusals_are_described(client):
     assert refusal["properties"]["detail"]["type"] == "string"
     assert {schema["$ref"] for schema in found.values()} == {"#/components/schemas/Refusal"}
     of_search = {status for path, status in found if path == "/search"}
-    assert of_search == {"400", "408", "413", "415", "422", "500", "503"}
+    assert of_search == {"400", "408", "413", "415", "422", "500", "503", "504"}
     assert ("/thumbnails/{row}", "404") in found
