@@ -1,6 +1,7 @@
 """The results of a search: for each query the nearest images of the gallery."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +10,15 @@ from jaxtyping import Float, Int
 
 from jreid.errors import InputError
 from jreid.evaluation import nearest
-from jreid.evaluation.ranking.inputs import require_finite
+from jreid.evaluation.ranking.gallery import normalize_for
+from jreid.evaluation.ranking.inputs import check_features, one_device, require_finite
+from jreid.evaluation.ranking.nearest import nearest_among
 from jreid.files import write_text
 from jreid.retrieval.approximate import Approximate
 from jreid.retrieval.sources import Source
 from jreid.terminal import one_line
 
+BLOCK = 512  # queries compared at once, as by `nearest`
 PART = 32768  # images of the gallery that are compared at once: only these are copied
 
 
@@ -23,12 +27,13 @@ class Embedded(NamedTuple):
 
     Attributes:
         names: of the images; `0`, `1`, ... if only features were given.
-        features: `[N, D]` floating point, not normalized.
+        features: `[N, D]` floating point, not normalized unless `unit`.
         sources: the images themselves, for thumbnails, if they were given.
         model: the hash of the config and of the checkpoint that made them; empty if not known.
         approximate: finds nearest images in a few lists; None: the search is exact.
         refuse_changed: raises InputError if the images in some rows are no longer those that were
             embedded; None if they cannot have changed, or if it cannot be known.
+        unit: whether `normalized` has made the features.
     """
 
     names: list[str]
@@ -37,6 +42,7 @@ class Embedded(NamedTuple):
     model: str = ""
     approximate: Approximate | None = None
     refuse_changed: Callable[[Sequence[int]], None] | None = None
+    unit: bool = False
 
 
 class Hit(NamedTuple):
@@ -88,7 +94,7 @@ class Hits:
         self.similarities: Float[np.ndarray, "q k"]
         self.recall: float | None = None
         if gallery.approximate is None:
-            self.rows, self.similarities = _exactly(query.features, gallery.features, k)
+            self.rows, self.similarities = _exactly(query, gallery, k)
         else:
             require_finite(query.features, "query", query.names)
             self.rows, self.similarities = gallery.approximate.search(query.features, k)
@@ -137,15 +143,37 @@ class Hits:
         write_text(Path(file), page(self))
 
 
+def normalized(gallery: Embedded) -> Embedded:
+    """A gallery with unit embeddings float32, for many searches: each would make them again.
+
+    Raises:
+        InputError: features hold NaN or infinity.
+        ValueError: they are not `[N, D]` of floating point.
+    """
+    features = np.asarray(check_features(gallery.features, "gallery"))
+    unit = np.empty_like(features)
+    for start in range(0, len(features), PART):
+        part = slice(start, start + PART)
+        require_finite(features[part], "gallery", gallery.names[part])
+        unit[part] = normalize_for(features[part], "cosine")
+    return gallery._replace(features=unit, unit=True)
+
+
 def _exactly(
-    query: Float[np.ndarray, "q d"], gallery: Float[np.ndarray, "g d"], k: int
+    query: Embedded, gallery: Embedded, k: int
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """The k nearest rows and their cosines; at equal ones the lower row comes first."""
-    rows = np.empty((len(query), 0), np.int32)
-    distances = np.empty((len(query), 0), np.float32)
-    for start in range(0, len(gallery), PART):
-        part = gallery[start : start + PART]
-        found, least = nearest(query, part, min(k, len(part)))
+    features, search = query.features, nearest
+    if gallery.unit:
+        features = check_features(features, "query")
+        require_finite(np.asarray(features), "query", query.names)
+        mesh = one_device(gallery.features)
+        search = partial(nearest_among, distance="cosine", block=BLOCK, mesh=mesh)
+    rows = np.empty((len(features), 0), np.int32)
+    distances = np.empty((len(features), 0), np.float32)
+    for start in range(0, len(gallery.features), PART):
+        part = gallery.features[start : start + PART]
+        found, least = search(features, part, min(k, len(part)))
         rows = np.concatenate([rows, found + np.int32(start)], axis=1)
         distances = np.concatenate([distances, least], axis=1)
         order = np.argsort(distances, axis=1, kind="stable")[:, :k]

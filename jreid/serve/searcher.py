@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jreid.datasets import MODALITIES
-from jreid.retrieval.hits import Embedded, Hit
+from jreid.retrieval.hits import Embedded, Hit, normalized
 from jreid.retrieval.model import TrainedModel
 from jreid.retrieval.page import thumbnail
 from jreid.serve.app import MAX_TOP
@@ -46,7 +46,7 @@ class Searcher:
                 blank, given, top=MAX_TOP, modality=modality, gallery_modality=gallery_modality
             )
             given = hits.gallery
-        self.gallery: Embedded = given
+        self.gallery: Embedded = normalized(given)
         self.about = {
             "method": model.config.method,
             "checkpoint": model.checkpoint["checkpoint"],

@@ -10,6 +10,7 @@ from helpers.untrained_run import make_run
 
 import jreid
 from jreid.__main__ import main
+from jreid.retrieval import hits as hits_module
 from jreid.serve import server
 
 
@@ -39,11 +40,14 @@ def test_a_query_finds_what_the_model_finds(run, gallery, tmp_path, monkeypatch)
 
     def ask(app, bound):
         client = TestClient(app, "http://127.0.0.1")
+        # It checks and normalizes the whole gallery, which is done once.
+        monkeypatch.setattr(hits_module, "nearest", None)
         for modality in ("infrared", "visible"):
             url, headers = f"/search?modality={modality}", {"Content-Type": "image/jpeg"}
             answers.append(client.post(url, content=query.read_bytes(), headers=headers).json())
         for hit in answers[0]["hits"]:
             assert client.get(hit["thumbnail"]).content.startswith(b"\xff\xd8")
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(server, "serve", ask)

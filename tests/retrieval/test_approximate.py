@@ -8,7 +8,7 @@ import pytest
 from jreid.errors import InputError
 from jreid.retrieval import hits
 from jreid.retrieval.approximate import read_or_build
-from jreid.retrieval.hits import Embedded, Hits
+from jreid.retrieval.hits import Embedded, Hits, normalized
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +118,19 @@ def test_an_exact_search_in_parts_is_the_search_of_the_whole(features, monkeypat
     parts = Hits(embedded(query[:5]), embedded(gallery), 20)
     np.testing.assert_array_equal(parts.rows, whole.rows)
     np.testing.assert_allclose(parts.similarities, whole.similarities, atol=1e-6)
+
+
+def test_a_gallery_that_is_normalized_once_finds_the_same(features, monkeypatch):
+    monkeypatch.setattr(hits, "PART", 600)
+    gallery, query = embedded(features[0]), embedded(features[1][:5])
+    wanted, once = Hits(query, gallery, 20), normalized(gallery)
+    monkeypatch.setattr(hits, "nearest", None)  # which checks and normalizes the whole gallery
+    found = Hits(query, once, 20)
+    np.testing.assert_array_equal(found.rows, wanted.rows)
+    np.testing.assert_array_equal(found.similarities, wanted.similarities)
+    assert once.unit and not gallery.unit
+    bad = np.full_like(features[1][:1], np.nan)
+    with pytest.raises(InputError, match="query features hold NaN"):
+        Hits(embedded(bad), once, 3)
+    with pytest.raises(InputError, match="gallery features hold NaN"):
+        normalized(embedded(bad))

@@ -67,7 +67,7 @@ def nearest(
     ([[1], [0]], [[0.0], [0.0]])
     """
     query, gallery = check_pair(query, gallery, distance, block)
-    Q, G = len(query), len(gallery)
+    G = len(gallery)
     if not 1 <= k <= G:
         raise InputError(f"k is {k}, but the gallery has {G} images: choose 1 to {G}.")
     if rescale_for_float32([query, gallery], distance)[0] is not query:
@@ -76,11 +76,19 @@ def nearest(
             "their largest value."
         )
     mesh = mesh or one_device(gallery)
+    return nearest_among(query, normalize_for(gallery, distance), k, distance, block, mesh)
+
+
+def nearest_among(
+    query: Features, gallery: Features, k: int, distance: str, block: int, mesh: Mesh
+) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+    """As `nearest`, of checked float32 queries, in a gallery that `normalize_for` has made."""
+    Q, G = len(query), len(gallery)
     rows = round_up(max(-(-G // mesh.size), k), GROUP)  # a device's
     tile = round_up(max(-(-rows // -(-rows // TILE)), k), GROUP)
     rows = round_up(rows, tile)
     block = min(block, round_up(Q, GROUP))
-    images = put(normalize_for(gallery, distance), rows * mesh.size, distance, mesh, split=True)
+    images = put(gallery, rows * mesh.size, distance, mesh, split=True)
     parts = []
     for start in range(0, Q, block):
         some = normalize_for(query[start : start + block], distance)
