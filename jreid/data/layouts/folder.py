@@ -11,9 +11,11 @@ splits.txt all folders are identities, and `drawn_split` splits them.
 
 A file's name may hold its camera: `c3`, `c03`, `cam3`, `camera3` or Market-1501's `c3s1` between
 underscores, hyphens and the name's ends, or MSMT17's `0000_000_03_0303morning_`. Without that,
-visible images are of camera 1 and infrared ones of camera 2.
+visible images are of camera 1 and infrared ones of camera 2; or of the first camera from 3 that no
+name has, if the other modality's names have that one.
 """
 
+import itertools
 import os
 import re
 import unicodedata
@@ -56,14 +58,16 @@ def list_images(folder: Path, setting: int = 0) -> Listing:
     has_list = os.path.lexists(folder / SPLIT_FILE)
     splits = _read_splits(folder, faults) if has_list else _unsplit(found)
     numbers = _number(splits, faults)
+    named = _named_cameras(found, splits, faults)
+    unnamed = _unnamed_cameras(named)
     rows = []
-    for name, file in found.images.items():
+    for name, camera in named.items():
         modality, identity = name.split("/")[0], _identity_of(name)
-        camera = _camera(file, modality, faults) if identity in splits else 0
-        if camera:
-            split = splits[identity][0]
-            rows.append(Row(name, numbers[identity], camera, modality, split, folder / file))
-    faults.extend(_camera_notes(rows))
+        split, path = splits[identity][0], folder / found.images[name]
+        rows.append(
+            Row(name, numbers[identity], camera or unnamed[modality], modality, split, path)
+        )
+    faults.extend(_camera_notes(rows, unnamed))
     if splits:
         faults.extend(_left_out(found, splits))
     faults.extend(_absences(found, splits))
@@ -82,17 +86,39 @@ def _identity_of(name: str) -> str:
     return unicodedata.normalize("NFC", name.split("/")[1])
 
 
-def _camera(file: str, modality: str, faults: list[Fault]) -> int:
-    """The camera in a file's name, otherwise the one of its modality; 0 for a fault."""
-    cameras = {int(match[1] or match[2]) for match in CAMERA.finditer(Path(file).stem)}
-    if len(cameras) > 1 or 0 in cameras:
-        message = f"names the cameras {sorted(cameras)}; name one, from 1, or none"
-        faults.append(Fault(file, message))
-        return 0
-    return cameras.pop() if cameras else CAMERA_OF_ALL[modality]
+def _named_cameras(found: Found, splits: Collection[str], faults: list[Fault]) -> dict[str, int]:
+    """The images of the identities in the list, and the camera in each file's name; 0 for none."""
+    named = {}
+    for name, file in found.images.items():
+        if _identity_of(name) not in splits:
+            continue
+        cameras = {int(match[1] or match[2]) for match in CAMERA.finditer(Path(file).stem)}
+        if len(cameras) > 1 or 0 in cameras:
+            message = f"names the cameras {sorted(cameras)}; name one, from 1, or none"
+            faults.append(Fault(file, message))
+        else:
+            named[name] = cameras.pop() if cameras else 0
+    return named
 
 
-def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
+def _unnamed_cameras(named: Mapping[str, int]) -> dict[str, int]:
+    """The camera of each modality's images that name none.
+
+    It is a camera that the other modality does not have, since a query skips the images of its
+    identity from its own camera.
+    """
+    visible, infrared = (
+        {camera for name, camera in named.items() if name.startswith(f"{modality}/")}
+        for modality in MODALITIES
+    )
+    free = (number for number in itertools.count(3) if number not in visible | infrared)
+    return {
+        modality: next(free) if CAMERA_OF_ALL[modality] in others else CAMERA_OF_ALL[modality]
+        for modality, others in ((VISIBLE, infrared), (INFRARED, visible))
+    }
+
+
+def _camera_notes(rows: Sequence[Row], unnamed: Mapping[str, int]) -> list[Fault]:
     """Notes on modalities with file names without a camera, and on those with one camera."""
     notes = []
     for modality in MODALITIES:
@@ -100,9 +126,11 @@ def _camera_notes(rows: Sequence[Row]) -> list[Fault]:
         silent = [row.name for row in mine if not CAMERA.search(row.path.stem)]
         cameras = {row.camera for row in mine}
         if silent:
+            (other,) = {*MODALITIES} - {modality}
             message = (
                 f"has {len(silent):,} of {len(mine):,} images without a camera in their names; "
-                f"they count as camera {CAMERA_OF_ALL[modality]}; {first_of(silent)}"
+                f"they count as camera {unnamed[modality]}, which no {other} image has; "
+                f"{first_of(silent)}"
             )
             notes.append(Fault(modality, message, "warning"))
         elif len(cameras) == 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jreid.data.layouts.folder import APPLY, COUNTS, list_images
+from jreid.datasets import MODALITIES
 
 IMAGES = {  # name: camera
     "infrared/10/a": 2,
@@ -96,6 +97,30 @@ def test_a_camera_stands_between_bounds(tmp_path, stem, camera):
     (folder / "infrared").mkdir()
     assert faults_of(folder) == []
     assert [row.camera for row in list_images(folder).rows] == [camera]
+
+
+@pytest.mark.parametrize(
+    ("visible", "infrared", "cameras"),
+    [
+        (("x_c1_1", "x_c2_1"), ("0001",), {"0001": 3}),
+        (("0001",), ("x_c1_1", "x_c3_1"), {"0001": 4}),
+        (("x_c2_1", "0001"), ("x_c1_1", "0002"), {"0001": 3, "0002": 4}),
+        (("x_c1_1", "0001"), ("x_c2_1", "0002"), {"0001": 1, "0002": 2}),
+    ],
+)
+def test_images_without_a_camera_share_none_with_the_other_modality(
+    tmp_path, visible, infrared, cameras
+):
+    names = [f"visible/anna/{stem}" for stem in visible]
+    names += [f"infrared/anna/{stem}" for stem in infrared]
+    folder = make_folder(tmp_path, names, "anna test\n")
+    rows, faults, *_ = list_images(folder)
+    stems = {row.path.stem: row.camera for row in rows}
+    assert {stem: stems[stem] for stem in cameras} == cameras
+    sides = ({row.camera for row in rows if row.modality == one} for one in MODALITIES)
+    assert not set.intersection(*sides)
+    notes = " ".join(map(str, faults))
+    assert all(f"count as camera {camera}, which no " in notes for camera in cameras.values())
 
 
 @pytest.mark.parametrize(("stem", "message"), [("c1_c2", "[1, 2]"), ("c0", "[0]")])
