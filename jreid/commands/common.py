@@ -210,9 +210,9 @@ def config_of_run(options: argparse.Namespace) -> Any:
 
 
 def dataset_of(config: Any) -> Any:
-    """The config's dataset; logs a warning if images are missing or skipped."""
+    """The config's dataset; logs a warning if images are missing, skipped or left out."""
     from jreid.data.dataset import load
-    from jreid.distributed.processes import main_process_first, require_same
+    from jreid.distributed.processes import is_main_process, main_process_first, require_same
     from jreid.runs.run import source_of
 
     data, source = config.data, source_of(config)
@@ -229,7 +229,20 @@ def dataset_of(config: Any) -> Any:
         log.info("%s: %s", data.folder, dataset.drawn_split)
     for name in dataset.skipped:
         log.warning("%s cannot be decoded and is skipped.", name)
+    if is_main_process():
+        log_warnings(dataset, data.folder)
     return dataset
+
+
+def log_warnings(dataset: Any, folder: Path) -> None:
+    """Logs a dataset's warnings, each once for a command that loads the dataset several times."""
+    for warning in dataset.warnings:
+        _log_once(f"{folder}: {warning}")
+
+
+@functools.cache
+def _log_once(warning: str) -> None:
+    log.warning("%s", warning)
 
 
 def own_dataset(config: Any, run: Any, remedy: str = OWN_FOLDER) -> Any:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jreid.commands.common import verb
+from jreid.commands.common import log_warnings, verb
 from jreid.datasets import LAYOUTS
 from jreid.errors import InputError, counted
 from jreid.find import is_outside, require_name
@@ -120,11 +120,11 @@ def _check(options: argparse.Namespace) -> int:
     }
     Console().print(format_report(report))
     for fault in report.faults:
-        print(f"{'note: ' if fault.kind == 'warning' else ''}{fault}")
+        print(f"{'note: ' if fault.harmless else ''}{fault}")
     if report.sound:
         print(f"{source.folder}: OK, no problems found")
     else:
-        wrong = sum(fault.kind != "warning" for fault in report.faults)
+        wrong = sum(not fault.harmless for fault in report.faults)
         print(f"{source.folder}: {counted(wrong, 'faults')}")
     return 0 if report.sound else 1
 
@@ -176,7 +176,9 @@ def _load(options: argparse.Namespace, allow_partial: bool) -> Any:
 
     source = _source_of(options)._replace(allow_partial=allow_partial)
     with TerminalBar() as bar:
-        return load(source, options.prepared, bar)
+        dataset = load(source, options.prepared, bar)
+    log_warnings(dataset, source.folder)
+    return dataset
 
 
 def _source_of(options: argparse.Namespace) -> Any:

@@ -41,8 +41,8 @@ class Report(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether only warnings were found."""
-        return all(fault.kind == "warning" for fault in self.faults)
+        """Whether nothing was found that makes the dataset incomplete or unusable."""
+        return all(fault.harmless for fault in self.faults)
 
 
 def check(source: Source, bar: ProgressBar = silent) -> Report:

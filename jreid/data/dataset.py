@@ -21,6 +21,7 @@ from jreid.data.layouts.layout import (
     check_rows,
     count_faults,
     find_layout,
+    first_faults,
     place,
     raise_faults,
 )
@@ -81,6 +82,7 @@ class Dataset(NamedTuple):
         files_fingerprint: SHA-256 of the folder's lists and image files.
         names: the folder's names of identities, if they are not numbers.
         drawn_split: a sentence on how the identities were split, if jreid drew the split.
+        warnings: the first faults of kind `warning`, and how many more there are.
     """
 
     table: Table
@@ -91,6 +93,7 @@ class Dataset(NamedTuple):
     files_fingerprint: str = ""
     names: Mapping[int, str] = {}
     drawn_split: str = ""
+    warnings: Sequence[str] = ()
 
 
 class Examined(NamedTuple):
@@ -153,6 +156,12 @@ def _refuse(faults: Iterable[Fault], source: Source, remedy: str = "") -> None:
     raise_faults(faults, source.folder, remedy, see=_check_command(source))
 
 
+def _warnings(listing: Listing, source: Source) -> list[str]:
+    """`Dataset.warnings` of a folder."""
+    found = [fault for fault in listing.faults if fault.kind == "warning"]
+    return first_faults(found, see=_check_command(source))
+
+
 def _check_command(source: Source) -> str:
     """The command that shows all faults of a dataset."""
     synthetic = (source.folder / LABEL_FILE).is_file()
@@ -185,7 +194,8 @@ def load(source: Source, prepared: Path, bar: ProgressBar = silent) -> Dataset:
         index = _present(index, table)
     fingerprint = _fingerprint(table.fingerprint(), index)
     files = _files_fingerprint(listing, {image.row.name: image.digest for image in images})
-    return Dataset(table, index, fingerprint, missing, skipped, files, listing.names, drawn)
+    names, warnings = listing.names, _warnings(listing, source)
+    return Dataset(table, index, fingerprint, missing, skipped, files, names, drawn, warnings)
 
 
 def _images(

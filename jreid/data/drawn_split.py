@@ -55,7 +55,7 @@ def draw_split(listing: Listing, fraction: float, seed: int) -> DrawnSplit:
         f"is missing: {count:,} of {len(whole):,} identities, drawn by their names and "
         f"config.data.split_seed={seed}, are the test split (config.data.test_fraction="
         f"{fraction}), the others are for training; write a splits.txt to choose them",
-        "warning",
+        "note",
     )
     rows = [
         row._replace(split=split[row.identity]) for row in listing.rows if row.identity in split

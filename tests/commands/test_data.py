@@ -2,10 +2,15 @@
 
 import json
 import shutil
+from itertools import product
 
 import pytest
+from PIL import Image
 
+from jreid import config as configs
 from jreid.__main__ import main
+from jreid.commands.common import dataset_of
+from jreid.datasets import MODALITIES
 from jreid.synthetic.synthesize import synthesize
 
 LAYOUTS = ["sysu_mm01", "regdb", "llcm"]
@@ -64,6 +69,52 @@ def test_a_half_unpacked_folder(capsys, rendered, tmp_path):
     status, out, _ = run(capsys, "data", "prepare", "synthetic", *flags, "--allow-partial")
     assert status == 0
     assert "(partial)" in out
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of two people, each with one image of each modality, to spoil."""
+    for number, (modality, person) in enumerate(product(MODALITIES, ("anna", "bob"))):
+        path = tmp_path / "own" / modality / person / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 16), (60 * number, 0, 0)).save(path)
+    return tmp_path / "own"
+
+
+def test_images_that_are_left_out_are_logged_whenever_a_dataset_is_loaded(capsys, own, tmp_path):
+    (own / "visible/anna/2.tif").touch()
+    (own / "visible/bob/deep").mkdir()
+    (own / "visible/bob/deep/2.png").touch()
+    (own / "visible/eve").mkdir()
+    shutil.copy(own / "visible/bob/1.png", own / "visible/eve")
+    (own / "splits.txt").write_text("anna train\n\nbob test\n")
+    prepared = f"--prepared={tmp_path}/prepared"
+    status, out, err = run(capsys, "data", "prepare", "folder", f"--source={own}", prepared)
+    assert status == 0 and "4 images of folder" in out
+    left_out = ("2.tif", "bob/deep/2.png", "does not name 1 folder, 1 image, left out")
+    lines = err.splitlines()
+    assert len(lines) == len(left_out)
+    for what in left_out:
+        (line,) = (line for line in lines if what in line)
+        assert line.startswith(f"jreid: {own}: ") and "left out" in line
+
+
+def test_what_is_left_out_is_logged_once_and_never_floods(caplog, monkeypatch, own, tmp_path):
+    for number in range(5):
+        place = own / f"copy{number}/visible/anna"
+        place.mkdir(parents=True)
+        (place / "1.png").touch()
+    flags = [f"--config.data.folder={own}", f"--config.data.prepared={tmp_path}/prepared"]
+    config = configs.load("agw:folder,small", flags)
+    with monkeypatch.context() as patch:
+        patch.setattr("jreid.distributed.processes.is_main_process", lambda: False)
+        dataset_of(config)
+    assert "left out" not in caplog.text
+    for _ in range(2):
+        dataset_of(config)
+    lines = [line for line in caplog.messages if "splits.txt" not in line]
+    assert [line.count("one folder deeper; they are left out") for line in lines] == [1, 1, 1, 0]
+    assert lines[-1] == f"{own}: and 2 more, see `jreid data check folder --source={own}`"
 
 
 @pytest.mark.fault("F13")

@@ -41,7 +41,7 @@ def test_a_fraction_of_the_identities_is_tested(fraction, test):
     assert {*split.values()} == {"train", "test"}
     assert all(len({row.split for row in drawn.rows if row.identity == n}) == 1 for n in range(10))
     assert f"{test} of 10 identities" in sentence and f"test_fraction={fraction}" in sentence
-    assert [str(fault) for fault in drawn.faults if fault.kind == "warning"] == [sentence]
+    assert [str(fault) for fault in drawn.faults if fault.kind == "note"] == [sentence]
 
 
 def test_the_split_depends_on_the_names_and_the_seed_alone():

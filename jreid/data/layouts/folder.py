@@ -132,10 +132,10 @@ def _camera_notes(rows: Sequence[Row], unnamed: Mapping[str, int]) -> list[Fault
                 f"they count as camera {unnamed[modality]}, which no {other} image has; "
                 f"{first_of(silent)}"
             )
-            notes.append(Fault(modality, message, "warning"))
+            notes.append(Fault(modality, message, "note"))
         elif len(cameras) == 1:
             message = f"has {counted(len(mine), 'images')}, all of camera {cameras.pop()}"
-            notes.append(Fault(modality, message, "warning"))
+            notes.append(Fault(modality, message, "note"))
     return notes
 
 

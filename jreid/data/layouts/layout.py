@@ -56,7 +56,8 @@ class Fault(NamedTuple):
         place: the file or folder, with `:line` where it is a line of a list.
         what: cause and remedy, which follow the place in a message: "is missing; unpack it again".
         kind: `error` is never accepted; `missing` is accepted as a partial dataset if asked for;
-            `warning` is shown and does no harm.
+            `warning`, such as images that are left out, is logged when the dataset is used; `note`
+            is shown by `data check` alone.
     """
 
     place: str
@@ -65,6 +66,11 @@ class Fault(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.place} {self.what}"
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the dataset is complete and can be used."""
+        return self.kind in ("warning", "note")
 
 
 class Listing(NamedTuple):
@@ -221,12 +227,18 @@ def raise_faults(
     Args:
         see: a command that shows all of them.
     """
-    messages = [str(fault) for fault in faults]
+    messages = first_faults(faults, most, see)
     if messages:
-        also = f", see `{see}`" if see else ""
-        more = [f"and {len(messages) - most} more{also}"] if messages[most:] else []
         last = [remedy] if remedy else []
-        raise InputError(f"{folder}: {'; '.join(messages[:most] + more + last)}.")
+        raise InputError(f"{folder}: {'; '.join(messages + last)}.")
+
+
+def first_faults(faults: Iterable[Fault], most: int = 3, see: str = "") -> list[str]:
+    """The first of these faults in words, and how many more there are; `see` as `raise_faults`."""
+    messages = [str(fault) for fault in faults]
+    also = f", see `{see}`" if see else ""
+    more = [f"and {len(messages) - most} more{also}"] if messages[most:] else []
+    return messages[:most] + more
 
 
 def first_of(places: Sequence[str]) -> str:

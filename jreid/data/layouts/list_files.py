@@ -37,7 +37,7 @@ def whole_number(text: str) -> int | None:
 
 
 def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN) -> list[Line]:
-    """The lines of a UTF-8 text; byte order marks, odd line ends and blank lines give warnings."""
+    """The lines of a UTF-8 text; byte order marks, odd line ends and blank lines give notes."""
     path = folder / file
     try:
         if not path.is_file():
@@ -56,16 +56,16 @@ def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN
         return []
     if content.startswith(b"\xef\xbb\xbf"):
         message = "begins with a byte order mark, which is ignored"
-        faults.append(Fault(f"{file}:1", message, "warning"))
+        faults.append(Fault(f"{file}:1", message, "note"))
     if "\r" in text:
-        faults.append(Fault(file, "has line ends of another system, which are ignored", "warning"))
+        faults.append(Fault(file, "has line ends of another system, which are ignored", "note"))
     texts = re.split("\r\n|\r|\n", text.rstrip())
     lines = [Line(f"{file}:{n}", text.strip()) for n, text in enumerate(texts, 1)]
     blank = [line.place for line in lines if not line.text]
     if len(blank) == len(lines):
         faults.append(Fault(file, f"is empty; {remedy}"))
     elif blank:
-        faults.append(Fault(blank[0], "is blank, which is ignored", "warning"))
+        faults.append(Fault(blank[0], "is blank, which is ignored", "note"))
     return [line for line in lines if line.text]
 
 

@@ -139,7 +139,7 @@ def _entries(named: Iterable[tuple[str, Any, Any, str]], faults: list[Fault]) ->
             entries[match["name"]] = Entry(place, match["name"], identity)
     if again:
         message = f"names an image again ({len(again)} in all), which the authors count again and "
-        faults.append(Fault(again[0], f"{message}jreid counts once", "warning"))
+        faults.append(Fault(again[0], f"{message}jreid counts once", "note"))
     return [*entries.values()]
 
 
@@ -194,7 +194,7 @@ def _origins(rows: Iterable[Row]) -> list[Fault]:
     numbers = " and ".join(f"{people[one]:,} of {TITLES[one]}" for one in sorted(people))
     message = f"holds identities of other datasets, test people included: {numbers}; do not test a "
     message += "model on people that it was trained on under the name of the other dataset"
-    return [Fault("the folder", message, "warning")]
+    return [Fault("the folder", message, "note")]
 
 
 def _totals(rows: Iterable[Row]) -> list[Fault]:

@@ -55,7 +55,7 @@ def test_a_list_of_images_is_read(tmp_path):
 def test_another_systems_text_is_odd_and_gives_the_same_entries(tmp_path, content, said):
     entries, faults = entries_of(tmp_path, content)
     assert entries == ENTRIES
-    assert [fault.kind for fault in faults] == ["warning"]
+    assert [fault.kind for fault in faults] == ["note"]
     assert said in str(faults[0])
 
 
@@ -63,7 +63,7 @@ def test_blank_lines_are_odd_once_and_keep_the_numbers_of_the_others(tmp_path):
     entries, faults = entries_of(tmp_path, CLEAN.replace("\n", "\n\n \n", 1))
     assert [entry.name for entry in entries] == [entry.name for entry in ENTRIES]
     assert [entry.place for entry in entries] == ["list.txt:1", "list.txt:4", "list.txt:5"]
-    assert faults == [Fault("list.txt:2", "is blank, which is ignored", "warning")]
+    assert faults == [Fault("list.txt:2", "is blank, which is ignored", "note")]
 
 
 def test_blank_lines_at_the_end_are_nothing(tmp_path):

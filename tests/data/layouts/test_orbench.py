@@ -83,9 +83,10 @@ def test_rows_carry_what_names_and_lists_say(folder):
     assert [row.name for row in listing.rows] == sorted(row.name for row in listing.rows)
 
 
-def test_warnings_say_where_people_come_from_and_what_is_left_out(folder):
+def test_what_is_left_out_and_where_people_come_from_is_said(folder):
     warnings = "\n".join(what for _, what, _ in faults(folder, ("warning",)))
-    assert "2 of LLCM and 2 of SYSU-MM01" in warnings
+    ((_, note, _),) = faults(folder, ("note",))
+    assert "2 of LLCM and 2 of SYSU-MM01" in note
     assert "4 images in places that this layout does not have" in warnings  # cp and sk
     assert "45,113" in warnings and "second-hand" not in warnings
 
@@ -100,7 +101,7 @@ def test_images_that_no_list_names_are_left_out(folder):
 def test_an_image_listed_twice_counts_once(folder):
     edit_test(folder, lambda test: test["NIR"].append(test["NIR"][0]))
     assert not faults(folder) and len(list_images(folder).rows) == 20
-    assert any("NIR:5" in place for place, _, _ in faults(folder, ("warning",)))
+    assert any("NIR:5" in place for place, _, _ in faults(folder, ("note",)))
 
 
 @pytest.mark.parametrize(

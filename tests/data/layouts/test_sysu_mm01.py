@@ -290,7 +290,7 @@ def test_a_byte_order_mark_line_ends_and_blank_lines_are_only_odd(folder):
     (folder / "exp/test_id.txt").write_text("\n6\n")
     listing = list_images(folder)
     assert listing.rows == rows
-    assert [fault.kind for fault in listing.faults] == ["warning"] * 3
+    assert [fault.kind for fault in listing.faults] == ["note"] * 3
 
 
 def test_other_systems_files_are_only_counted(folder):
