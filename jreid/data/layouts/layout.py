@@ -127,8 +127,8 @@ def find_layout(name: str) -> Layout:
 def check_rows(listing: Listing, layout: str) -> None:
     """Raises InputError for the first row, of a layout outside of jreid, that cannot be used.
 
-    Names must be unique: packed images, fingerprints and features are found by them. All rows have
-    a split, or none has: then all are drawn.
+    Names must be unique: packed images, fingerprints and features are found by them. An identity is
+    in one split. All rows have a split, or none has: then all are drawn.
     """
     without = [row for row in listing.rows if not row.split]
     if without and len(without) < len(listing.rows):
@@ -137,6 +137,7 @@ def check_rows(listing: Listing, layout: str) -> None:
             "others have one; give a split to all rows, or to none."
         )
     paths: dict[str, Path] = {}
+    splits: dict[int, str] = {}
     for row in listing.rows:
         fault = _row_fault(row)
         if fault:
@@ -147,6 +148,12 @@ def check_rows(listing: Listing, layout: str) -> None:
                 f"{row.path}; give each image a name of its own."
             )
         paths[row.name] = row.path
+        if splits.setdefault(row.identity, row.split) != row.split:
+            raise InputError(
+                f"list_images of {layout}: identity {row.identity} is in the splits "
+                f"{splits[row.identity]} and {row.split}, which has {row.name!r}; give all rows of "
+                "an identity the same split."
+            )
 
 
 def _row_fault(row: Row) -> str:

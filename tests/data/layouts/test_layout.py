@@ -69,6 +69,18 @@ def test_rows_of_which_some_have_a_split_are_refused(listed, rows):
         check(source)
 
 
+@pytest.mark.parametrize(
+    "splits", [("train", "test"), ("validation", "test"), ("train", "validation")]
+)
+@pytest.mark.parametrize("act", [check, lambda source: load(source, Path("prepared"))])
+def test_an_identity_of_two_splits_is_refused(act, splits, listed, rows):
+    both = [row._replace(split=split) for row, split in zip(rows[:2], splits, strict=True)]
+    with pytest.raises(InputError) as error:
+        act(listed([*both, *rows[2:]]))
+    first, second = splits
+    assert f"identity 0 is in the splits {first} and {second}" in str(error.value)
+
+
 @pytest.mark.parametrize("change", [{}, {"camera": 3}, {"modality": "infrared"}])
 @pytest.mark.parametrize("act", [check, lambda source: load(source, Path("prepared"))])
 def test_a_name_of_two_images_is_refused(act, change, listed, rows, tmp_path, monkeypatch):
