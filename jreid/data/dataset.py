@@ -38,6 +38,7 @@ TAKE_PARTIAL = (
     "or accept it as it is, which marks every result: `data prepare --allow-partial`, `train "
     "--config.data.allow_partial=true`"
 )
+NO_IMAGES = "holds none of the images in its lists; give the folder of the dataset"
 MAX_SKIPPED = 0.001  # of the training images
 
 
@@ -148,6 +149,8 @@ def examine(source: Source) -> Examined:
         check_rows(listing, source.layout)
     listing, drawn = draw_split(listing, source.test_fraction, source.split_seed)
     faults = listing.faults + count_faults(expected, listing.rows)
+    if not listing.rows and all(fault.harmless for fault in faults):
+        faults.append(Fault("the folder", NO_IMAGES))
     return Examined(listing._replace(faults=faults), expected, drawn)
 
 
@@ -243,10 +246,7 @@ def _accepted(source: Source) -> tuple[Listing, bool, str]:
     if not source.allow_partial:
         _refuse(missing, source, TAKE_PARTIAL)
     if not listing.rows:
-        raise InputError(
-            f"{source.folder} holds none of the images in its lists; give the folder of the "
-            "dataset."
-        )
+        raise InputError(f"{source.folder} {NO_IMAGES}.")
     return listing, bool(missing), drawn
 
 

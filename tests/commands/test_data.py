@@ -81,6 +81,18 @@ def own(tmp_path):
     return tmp_path / "own"
 
 
+def test_a_folder_without_images_is_not_sound_and_train_says_why(capsys, own, tmp_path):
+    for modality in MODALITIES:
+        for path in (own / modality).rglob("*.png"):
+            path.rename(own / modality / f"{path.parent.name}.png")
+    status, out, _ = run(capsys, "data", "check", "folder", f"--source={own}")
+    cause = "visible holds no image in a folder of an identity; put the visible images into folders"
+    assert status == 1 and cause in out and "OK" not in out
+    flags = ["--config=agw:folder,small", f"--config.data.folder={own}", "--config.weights=none"]
+    status, _, err = run(capsys, "train", *flags, f"--workdir={tmp_path}/run")
+    assert status == 2 and cause in err.splitlines()[-1]
+
+
 def test_images_that_are_left_out_are_logged_whenever_a_dataset_is_loaded(capsys, own, tmp_path):
     (own / "visible/anna/2.tif").touch()
     (own / "visible/bob/deep").mkdir()

@@ -156,9 +156,11 @@ def _absences(found: Found, splits: Mapping[str, tuple[str, str]]) -> list[Fault
     """Modalities and identities without an image."""
     faults = []
     for modality in MODALITIES:
-        if modality not in found.folders:
-            message = f"is missing; put the {modality} images into folders {modality}/IDENTITY"
-            faults.append(Fault(modality, message))
+        if not any(name.startswith(f"{modality}/") for name in found.images):
+            empty = modality in found.folders
+            what = "holds no image in a folder of an identity" if empty else "is missing"
+            remedy = f"put the {modality} images into folders {modality}/IDENTITY"
+            faults.append(Fault(modality, f"{what}; {remedy}"))
     there = {_identity_of(name) for name in found.images}
     for identity, (_, place) in splits.items():
         if identity not in there:
@@ -171,8 +173,11 @@ def _read_splits(folder: Path, faults: list[Fault]) -> dict[str, tuple[str, str]
     """From identity folder to its split and the line that gives it."""
     remedy = "write one line IDENTITY SPLIT for each identity"
     splits: dict[str, tuple[str, str]] = {}
-    for line in read_lines(folder, SPLIT_FILE, faults, remedy):
-        text = unicodedata.normalize("NFC", re.sub(r"(^|\s)#.*", "", line.text))
+    lines = read_lines(folder, SPLIT_FILE, faults, remedy)
+    texts = [unicodedata.normalize("NFC", re.sub(r"(^|\s)#.*", "", line.text)) for line in lines]
+    if lines and not any(map(str.strip, texts)):
+        faults.append(Fault(SPLIT_FILE, f"names no identity; {remedy}"))
+    for line, text in zip(lines, texts, strict=True):
         if not text.strip():
             continue
         *identities, split = text.rsplit(maxsplit=1)

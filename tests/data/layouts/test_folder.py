@@ -93,10 +93,9 @@ def test_nothing_is_known_of_it_beforehand(folder):
     ],
 )
 def test_a_camera_stands_between_bounds(tmp_path, stem, camera):
-    folder = make_folder(tmp_path, [f"visible/1/{stem}"], "1 train\n")
-    (folder / "infrared").mkdir()
+    folder = make_folder(tmp_path, [f"visible/1/{stem}", "infrared/1/c99"], "1 train\n")
     assert faults_of(folder) == []
-    assert [row.camera for row in list_images(folder).rows] == [camera]
+    assert [row.camera for row in list_images(folder).rows] == [99, camera]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +180,20 @@ def test_a_list_that_is_a_link_to_nowhere_is_a_fault_and_no_missing_list(folder)
     ((message, _),) = faults_of(folder)
     assert message.startswith("splits.txt")
     assert list_images(folder).rows == []
+
+
+@pytest.mark.parametrize("images", [[], ["visible/a", "infrared/b"]])
+def test_a_folder_without_an_image_of_an_identity_is_wrong(tmp_path, images):
+    folder = make_folder(tmp_path, [*images, "visible/.hidden/a", "infrared/.hidden/a"])
+    (folder / "splits.txt").unlink()
+    message = "holds no image in a folder of an identity"
+    wrong = [(what, kind) for what, kind in faults_of(folder) if kind == "error"]
+    assert wrong == [(f"{one} {message}", "error") for one in MODALITIES]
+
+
+def test_a_list_of_comments_is_wrong(folder):
+    (folder / "splits.txt").write_text("# 7 train\n\n  # 10 test\n")
+    assert ("splits.txt names no identity", "error") in faults_of(folder)
 
 
 def test_without_a_list_everybody_is_listed_without_a_split(folder):

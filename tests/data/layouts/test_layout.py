@@ -63,6 +63,14 @@ def test_a_row_that_cannot_be_used_is_named(change, message, listed, rows):
         check(source)
 
 
+def test_a_layout_without_rows_and_faults_is_not_sound(listed, tmp_path):
+    source = listed([])
+    report = check(source)
+    assert not report.sound and "holds none of the images" in str(report.faults[0])
+    with pytest.raises(InputError, match="holds none of the images"):
+        load(source, tmp_path / "prepared")
+
+
 def test_rows_of_which_some_have_a_split_are_refused(listed, rows):
     source = listed([*rows[:-1], rows[-1]._replace(split="")])
     with pytest.raises(InputError, match="some images have no split, such as '3_2', and"):
