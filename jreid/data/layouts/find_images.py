@@ -61,14 +61,14 @@ def find_images(folder: Path, places: re.Pattern[str] | None, keep_suffixes: boo
     while todo:
         place, linked, hidden = todo.pop()
         home = places is None or _holds_images(place, places)
-        for entry in _scan(folder, place, [] if hidden else walk.faults):
+        for entry in _scan(folder, place, _kind(place, places), [] if hidden else walk.faults):
             path = f"{place}/{entry.name}" if place else entry.name
             in_layout = places is not None and places.fullmatch(path) is not None
             is_hidden = hidden or entry.name.startswith(".") or entry.name == ARCHIVER
             if _is_folder(entry, follow=in_layout and not is_hidden):
                 if is_hidden:
                     todo.append((path, False, True))
-                elif (in_layout or not linked) and _is_text(path, walk.faults):
+                elif (in_layout or not linked) and _is_text(path, walk.faults, _kind(path, places)):
                     walk.folders.add(path)
                     todo.append((path, linked or entry.is_symlink(), False))
             elif places is None and not is_hidden and _is_folder(entry, follow=True):
@@ -91,20 +91,28 @@ def _sort_in(path: str, entry: os.DirEntry[str], home: bool, hidden: bool, walk:
         walk.hidden.append(_printable(path))
     elif not is_read:
         walk.unread.append(_printable(path))
+    elif not home:
+        walk.misplaced.append(_printable(path))
     elif not _is_text(path, walk.faults):
         return
     elif not _is_file(entry):
         message = "is a broken link or not a regular file; replace it by the image"
         walk.faults.append(Fault(path, message, "missing"))
     else:
-        (walk.images if home else walk.misplaced).append(path)
+        walk.images.append(path)
 
 
-def _is_text(path: str, faults: list[Fault]) -> bool:
+def _kind(place: str, places: re.Pattern[str] | None) -> str:
+    """How bad it is that a folder cannot be used: only those of the layout hold its images."""
+    needed = places is None or not place or places.fullmatch(place)
+    return "error" if needed else "warning"
+
+
+def _is_text(path: str, faults: list[Fault], kind: str = "error") -> bool:
     if not UNPRINTABLE.search(path):
         return True
     message = "has a name that is not plain UTF-8 text; rename it"
-    faults.append(Fault(_printable(path), message))
+    faults.append(Fault(_printable(path), message, kind))
     return False
 
 
@@ -141,14 +149,16 @@ def _holds_images(place: str, places: re.Pattern[str]) -> bool:
     return match is not None and match["identity"] is not None
 
 
-def _scan(folder: Path, place: str, faults: list[Fault]) -> Iterator[os.DirEntry[str]]:
-    """A folder's entries by name."""
+def _scan(folder: Path, place: str, kind: str, faults: list[Fault]) -> Iterator[os.DirEntry[str]]:
+    """A folder's entries by name; a fault of this kind if it cannot be read."""
     try:
         with os.scandir(folder / place) as entries:
             seen = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        message = f"cannot be read ({error.strerror}); make it readable or unpack the dataset again"
-        faults.append(Fault(place or ".", message))
+        needed = "make it readable or unpack the dataset again"
+        remedy = needed if kind == "error" else "it is left out"
+        message = f"cannot be read ({error.strerror}); {remedy}"
+        faults.append(Fault(place or ".", message, kind))
         return
     yield from seen
 

@@ -356,16 +356,40 @@ def test_a_dataset_one_folder_deeper_is_one_fault(folder):
     assert faults_of(folder) == [(message, "warning")]
 
 
-def test_an_unreadable_folder_is_a_fault(folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("visible/7", "error"),
+        ("visible/7/deep", "warning"),
+        ("lost+found", "warning"),
+        ("System Volume Information", "warning"),
+    ],
+)
+def test_an_unreadable_folder_matters_only_in_the_layout(folder, monkeypatch, place, kind):
+    (folder / place).mkdir(exist_ok=True)
     scandir = os.scandir
 
     def refuse(path):
-        if Path(path) == folder / "visible" / "7":
+        if Path(path) == folder / place:
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
     monkeypatch.setattr("os.scandir", refuse)
-    assert faults_of(folder) == [("visible/7 cannot be read (Permission denied)", "error")]
+    assert faults_of(folder) == [(f"{place} cannot be read (Permission denied)", kind)]
+
+
+def test_odd_names_and_broken_links_beside_the_layout_are_left_out(folder):
+    rows = columns_of(folder)
+    (folder / "backup").mkdir()
+    (folder / "backup/gone.jpg").symlink_to("nowhere")
+    for name in (b"backup/\xe9.jpg", b"line\nend"):
+        path = os.fsencode(folder) + b"/" + name
+        Path(os.fsdecode(path)).touch() if name.endswith(b"jpg") else os.mkdir(path)
+    assert columns_of(folder) == rows
+    assert faults_of(folder) == [
+        ("line?end has a name that is not plain UTF-8 text", "warning"),
+        (f"the folder holds 2 {MISPLACED} (2 .jpg), left out", "warning"),
+    ]
 
 
 def test_a_name_that_is_no_text_is_a_fault_that_can_be_printed(folder):
