@@ -23,7 +23,7 @@ from jreid.defaults import Config, defaults
 from jreid.defaults import both_directions as both_directions
 from jreid.defaults import scale_down as scale_down
 from jreid.errors import InputError
-from jreid.files import parse_json
+from jreid.files import read_json
 from jreid.find import names_in, nearest
 from jreid.paths import local_path
 
@@ -142,7 +142,7 @@ def read(path: Path) -> Config:
             default.
     """
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not isinstance(content, dict):
             raise ValueError("it is not a JSON object")
         config = ConfigDict(_tuples(migrated(content))).lock()

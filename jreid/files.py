@@ -1,6 +1,7 @@
 """Writes files and folders completely or not at all, even if the process or the power fails.
 
-Also reads JSON strictly, and hashes files. Imports nothing of jreid but its errors.
+Also reads files of limited size and JSON strictly, and hashes files. Imports nothing of jreid but
+its errors.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any, BinaryIO
 
 from jreid.errors import InputError
 
+LARGEST = 200_000_000  # bytes of a list or a record
 LOOKED_AGAIN = 0.1  # seconds after which a lock is tried again
 log = logging.getLogger(__name__)
 # The name of a file that is being written.
@@ -90,6 +93,26 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, as hexadecimal digits; OSError as `Path.open`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_limited(path: Path, most: int = LARGEST) -> bytes:
+    """The content of a file of at most `most` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, or not a regular file.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe may never return
+        raise ValueError("it is not a regular file")
+    if found.st_size > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file in UTF-8; errors as `read_limited` and `parse_json`."""
+    return parse_json(read_limited(path).decode())
 
 
 def parse_json(text: str) -> Any:

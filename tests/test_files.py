@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -8,13 +9,33 @@ import pytest
 from helpers.paths import ROOT
 
 from jreid.errors import InputError
-from jreid.files import UNFINISHED, one_at_a_time, sha256_of, write_text, write_whole
+from jreid.files import (
+    LARGEST,
+    UNFINISHED,
+    one_at_a_time,
+    read_json,
+    sha256_of,
+    write_text,
+    write_whole,
+)
 
 
 def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path):
     write_text(tmp_path / "a" / "b.txt", "röd")
     assert (tmp_path / "a" / "b.txt").read_bytes() == "röd".encode()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+def test_a_file_that_is_too_large_or_a_pipe_is_not_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": "röd"}', encoding="utf-8")
+    assert read_json(path) == {"a": "röd"}
+    os.truncate(path, LARGEST + 1)
+    with pytest.raises(ValueError, match="larger than 200,000,000 bytes"):
+        read_json(path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_json(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("name", [".", "..", "/", "", "folder"])

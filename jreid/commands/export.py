@@ -7,7 +7,7 @@ from typing import Any
 
 from jreid.commands.common import add_run_flags, config_of_run, own_dataset, verb
 from jreid.errors import InputError
-from jreid.files import parse_json
+from jreid.files import read_json
 from jreid.progress import TerminalBar
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def _export(options: argparse.Namespace) -> int:
     variables, checkpoint = checkpoint_variables(model, run, options.checkpoint)
     log.info("exporting the %s checkpoint, step %s", options.checkpoint, checkpoint["step"])
     content = export(options.format, model, variables, checkpoint, options.output)
-    card = parse_json(card_of(options.output).read_text(encoding="utf-8"))
+    card = read_json(card_of(options.output))
     options.document = {"output": options.output, "card": card, "check": None}
     print(f"export  {options.output} ({len(content) / 1e6:.1f} MB)")
     print(f"card    {card_of(options.output)}")

@@ -16,7 +16,7 @@ from jreid.engine.model import Model
 from jreid.errors import InputError
 from jreid.export import onnx, stablehlo
 from jreid.export.embedder import make_embedder
-from jreid.files import parse_json, write_text, write_whole
+from jreid.files import read_json, write_text, write_whole
 from jreid.methods import Config, Variables
 from jreid.optional_parts import require_part
 from jreid.runs.bundle import warn_of_paths, without_paths
@@ -58,7 +58,7 @@ def check_output(output: Path) -> None:
 
 def _is_card(path: Path) -> bool:
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and {"format", "file", "sha256"} <= content.keys()

@@ -14,6 +14,7 @@ from jreid import config as configs
 from jreid.data.dataset import Dataset
 from jreid.distributed.mesh import devices
 from jreid.errors import InputError
+from jreid.files import read_limited
 from jreid.find import outside_version
 from jreid.methods import Config
 from jreid.versions import PACKAGES, TENSORFLOW, installed, revision
@@ -35,7 +36,7 @@ def read_record(file: Path) -> dict[str, Any]:
         InputError: it cannot be read.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads(read_limited(file).decode())
         fault = _fault(record)
         if fault:
             raise ValueError(fault)

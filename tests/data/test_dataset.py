@@ -182,6 +182,12 @@ def test_a_folder_called_as_a_synthetic_dataset_can_be_rendered(tmp_path, name, 
     assert "agreement" not in str(error.value)
 
 
+def test_a_label_that_does_not_fit_the_memory_is_refused(source, tmp_path):
+    os.truncate(source.folder / "synthetic.json", 200 * 10**9)
+    with pytest.raises(InputError, match=r"synthetic\.json is damaged"):
+        load(source, tmp_path / "prepared")
+
+
 def test_the_whole_synthetic_dataset_is_not_the_tiny_one(source, tmp_path):
     label = json.loads((source.folder / "synthetic.json").read_text())
     (source.folder / "synthetic.json").write_text(json.dumps(label | {"preset": "default"}))

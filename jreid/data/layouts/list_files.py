@@ -11,6 +11,7 @@ from typing import NamedTuple
 from jreid.data.layouts.find_images import Found, outermost_gone
 from jreid.data.layouts.layout import UNPRINTABLE, Fault, Row
 from jreid.errors import counted
+from jreid.files import read_limited
 
 AGAIN = "take the list from the dataset's archive again"
 UNPACK = "unpack the dataset again"
@@ -45,14 +46,15 @@ def read_lines(folder: Path, file: str, faults: list[Fault], remedy: str = AGAIN
             fault = Fault(gone, f"is missing; {remedy}", "missing")
             faults += [fault] if fault not in faults else []
             return []
-        content = path.read_bytes()
+        content = read_limited(path)
         text = content.decode("utf-8-sig")
-    except OSError as error:
-        faults.append(Fault(file, f"cannot be read ({error.strerror}); {remedy}"))
-        return []
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         faults.append(Fault(f"{file}:{line}", f"is not UTF-8 text; {remedy}"))
+        return []
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        faults.append(Fault(file, f"cannot be read ({cause}); {remedy}"))
         return []
     if content.startswith(b"\xef\xbb\xbf"):
         message = "begins with a byte order mark, which is ignored"

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from jreid.files import read_limited
+
 LARGEST = 200_000_000  # bytes, unpacked; SYSU-MM01's permutations are 40 million as doubles
 DEEPEST = 4  # cells within cells
 MATRIX, COMPRESSED, CELLS, COMPLEX = 14, 15, 1, 0x0800
@@ -27,9 +29,7 @@ def read_cells(path: Path, name: str) -> np.ndarray:
         OSError: the file cannot be read.
         ValueError: it is damaged, too large, of another format, or has no such cell array.
     """
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"it is larger than {LARGEST:,} bytes")
-    content = memoryview(path.read_bytes())
+    content = memoryview(read_limited(path, LARGEST))
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
     if order is None:
         raise ValueError("it is not a MATLAB 5.0 file, which `save -v7` writes")

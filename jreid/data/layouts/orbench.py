@@ -30,7 +30,7 @@ from jreid.data.layouts.list_files import (
 from jreid.data.layouts.synthetic_label import LABEL_FILE
 from jreid.datasets import INFRARED, VISIBLE
 from jreid.errors import counted
-from jreid.files import parse_json
+from jreid.files import read_json
 
 TRAIN, TEST = "train_annos.json", "test_gallery_and_queries.json"
 LISTS = {"RGB_GALLERY": "vis", "NIR": "nir"}  # of the test file
@@ -146,7 +146,7 @@ def _entries(named: Iterable[tuple[str, Any, Any, str]], faults: list[Fault]) ->
 def _read(folder: Path, file: str, kind: type, faults: list[Fault]) -> Any:
     """The content of a JSON file; empty if it cannot be used."""
     try:
-        content = parse_json((folder / file).read_text(encoding="utf-8"))
+        content = read_json(folder / file)
         if not isinstance(content, kind) or not content:
             raise ValueError(f"its content is not a {kind.__name__} with entries")
         return content

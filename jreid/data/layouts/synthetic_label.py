@@ -8,6 +8,7 @@ from typing import Any
 
 from jreid.datasets import LAYOUTS, MODALITIES, SPLITS
 from jreid.errors import InputError
+from jreid.files import read_limited
 
 LABEL_FILE = "synthetic.json"
 
@@ -28,7 +29,7 @@ def read_label(folder: Path) -> Mapping[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        label = json.loads(path.read_text())
+        label = json.loads(read_limited(path))
         complete = (
             {*label} == LABEL_FIELDS
             and label["layout"] in LAYOUTS

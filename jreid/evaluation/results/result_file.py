@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jreid.errors import InputError
-from jreid.files import parse_json
+from jreid.files import read_json
 
 REQUIRED = ("fingerprint", "label", "rerank", "protocol", "cmc", "mAP", "mINP")
 TEXTS = (
@@ -32,9 +32,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     path = path / "result.json" if path.is_dir() else path
     try:
-        if path.exists() and not path.is_file():  # reading it may never return
-            raise ValueError("it is a pipe, a device or a socket, not a regular file")
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as a result ({error}); give a result.json that jreid wrote."

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -64,6 +66,14 @@ def test_blank_lines_are_odd_once_and_keep_the_numbers_of_the_others(tmp_path):
     assert [entry.name for entry in entries] == [entry.name for entry in ENTRIES]
     assert [entry.place for entry in entries] == ["list.txt:1", "list.txt:4", "list.txt:5"]
     assert faults == [Fault("list.txt:2", "is blank, which is ignored", "note")]
+
+
+def test_a_list_that_does_not_fit_the_memory_is_a_fault(tmp_path):
+    (tmp_path / "list.txt").touch()
+    os.truncate(tmp_path / "list.txt", 200 * 10**9)  # sparse: it takes no place on the disk
+    faults: list[Fault] = []
+    assert read_lines(tmp_path, "list.txt", faults) == []
+    assert message(faults) == ["list.txt cannot be read (it is larger than 200,000,000 bytes)"]
 
 
 def test_blank_lines_at_the_end_are_nothing(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 from collections import Counter
 
@@ -102,6 +103,11 @@ def test_an_image_listed_twice_counts_once(folder):
     edit_test(folder, lambda test: test["NIR"].append(test["NIR"][0]))
     assert not faults(folder) and len(list_images(folder).rows) == 20
     assert any("NIR:5" in place for place, _, _ in faults(folder, ("note",)))
+
+
+def test_a_list_that_does_not_fit_the_memory_is_a_fault(folder):
+    os.truncate(folder / "train_annos.json", 200 * 10**9)
+    assert any("larger than 200,000,000 bytes" in what for _, what, _ in faults(folder))
 
 
 @pytest.mark.parametrize(
