@@ -125,11 +125,15 @@ def find_layout(name: str) -> Layout:
 
 
 def check_rows(listing: Listing, layout: str) -> None:
-    """Raises InputError for the first row, of a layout outside of jreid, that cannot be used.
+    """Raises InputError for the first row or fault, of a layout outside of jreid, of a wrong form.
 
     Names must be unique: packed images, fingerprints and features are found by them. An identity is
     in one split. All rows have a split, or none has: then all are drawn.
     """
+    for name, values, kind in (("rows", listing.rows, Row), ("faults", listing.faults, Fault)):
+        require_type(f"list_images of {layout}, as {name},", values, list)
+        for value in values:
+            require_type(f"list_images of {layout}, among its {name},", value, kind)
     without = [row for row in listing.rows if not row.split]
     if without and len(without) < len(listing.rows):
         raise InputError(

@@ -20,9 +20,9 @@ LAYOUT = "outside.layout_of_this_test"
 def listed(tmp_path, monkeypatch):
     """A source whose layout lists the given rows."""
 
-    def source(rows) -> Source:
+    def source(rows, faults=()) -> Source:
         module = ModuleType(LAYOUT)
-        vars(module)["list_images"] = lambda folder, setting: Listing(rows, [], {})
+        vars(module)["list_images"] = lambda folder, setting: Listing(rows, [*faults], {})
         for name in (LAYOUT, LAYOUT.partition(".")[0]):
             monkeypatch.setitem(sys.modules, name, module)
         (tmp_path / "data").mkdir()
@@ -69,6 +69,23 @@ def test_a_layout_without_rows_and_faults_is_not_sound(listed, tmp_path):
     assert not report.sound and "holds none of the images" in str(report.faults[0])
     with pytest.raises(InputError, match="holds none of the images"):
         load(source, tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("act", [check, lambda source: load(source, Path("prepared"))])
+def test_a_row_of_another_type_is_refused(act, listed, rows):
+    message = f"^list_images of {LAYOUT}, among its rows, returns a tuple, not a .*Row;"
+    with pytest.raises(InputError, match=message):
+        act(listed([*rows, tuple(rows[0])]))
+
+
+def test_a_fault_of_another_type_is_refused(listed, rows):
+    with pytest.raises(InputError, match=r"among its faults, returns a str, not a .*Fault;"):
+        check(listed(rows, ["a.png is missing"]))
+
+
+def test_rows_that_are_no_list_are_refused(listed, rows):
+    with pytest.raises(InputError, match=r"as rows, returns a generator, not a .*list;"):
+        check(listed(row for row in rows))
 
 
 def test_rows_of_which_some_have_a_split_are_refused(listed, rows):
