@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from jreid.data.check import check, format_report
-from jreid.data.dataset import Source
+from jreid.data.dataset import Source, make_table
 from jreid.data.layouts.layout import Group
 
 
@@ -60,6 +60,15 @@ def test_the_table_shows_expected_and_found(source):
         line for line in shown(report) if line.split()[:3] == [differs.split, differs.modality, "4"]
     ]
     assert line.split()[-2:] == [str(images - 1), str(images)]
+
+
+def test_the_bytes_of_the_images_are_not_kept(source, monkeypatch):
+    kept = []
+    monkeypatch.setattr(
+        "jreid.data.check.make_table", lambda images: kept.extend(images) or make_table(images)
+    )
+    check(source)
+    assert kept and {len(image.content) for image in kept} == {32}
 
 
 @pytest.mark.fault("C1")
