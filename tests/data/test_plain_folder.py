@@ -31,7 +31,7 @@ def test_what_is_left_out_is_reported_by_kind(tmp_path):
     names, _, notes = read_folder(tmp_path)
     assert names == ["a"]
     assert {note.what.split(", left out")[0] for note in notes} == {
-        "holds 6 files of other formats (1 .db, 5 .tif)",
+        "holds 5 files of other formats (5 .tif)",
         "holds 3 images in hidden files and folders (2 .jpg, 1 .png)",
         "holds 1 link to folders",
     }

@@ -11,9 +11,9 @@ from jreid.data.layouts.layout import UNPRINTABLE, Fault, first_of
 from jreid.errors import counted
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # in small or capital letters
-# Image formats that jreid does not read; .db is Windows' Thumbs.db, which holds thumbnails.
+# Image formats that jreid does not read.
 OTHER_SUFFIXES = re.compile(
-    r"\.(?:avif|db|dib|gif|hei[cf]|jfif|jp2|jpe|pgm|ppm|tga|tiff?|webp)", re.IGNORECASE
+    r"\.(?:avif|dib|gif|hei[cf]|jfif|jp2|jpe|pgm|ppm|tga|tiff?|webp)", re.IGNORECASE
 )
 ARCHIVER = "__MACOSX"  # a folder that an archiver leaves behind, with hidden files
 

@@ -99,7 +99,7 @@ def test_counts_and_cameras_that_are_not_there_are_warnings(folder):
     assert "136,156 of 1,930" in warnings(folder)
     assert "camera 03 of the experiment" in warnings(folder) and "4 of 6" in warnings(folder)
     (folder / "01/0001/Thumbs.db").write_bytes(b"x")
-    assert "Thumbs.db" in warnings(folder) and not found(folder)
+    assert "Thumbs.db" not in warnings(folder) and not found(folder)
 
 
 def test_people_to_train_on_that_one_side_sees_are_left_out(folder):
