@@ -38,6 +38,10 @@ TAKE_PARTIAL = (
     "or accept it as it is, which marks every result: `data prepare --allow-partial`, `train "
     "--config.data.allow_partial=true`"
 )
+TAKE_MORE = (
+    " into an empty folder, or give a changed dataset a name of its own, so that its counts are "
+    "not compared: `train --config.data.name=NAME`"
+)
 NO_IMAGES = "holds none of the images in its lists; give the folder of the dataset"
 MAX_SKIPPED = 0.001  # of the training images
 
@@ -148,7 +152,8 @@ def examine(source: Source) -> Examined:
     if is_outside(source.layout):
         check_rows(listing, source.layout)
     listing, drawn = draw_split(listing, source.test_fraction, source.split_seed)
-    faults = listing.faults + count_faults(expected, listing.rows)
+    miscounts = count_faults(expected, listing.rows, too_many="" if label else TAKE_MORE)
+    faults = listing.faults + miscounts
     if not listing.rows and all(fault.harmless for fault in faults):
         faults.append(Fault("the folder", NO_IMAGES))
     return Examined(listing._replace(faults=faults), expected, drawn)

@@ -9,6 +9,7 @@ import pytest
 from helpers.tiny_dataset import image_of
 
 from jreid.data.dataset import Source, duplicate_faults, load
+from jreid.data.layouts.layout import Count, Group
 from jreid.errors import InputError
 
 
@@ -155,6 +156,18 @@ def test_known_counts_are_checked(source, tmp_path):
     with pytest.raises(InputError, match=r"has \d+ images of \d identities, not the 4,721 of"):
         load(source._replace(name="sysu_mm01"), tmp_path / "prepared")
     assert load(source._replace(name="mine"), tmp_path / "prepared").table.name.size
+
+
+def test_more_images_than_the_authors_need_another_name(source, tmp_path, monkeypatch):
+    (source.folder / "synthetic.json").unlink()
+    counts = {Group("train", "visible", 1): Count(1, 1)}
+    monkeypatch.setattr("jreid.data.layouts.sysu_mm01.COUNTS", counts)
+    for allow_partial in (False, True):
+        theirs = source._replace(name="sysu_mm01", allow_partial=allow_partial)
+        with pytest.raises(InputError, match=r"not the 1 of 1 .*--config\.data\.name=NAME"):
+            load(theirs, tmp_path / "prepared")
+    dataset = load(source._replace(name="mine"), tmp_path / "prepared")
+    assert dataset.table.name.size and not dataset.partial
 
 
 def test_a_missing_folder(source, tmp_path):

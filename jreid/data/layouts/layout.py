@@ -201,11 +201,18 @@ def by_split(group: Group) -> tuple[int, str, int]:
 
 
 def count_faults(
-    expected: Mapping[Group, Count], rows: Sequence[Row], remedy: str = "; unpack the dataset again"
+    expected: Mapping[Group, Count],
+    rows: Sequence[Row],
+    remedy: str = "; unpack the dataset again",
+    too_many: str = "",
 ) -> list[Fault]:
     """Differences from the expected counts; too few is `missing`, too many is `error`.
 
     A group of camera 0 counts all cameras of its split and modality.
+
+    Args:
+        remedy: the end of each message.
+        too_many: follows it where there are too many.
     """
     found = counts(rows) | counts([row._replace(camera=0) for row in rows])
     faults = []
@@ -213,11 +220,12 @@ def count_faults(
         there = found.get(group, Count(0, 0))
         if there != count:
             few = there.images <= count.images and there.identities <= count.identities
+            end = remedy if few else remedy + too_many
             faults.append(
                 Fault(
                     named(group),
                     f"has {there.images:,} images of {there.identities} identities, not the "
-                    f"{count.images:,} of {count.identities} that belong there{remedy}",
+                    f"{count.images:,} of {count.identities} that belong there{end}",
                     "missing" if few else "error",
                 )
             )
