@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ class SpikeDetector(Observer):
 
     A spike lies above the median by ten standard deviations, estimated from the median deviation,
     and by the median's own size. After a spike the comparison starts again, so that a diverging run
-    does not give a warning at every step. The run continues, even if the disk is full.
+    does not give a warning at every step. It also starts again with a phase of other players, whose
+    losses are of other images. The run continues, even if the disk is full.
     """
 
     def __init__(self, folder: Path, images_of: Callable[[int], Mapping[str, Any]]) -> None:
@@ -34,13 +35,14 @@ class SpikeDetector(Observer):
             images_of: the names of a step's images by modality.
         """
         self._folder, self._images_of = folder, images_of
-        self._losses: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
+        self._losses: dict[str, deque[float]] = {}
 
     def on_metrics(self, number: int, metrics: Mapping[str, float]) -> None:
         """Compares the metrics named `PLAYER/loss`."""
-        for name, value in metrics.items():
-            if not name.endswith("/loss"):
-                continue
+        found = {name: value for name, value in metrics.items() if name.endswith("/loss")}
+        if found.keys() != self._losses.keys():
+            self._losses = {name: deque(maxlen=WINDOW) for name in found}
+        for name, value in found.items():
             losses = self._losses[name]
             if len(losses) >= MIN_STEPS and value > (limit := _limit(losses)):
                 self._warn(number, name, value, float(np.median(losses)), limit)

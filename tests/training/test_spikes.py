@@ -47,3 +47,11 @@ def test_the_first_steps_are_never_spikes(spikes, caplog):
     for step in range(19):
         spikes.on_metrics(step, {"model/loss": 1000.0 if step == 18 else 1.0})
     assert not caplog.messages
+
+
+def test_a_phase_of_other_players_is_no_spike(spikes, caplog):
+    for step in range(60):
+        alone = {"features/loss": 1.0} if step < 30 else {"generators/loss": 8.0}
+        spikes.on_metrics(step, alone)
+    spikes.on_metrics(60, {"features/loss": 500.0, "generators/loss": 8.0})
+    assert not caplog.messages
