@@ -32,8 +32,8 @@ def read_folder(folder: Path) -> Folder:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of the images.")
     found = find_images(folder, None, keep_suffixes=True)
-    notes = [fault for fault in found.faults if fault.kind == "warning"]
-    raise_faults((fault for fault in found.faults if fault.kind != "warning"), folder)
+    notes = [fault for fault in found.faults if fault.harmless]
+    raise_faults((fault for fault in found.faults if not fault.harmless), folder)
     if not found.images:
         left_out = "; ".join(str(note) for note in notes)
         raise InputError(
