@@ -46,6 +46,8 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
     Raises:
         InputError: flags that cannot be combined, or a run that fails.
     """
+    import jax
+
     from jreid.distributed.processes import on_main_process
     from jreid.runs.finished import is_finished
     from jreid.runs.init_from import place_of_run
@@ -81,6 +83,8 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
             config, run = runs[number]
             log.info("run %d of %d: %s", number + 1, len(runs), run.workdir)
             train_one(config, run, options)
+            # The next run uses none of the compiled programs, and a process may map only so many.
+            jax.clear_caches()
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
     rows = on_main_process(lambda: several.mean(results))
     extraction = results[0].get("extraction", {})

@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from helpers.command_line import SMALL_EVALUATION, run, tiny_flags
@@ -47,8 +48,10 @@ def test_each_seed_is_a_run_and_their_mean_a_result(seeds):
     assert (result["seeds"], result["seed"]) == ([0, 7], None)
 
 
-def test_finished_seeds_are_not_run_again(seeds, capsys):
+def test_finished_seeds_are_not_run_again(seeds, capsys, monkeypatch):
     workdir, flags = seeds
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append("all"))
     written = (workdir / "seed_7" / "result.json").stat().st_mtime_ns
     mean = rows_of(workdir)
     for gone in ("seed_0/result.json", "result.json"):
@@ -58,6 +61,7 @@ def test_finished_seeds_are_not_run_again(seeds, capsys):
     assert rows_of(workdir) == mean
     out = capsys.readouterr().out
     assert "seed_0" in out and "seed_7\n" not in out
+    assert cleared == ["all"]  # once for each run: its programs would stay in memory
 
 
 def test_a_new_folder_of_the_images_is_kept_by_finished_seeds(seeds, tiny_folder, tmp_path):
