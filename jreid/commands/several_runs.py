@@ -83,7 +83,7 @@ def train_several(options: argparse.Namespace, train_one: TrainOne) -> None:
             config, run = runs[number]
             log.info("run %d of %d: %s", number + 1, len(runs), run.workdir)
             train_one(config, run, options)
-            # The next run uses none of the compiled programs, and a process may map only so many.
+            # The next run uses none of the compiled programs, which would stay in memory.
             jax.clear_caches()
     results = on_main_process(lambda: [run.read_result() for _, run in runs])
     rows = on_main_process(lambda: several.mean(results))

@@ -1,7 +1,6 @@
 """Image files on disk: read, hashed, and decoded, as a check or to embed them."""
 
 import hashlib
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +14,7 @@ from jaxtyping import UInt8
 from jreid.data.forms import to_decodable, to_pixels
 from jreid.data.layouts.layout import Row
 from jreid.data.pixels import ImageError
+from jreid.files import read_limited
 
 MAX_BYTES = 200_000_000  # bytes of a file: a BMP with the most pixels that an image may have
 READ_AT_ONCE = 512  # images in memory, besides those that are being written
@@ -114,11 +114,8 @@ def _read(row: Row, depth_range: tuple[int, ...], check: Callable[[bytes], objec
 def read_file(path: Path) -> bytes:
     """The bytes of a file; ImageError if it is not a regular file, too large or unreadable."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe may never return
-            raise ImageError("is not a regular file")
-        if found.st_size > MAX_BYTES:
-            raise ImageError(f"is larger than {MAX_BYTES:,} bytes")
-        return path.read_bytes()
+        return read_limited(path, MAX_BYTES)
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ImageError(str(error).removeprefix("it ")) from error

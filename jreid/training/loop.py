@@ -27,7 +27,7 @@ from jreid.methods import Batch, Metrics
 from jreid.training.observer import Observer, Step
 from jreid.training.plan import Starts
 
-TIMED_STEPS = 100  # of which the speed is the mean
+TIMED_STEPS = 100  # the newest steps, whose mean is the speed
 
 
 def take_steps(

@@ -69,7 +69,7 @@ class Fault(NamedTuple):
 
     @property
     def harmless(self) -> bool:
-        """Whether the dataset is complete and can be used."""
+        """Whether the dataset can be used in spite of it."""
         return self.kind in ("warning", "note")
 
 

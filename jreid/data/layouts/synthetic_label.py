@@ -1,6 +1,5 @@
 """The label of a synthetic dataset's folder, so that its numbers are never taken for real ones."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from jreid.datasets import LAYOUTS, MODALITIES, SPLITS
 from jreid.errors import InputError
-from jreid.files import read_limited
+from jreid.files import read_json
 
 LABEL_FILE = "synthetic.json"
 
@@ -29,7 +28,7 @@ def read_label(folder: Path) -> Mapping[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        label = json.loads(read_limited(path))
+        label = read_json(path)
         complete = (
             {*label} == LABEL_FIELDS
             and label["layout"] in LAYOUTS
